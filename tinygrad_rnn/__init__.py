@@ -1,0 +1,46 @@
+"""Recurrent networks whose every gradient is written out, proved and fast. NumPy on a CPU, CuPy on a GPU."""
+
+from .arrays import OneHotRows
+from .cells.base import Cell
+from .cells.rnn import RNNCell
+from .device import Device
+from .layers.activation import ReLU, Sigmoid, Tanh
+from .layers.base import Layer
+from .layers.embedding import Embedding
+from .layers.linear import Linear
+from .layers.one_hot import OneHot
+from .layers.roles import Feedforward, Loss, Recurrent
+from .layers.softmax import Softmax
+from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from .models.sequential import Sequential
+from .optim.adagrad import Adagrad
+from .optim.clip import ClipNorm, ClipValue
+from .optim.sgd import SGD
+from .parameter import Parameter
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Cell",
+    "ClipNorm",
+    "ClipValue",
+    "Device",
+    "Embedding",
+    "Feedforward",
+    "Layer",
+    "Linear",
+    "Loss",
+    "OneHot",
+    "OneHotRows",
+    "Parameter",
+    "RNNCell",
+    "ReLU",
+    "Recurrent",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+]

@@ -1,0 +1,1 @@
+"""Recurrent cells: each one readable step, unrolled over time."""

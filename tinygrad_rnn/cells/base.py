@@ -1,0 +1,87 @@
+"""`Cell`: a recurrent layer written as one step, and how it is unrolled over time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..arrays import Array, State, device_name, namespace, select, tree_map
+from ..checks import check_array
+from ..layers.roles import Recurrent
+
+
+class Cell(Recurrent):
+    """A recurrent layer of vectors, written as one step.
+
+    Its author sets the sizes and writes `step_forward` and `step_backward`; the rest is inherited. The step may be
+    given `OneHotRows` for x: `x @ w` and `x.T @ da` stand as they are, and the dx returned is then ignored.
+    """
+
+    in_size: int
+    out_size: int
+    state_sizes: tuple[int, ...]
+    """The features of each array of the state, which begins as zeros (B, size)."""
+
+    def initial_state(self, batch: int) -> State:
+        return self._zero_state(batch, None)
+
+    def _start(self, xs: Any, batch: int) -> State:
+        return self._zero_state(batch, xs)
+
+    def _zero_state(self, batch: int, xs: Any) -> State:
+        """Zeros of the dtype and on the device of the parameters, else of xs, else float32 on the CPU."""
+        like = next((p.value for _, p in self.named_parameters()), xs)
+        if like is None or like.dtype.kind != "f":
+            from ..initializers import zeros
+
+            return tuple(zeros((batch, size)) for size in self.state_sizes)
+        return tuple(namespace(like).zeros((batch, size), like.dtype) for size in self.state_sizes)
+
+    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
+        shapes = [(batch, size) for size in self.state_sizes]
+        if not isinstance(state, tuple) or len(state) != len(shapes):
+            came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
+            raise TypeError(f"{self!r}: {name} must be a tuple of {len(shapes)} arrays, not {came}")
+        like = next((p.value for _, p in self.named_parameters()), None)
+        for i, (array, shape) in enumerate(zip(state, shapes, strict=True)):
+            check_array(self, f"{name}[{i}]", array, like)
+            if array.shape != shape:
+                raise ValueError(
+                    f"{self!r}: {name}[{i}] has shape {array.shape}, expected {shape}: (batch, size). A state belongs "
+                    "to its batch; None begins anew"
+                )
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Array | None, active: Array | None, training: bool
+    ) -> tuple[Any, State, Any]:
+        """Step by step. The cache is the tuple of those of the steps."""
+        ys, caches = [], []
+        for t in range(xs.shape[0]):
+            y, after, cache = self.step_forward(xs[t], state, training=training)
+            state = after if active is None else tree_map(partial(select, active[t]), after, state)
+            ys.append(y)
+            caches.append(cache)
+        if not ys:
+            like = state[0] if state else next(p.value for p in self.parameters())
+            return namespace(like).zeros((0, xs.shape[1], self.out_size), like.dtype), state, ()
+        return namespace(ys[0]).stack(ys), state, tuple(caches)
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:
+        """Step by step, last step first. A row that has ended passes the gradient of its state straight through."""
+        dxs = []
+        for t in reversed(range(len(cache))):
+            if active is None:
+                dx, dstate = self.step_backward(dys[t], dstate, cache[t])
+            else:
+                running = tree_map(lambda d, t=t: _select(active[t], d, 0), dstate)
+                dx, before = self.step_backward(dys[t], running, cache[t])
+                dstate = tree_map(partial(_select, active[t]), before, dstate)
+            dxs.append(dx)
+        if not dxs or dxs[0] is None:
+            return None, dstate
+        return namespace(dxs[0]).stack(dxs[::-1]), dstate
+
+
+def _select(mask: Array, chosen: Any, other: Any) -> Any:
+    """As `select`, where the gradient of an integer array is None."""
+    return None if chosen is None else select(mask, chosen, other)

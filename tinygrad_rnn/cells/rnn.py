@@ -1,0 +1,110 @@
+"""The simple recurrent network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import initializers
+from ..arrays import Array, Float, Generator, Input, Shaped, State, namespace
+from ..checks import check_size
+from ..kernels import rnn as kernel
+from ..kernels.rnn import RNNCache
+from ..parameter import Parameter
+from .base import Cell
+
+
+class RNNCell(Cell):
+    r"""The simple recurrent network: the next state is a squashed sum of input and state.
+
+    Forward, with :math:`f` = tanh or ReLU:
+
+    .. math::
+        a_t &= x_t W_x + h_{t-1} W_h + b \\
+        h_t &= f(a_t), \qquad y_t = h_t
+
+    Backward, where :math:`dh_t` is what step :math:`t + 1` sends back, and :math:`f'` is :math:`1 - h_t^2` for tanh,
+    1 where :math:`h_t > 0` for ReLU:
+
+    .. math::
+        da_t &= (dy_t + dh_t) \odot f'(a_t) \\
+        dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t W_h^\top \\
+        dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t, \qquad db \mathrel{+}= da_t
+
+    Args:
+        in_size: D, features of x.
+        out_size: H, units.
+        rng: draws the weights.
+        nonlinearity: `"tanh"` or `"relu"`.
+
+    Parameters `w_x` (D, H), Glorot; `w_h` (H, H), orthogonal; `b` (H,), 0. State `(h,)`, h (B, H).
+
+    Raises:
+        ValueError: a size below 1, or another nonlinearity.
+        TypeError: a size is no integer, or `rng` no generator.
+
+    References:
+        Elman, *Finding Structure in Time*, 1990. With ReLU and an identity `w_h`: Le, Jaitly and Hinton, *A Simple
+        Way to Initialize Recurrent Networks of Rectified Linear Units*, 2015.
+
+    Example:
+        >>> cell = RNNCell(3, 4, rng=np.random.default_rng(0))
+        >>> ys, (h,) = cell(np.zeros((5, 2, 3), np.float32))
+        >>> ys.shape, h.shape
+        ((5, 2, 4), (2, 4))
+    """
+
+    def __init__(
+        self, in_size: int, out_size: int, *, rng: Generator, nonlinearity: str = "tanh"
+    ) -> None:
+        check_size("RNNCell", "in_size", in_size)
+        check_size("RNNCell", "out_size", out_size)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f'RNNCell: nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
+        self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
+        self.nonlinearity = nonlinearity
+        self.w_x = Parameter(initializers.glorot((in_size, out_size), rng=rng))
+        self.w_h = Parameter(initializers.orthogonal((out_size, out_size), rng=rng))
+        self.b = Parameter(initializers.zeros((out_size,)))
+
+    def step_forward(
+        self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
+    ) -> tuple[Float[Array, "B H"], State, RNNCache]:
+        (h_prev,) = state
+        a = x @ self.w_x.value + h_prev @ self.w_h.value + self.b.value
+        xp = namespace(a)
+        h = xp.tanh(a) if self.nonlinearity == "tanh" else xp.maximum(a, 0)
+        return h, (h,), RNNCache(x, h_prev, h)
+
+    def step_backward(
+        self, dy: Float[Array, "B H"], dstate: State, cache: RNNCache
+    ) -> tuple[Float[Array, "B D"], State]:
+        x, h_prev, h = cache
+        (dh,) = dstate
+        da = (dy + dh) * (1 - h * h if self.nonlinearity == "tanh" else h > 0)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h_prev.T @ da
+        self.b.grad += da.sum(axis=0)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Array | None, active: Array | None, training: bool
+    ) -> tuple[Any, State, Any]:
+        """The whole sequence at once. A subclass, which may have another step, is unrolled step by step."""
+        if type(self) is not RNNCell:
+            return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
+        h, cache = kernel.forward(
+            self.nonlinearity, xs, state[0], self.w_x.value, self.w_h.value, self.b.value, active
+        )
+        return cache.h, (h,), cache
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:
+        """The whole sequence at once."""
+        if type(self) is not RNNCell:
+            return super().unroll_backward(dys, dstate, cache, active=active)
+        dxs, dh, dw_x, dw_h, db = kernel.backward(
+            self.nonlinearity, dys, dstate[0], cache, self.w_x.value, self.w_h.value, active
+        )
+        self.w_x.grad += dw_x
+        self.w_h.grad += dw_h
+        self.b.grad += db
+        return dxs, (dh,)

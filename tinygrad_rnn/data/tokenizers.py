@@ -1,0 +1,166 @@
+"""Text to ids and back, one id a character."""
+
+from __future__ import annotations
+
+import reprlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Characters encoded at a time: the code points and indices of one block stay in a core's cache, so that encoding
+# needs little memory beyond its result (a whole text at once would take 16 bytes a character more).
+_BLOCK = 1 << 16
+
+
+class CharTokenizer:
+    """One id a character (a Unicode code point); special tokens, such as the start of a text, have ids of their own.
+
+    The special tokens have the ids 0 to S-1, the characters follow in their order, and ``len(tokenizer)`` is the size
+    of the vocabulary. The attributes are named like the parameters (``special`` is kept as a tuple).
+
+    Args:
+        characters: the characters, each once.
+        special: tokens that no character of a text ever becomes: they are found by ``id_of`` and put in by id.
+        unknown: the one of the special tokens that stands for every character not in ``characters``.
+
+    Raises:
+        TypeError: ``characters`` is not a str, or ``special`` is not a sequence of str.
+        ValueError: a character or special token comes twice, a special token is empty or is one of the characters,
+            ``unknown`` is not one of the special tokens, or there is neither a character nor a special token.
+    """
+
+    def __init__(self, characters: str, *, special: Sequence[str] = (), unknown: str | None = None) -> None:
+        _require_str(characters, "CharTokenizer: characters")
+        if isinstance(special, str):
+            raise TypeError(f"CharTokenizer: special is the str {special!r}; write special=({special!r},)")
+        for token in special:
+            _require_str(token, "CharTokenizer: a special token")
+        tokens = (*special, *characters)
+        if not tokens:
+            raise ValueError("CharTokenizer: an empty vocabulary; give at least one character or special token")
+        if "" in special:
+            raise ValueError("CharTokenizer: a special token is ''; give it a text of its own, such as '<start>'")
+        if len(set(tokens)) < len(tokens):
+            twice, count = Counter(tokens).most_common(1)[0]
+            raise ValueError(
+                f"CharTokenizer: {twice!r} stands {count} times among the special tokens and characters, where each "
+                "must stand once; leave out the others, or give the special token another text, such as '<start>'"
+            )
+        if unknown is not None and unknown not in special:
+            raise ValueError(
+                f"CharTokenizer: unknown={unknown!r} is not one of special={tuple(special)!r}; add it there"
+            )
+        self.characters = characters
+        self.special = tuple(special)
+        self.unknown = unknown
+        self._tokens = tokens
+        self._dtype = np.min_scalar_type(len(tokens) - 1)
+        # From code point to id. The last entry belongs to no character: every larger code point is clipped to it.
+        # As long as the largest code point: 0.5 kB for ASCII, at worst 4.5 MB.
+        codes = _code_points(characters)
+        missing = -1 if unknown is None else self.special.index(unknown)
+        self._table = np.full(int(codes.max(initial=0)) + 2, missing, np.int32)
+        self._table[codes] = np.arange(len(self.special), len(tokens))
+
+    @classmethod
+    def from_text(cls, text: str, *, special: Sequence[str] = (), unknown: str | None = None) -> CharTokenizer:
+        """The tokenizer of the distinct characters of ``text``, sorted by code point; raises as the class does."""
+        _require_str(text, "CharTokenizer.from_text: text")
+        return cls("".join(sorted(set(text))), special=special, unknown=unknown)
+
+    def encode(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
+        """The ids (N,) of the N characters of ``text``, in the smallest unsigned type (uint8 up to 256 ids).
+
+        Raises:
+            TypeError: ``text`` is not a str.
+            ValueError: a character is not known, and no ``unknown`` token was named.
+        """
+        _require_str(text, "CharTokenizer.encode: text")
+        ids: NDArray[np.unsignedinteger[Any]] = np.empty(len(text), self._dtype)
+        for start in range(0, len(text), _BLOCK):
+            block = self._table.take(_code_points(text[start : start + _BLOCK]), mode="clip")
+            if block.min() < 0:
+                position = start + int(np.argmax(block < 0))
+                raise ValueError(
+                    f"CharTokenizer.encode: {_name(text[position])} at position {position} is not one of the "
+                    f"{len(self.characters)} characters known; build the tokenizer from a text that holds it, "
+                    'or name a token for such characters (special=("<unk>",), unknown="<unk>"), '
+                    "or drop it from the text"
+                )
+            ids[start : start + _BLOCK] = block
+        return ids
+
+    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+        """The text of ``ids`` (N,), the inverse of ``encode``.
+
+        A special token becomes its own text, which ``encode`` then reads as plain characters, not as that one id.
+
+        Raises:
+            TypeError: ``ids`` are not integers.
+            ValueError: ``ids`` are not one row, or one of them is outside the vocabulary.
+        """
+        array = np.asarray(ids)
+        if array.ndim != 1:
+            raise ValueError(
+                f"CharTokenizer.decode: ids is a {type(ids).__name__} of shape {array.shape}, where (N,) was expected; "
+                "give one row (ids[:, b]), one id as [id], an iterator as list(ids)"
+            )
+        if not array.size:  # also [], to which NumPy gives a float type
+            return ""
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"CharTokenizer.decode: ids are {array.dtype}, where integers were expected")
+        outside = (array < 0) | (array >= len(self))
+        if outside.any():
+            position = int(np.argmax(outside))
+            raise ValueError(
+                f"CharTokenizer.decode: id {array[position]} at position {position} is outside the vocabulary "
+                f"0..{len(self) - 1}; decode with the tokenizer that the ids came from"
+            )
+        return "".join([self._tokens[index] for index in array.tolist()])
+
+    def id_of(self, token: str) -> int:
+        """The id of a special token or of a character; ValueError if it is neither, also with ``unknown`` named."""
+        if token not in self._tokens:
+            raise ValueError(
+                f"CharTokenizer.id_of: {token!r} is neither one of special={self.special!r} nor one of the "
+                f"{len(self.characters)} characters; name it when the tokenizer is built"
+            )
+        return self._tokens.index(token)
+
+    def config(self) -> dict[str, Any]:
+        """What rebuilds an equal tokenizer: ``CharTokenizer(**config)``; strings, a list and None, so fit for JSON.
+
+        Lone surrogates survive ``json.dumps(config, ensure_ascii=False)`` only: its escapes make one character of a
+        high surrogate that a low one follows.
+        """
+        return {"characters": self.characters, "special": list(self.special), "unknown": self.unknown}
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return self.config() == other.config() if isinstance(other, CharTokenizer) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.characters, self.special, self.unknown))
+
+    def __repr__(self) -> str:
+        characters = reprlib.repr(self.characters)  # shortened in the middle
+        return f"<CharTokenizer of {len(self)} ids: {characters}, special={self.special!r}, unknown={self.unknown!r}>"
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    """One number a character, whatever its plane; surrogatepass lets lone surrogates through."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def _name(character: str) -> str:
+    return f"{character!r} (U+{ord(character):04X})"
+
+
+def _require_str(value: object, what: str) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a {type(value).__name__}, where a str was expected; bytes are decoded first")

@@ -1,0 +1,1 @@
+"""Whole-sequence fast paths, tested equal to the readable step."""

@@ -1,0 +1,143 @@
+"""`Layer`: what every layer owns, and what can be done with all of it at once."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from ..arrays import Array, Generator
+from ..checks import float_dtype
+from ..device import Device, as_device, device_of
+from ..parameter import Parameter, pack
+
+L = TypeVar("L", bound="Layer")
+
+
+class Layer(ABC):
+    """Owns parameters and child layers: names them, moves them, counts them.
+
+    Nothing is registered: whatever `Parameter` or `Layer` is an attribute of the instance, or lies in a tuple or list
+    that is one, belongs to it, under the attribute's name: `layers.1.w_h`. A call leaves nothing on the layer.
+    """
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Dotted name and `Parameter`, each parameter once, in the order of the attributes."""
+        return _find(self, Parameter, "", set())
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def generators(self) -> dict[str, Generator]:
+        """The random streams by dotted name: the only state that a layer holds, for a checkpoint to keep."""
+        return dict(_find(self, Generator, "", set()))
+
+    @property
+    def device(self) -> Device | None:
+        """Where the parameters lie; None if there are none."""
+        return next((device_of(p.value) for _, p in self.named_parameters()), None)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the parameters; None if there are none."""
+        return next((p.value.dtype for _, p in self.named_parameters()), None)
+
+    def to(self: L, device: Device | str | None = None, dtype: Any = None) -> L:
+        """Move the parameters and their gradients to `device` and `dtype`, in place; returns the layer.
+
+        An optimizer made before must be made anew: it raises if it is used.
+
+        Raises:
+            TypeError: `dtype` is neither float32 nor float64.
+            ValueError: `device` names none.
+            RuntimeError: there is no such device.
+        """
+        there = None if device is None else as_device(device)
+        kind = None if dtype is None else float_dtype(f"{self!r}.to", dtype)
+        for parameter in self.parameters():
+            place, old = device_of(parameter.value), parameter.value.dtype
+            if (there or place, kind or old) != (place, old):
+                parameter.to(there or place, kind or old)
+        return self
+
+    @property
+    def flat_value(self) -> Array:
+        """All parameters as one vector (P,), of which each is a view; gaps of up to 60 bytes hold zeros.
+
+        The first call packs them, unless an optimizer has. Of a child, a slice of its parent's.
+
+        Raises:
+            ValueError: there are no parameters, or another model owns some of them together with others.
+            TypeError: they differ in dtype or device.
+        """
+        vector, part = pack(self.parameters())
+        return vector.value[part]
+
+    @property
+    def flat_grad(self) -> Array:
+        """All gradients as one vector (P,), laid out like `flat_value`."""
+        vector, part = pack(self.parameters())
+        return vector.grad[part]
+
+    def zero_grad(self) -> None:
+        """Clear all gradients: one fill where they lie in one vector."""
+        parameters = self.parameters()
+        vector = parameters[0].vector if parameters else None
+        part = vector.span(parameters) if vector is not None else None
+        if vector is not None and part is not None:
+            if vector.has_grad:
+                vector.grad[part].fill(0)
+            return
+        for parameter in parameters:
+            parameter.zero_grad()
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this layer anew, `rng` aside: the attributes named like those of `__init__`.
+
+        Raises:
+            TypeError: an argument of `__init__` was not kept under its name.
+        """
+        arguments = {name: getattr(self, name, inspect.Parameter.empty) for name in _arguments(type(self))}
+        missing = [name for name, value in arguments.items() if value is inspect.Parameter.empty]
+        if missing:
+            raise TypeError(
+                f"{type(self).__name__} cannot be saved or shown: __init__ takes {', '.join(missing)}, but no attribute "
+                "of that name was set. Keep each argument under its own name"
+            )
+        return arguments
+
+    def __repr__(self) -> str:
+        shown = []
+        for name, argument in _arguments(type(self)).items():
+            value = getattr(self, name, "?")
+            if argument.kind is argument.VAR_POSITIONAL:
+                shown += [repr(item) for item in value]
+            elif argument.kind is not argument.KEYWORD_ONLY:
+                shown.append(repr(value))
+            elif value != argument.default:
+                shown.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:
+    """The arguments of `__init__` by name, without `self` and `rng`."""
+    if kind.__init__ is object.__init__:
+        return {}
+    arguments = dict(inspect.signature(kind.__init__).parameters)
+    return {name: argument for name, argument in list(arguments.items())[1:] if name != "rng"}
+
+
+def _find(layer: Layer, kind: type, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Objects of `kind` in the attributes of `layer` and of its children, each once, by dotted name."""
+    for name, value in vars(layer).items():
+        several = isinstance(value, (tuple, list))
+        for key, item in [(f"{name}.{i}", v) for i, v in enumerate(value)] if several else [(name, value)]:
+            if not isinstance(item, (kind, Layer)) or id(item) in seen:
+                continue
+            seen.add(id(item))
+            if isinstance(item, kind):
+                yield prefix + key, item
+            elif isinstance(item, Layer):
+                yield from _find(item, kind, f"{prefix}{key}.", seen)

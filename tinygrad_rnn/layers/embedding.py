@@ -1,0 +1,57 @@
+"""Learnt vectors for ids."""
+
+from __future__ import annotations
+
+from .. import initializers
+from ..arrays import Array, Float, Generator, Int, OneHotRows, as_rows
+from ..checks import check_ids, check_integers, check_size
+from ..parameter import Parameter
+from .roles import Feedforward
+
+
+class Embedding(Feedforward):
+    r"""A learnt vector for each id.
+
+    Forward and backward, where row :math:`v` of the gradient sums over all places whose id is :math:`v`:
+
+    .. math::
+        y = W_x, \qquad dW_v \mathrel{+}= \sum_{x = v} dy
+
+    Args:
+        vocab_size: V, how many ids there are.
+        out_size: D, features of a vector.
+        rng: draws the weights.
+
+    Parameter `w` (V, D), standard normal. `forward` takes ids (...) and gives (..., D); `backward` gives None.
+
+    Raises:
+        ValueError: a size is below 1; in `forward`, an id is outside 0 to V - 1.
+        TypeError: in `forward`, the ids are not an integer array, or lie on another device than `w`.
+
+    References:
+        Bengio et al., *A Neural Probabilistic Language Model*, 2003.
+
+    Example:
+        >>> Embedding(10, 4, rng=np.random.default_rng(0))(np.array([[3, 1, 3]])).shape
+        (1, 3, 4)
+    """
+
+    takes_ids = True
+
+    def __init__(self, vocab_size: int, out_size: int, *, rng: Generator) -> None:
+        check_size("Embedding", "vocab_size", vocab_size)
+        check_size("Embedding", "out_size", out_size)
+        self.vocab_size = self.in_size = vocab_size
+        self.out_size = out_size
+        self.w = Parameter(initializers.normal((vocab_size, out_size), rng=rng, std=1.0))
+
+    def forward(
+        self, x: Int[Array, "*lead"], *, training: bool = True
+    ) -> tuple[Float[Array, "*lead D"], Int[Array, "*lead"]]:
+        check_integers(self, "x", x, self.w.value)
+        check_ids(self, x, self.vocab_size)
+        return self.w.value[x], x
+
+    def backward(self, dy: Float[Array, "*lead D"], cache: Int[Array, "*lead"]) -> None:
+        ids = cache
+        self.w.grad += OneHotRows(ids.reshape(-1), self.vocab_size).T @ as_rows(dy)

@@ -1,0 +1,58 @@
+"""The linear layer."""
+
+from __future__ import annotations
+
+from .. import initializers
+from ..arrays import Array, Float, Generator, Input, OneHotRows, Shaped, as_rows
+from ..checks import check_features, check_size
+from ..parameter import Parameter
+from .roles import Feedforward
+
+
+class Linear(Feedforward):
+    r"""A matrix and an offset.
+
+    Forward and backward, the sums running over all leading axes:
+
+    .. math::
+        y &= x W + b \\
+        dx &= dy\, W^\top, \qquad dW \mathrel{+}= \sum x^\top dy, \qquad db \mathrel{+}= \sum dy
+
+    Args:
+        in_size: D, features of x.
+        out_size: H, features of y.
+        rng: draws the weights.
+
+    Parameters `w` (D, H), Glorot; `b` (H,), 0. `forward` takes (..., D), one-hot rows too, and gives (..., H).
+
+    Raises:
+        ValueError: a size is below 1; in `forward`, the last axis of x is not D.
+        TypeError: in `forward`, the dtype or device of x differs from the parameters'.
+
+    Example:
+        >>> Linear(3, 2, rng=np.random.default_rng(0))(np.ones((5, 4, 3), np.float32)).shape
+        (5, 4, 2)
+    """
+
+    def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
+        check_size("Linear", "in_size", in_size)
+        check_size("Linear", "out_size", out_size)
+        self.in_size, self.out_size = in_size, out_size
+        self.w = Parameter(initializers.glorot((in_size, out_size), rng=rng))
+        self.b = Parameter(initializers.zeros((out_size,)))
+
+    def forward(
+        self, x: Shaped[Input, "*lead D"], *, training: bool = True
+    ) -> tuple[Float[Array, "*lead H"], Shaped[Input, "*lead D"]]:
+        check_features(self, "x", x, self.in_size, self.w.value)
+        y = as_rows(x) @ self.w.value  # one matrix product, whatever the leading axes
+        y += self.b.value
+        return y.reshape(*x.shape[:-1], self.out_size), x
+
+    def backward(
+        self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]
+    ) -> Float[Array, "*lead D"] | None:
+        x, dy_rows = cache, as_rows(dy)
+        self.w.grad += as_rows(x).T @ dy_rows
+        self.b.grad += dy_rows.sum(axis=0)
+        return None if isinstance(x, OneHotRows) else (dy_rows @ self.w.value.T).reshape(x.shape)

@@ -1,0 +1,43 @@
+"""One-hot vectors."""
+
+from __future__ import annotations
+
+from ..arrays import Array, Int, OneHotRows
+from ..checks import check_ids, check_integers, check_size
+from .roles import Feedforward
+
+
+class OneHot(Feedforward):
+    r"""Ids as one-hot vectors: :math:`y_v = 1` where :math:`v` is the id, else 0.
+
+    The vectors are never made dense: the output is an `OneHotRows`, whose product with a matrix is a look-up of its
+    rows. A text so costs one integer a token. There is no gradient by ids.
+
+    Args:
+        vocab_size: V, how many ids there are.
+
+    `forward` takes ids (...) and gives (..., V); `backward` gives None.
+
+    Raises:
+        ValueError: `vocab_size` is below 1; in `forward`, an id is outside 0 to V - 1.
+        TypeError: in `forward`, the ids are not an integer array.
+
+    Example:
+        >>> OneHot(5)(np.array([3, 1])) @ np.arange(10.0).reshape(5, 2)
+        array([[6., 7.],
+               [2., 3.]])
+    """
+
+    takes_ids = True
+
+    def __init__(self, vocab_size: int) -> None:
+        check_size("OneHot", "vocab_size", vocab_size)
+        self.vocab_size = self.in_size = self.out_size = vocab_size
+
+    def forward(self, x: Int[Array, "..."], *, training: bool = True) -> tuple[OneHotRows, None]:
+        check_integers(self, "x", x)
+        check_ids(self, x, self.vocab_size)
+        return OneHotRows(x, self.vocab_size), None
+
+    def backward(self, dy: object, cache: None) -> None:
+        return None

@@ -1,0 +1,44 @@
+"""The softmax as a layer of its own."""
+
+from __future__ import annotations
+
+from ..arrays import Array, Float, namespace
+from ..checks import check_features
+from .roles import Feedforward
+
+
+class Softmax(Feedforward):
+    r"""Scores to probabilities over the last axis.
+
+    Backward has the full Jacobian :math:`\partial y_i / \partial x_j = y_i ([i = j] - y_j)`: it assumes nothing of the
+    layer that follows. To train a classifier use `SoftmaxCrossEntropy` on the scores instead: faster, and exact where
+    a probability rounds to 0.
+
+    .. math::
+        y_i = \frac{e^{x_i - m}}{\sum_j e^{x_j - m}},\quad m = \max_j x_j, \qquad
+        dx = y \odot \Bigl(dy - \sum_j dy_j\, y_j\Bigr)
+
+    Raises:
+        TypeError: in `forward`, x holds no floating-point numbers.
+        ValueError: in `forward`, x has no axes.
+
+    References:
+        Bridle, *Probabilistic Interpretation of Feedforward Classification Network Outputs*, 1990.
+
+    Example:
+        >>> Softmax()(np.array([0.0, 800.0]))
+        array([0., 1.])
+    """
+
+    def forward(
+        self, x: Float[Array, "*lead D"], *, training: bool = True
+    ) -> tuple[Float[Array, "*lead D"], Float[Array, "*lead D"]]:
+        check_features(self, "x", x, None, None)
+        y: Array = namespace(x).exp(x - x.max(axis=-1, keepdims=True))
+        y /= y.sum(axis=-1, keepdims=True)
+        return y, y
+
+    def backward(self, dy: Float[Array, "*lead D"], cache: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
+        y = cache
+        mean: Array = (dy * y).sum(axis=-1, keepdims=True)
+        return y * (dy - mean)

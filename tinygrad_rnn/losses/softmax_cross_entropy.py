@@ -1,0 +1,115 @@
+"""Cross-entropy of a softmax, the loss of a classifier and of a language model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..arrays import Array, Bool, Float, Int, clear_padding, namespace
+from ..checks import check_device, check_features, check_ids, check_integers, check_lengths
+from ..layers.roles import Loss
+
+
+class SoftmaxCrossEntropyCache(NamedTuple):
+    p: Float[Array, "*lead V"]
+    """The probabilities."""
+    targets: Int[Array, "*lead"]
+    """The targets, 0 where none counts."""
+    counts: Bool[Array, "*lead"]
+    """Whether the token counts."""
+    scale: Float[Array, ""]
+    """By what a token's loss is multiplied in the sum: 1, or one over the tokens that count."""
+
+
+class SoftmaxCrossEntropy(Loss):
+    r"""Cross-entropy of the targets with the softmax of the scores, in nats.
+
+    Forward and backward, a token, with :math:`q` the target distribution: 1 at the target (with label smoothing
+    :math:`\varepsilon`, :math:`1 - \varepsilon` there and :math:`\varepsilon / V` more everywhere):
+
+    .. math::
+        \log p_v &= y_v - m - \log \sum_u e^{y_u - m}, \qquad m = \max_u y_u \\
+        \ell &= -\sum_v q_v \log p_v, \qquad d\ell / dy = p - q
+
+    Args:
+        reduction: `"mean"` over the tokens that count (0 if none does), `"sum"`, or `"none"`, one loss a token. The
+            classic recipes (Adagrad at 0.1, clipped at 5, 25 steps) assume the sum.
+        ignore_index: the target of tokens that do not count.
+        label_smoothing: :math:`\varepsilon`, 0 to below 1.
+
+    `forward` takes scores (..., V) and targets (...), and `lengths` (B,) where they are (T, B, V) and (T, B): tokens
+    past a row's end do not count. What does not count has neither loss nor gradient, whatever its scores are.
+    Perplexity is `exp` of the mean, bits a token the mean divided by ln 2.
+
+    Raises:
+        ValueError: an option is out of range; in `forward`, shapes do not fit, or a target is outside 0 to V - 1.
+        TypeError: in `forward`, scores or targets have the wrong kind of dtype.
+
+    References:
+        Bridle, 1990. Label smoothing: Szegedy et al., *Rethinking the Inception Architecture*, 2016.
+
+    Example:
+        >>> criterion = SoftmaxCrossEntropy()
+        >>> print(criterion(np.zeros((2, 1, 4)), np.array([[3], [-1]])))  # ln 4
+        1.3862943611198906
+    """
+
+    takes_ids = True
+
+    def __init__(self, *, reduction: str = "mean", ignore_index: int = -1, label_smoothing: float = 0.0) -> None:
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f'SoftmaxCrossEntropy: reduction must be "mean", "sum" or "none", not {reduction!r}')
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"SoftmaxCrossEntropy: label_smoothing must be 0 to below 1, not {label_smoothing}")
+        self.reduction, self.ignore_index, self.label_smoothing = reduction, ignore_index, label_smoothing
+
+    def forward(
+        self, ys: Float[Array, "*lead V"], targets: Int[Array, "*lead"], *, lengths: Int[Array, " B"] | None = None
+    ) -> tuple[Float[Array, "..."], SoftmaxCrossEntropyCache]:
+        check_features(self, "ys", ys, None, None)
+        check_integers(self, "targets", targets)
+        check_device(self, "targets", targets, ys)
+        if targets.shape != ys.shape[:-1]:
+            raise ValueError(f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}")
+        xp = namespace(ys)
+        counts = targets != self.ignore_index
+        if lengths is not None:
+            if targets.ndim != 2:
+                raise ValueError(f"{self!r}: lengths go with targets (T, B), not {targets.shape}")
+            steps, batch = targets.shape
+            check_lengths(self, lengths, steps, batch, ys)
+            active = xp.arange(steps)[:, None] < lengths
+            ys, counts = clear_padding(ys, active), counts & active
+        targets = xp.where(counts, targets, 0)
+        check_ids(self, targets, ys.shape[-1])
+
+        shifted = ys - ys.max(axis=-1, keepdims=True)
+        p = xp.exp(shifted)
+        total = p.sum(axis=-1, keepdims=True)
+        p /= total
+        log_total = xp.log(total)[..., 0]
+        losses = log_total - xp.take_along_axis(shifted, targets[..., None], axis=-1)[..., 0]
+        if self.label_smoothing:
+            losses *= 1 - self.label_smoothing
+            losses += self.label_smoothing * (log_total - shifted.mean(axis=-1))
+        losses = xp.where(counts, losses, 0)
+
+        scale = xp.ones((), ys.dtype)
+        if self.reduction == "mean":
+            scale /= xp.maximum(counts.sum(), 1).astype(ys.dtype)
+        cache = SoftmaxCrossEntropyCache(p, targets, counts, scale)
+        return (losses if self.reduction == "none" else xp.asarray(losses.sum() * scale)), cache
+
+    def backward(
+        self, cache: SoftmaxCrossEntropyCache, dloss: Float[Array, "..."] | None = None
+    ) -> Float[Array, "*lead V"]:
+        p, targets, counts, scale = cache
+        xp, V = namespace(p), p.shape[-1]
+        dlosses = scale if dloss is None else scale * dloss
+        dlosses = xp.where(counts, dlosses, 0)[..., None]  # nothing flows where no token counts
+        dys: Array = p * dlosses
+        if self.label_smoothing:
+            dys -= dlosses * (self.label_smoothing / V)
+        at = targets[..., None]
+        hit = xp.take_along_axis(dys, at, axis=-1) - dlosses * (1 - self.label_smoothing)
+        xp.put_along_axis(dys, at, hit, axis=-1)
+        return dys

@@ -1,0 +1,131 @@
+"""Layers in a row, unrolled over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import Array, State
+from ..layers.base import Layer
+from ..layers.roles import Feedforward, Recurrent
+
+
+class Sequential(Recurrent):
+    """Layers in a row, each given what the one before puts out, unrolled over time.
+
+    Recurrent layers are run over the whole sequence one after the other, which computes the same as step by step and
+    is faster; `step` takes one step through all of them. Feed-forward layers see all steps at once.
+
+    Args:
+        layers: any number of `Feedforward` and `Recurrent` layers; a `Sequential` is one too.
+
+    Children are `layers.0`, `layers.1`, ... by name, and `model.layers`. The state has one entry a child, `()` for a
+    feed-forward one. `in_size` and `out_size` are those of the ends; a layer whose `out_size` is None is taken to keep
+    the width.
+
+    Raises:
+        ValueError: there is no layer, or one does not fit its neighbour.
+        TypeError: a child is neither `Feedforward` nor `Recurrent`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
+        >>> logits, state = model(np.array([[0, 1], [2, 3], [4, 0]]))
+        >>> logits.shape, state[1][0].shape
+        ((3, 2, 5), (2, 8))
+    """
+
+    def __init__(self, *layers: Feedforward | Recurrent) -> None:
+        if not layers:
+            raise ValueError("Sequential takes at least one layer")
+        for layer in layers:
+            if not isinstance(layer, (Feedforward, Recurrent)):
+                raise TypeError(f"Sequential takes Feedforward and Recurrent layers, not {layer!r}")
+        self.layers = layers
+        self.takes_ids = layers[0].takes_ids
+        self.causal = all(layer.causal for layer in layers if isinstance(layer, Recurrent))
+        self.in_size, self.out_size = layers[0].in_size, _check_widths(layers)
+
+    def initial_state(self, batch: int) -> State:
+        return tuple(layer.initial_state(batch) if isinstance(layer, Recurrent) else () for layer in self.layers)
+
+    def _start(self, xs: Any, batch: int) -> State:
+        return tuple(None if isinstance(layer, Recurrent) else () for layer in self.layers)  # each resolves its own
+
+    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
+        if not isinstance(state, tuple) or len(state) != len(self.layers):
+            came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
+            raise TypeError(
+                f"{self!r}: {name} must be a tuple with an entry for each of the {len(self.layers)} layers, not {came}"
+            )
+        for i, (layer, part) in enumerate(zip(self.layers, state, strict=True)):
+            if isinstance(layer, Recurrent):
+                if part is not None:
+                    layer.check_state(part, batch, f"{name}[{i}]")
+            elif part != ():
+                raise TypeError(f"{self!r}: {name}[{i}] must be (), for {layer!r} has no state")
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Array | None, active: Array | None, training: bool
+    ) -> tuple[Any, State, Any]:
+        def run(layer: Recurrent, xs: Any, before: Any) -> tuple[Any, State, Any]:
+            return layer.forward(xs, before, lengths=lengths, training=training)
+
+        return self._forward(run, xs, state, training)
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:
+        return self._backward(lambda layer, dys, dafter, inner: layer.backward(dys, dafter, inner), dys, dstate, cache)
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        def run(layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, Any]:
+            if before is None:
+                before = layer.initial_state(x.shape[0])
+            return layer.step_forward(x, before, training=training)
+
+        return self._forward(run, x, state, training)
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        return self._backward(
+            lambda layer, dy, dafter, inner: layer.step_backward(dy, dafter, inner), dy, dstate, cache
+        )
+
+    def _forward(self, run: Callable[..., Any], x: Any, state: State, training: bool) -> tuple[Any, State, Any]:
+        """First layer to last; `run(layer, x, state)` takes `x` through a recurrent one."""
+        states, caches = [], []
+        for layer, before in zip(self.layers, state, strict=True):
+            after: State = ()
+            if isinstance(layer, Recurrent):
+                x, after, cache = run(layer, x, before)
+            else:
+                x, cache = layer.forward(x, training=training)
+            states.append(after)
+            caches.append(cache)
+        return x, tuple(states), tuple(caches)
+
+    def _backward(self, run: Callable[..., Any], dy: Any, dstate: State, caches: Any) -> tuple[Any, State]:
+        """Last layer to first; `run(layer, dy, dstate, cache)` takes `dy` back through a recurrent one."""
+        dstates = []
+        for layer, dafter, cache in zip(self.layers[::-1], dstate[::-1], caches[::-1], strict=True):
+            dbefore: State = ()
+            if isinstance(layer, Recurrent):
+                dy, dbefore = run(layer, dy, dafter, cache)
+            else:
+                dy = layer.backward(dy, cache)
+            dstates.append(dbefore)
+        return dy, tuple(dstates[::-1])
+
+
+def _check_widths(layers: tuple[Feedforward | Recurrent, ...]) -> int | None:
+    """The width that leaves the last layer, once each fits the one before."""
+    width: int | None = None
+    before: Layer | None = None
+    for i, layer in enumerate(layers):
+        if layer.takes_ids and before is not None:
+            raise ValueError(f"Sequential: layers.{i}, {layer!r}, takes ids, so it can only come first")
+        if width is not None and layer.in_size not in (None, width):
+            raise ValueError(
+                f"Sequential: layers.{i}, {layer!r}, takes {layer.in_size} features, but {width} come from "
+                f"layers.{i - 1}, {before!r}"
+            )
+        width, before = layer.out_size or width, layer
+    return width

@@ -1,0 +1,1 @@
+"""Optimizers and gradient clippers, all on the one vector of parameters."""

@@ -1,0 +1,56 @@
+"""Adagrad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..arrays import Array, namespace
+from ..layers.base import Layer
+from .base import Clipper, Optimizer
+
+
+class Adagrad(Optimizer):
+    r"""Gradient descent with a rate for each parameter, which falls with the gradients that it has seen.
+
+    With gradient :math:`g` and rate :math:`\eta`; :math:`\varepsilon` stands outside the root:
+
+    .. math::
+        s \leftarrow s + g^2, \qquad w \leftarrow w - \eta\, g \,/\, (\sqrt{s} + \varepsilon)
+
+    Args:
+        model: the layer whose parameters to change.
+        lr: :math:`\eta`, a number or a function of the step number.
+        eps: :math:`\varepsilon`, above 0.
+        clip: a clipper or several.
+
+    Raises:
+        ValueError: an argument is out of range, or the model has no parameters.
+
+    References:
+        Duchi, Hazan and Singer, *Adaptive Subgradient Methods*, 2011.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        lr: float | Callable[[int], float],
+        *,
+        eps: float = 1e-8,
+        clip: Clipper | Sequence[Clipper] | None = None,
+    ) -> None:
+        if not eps > 0:
+            raise ValueError(f"Adagrad: eps must be above 0, not {eps}")
+        super().__init__(model, lr, clip=clip)
+        self.eps = eps
+        self.sum = self._zeros()
+        self._buffer = self._zeros()
+
+    def _update(self, value: Array, grad: Array, lr: float) -> None:
+        xp, change = namespace(value), self._buffer
+        xp.multiply(grad, grad, out=change)
+        self.sum += change
+        xp.sqrt(self.sum, out=change)
+        change += self.eps
+        xp.divide(grad, change, out=change)
+        change *= lr
+        value -= change

@@ -1,0 +1,71 @@
+"""What every optimizer does: hold a model's vector, clip, and take steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from ..arrays import Array
+from ..layers.base import Layer
+from ..parameter import pack
+
+Clipper = Callable[[Array], Array]
+"""Changes a gradient vector in place and returns its norm from before."""
+
+
+class Optimizer(ABC):
+    """Changes all parameters of a layer by their gradients, as one vector.
+
+    `step` never clears gradients, and clips only if asked to.
+
+    Args:
+        model: the layer; its parameters are packed into one vector.
+        lr: learning rate, or a function of the number of steps taken so far. A plain attribute, to be set at will.
+        clip: a clipper, such as `ClipNorm(1.0)`, or several, applied in order.
+
+    Attributes:
+        lr: as given.
+        steps: how many steps were taken.
+        last_norm: norm of the gradient before the first clipper at the last step; None without one.
+
+    Raises:
+        ValueError: the model has no parameters, shares some with another model, or `lr` is negative.
+    """
+
+    def __init__(
+        self, model: Layer, lr: float | Callable[[int], float], *, clip: Clipper | Sequence[Clipper] | None = None
+    ) -> None:
+        if not callable(lr) and not lr >= 0:
+            raise ValueError(f"{type(self).__name__}: lr must be at least 0, not {lr}")
+        self.lr = lr
+        self.clip = () if clip is None else (clip,) if callable(clip) else tuple(clip)
+        self.steps = 0
+        self.last_norm: Array | None = None
+        self._vector, self._part = pack(model.parameters())
+
+    def step(self) -> None:
+        """Clip the gradients and change the parameters.
+
+        Raises:
+            RuntimeError: the parameters have moved since the optimizer was made, to another device or dtype or into
+                the vector of a larger model. Nothing is changed.
+        """
+        if self._vector.replaced:
+            raise RuntimeError(
+                f"{type(self).__name__}: the parameters have moved since this optimizer was made, by model.to or into "
+                "a larger model's vector. Make the optimizer after that, on the larger model"
+            )
+        grad = self._vector.grad[self._part]
+        norms = [clip(grad) for clip in self.clip]
+        self.last_norm = norms[0] if norms else None
+        lr = self.lr(self.steps) if callable(self.lr) else self.lr
+        self._update(self._vector.value[self._part], grad, lr)
+        self.steps += 1
+
+    @abstractmethod
+    def _update(self, value: Array, grad: Array, lr: float) -> None:
+        """Change `value` (P,) in place; `grad` (P,) stays as it is."""
+
+    def _zeros(self) -> Array:
+        """A vector (P,) of zeros beside the parameters, for what the method keeps."""
+        return self._vector.zeros()[self._part]

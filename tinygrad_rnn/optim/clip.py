@@ -1,0 +1,63 @@
+"""Gradient clippers: callables that change a gradient vector in place and return its norm from before."""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import Array, Float, namespace
+
+
+class ClipValue:
+    """Each entry to ±`limit`.
+
+    Raises:
+        ValueError: `limit` is negative or NaN.
+
+    References:
+        Mikolov, *Statistical Language Models Based on Neural Networks*, 2012.
+    """
+
+    def __init__(self, limit: float) -> None:
+        if not limit >= 0:
+            raise ValueError(f"ClipValue: limit must be at least 0, not {limit}")
+        self.limit = limit
+
+    def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
+        before = norm(grad)
+        namespace(grad).clip(grad, -self.limit, self.limit, out=grad)
+        return before
+
+
+class ClipNorm:
+    """The whole vector shortened to the norm `max_norm` if it is longer.
+
+    A gradient of norm 0 stays 0; `max_norm` inf never clips. A NaN anywhere makes all entries NaN.
+
+    Raises:
+        ValueError: `max_norm` is negative or NaN.
+
+    References:
+        Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*, 2013.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        if not max_norm >= 0:
+            raise ValueError(f"ClipNorm: max_norm must be at least 0, not {max_norm}")
+        self.max_norm = max_norm
+
+    def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
+        before = norm(grad)
+        if self.max_norm < math.inf:
+            # `max_norm or 1`: where both are 0, 0 / 1 rather than 0 / 0.
+            grad *= self.max_norm / namespace(grad).maximum(before, self.max_norm or 1.0)
+        return before
+
+
+def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
+    """The Euclidean norm, where squares can neither overflow nor vanish: entries are divided by the largest first."""
+    xp = namespace(vector)
+    largest = xp.maximum(vector.max(), -vector.min())
+    divisor: Array = xp.where((largest > 0) & (largest < math.inf), largest, 1)
+    scaled = vector / divisor
+    root: Array = xp.sqrt((scaled * scaled).sum())
+    return divisor * root

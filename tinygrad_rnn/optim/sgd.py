@@ -1,0 +1,62 @@
+"""Gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..arrays import Array
+from ..layers.base import Layer
+from .base import Clipper, Optimizer
+
+
+class SGD(Optimizer):
+    r"""Gradient descent, with momentum if asked for.
+
+    With gradient :math:`g`, rate :math:`\eta` and momentum :math:`\mu`:
+
+    .. math::
+        v \leftarrow \mu v + g, \qquad
+        w \leftarrow w - \eta v \quad\text{or, Nesterov,}\quad w \leftarrow w - \eta (g + \mu v)
+
+    Args:
+        model: the layer whose parameters to change.
+        lr: :math:`\eta`, a number or a function of the step number.
+        clip: a clipper or several.
+        momentum: :math:`\mu`, 0 to below 1.
+        nesterov: look ahead by one step; needs momentum.
+
+    Raises:
+        ValueError: an argument is out of range, or the model has no parameters.
+
+    References:
+        Momentum: Polyak, 1964. Nesterov's in this form: Sutskever et al., *On the Importance of Initialization and
+        Momentum in Deep Learning*, 2013.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        lr: float | Callable[[int], float],
+        *,
+        clip: Clipper | Sequence[Clipper] | None = None,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"SGD: momentum must be 0 to below 1, not {momentum}")
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+        super().__init__(model, lr, clip=clip)
+        self.momentum, self.nesterov = momentum, nesterov
+        self.velocity = self._zeros() if momentum else None
+
+    def _update(self, value: Array, grad: Array, lr: float) -> None:
+        if self.velocity is None:
+            value -= lr * grad
+            return
+        self.velocity *= self.momentum
+        self.velocity += grad
+        if self.nesterov:
+            value -= lr * (grad + self.momentum * self.velocity)
+        else:
+            value -= lr * self.velocity

@@ -1,0 +1,201 @@
+"""A trainable array and its gradient; and the vector in which those of a model lie side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .arrays import Array, device_name, namespace
+from .checks import float_dtype
+from .device import Device, device_of
+
+
+class Parameter:
+    """A trainable array `value` and the gradient of the loss by it, `grad`, of the same shape.
+
+    Assigning to either writes in place, so every view of it sees the change: `p.value = w`, `p.grad += g`. `grad` is
+    allocated, as zeros, when it is first read: a model that only serves has none.
+
+    Args:
+        value: a float array of any shape; it is copied. Its dtype is the dtype of all that is computed with it.
+
+    Raises:
+        TypeError: `value` is not a float32 or float64 array.
+        ValueError: an array of another shape is assigned.
+    """
+
+    def __init__(self, value: Array) -> None:
+        float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
+        self._value = value.copy()
+        self._grad: Array | None = None
+        self._vector: ParameterVector | None = None
+
+    @property
+    def value(self) -> Array:
+        return self._value
+
+    @value.setter
+    def value(self, new: Array) -> None:
+        self._write(self._value, new, "value")
+
+    @property
+    def grad(self) -> Array:
+        if self._grad is None:
+            if self._vector is not None:
+                self._grad = self._vector.view(self._vector.grad, self)
+            else:
+                self._grad = namespace(self._value).zeros_like(self._value)
+        return self._grad
+
+    @grad.setter
+    def grad(self, new: Array) -> None:
+        if new is not self._grad:  # after `p.grad += g` it is
+            self._write(self.grad, new, "grad")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._value.shape
+
+    @property
+    def size(self) -> int:
+        return self._value.size
+
+    @property
+    def vector(self) -> ParameterVector | None:
+        """The vector in which this parameter lies, if it was packed into one and that is still in use."""
+        return None if self._vector is None or self._vector.replaced else self._vector
+
+    def zero_grad(self) -> None:
+        """Clear the gradient, if there is one."""
+        if self._grad is not None or (self._vector is not None and self._vector.has_grad):
+            self.grad.fill(0)
+
+    def to(self, device: Device, dtype: Any) -> None:
+        """Move value and gradient; the vector in which they lay is given up."""
+        host = device_of(self._value).to_host
+        self._value = device.asarray(host(self._value), dtype)
+        self._grad = None if self._grad is None else device.asarray(host(self._grad), dtype)
+        if self._vector is not None:
+            self._vector.replaced = True
+            self._vector = None
+
+    def _write(self, array: Array, new: Any, name: str) -> None:
+        if getattr(new, "shape", ()) not in ((), self.shape):
+            raise ValueError(f"Parameter.{name} has shape {self.shape}, but {new.shape} was assigned")
+        array[...] = new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What copy and pickle do: an independent Parameter outside any vector; the copied model packs its own.
+        return Parameter._rebuild, (self._value, self._grad)
+
+    @staticmethod
+    def _rebuild(value: Array, grad: Array | None) -> Parameter:
+        copy = Parameter(value)
+        copy._grad = None if grad is None else grad.copy()
+        return copy
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.shape}, dtype={self._value.dtype}, device={device_name(self._value)})"
+
+
+class ParameterVector:
+    """Parameters side by side in one array `value`, and their gradients in another, `grad`.
+
+    Each starts on a multiple of 64 bytes; the gaps hold zeros, in which no optimizer step, norm or clip does anything.
+    Making one turns the values of its parameters into views of it. `replaced` says that they have since moved
+    elsewhere: into the vector of a larger model, or to another device or dtype.
+
+    Raises:
+        TypeError: the parameters differ in dtype or device.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self.parameters = tuple(parameters)
+        self.replaced = False
+        first = self.parameters[0].value
+        for parameter in self.parameters:
+            value = parameter.value
+            if value.dtype != first.dtype or device_name(value) != device_name(first):
+                raise TypeError(
+                    f"the parameters of one model must share a dtype and a device, but {self.parameters[0]!r} and "
+                    f"{parameter!r} do not: call model.to(device=..., dtype=...) once it is built"
+                )
+        step = 64 // first.dtype.itemsize
+        self._device, self._starts, size = device_of(first), {}, 0
+        for parameter in self.parameters:
+            self._starts[id(parameter)] = size
+            size += -(-max(parameter.size, 1) // step) * step
+        self.value = self._device.zeros(size, first.dtype)
+        self._grad: Array | None = None
+        for parameter in self.parameters:
+            self._take(parameter)
+
+    @property
+    def grad(self) -> Array:
+        if self._grad is None:
+            self._grad = self.zeros()
+        return self._grad
+
+    def zeros(self) -> Array:
+        """Zeros laid out like the vector."""
+        return self._device.zeros(self.value.size, self.value.dtype)
+
+    @property
+    def has_grad(self) -> bool:
+        """Whether any gradient was asked for yet."""
+        return self._grad is not None
+
+    def view(self, vector: Array, parameter: Parameter) -> Array:
+        """The part of `vector` that belongs to `parameter`, in its shape."""
+        start = self._starts[id(parameter)]
+        return vector[start : start + parameter.size].reshape(parameter.shape)
+
+    def span(self, parameters: Sequence[Parameter]) -> slice | None:
+        """The slice of the vectors that `parameters` fill alone; None if some lie elsewhere, or others between."""
+        if not parameters or any(p.vector is not self for p in parameters):
+            return None
+        start = min(self._starts[id(p)] for p in parameters)
+        stop = max(self._starts[id(p)] + p.size for p in parameters)
+        inside = sum(start <= other < stop for other in self._starts.values())
+        return slice(start, stop) if inside == len(parameters) else None
+
+    def _take(self, parameter: Parameter) -> None:
+        value = self.view(self.value, parameter)
+        value[...] = parameter.value
+        grad = None
+        if parameter._grad is not None:
+            grad = self.view(self.grad, parameter)
+            grad[...] = parameter._grad
+        if parameter._vector is not None:
+            parameter._vector.replaced = True
+        parameter._value, parameter._grad, parameter._vector = value, grad, self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ParameterVector, (self.parameters,)
+
+
+def pack(parameters: Sequence[Parameter]) -> tuple[ParameterVector, slice]:
+    """The vector that holds `parameters` and the slice that they fill, made now unless there is one.
+
+    Smaller vectors are absorbed into a new one if it takes them whole.
+
+    Raises:
+        ValueError: there are no parameters, or another model owns some of them together with others.
+    """
+    if not parameters:
+        raise ValueError("there are no parameters here to lie in a vector")
+    vectors = {id(p.vector): p.vector for p in parameters if p.vector is not None}
+    mine = {id(p) for p in parameters}
+    for vector in vectors.values():
+        part = vector.span(parameters)
+        if part is not None:
+            return vector, part
+        others = [p for p in vector.parameters if id(p) not in mine]
+        if others:
+            raise ValueError(
+                f"only {len(vector.parameters) - len(others)} of the {len(vector.parameters)} parameters that another "
+                "model keeps in one vector are parameters of this one. Two models may share all their parameters or "
+                "none, or one may contain the other: copy the shared layer with copy.deepcopy, or optimize one model "
+                "that contains both"
+            )
+    return ParameterVector(parameters), slice(None)

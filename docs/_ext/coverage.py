@@ -1,0 +1,50 @@
+"""Warns, and so stops the build, where something public stands on no page, or has no text to stand there."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Iterator
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.typing import ExtensionMetadata
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = "tinygrad_rnn"
+SUBMODULES = ("initializers", "datasets", "testing", "plotting")
+
+
+def public_names() -> Iterator[tuple[str, object]]:
+    """Every name that the package and its public submodules export, with what it names."""
+    modules = [PACKAGE, *(f"{PACKAGE}.{name}" for name in SUBMODULES)]
+    for module in (importlib.import_module(name) for name in modules if importlib.util.find_spec(name)):
+        own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+        for name in getattr(module, "__all__", [name for name in own if not name.startswith("_")]):
+            yield f"{module.__name__}.{name}", getattr(module, name)
+
+
+def silent_methods(name: str, thing: object) -> Iterator[str]:
+    """The public methods and properties of a class that neither have a docstring nor inherit one."""
+    for attribute, value in vars(thing).items() if inspect.isclass(thing) else ():
+        method = inspect.isroutine(value) or isinstance(value, property)
+        if method and not attribute.startswith("_") and not inspect.getdoc(getattr(thing, attribute)):
+            yield f"{name}.{attribute}"
+
+
+def check(app: Sphinx, exception: Exception | None) -> None:
+    if exception is not None:
+        return
+    domain = app.env.domains.python_domain
+    for name, thing in public_names():
+        if name not in domain.objects and name not in domain.modules:
+            logger.warning("%s is public, but on no page", name)
+        for method in silent_methods(name, thing):
+            logger.warning("%s is public, but has no docstring", method)
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.connect("build-finished", check)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

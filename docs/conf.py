@@ -1,0 +1,65 @@
+"""Sphinx, by `nox -s docs`. The pages ask nothing of the network."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import jaxtyping  # noqa: F401  # before the package, which then gives its signatures with their shapes
+from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the extensions
+
+project = "tinygrad_rnn"
+author = "the tinygrad_rnn authors"
+copyright = f"2026, {author}"
+release = importlib.metadata.version("tinygrad-rnn")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.doctest",
+    "sphinx_copybutton",
+    "_ext.mathml",
+    "_ext.run_blocks",
+    "_ext.coverage",
+    "_ext.offline",
+]
+exclude_patterns = ["_build"]
+default_role = "code"  # what stands between single backquotes in a docstring
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+napoleon_numpy_docstring = False
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+add_module_names = False
+maximum_signature_line_length = 100
+
+doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+doctest_show_successes = False
+
+html_theme = "furo"
+html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_math_renderer = "mathml"
+html_copy_source = False
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+
+def name_arrays(
+    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Write `Float[Array, ...]`, as in the source: when the package runs, an `Array` is `Any`."""
+    shaped = re.compile(r"\b(Float|Int|Bool|Shaped)\[Any,")
+    return signature and shaped.sub(r"\1[Array,", signature), returns and shaped.sub(r"\1[Array,", returns)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", name_arrays)

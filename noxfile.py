@@ -1,0 +1,95 @@
+"""The sessions of the project. `nox -l` lists them; each builds its own environment and needs nothing but nox."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.11.12"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+# pyenv puts shims of all its Pythons on the path, which fail but for the global ones: let the real ones come after.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(PYENV.glob("versions/*/bin")))])
+
+
+def needs(*groups: str) -> list[str]:
+    """The requirements of dependency groups of pyproject.toml."""
+    return list(nox.project.dependency_groups(PROJECT, *groups))
+
+
+def pytest(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
+    # The script, not `python -m pytest`, which puts the working directory before the package that was installed.
+    session.run("pytest", "--installed", *arguments, success_codes=success_codes)
+
+
+def tests(session: nox.Session) -> None:
+    """Every test against the installed wheel: with the shapes checked, then the texts of errors without."""
+    session.install(".", *needs("tests"))
+    pytest(session, "--check-shapes", *session.posargs)
+    # Code 5, no test selected, is a failure unless the selection came from the command line.
+    pytest(session, "-m", "messages", *session.posargs, success_codes=(0, 5) if session.posargs else (0,))
+
+
+def typecheck(session: nox.Session) -> None:
+    """mypy, strict."""
+    session.install(*PROJECT["project"]["dependencies"], *needs("typecheck"))
+    session.run("mypy", *session.posargs)
+
+
+# With the Python that runs nox; with another where its version is added to the name, as in `nox -s tests-3.12`.
+for function in (tests, typecheck):
+    nox.session(name=function.__name__)(function)
+    for version in nox.project.python_versions(PROJECT):
+        nox.session(name=f"{function.__name__}-{version}", python=version, default=False)(function)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff and codespell."""
+    session.install(*needs("lint"))
+    session.run("ruff", "check")
+    ban = '--config=lint.flake8-tidy-imports.banned-api.cupy.msg = "Only device.py and kernels/ import cupy."'
+    but = "--exclude=tinygrad_rnn/device.py,tinygrad_rnn/kernels"
+    session.run("ruff", "check", "--isolated", "--select=TID251", ban, but, "tinygrad_rnn")
+    session.run("codespell")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, warnings being errors, and run the code in it."""
+    session.install(".", *needs("docs"))
+    for builder in ("html", "doctest"):
+        session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", builder, "docs", f"docs/_build/{builder}")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """The examples, in their small mode."""
+    session.install(".", *needs("tests"))
+    pytest(session, "tests/examples", *session.posargs)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Every mutant of every backward; `nox -s tests` tries a sample."""
+    session.install(".", *needs("tests"))
+    pytest(session, "tests/test_mutants.py", "--all-mutants", *session.posargs)
+
+
+@nox.session(venv_backend="venv", default=False)
+def bench(session: nox.Session) -> None:
+    """Measure side by side with PyTorch: every script of benchmarks/, or the one given with its options."""
+    session.install(".", *needs("bench"))
+    if session.posargs:
+        session.run("python", *session.posargs)
+        return
+    for script in sorted(Path("benchmarks").glob("*.py")):
+        if "__main__" in script.read_text(encoding="utf-8"):
+            session.run("python", str(script))

@@ -1,0 +1,74 @@
+"""Options and fixtures of the tests. Needs no more than pytest and NumPy; `--check-shapes` needs the group `tests`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+with contextlib.suppress(ImportError):
+    from hypothesis import settings
+
+    # The same verdict every time, on a busy machine too.
+    settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True)
+    settings.load_profile("tinygrad_rnn")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tinygrad_rnn")
+    group.addoption(
+        "--check-shapes",
+        action="store_true",
+        help="check every shape annotation at every call, and leave out the tests marked `messages`",
+    )
+    group.addoption("--all-mutants", action="store_true", help="try every mutant, not a sample")
+    group.addoption("--installed", action="store_true", help="refuse to test the source tree in place of a wheel")
+
+
+def package_folder() -> Path | None:
+    """Where the package would be imported from, found without importing it."""
+    spec = importlib.util.find_spec("tinygrad_rnn")
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
+
+
+def pytest_report_header() -> str:
+    return f"tinygrad_rnn: {package_folder()}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--installed") and package_folder() in (None, ROOT / "tinygrad_rnn"):
+        raise pytest.UsageError(
+            f"--installed: tinygrad_rnn would be imported from {package_folder()}; install the package, "
+            "and run `pytest` rather than `python -m pytest`, which prefers the working directory"
+        )
+    if config.getoption("--check-shapes"):
+        check_shapes()
+
+
+def check_shapes() -> None:
+    """Put the import hook in place: jaxtyping reads the shapes, beartype the types around them."""
+    missing = [name for name in ("jaxtyping", "beartype") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise pytest.UsageError(f"--check-shapes: please run `python -m pip install {' '.join(missing)}`")
+    if "tinygrad_rnn" in sys.modules:
+        raise pytest.UsageError("--check-shapes comes too late: a plugin has imported tinygrad_rnn before the tests")
+    from jaxtyping import install_import_hook
+
+    install_import_hook("tinygrad_rnn", "beartype.beartype")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--check-shapes"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("messages")])
+        items[:] = [item for item in items if not item.get_closest_marker("messages")]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,62 @@
+"""The table of checks: a new layer is one line here, and is then fully tested (tests/test_table.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import naive
+from tinygrad_rnn import (
+    Embedding,
+    Layer,
+    Linear,
+    OneHot,
+    ReLU,
+    RNNCell,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Tanh,
+)
+
+
+class SteppedRNN(RNNCell):
+    """An `RNNCell` without its kernel: a subclass is unrolled step by step."""
+
+
+class Case(NamedTuple):
+    make: Callable[[np.random.Generator], Layer]
+    naive: Callable[..., Any]
+    """An independent forward: `(layer, *inputs)` to the outputs."""
+
+
+CASES = {
+    "OneHot": Case(lambda rng: OneHot(4), naive.one_hot),
+    "Embedding": Case(lambda rng: Embedding(7, 4, rng=rng), naive.embedding),
+    "Linear": Case(lambda rng: Linear(3, 4, rng=rng), naive.linear),
+    "Tanh": Case(lambda rng: Tanh(), naive.tanh),
+    "Sigmoid": Case(lambda rng: Sigmoid(), naive.sigmoid),
+    "ReLU": Case(lambda rng: ReLU(), naive.relu),
+    "Softmax": Case(lambda rng: Softmax(), naive.softmax),
+    "RNNCell": Case(lambda rng: RNNCell(3, 4, rng=rng), naive.rnn),
+    "RNNCell relu": Case(lambda rng: RNNCell(3, 4, rng=rng, nonlinearity="relu"), naive.rnn),
+    "RNNCell by steps": Case(lambda rng: SteppedRNN(3, 4, rng=rng), naive.rnn),
+    "Sequential of ids": Case(
+        lambda rng: Sequential(OneHot(5), RNNCell(5, 4, rng=rng), Linear(4, 3, rng=rng)), naive.one_hot_rnn_linear
+    ),
+    "Sequential of vectors": Case(
+        lambda rng: Sequential(Linear(3, 4, rng=rng), RNNCell(4, 4, rng=rng), RNNCell(4, 2, rng=rng), Tanh()),
+        naive.linear_rnn_rnn_tanh,
+    ),
+    "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
+    "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),
+    "SoftmaxCrossEntropy smoothed": Case(
+        lambda rng: SoftmaxCrossEntropy(reduction="none", label_smoothing=0.1), naive.softmax_cross_entropy
+    ),
+}
+
+LENGTHS = np.array([3, 0, 5, 4])
+"""A whole row, an empty one, and rows that end at different times."""

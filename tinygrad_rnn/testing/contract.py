@@ -1,0 +1,198 @@
+"""The contract check: what every layer promises beside right gradients, clause by clause."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Generator, OneHotRows, tree_map
+from ..device import Device
+from ..layers.base import Layer
+from ..layers.roles import Feedforward, Recurrent
+from . import sequences
+from .examples import Arrays, Example, RecurrentExample, draw, examples, planted, same
+
+
+def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
+    """Check the contract of a layer, cell, recurrent or loss, clause by clause.
+
+    Args:
+        layer: `Feedforward`, `Recurrent` or `Loss`; it stays as it is.
+        rng: draws inputs and parameters.
+
+    Returns:
+        The names of the clauses that were checked: those that its role has.
+
+    Raises:
+        AssertionError: a clause does not hold; the message says which, of which array, and where.
+        TypeError: the layer plays none of the three roles.
+
+    Example:
+        >>> clauses = check_contract(RNNCell(3, 4, rng=np.random.default_rng(0)), rng=np.random.default_rng(1))
+        >>> len(clauses), clauses[0]
+        (14, 'nothing_given_is_written_to')
+    """
+    clauses: list[Callable[[Layer, Generator], None]] = [
+        nothing_given_is_written_to,
+        backwards_come_in_any_order_and_add_up,
+        nothing_kept_is_overwritten,
+        nothing_is_kept_on_the_layer,
+        float32_stays_float32,
+        mixed_dtypes_raise,
+        empty_axes_are_legal,
+        threads_may_run_forward,
+    ]
+    if not isinstance(layer, Feedforward):
+        clauses.append(sequences.padding_never_matters)
+    if isinstance(layer, Recurrent):
+        clauses += [
+            sequences.none_is_zeros,
+            sequences.the_last_state_is_small,
+            sequences.a_state_is_frozen_past_the_end,
+            sequences.a_batch_equals_its_rows,
+            sequences.a_sequence_equals_its_chunks if layer.causal else sequences.step_raises,
+        ]
+    for clause in clauses:
+        clause(layer, rng)
+    return [clause.__name__ for clause in clauses]
+
+
+def nothing_given_is_written_to(layer: Layer, rng: Generator) -> None:
+    """Inputs, upstream gradients, caches, and outputs once given."""
+    for example in _all(layer, rng):
+        upstream = example.upstream(rng)
+        given = (example.inputs, upstream, *example.forward())
+        before = copy.deepcopy(_arrays("", given))
+        example.backward(upstream, given[3])
+        example.forward()
+        same(before, _arrays("", given), f"{layer!r}: a call wrote to what it was given or had given")
+
+
+def backwards_come_in_any_order_and_add_up(layer: Layer, rng: Generator) -> None:
+    """After two forwards, any number of backwards in any order; each adds its gradients once."""
+    for first in _all(layer, rng):
+        second = _halved(first)
+        upstream = first.upstream(rng)
+        alone = first.everything(upstream), second.everything(upstream)
+        first.layer.zero_grad()
+        caches = first.forward()[1], second.forward()[1]
+        for i in (0, 1, 1, 0, 1):
+            gradients = (first, second)[i].backward(upstream, caches[i])
+            found = {f"gradient of {name}": array for name, array in gradients.items()}
+            same({n: alone[i][n] for n in found}, found, f"{layer!r}: a backward depends on those before")
+        found = {f"gradient of {name}": p.grad for name, p in first.layer.named_parameters()}
+        expected = {name: 2 * alone[0][name] + 3 * alone[1][name] for name in found}
+        same(expected, found, f"{layer!r}: backwards do not add up", 1e-12)
+
+
+def nothing_kept_is_overwritten(layer: Layer, rng: Generator) -> None:
+    """What a cache or an output holds outlives later calls."""
+    for example in _all(layer, rng):
+        kept = example.forward()
+        before = copy.deepcopy(_arrays("", kept))
+        other = _halved(example)
+        other.everything(other.upstream(rng))
+        same(before, _arrays("", kept), f"{layer!r}: a later call overwrote a cache or an output")
+
+
+def nothing_is_kept_on_the_layer(layer: Layer, rng: Generator) -> None:
+    """A cache serves a copy of the layer as well, with the parameters as they are at backward."""
+    for example in _all(layer, rng):
+        upstream = example.upstream(rng)
+        _, cache = example.forward()
+        for parameter in example.layer.parameters():
+            parameter.value *= 1.5
+        other = copy.copy(example)
+        other.layer = copy.deepcopy(example.layer)
+        for name in set(vars(other.layer)) - set(vars(layer)):
+            delattr(other.layer, name)
+        expected = other.backward(upstream, cache)
+        same(expected, example.backward(upstream, cache), f"{layer!r}: forward left something on the layer")
+        assert set(vars(example.layer)) == set(vars(layer)), f"{layer!r}: forward left attributes on the layer"
+
+
+def float32_stays_float32(layer: Layer, rng: Generator) -> None:
+    """Outputs and gradients have the dtype of the parameters, and are close to those in float64."""
+    for example in _all(layer, rng):
+        upstream = example.upstream(rng)
+        single = example.to(Device("cpu"), "float32")
+        found = single.everything({name: array.astype("float32") for name, array in upstream.items()})
+        for name, array in found.items():
+            assert array.dtype == "float32", f"{layer!r}: with parameters of float32, {name} is {array.dtype}"
+        same(example.everything(upstream), found, f"{layer!r}: float32 is far from float64", 1e-4)
+
+
+def mixed_dtypes_raise(layer: Layer, rng: Generator) -> None:
+    """A float64 array into a float32 layer is a TypeError that names both cures."""
+    example = examples(layer, rng)[0]
+    for name, array in example.variables.items() if layer.parameters() else ():
+        mixed = example.to(Device("cpu"), "float32")
+        if isinstance(mixed, RecurrentExample) and name != "xs":
+            mixed.state = planted("state", mixed.state, mixed.inputs | {name: array})
+        else:
+            setattr(mixed, name, array)
+        try:
+            mixed.forward()
+        except TypeError as error:
+            assert ".astype(" in str(error) and ".to(dtype=" in str(error), f"{layer!r}: {error} names no cures"
+        else:
+            raise AssertionError(f"{layer!r}: takes {name} in float64 with parameters in float32")
+
+
+def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
+    """T = 0 and B = 0 give arrays of these sizes, gradients too, and no NaN."""
+    for steps, batch in ((0, 3), (4, 0), (0, 0)):
+        example = examples(layer, rng)[0]
+        for name in ("x", "xs", "ys", "targets"):
+            if hasattr(example, name):
+                setattr(example, name, getattr(example, name)[:steps, :batch])
+        if isinstance(example, RecurrentExample):
+            example.state = tree_map(lambda array, batch=batch: array[:batch], example.state)
+        found = example.everything({name: draw(rng, array.shape) for name, array in example.forward()[0].items()})
+        for name, array in example.variables.items():
+            shape = found[f"gradient of {name}"].shape
+            assert shape == array.shape, f"{layer!r}: T = {steps}, B = {batch}: gradient of {name} has shape {shape}"
+        for name, array in found.items():
+            assert not np.isnan(array).any(), f"{layer!r}: T = {steps}, B = {batch}: {name} holds NaN"
+
+
+def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
+    """Several threads on one layer get what one gets; not asked of one that draws, for a stream has one order."""
+    for example in examples(layer, rng):
+        if not example.layer.generators():
+            alone, _ = example.forward()
+            with ThreadPoolExecutor(4) as pool:
+                for outputs in pool.map(lambda _, example=example: example.forward()[0], range(16)):
+                    same(alone, outputs, f"{layer!r}: threads disturb each other")
+
+
+def _all(layer: Layer, rng: Generator) -> list[Example]:
+    """Every way to call the layer, with and without lengths."""
+    if isinstance(layer, Feedforward):
+        return examples(layer, rng)
+    return examples(layer, rng) + examples(layer, rng, sequences.LENGTHS)
+
+
+def _halved(example: Example) -> Example:
+    """Another example with the same layer."""
+    layer = example.layer
+    other = copy.deepcopy(example)
+    other.layer = layer
+    for array in other.variables.values():
+        array *= 0.5
+    return other
+
+
+def _arrays(name: str, value: Any) -> Arrays:
+    """All arrays in nested tuples, lists and dicts, by their places."""
+    if isinstance(value, OneHotRows):
+        return {name: value.ids}
+    if isinstance(value, (tuple, list)):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        return {place: array for key in value for place, array in _arrays(f"{name}[{key}]", value[key]).items()}
+    return {name: value} if isinstance(value, np.ndarray) else {}

@@ -1,0 +1,257 @@
+"""Calls to check a layer by: inputs drawn at random, one forward, one backward, every array by its name.
+
+One class for each way to call a layer. Its `variables` are the inputs that have a gradient. Arrays in states are named
+by their place, `state[1][0]`.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..arrays import Array, Generator, State, namespace, tree_map
+from ..device import Device
+from ..layers.base import Layer
+from ..layers.roles import Feedforward, Loss, Recurrent
+
+STEPS, BATCH, FEATURES = 4, 3, 5
+"""T, B and, where the layer takes any, D. With T = 1 or B = 1 some wrong gradients look right."""
+
+Arrays = dict[str, Any]
+E = TypeVar("E", bound="Example")
+
+
+class Example(ABC):
+    """One way to call `layer`, and what it is called with. A copy of the layer in float64, all parameters random."""
+
+    def __init__(self, layer: Layer, rng: Generator) -> None:
+        self.layer = copy.deepcopy(layer).to("cpu", "float64")
+        for parameter in self.layer.parameters():
+            parameter.value += 0.3 * rng.standard_normal(parameter.shape)  # biases that are 0 would hide their terms
+        self.streams = {name: stream.bit_generator.state for name, stream in self.layer.generators().items()}
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Arrays:
+        """All inputs by name."""
+
+    @property
+    def variables(self) -> Arrays:
+        """The inputs that have a gradient. To write into one changes what `forward` computes."""
+        return floats(self.inputs)
+
+    def forward(self) -> tuple[Arrays, Any]:
+        """The outputs that have a gradient, by name, and the cache. Random streams begin anew at every call."""
+        for name, stream in self.layer.generators().items():
+            stream.bit_generator.state = self.streams[name]
+        outputs, cache = self.run()
+        return floats(outputs), cache
+
+    @abstractmethod
+    def run(self) -> tuple[Arrays, Any]:
+        """All outputs by name, and the cache."""
+
+    @abstractmethod
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        """The gradients of outputs, by their names, to those of the variables, by theirs."""
+
+    def upstream(self, rng: Generator) -> Arrays:
+        """A random gradient for every output."""
+        return {name: draw(rng, output.shape) for name, output in self.forward()[0].items()}
+
+    def everything(self, upstream: Arrays) -> Arrays:
+        """Outputs, and gradients of variables and parameters, of one forward and one backward."""
+        self.layer.zero_grad()
+        outputs, cache = self.forward()
+        variables = {f"gradient of {name}": array for name, array in self.backward(upstream, cache).items()}
+        parameters = {f"gradient of {name}": p.grad.copy() for name, p in self.layer.named_parameters()}
+        return outputs | variables | parameters
+
+    def to(self: E, device: Device, dtype: str) -> E:
+        """The same example on another device, in another dtype."""
+        moved = copy.copy(self)
+        moved.layer = copy.deepcopy(self.layer).to(device, dtype)
+        for name in ("x", "xs", "ys", "state", "targets", "lengths"):
+            if getattr(self, name, None) is not None:
+                setattr(moved, name, move(getattr(self, name), device, dtype))
+        return moved
+
+
+class FeedforwardExample(Example):
+    """`x` (T, B, D) to `y`."""
+
+    layer: Feedforward
+
+    def __init__(self, layer: Feedforward, rng: Generator) -> None:
+        super().__init__(layer, rng)
+        self.x = _input(layer, rng, (STEPS, BATCH))
+
+    @property
+    def inputs(self) -> Arrays:
+        return {"x": self.x}
+
+    def run(self) -> tuple[Arrays, Any]:
+        y, cache = self.layer.forward(self.x)
+        return {"y": y}, cache
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        return floats({"x": self.layer.backward(upstream.get("y"), cache)})
+
+
+class RecurrentExample(Example):
+    """`xs` (T, B, D) and a state to `ys` and a state."""
+
+    layer: Recurrent
+
+    def __init__(self, layer: Recurrent, rng: Generator, lengths: Array | None = None) -> None:
+        super().__init__(layer, rng)
+        steps, batch = _size(lengths)
+        self.lengths = lengths
+        self.xs = _input(layer, rng, (steps, batch))
+        self.state: State = tree_map(
+            lambda array: draw(rng, array.shape) if array.dtype.kind == "f" else array,
+            self.layer.initial_state(batch),
+        )
+
+    @property
+    def inputs(self) -> Arrays:
+        return {"xs": self.xs, **leaves("state", self.state)}
+
+    def run(self) -> tuple[Arrays, Any]:
+        ys, state, cache = self.layer.forward(self.xs, self.state, lengths=self.lengths)
+        return {"ys": ys, **leaves("state", state)}, cache
+
+    def cut(self, steps: slice, rows: slice) -> RecurrentExample:
+        """Some steps of some rows, all of them whole, from the same state."""
+        part = copy.copy(self)
+        part.lengths, part.xs = None, self.xs[steps, rows]
+        part.state = tree_map(lambda array: array[rows], self.state)
+        return part
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        dxs, dstate = self.layer.backward(upstream.get("ys"), planted("state", self.state, upstream), cache)
+        return floats({"xs": dxs, **leaves("state", dstate)})
+
+
+class StepsExample(RecurrentExample):
+    """The same sequence by a loop of `step_forward`, and back by one of `step_backward`."""
+
+    def run(self) -> tuple[Arrays, Any]:
+        ys, state, caches = [], self.state, []
+        for t in range(self.xs.shape[0]):
+            y, state, cache = self.layer.step_forward(self.xs[t], state)
+            ys.append(y)
+            caches.append(cache)
+        whole = {"ys": namespace(ys[0]).stack(ys)} if ys[0].dtype.kind == "f" else {}
+        return {**whole, **leaves("state", state)}, caches
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        dstate, dxs = planted("state", self.state, upstream), []
+        for t in reversed(range(len(cache))):
+            dy = upstream["ys"][t] if "ys" in upstream else None
+            dx, dstate = self.layer.step_backward(dy, dstate, cache[t])
+            dxs.append(dx)
+        whole = {"xs": namespace(dxs[0]).stack(dxs[::-1])} if dxs[0] is not None else {}
+        return floats({**whole, **leaves("state", dstate)})
+
+
+class LossExample(Example):
+    """`ys` (T, B, V) and targets, one of them ignored, to the loss."""
+
+    layer: Loss
+
+    def __init__(self, layer: Loss, rng: Generator, lengths: Array | None = None) -> None:
+        super().__init__(layer, rng)
+        steps, batch = _size(lengths)
+        self.lengths = lengths
+        self.ys = draw(rng, (steps, batch, FEATURES))
+        self.targets: Any = draw(rng, self.ys.shape)
+        if layer.takes_ids:
+            self.targets = rng.integers(0, FEATURES, (steps, batch))
+            self.targets[1, 0] = getattr(layer, "ignore_index", 0)
+
+    @property
+    def inputs(self) -> Arrays:
+        return {"ys": self.ys}
+
+    def run(self) -> tuple[Arrays, Any]:
+        loss, cache = self.layer.forward(self.ys, self.targets, lengths=self.lengths)
+        return {"loss": loss}, cache
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        return {"ys": self.layer.backward(cache, upstream["loss"])}
+
+
+def examples(layer: Layer, rng: Generator, lengths: Array | None = None) -> list[Example]:
+    """Every way to call `layer`.
+
+    Raises:
+        TypeError: the layer plays none of the roles.
+    """
+    if isinstance(layer, Feedforward):
+        return [FeedforwardExample(layer, rng)]
+    if isinstance(layer, Loss):
+        return [LossExample(layer, rng, lengths)]
+    if isinstance(layer, Recurrent):
+        whole = RecurrentExample(layer, rng, lengths)
+        return [whole, StepsExample(layer, rng)] if layer.causal and lengths is None else [whole]
+    raise TypeError(f"{layer!r} is neither Feedforward, Recurrent nor Loss, so there is no standard way to call it")
+
+
+def draw(rng: Generator, shape: tuple[int, ...]) -> Array:
+    """Normal numbers, kept 0.1 away from 0, where ReLUs have their kink."""
+    sign = rng.choice([-1.0, 1.0], shape)
+    drawn: Array = sign * (0.1 + abs(rng.standard_normal(shape)))
+    return drawn
+
+
+def floats(arrays: Arrays) -> Arrays:
+    """Those that have a gradient."""
+    return {name: array for name, array in arrays.items() if array is not None and array.dtype.kind == "f"}
+
+
+def leaves(name: str, tree: Any) -> Arrays:
+    """The arrays of a state by their places: `{"state[1][0]": array}`."""
+    if not isinstance(tree, tuple):
+        return {name: tree}
+    return {key: leaf for i, part in enumerate(tree) for key, leaf in leaves(f"{name}[{i}]", part).items()}
+
+
+def planted(name: str, like: Any, arrays: Arrays) -> Any:
+    """The state of the structure of `like` whose leaves are those of `arrays`, or None: the inverse of `leaves`."""
+    if not isinstance(like, tuple):
+        return arrays.get(name)
+    return tuple(planted(f"{name}[{i}]", part, arrays) for i, part in enumerate(like))
+
+
+def same(expected: Arrays, found: Arrays, message: str, tolerance: float = 0.0) -> None:
+    """Assert that arrays of the same names are equal: to the bit, or to `tolerance` of the largest entry."""
+    assert expected.keys() == found.keys(), f"{message}: there are {sorted(found)}, expected {sorted(expected)}"
+    for name, array in expected.items():
+        other = found[name]
+        assert array.shape == other.shape, f"{message}: {name} has shape {other.shape}, expected {array.shape}"
+        if tolerance:
+            wrong = ~(abs(array - other) <= tolerance * max(abs(array).max(initial=0), 1e-6))
+        else:
+            wrong = (array != other) & ~((array != array) & (other != other))  # NaN equals NaN
+        if wrong.any():
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise AssertionError(f"{message}: {name} at {list(index)} is {other[index]}, expected {array[index]}")
+
+
+def move(tree: Any, device: Device, dtype: str) -> Any:
+    """A state, or an array, on `device`; floating-point ones in `dtype`."""
+    return tree_map(lambda array: device.asarray(array, dtype if array.dtype.kind == "f" else None), tree)
+
+
+def _input(layer: Feedforward | Recurrent, rng: Generator, lead: tuple[int, int]) -> Any:
+    if layer.takes_ids:
+        return rng.integers(0, layer.in_size or FEATURES, lead)
+    return draw(rng, (*lead, layer.in_size or FEATURES))
+
+
+def _size(lengths: Array | None) -> tuple[int, int]:
+    return (STEPS, BATCH) if lengths is None else (max(STEPS, *lengths.tolist()), len(lengths))

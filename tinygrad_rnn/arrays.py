@@ -110,6 +110,7 @@ class OneHotRows:
 
     @property
     def T(self) -> OneHotColumns:
+        """The transpose of rows (N, size)."""
         return OneHotColumns(self.ids, self.size)
 
     def __repr__(self) -> str:

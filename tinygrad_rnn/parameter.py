@@ -32,6 +32,7 @@ class Parameter:
 
     @property
     def value(self) -> Array:
+        """The array itself, not a copy."""
         return self._value
 
     @value.setter
@@ -40,6 +41,7 @@ class Parameter:
 
     @property
     def grad(self) -> Array:
+        """The gradient itself, not a copy; zeros before anything was added."""
         if self._grad is None:
             if self._vector is not None:
                 self._grad = self._vector.view(self._vector.grad, self)
@@ -54,10 +56,12 @@ class Parameter:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of `value` and `grad`."""
         return self._value.shape
 
     @property
     def size(self) -> int:
+        """How many numbers it has."""
         return self._value.size
 
     @property
@@ -132,6 +136,7 @@ class ParameterVector:
 
     @property
     def grad(self) -> Array:
+        """The gradients, made on first use."""
         if self._grad is None:
             self._grad = self.zeros()
         return self._grad

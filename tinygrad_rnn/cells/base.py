@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..arrays import Array, State, device_name, namespace, select, tree_map
+from ..arrays import Array, State, namespace, select, tree_map
 from ..checks import check_array
 from ..layers.roles import Recurrent
 

@@ -53,9 +53,7 @@ class RNNCell(Cell):
         ((5, 2, 4), (2, 4))
     """
 
-    def __init__(
-        self, in_size: int, out_size: int, *, rng: Generator, nonlinearity: str = "tanh"
-    ) -> None:
+    def __init__(self, in_size: int, out_size: int, *, rng: Generator, nonlinearity: str = "tanh") -> None:
         check_size("RNNCell", "in_size", in_size)
         check_size("RNNCell", "out_size", out_size)
         if nonlinearity not in ("tanh", "relu"):
@@ -92,9 +90,7 @@ class RNNCell(Cell):
         """The whole sequence at once. A subclass, which may have another step, is unrolled step by step."""
         if type(self) is not RNNCell:
             return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
-        h, cache = kernel.forward(
-            self.nonlinearity, xs, state[0], self.w_x.value, self.w_h.value, self.b.value, active
-        )
+        h, cache = kernel.forward(self.nonlinearity, xs, state[0], self.w_x.value, self.w_h.value, self.b.value, active)
         return cache.h, (h,), cache
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:

@@ -35,7 +35,9 @@ class Tanh(Feedforward):
 class Sigmoid(Feedforward):
     r"""The logistic function, element by element, by way of tanh, which never overflows.
 
-    .. math:: y = \frac{1}{1 + e^{-x}} = \tfrac12 \tanh \tfrac{x}{2} + \tfrac12, \qquad dx = dy \odot y \odot (1 - y)
+    .. math::
+        y = \frac{1}{1 + e^{-x}} = \tfrac{1}{2} \tanh \tfrac{x}{2} + \tfrac{1}{2}, \qquad
+        dx = dy \odot y \odot (1 - y)
 
     Raises:
         TypeError: in `forward`, x holds no floating-point numbers.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from ..parameter import Parameter, pack
 L = TypeVar("L", bound="Layer")
 
 
-class Layer(ABC):
+class Layer:
     """Owns parameters and child layers: names them, moves them, counts them.
 
     Nothing is registered: whatever `Parameter` or `Layer` is an attribute of the instance, or lies in a tuple or list
@@ -103,7 +102,7 @@ class Layer(ABC):
         missing = [name for name, value in arguments.items() if value is inspect.Parameter.empty]
         if missing:
             raise TypeError(
-                f"{type(self).__name__} cannot be saved or shown: __init__ takes {', '.join(missing)}, but no attribute "
+                f"{type(self).__name__} cannot be saved: __init__ takes {', '.join(missing)}, but no attribute "
                 "of that name was set. Keep each argument under its own name"
             )
         return arguments

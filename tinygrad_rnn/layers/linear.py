@@ -49,9 +49,7 @@ class Linear(Feedforward):
         y += self.b.value
         return y.reshape(*x.shape[:-1], self.out_size), x
 
-    def backward(
-        self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]
-    ) -> Float[Array, "*lead D"] | None:
+    def backward(self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
         x, dy_rows = cache, as_rows(dy)
         self.w.grad += as_rows(x).T @ dy_rows
         self.b.grad += dy_rows.sum(axis=0)

@@ -7,7 +7,7 @@ parameter gradients once, with the parameters as they are then. No axis but the 
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, final
 
 from ..arrays import (
@@ -26,7 +26,7 @@ from ..checks import check_array, check_device, check_integers, check_lengths
 from .base import Layer
 
 
-class Feedforward(Layer):
+class Feedforward(Layer, ABC):
     """A map that knows no time: any leading axes, (T, B, D), (B, D) or (D,). Its author writes the two methods."""
 
     in_size: int | None = None
@@ -65,7 +65,7 @@ class SequenceCache(NamedTuple):
     """Zeros for an absent `dxs`, likewise; None where xs holds ids or one-hot rows."""
 
 
-class Recurrent(Layer):
+class Recurrent(Layer, ABC):
     """A map of a sequence, with a state that is passed in and out.
 
     `forward` and `backward` do here, once, what every subclass needs: absent states and gradients become zeros, input
@@ -245,7 +245,7 @@ def _filled(dstate: Any, blank: Any) -> Any:
     return dstate
 
 
-class Loss(Layer):
+class Loss(Layer, ABC):
     """A map of predictions and targets to a number, and back."""
 
     takes_ids = False

@@ -10,6 +10,8 @@ from ..layers.roles import Loss
 
 
 class SoftmaxCrossEntropyCache(NamedTuple):
+    """What the backward needs."""
+
     p: Float[Array, "*lead V"]
     """The probabilities."""
     targets: Int[Array, "*lead"]
@@ -69,7 +71,9 @@ class SoftmaxCrossEntropy(Loss):
         check_integers(self, "targets", targets)
         check_device(self, "targets", targets, ys)
         if targets.shape != ys.shape[:-1]:
-            raise ValueError(f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}")
+            raise ValueError(
+                f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}"
+            )
         xp = namespace(ys)
         counts = targets != self.ignore_index
         if lengths is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_forward_with_lengths_is_the_equations(case: Case) -> None:
 
 
 @every_case
-def test_gradients(case: Case, record_property: pytest.RecordProperty) -> None:
+def test_gradients(case: Case, record_property: Callable[[str, object], None]) -> None:
     errors = check_gradients(case.make(rng()), rng=rng(1))
     record_property("worst error", max(errors.values(), default=0.0))
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[np.floating[Any]]
+    Integers: TypeAlias = NDArray[np.integer[Any]]
+    Booleans: TypeAlias = NDArray[np.bool]
 else:
-    Array = Any  # a CuPy array is one too
+    Array = Integers = Booleans = Any  # a CuPy array is one too
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Bool as Bool
@@ -71,19 +73,19 @@ def no_gradient(array: Any) -> Any:
     return xp.broadcast_to(xp.zeros((), array.dtype), array.shape)
 
 
-def select(mask: Array, chosen: Any, other: Any) -> Array:
+def select(mask: Booleans, chosen: Any, other: Any) -> Array:
     """`chosen` where `mask` (over the leading axes) is True, else `other`, an array or a number."""
     mask = mask.reshape(mask.shape + (1,) * (chosen.ndim - mask.ndim))
     selected: Array = namespace(chosen).where(mask, chosen, other)
     return selected
 
 
-def clear_padding(values: Any, active: Array | None) -> Any:
+def clear_padding(values: Any, active: Booleans | None) -> Any:
     """`values` (T, B, ...) with 0 where `active` (T, B) is False. `active` None: nothing is padding."""
     if active is None or values is None:
         return values
     if isinstance(values, OneHotRows):
-        return OneHotRows(select(active, values.ids, 0), values.size)
+        return OneHotRows(namespace(active).where(active, values.ids, 0), values.size)
     return select(active, values, 0)
 
 
@@ -96,7 +98,7 @@ class OneHotRows:
 
     __array_ufunc__ = None  # so that `array @ rows` is a TypeError, not an array of objects
 
-    def __init__(self, ids: Array, size: int) -> None:
+    def __init__(self, ids: Integers, size: int) -> None:
         self.ids, self.size = ids, size
         self.shape: tuple[int, ...] = (*ids.shape, size)
         self.ndim, self.dtype, self.device = len(self.shape), np.dtype(bool), ids.device
@@ -122,7 +124,7 @@ class OneHotColumns:
 
     __array_ufunc__ = None
 
-    def __init__(self, ids: Array, size: int) -> None:
+    def __init__(self, ids: Integers, size: int) -> None:
         self.ids, self.size = ids, size
 
     def __matmul__(self, rows: Array) -> Array:

@@ -20,7 +20,9 @@ def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
         TypeError: it is not; the message names both cures.
     """
     if not hasattr(x, "dtype") or not hasattr(x, "device"):
-        raise TypeError(f"{owner!r}: {name} is a {type(x).__name__}, not an array: make one with device.asarray({name})")
+        raise TypeError(
+            f"{owner!r}: {name} is a {type(x).__name__}, not an array: make one with device.asarray({name})"
+        )
     if not isinstance(x, OneHotRows):
         if x.dtype.kind != "f":
             raise TypeError(
@@ -57,7 +59,9 @@ def check_features(owner: object, name: str, x: Any, size: int | None, like: Arr
     """
     check_array(owner, name, x, like)
     if x.ndim == 0 or (size is not None and x.shape[-1] != size):
-        raise ValueError(f"{owner!r}: {name} has shape {x.shape}, but its last axis must have size {size or 'at least 1'}")
+        raise ValueError(
+            f"{owner!r}: {name} has shape {x.shape}, but its last axis must have size {size or 'at least 1'}"
+        )
 
 
 def check_integers(owner: object, name: str, ids: Any, like: Array | None = None) -> None:

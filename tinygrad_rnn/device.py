@@ -49,16 +49,14 @@ class Device:
 
         return cupy
 
-    def asarray(self, values: Any, dtype: Any = None) -> Array:
+    def asarray(self, values: Any, dtype: Any = None) -> Any:
         """`values` on this device: a copy where they lie elsewhere or have another dtype."""
         with self._current():
-            array: Array = self.xp.asarray(values, dtype=dtype)
-        return array
+            return self.xp.asarray(values, dtype=dtype)
 
-    def to_host(self, array: Any) -> Array:
+    def to_host(self, array: Any) -> Any:
         """`array` as a NumPy array; waits until it is computed."""
-        host: Array = array if self.name == "cpu" else array.get()
-        return host
+        return array if self.name == "cpu" else array.get()
 
     def synchronize(self) -> None:
         """Wait until all work given to this device is done. Only timing needs it."""

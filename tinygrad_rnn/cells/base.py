@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..arrays import Array, State, namespace, select, tree_map
+from ..arrays import Booleans, Integers, State, namespace, select, tree_map
 from ..checks import check_array
 from ..layers.roles import Recurrent
 
@@ -52,7 +52,7 @@ class Cell(Recurrent):
                 )
 
     def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Array | None, active: Array | None, training: bool
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
         """Step by step. The cache is the tuple of those of the steps."""
         ys, caches = [], []
@@ -66,7 +66,7 @@ class Cell(Recurrent):
             return namespace(like).zeros((0, xs.shape[1], self.out_size), like.dtype), state, ()
         return namespace(ys[0]).stack(ys), state, tuple(caches)
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         """Step by step, last step first. A row that has ended passes the gradient of its state straight through."""
         dxs = []
         for t in reversed(range(len(cache))):
@@ -82,6 +82,6 @@ class Cell(Recurrent):
         return namespace(dxs[0]).stack(dxs[::-1]), dstate
 
 
-def _select(mask: Array, chosen: Any, other: Any) -> Any:
+def _select(mask: Booleans, chosen: Any, other: Any) -> Any:
     """As `select`, where the gradient of an integer array is None."""
     return None if chosen is None else select(mask, chosen, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import initializers
-from ..arrays import Array, Float, Generator, Input, Shaped, State, namespace
+from ..arrays import Array, Booleans, Float, Generator, Input, Integers, Shaped, State, namespace
 from ..checks import check_size
 from ..kernels import rnn as kernel
 from ..kernels.rnn import RNNCache
@@ -85,7 +85,7 @@ class RNNCell(Cell):
         return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
 
     def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Array | None, active: Array | None, training: bool
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
         """The whole sequence at once. A subclass, which may have another step, is unrolled step by step."""
         if type(self) is not RNNCell:
@@ -93,7 +93,7 @@ class RNNCell(Cell):
         h, cache = kernel.forward(self.nonlinearity, xs, state[0], self.w_x.value, self.w_h.value, self.b.value, active)
         return cache.h, (h,), cache
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         """The whole sequence at once."""
         if type(self) is not RNNCell:
             return super().unroll_backward(dys, dstate, cache, active=active)

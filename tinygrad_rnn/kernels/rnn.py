@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Input, OneHotRows, as_rows, namespace
+from ..arrays import Array, Booleans, Input, OneHotRows, as_rows, namespace
 
 
 class RNNCache(NamedTuple):
@@ -25,7 +25,7 @@ class RNNCache(NamedTuple):
 
 
 def forward(
-    nonlinearity: str, xs: Input, h: Array, w_x: Array, w_h: Array, b: Array, active: Array | None
+    nonlinearity: str, xs: Input, h: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
 ) -> tuple[Array, RNNCache]:
     """`xs` (T, B, D) and the state `h` (B, H) to the last state (B, H) and the cache, whose `h` are the outputs."""
     T, B, _ = xs.shape
@@ -57,7 +57,7 @@ def forward(
 
 
 def backward(
-    nonlinearity: str, dys: Array, dh: Array, cache: RNNCache, w_x: Array, w_h: Array, active: Array | None
+    nonlinearity: str, dys: Array, dh: Array, cache: RNNCache, w_x: Array, w_h: Array, active: Booleans | None
 ) -> tuple[Array | None, Array, Array, Array, Array]:
     """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh, dw_x, dw_h, db)`; `dxs` is None for one-hot rows."""
     xs, h_prevs, hs = cache

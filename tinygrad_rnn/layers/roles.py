@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, final
 from ..arrays import (
     Array,
     Bool,
+    Booleans,
     Float,
     Int,
+    Integers,
     State,
     clear_padding,
     namespace,
@@ -55,7 +57,7 @@ class SequenceCache(NamedTuple):
 
     inner: Any
     """The cache of the subclass: of a cell, that of its steps."""
-    active: Array | None
+    active: Booleans | None
     """(T, B), True where the row still runs; None without lengths."""
     no_dys: Array | None
     """Zeros for an absent `dys`, in the memory of one number."""
@@ -100,7 +102,7 @@ class Recurrent(Layer, ABC):
 
     @abstractmethod
     def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Array | None, active: Array | None, training: bool
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
         """The sequence: `xs` (T, B, D) to `(ys, state, cache)`. Past a row's end its state stays as it is.
 
@@ -108,7 +110,7 @@ class Recurrent(Layer, ABC):
         """
 
     @abstractmethod
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         """Back through the sequence: `dys` (T, B, H) and `dstate` to `(dxs, dstate)`."""
 
     def forward(
@@ -116,7 +118,7 @@ class Recurrent(Layer, ABC):
         xs: Any,
         state: State | None = None,
         *,
-        lengths: Int[Array, " B"] | None = None,
+        lengths: Int[Integers, " B"] | None = None,
         training: bool = True,
     ) -> tuple[Any, State, SequenceCache]:
         """A sequence, or a chunk of one that goes on from `state`.
@@ -179,7 +181,7 @@ class Recurrent(Layer, ABC):
 
     @final
     def __call__(
-        self, xs: Any, state: State | None = None, *, lengths: Int[Array, " B"] | None = None
+        self, xs: Any, state: State | None = None, *, lengths: Int[Integers, " B"] | None = None
     ) -> tuple[Any, State]:
         """`(ys, state)` as in use: `forward` with `training=False`, less the cache."""
         ys, state, _ = self.forward(xs, state, lengths=lengths, training=False)
@@ -202,7 +204,7 @@ class Recurrent(Layer, ABC):
         y, state, _ = self.step_forward(x, state, training=False)
         return y, state
 
-    def restart(self, state: State | None, fresh: Bool[Array, " B"]) -> State:
+    def restart(self, state: State | None, fresh: Bool[Booleans, " B"]) -> State:
         """`state` with the rows where `fresh` is True begun anew; with `state` None, all of them.
 
         Raises:
@@ -253,7 +255,7 @@ class Loss(Layer, ABC):
 
     @abstractmethod
     def forward(
-        self, ys: Any, targets: Any, *, lengths: Int[Array, " B"] | None = None
+        self, ys: Any, targets: Any, *, lengths: Int[Integers, " B"] | None = None
     ) -> tuple[Float[Array, "..."], Any]:
         """`(loss, cache)`; the loss is an array without axes."""
 
@@ -262,6 +264,6 @@ class Loss(Layer, ABC):
         """The gradient by `ys`, a fresh array, times `dloss`, the gradient by the loss (None: 1)."""
 
     @final
-    def __call__(self, ys: Any, targets: Any, *, lengths: Int[Array, " B"] | None = None) -> Float[Array, "..."]:
+    def __call__(self, ys: Any, targets: Any, *, lengths: Int[Integers, " B"] | None = None) -> Float[Array, "..."]:
         """The loss alone."""
         return self.forward(ys, targets, lengths=lengths)[0]

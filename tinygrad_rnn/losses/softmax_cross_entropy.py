@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..arrays import Array, Bool, Float, Int, clear_padding, namespace
+from ..arrays import Array, Bool, Booleans, Float, Int, Integers, clear_padding, namespace
 from ..checks import check_device, check_features, check_ids, check_integers, check_lengths
 from ..layers.roles import Loss
 
@@ -14,9 +14,9 @@ class SoftmaxCrossEntropyCache(NamedTuple):
 
     p: Float[Array, "*lead V"]
     """The probabilities."""
-    targets: Int[Array, "*lead"]
+    targets: Int[Integers, "*lead"]
     """The targets, 0 where none counts."""
-    counts: Bool[Array, "*lead"]
+    counts: Bool[Booleans, "*lead"]
     """Whether the token counts."""
     scale: Float[Array, ""]
     """By what a token's loss is multiplied in the sum: 1, or one over the tokens that count."""
@@ -65,7 +65,11 @@ class SoftmaxCrossEntropy(Loss):
         self.reduction, self.ignore_index, self.label_smoothing = reduction, ignore_index, label_smoothing
 
     def forward(
-        self, ys: Float[Array, "*lead V"], targets: Int[Array, "*lead"], *, lengths: Int[Array, " B"] | None = None
+        self,
+        ys: Float[Array, "*lead V"],
+        targets: Int[Integers, "*lead"],
+        *,
+        lengths: Int[Integers, " B"] | None = None,
     ) -> tuple[Float[Array, "..."], SoftmaxCrossEntropyCache]:
         check_features(self, "ys", ys, None, None)
         check_integers(self, "targets", targets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import Array, State
+from ..arrays import Booleans, Integers, State
 from ..layers.base import Layer
 from ..layers.roles import Feedforward, Recurrent
 
@@ -66,14 +66,14 @@ class Sequential(Recurrent):
                 raise TypeError(f"{self!r}: {name}[{i}] must be (), for {layer!r} has no state")
 
     def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Array | None, active: Array | None, training: bool
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
         def run(layer: Recurrent, xs: Any, before: Any) -> tuple[Any, State, Any]:
             return layer.forward(xs, before, lengths=lengths, training=training)
 
         return self._forward(run, xs, state, training)
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Array | None) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         return self._backward(lambda layer, dys, dafter, inner: layer.backward(dys, dafter, inner), dys, dstate, cache)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:

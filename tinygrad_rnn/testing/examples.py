@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..arrays import Array, Generator, State, namespace, tree_map
+from ..arrays import Array, Generator, Integers, State, namespace, tree_map
 from ..device import Device
 from ..layers.base import Layer
 from ..layers.roles import Feedforward, Loss, Recurrent
@@ -106,7 +106,7 @@ class RecurrentExample(Example):
 
     layer: Recurrent
 
-    def __init__(self, layer: Recurrent, rng: Generator, lengths: Array | None = None) -> None:
+    def __init__(self, layer: Recurrent, rng: Generator, lengths: Integers | None = None) -> None:
         super().__init__(layer, rng)
         steps, batch = _size(lengths)
         self.lengths = lengths
@@ -163,7 +163,7 @@ class LossExample(Example):
 
     layer: Loss
 
-    def __init__(self, layer: Loss, rng: Generator, lengths: Array | None = None) -> None:
+    def __init__(self, layer: Loss, rng: Generator, lengths: Integers | None = None) -> None:
         super().__init__(layer, rng)
         steps, batch = _size(lengths)
         self.lengths = lengths
@@ -185,7 +185,7 @@ class LossExample(Example):
         return {"ys": self.layer.backward(cache, upstream["loss"])}
 
 
-def examples(layer: Layer, rng: Generator, lengths: Array | None = None) -> list[Example]:
+def examples(layer: Layer, rng: Generator, lengths: Integers | None = None) -> list[Example]:
     """Every way to call `layer`.
 
     Raises:
@@ -253,5 +253,5 @@ def _input(layer: Feedforward | Recurrent, rng: Generator, lead: tuple[int, int]
     return draw(rng, (*lead, layer.in_size or FEATURES))
 
 
-def _size(lengths: Array | None) -> tuple[int, int]:
+def _size(lengths: Integers | None) -> tuple[int, int]:
     return (STEPS, BATCH) if lengths is None else (max(STEPS, *lengths.tolist()), len(lengths))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Generator
+from ..arrays import Generator, Integers
 from ..layers.base import Layer
 from .examples import Arrays, Example, examples
 
@@ -15,7 +15,7 @@ STEP = 1e-5
 
 
 def check_gradients(
-    layer: Layer, *, rng: Generator, lengths: Array | None = None, tolerance: float = 1e-7
+    layer: Layer, *, rng: Generator, lengths: Integers | None = None, tolerance: float = 1e-7
 ) -> dict[str, float]:
     """Check the backward of a layer, cell, recurrent or loss against central differences in float64.
 

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.random import Generator as Generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +27,9 @@ if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Float as Float
     from jaxtyping import Int as Int
     from jaxtyping import Shaped as Shaped
+    from numpy.random import Generator as Generator
 else:
+    Generator = Any  # numpy.random takes 16 ms to import, which NumPy itself puts off until it is used
 
     class Shaped:
         """Stands in for jaxtyping, which is not loaded: any array, unchecked."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Generator, OneHotRows, device_name
+from .arrays import Array, OneHotRows, device_name
 
 
 def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
@@ -105,13 +105,18 @@ def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any
         raise ValueError(f"{owner!r}: lengths[{row}] is {lengths[row]}, but a row of {steps} steps has 0 to {steps}")
 
 
+def is_generator(value: object) -> bool:
+    """Whether `value` is a `numpy.random.Generator`."""
+    return isinstance(value, np.random.Generator)
+
+
 def check_rng(owner: str, rng: Any) -> None:
     """`rng` must be a `numpy.random.Generator`.
 
     Raises:
         TypeError: it is not.
     """
-    if not isinstance(rng, Generator):
+    if not is_generator(rng):
         raise TypeError(f"{owner}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), not {rng!r}")
 
 

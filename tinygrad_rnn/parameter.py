@@ -125,11 +125,12 @@ class ParameterVector:
                     f"{parameter!r} do not: call model.to(device=..., dtype=...) once it is built"
                 )
         step = 64 // first.dtype.itemsize
-        self._device, self._starts, size = device_of(first), {}, 0
+        self._device, self._starts, self.size = device_of(first), {}, 0
         for parameter in self.parameters:
-            self._starts[id(parameter)] = size
-            size += -(-max(parameter.size, 1) // step) * step
-        self.value = self._device.zeros(size, first.dtype)
+            start = -(-self.size // step) * step
+            self._starts[id(parameter)] = start
+            self.size = start + max(parameter.size, 1)
+        self.value = self._device.zeros(self.size, first.dtype)
         self._grad: Array | None = None
         for parameter in self.parameters:
             self._take(parameter)
@@ -143,7 +144,7 @@ class ParameterVector:
 
     def zeros(self) -> Array:
         """Zeros laid out like the vector."""
-        return self._device.zeros(self.value.size, self.value.dtype)
+        return self._device.zeros(self.size, self.value.dtype)
 
     @property
     def has_grad(self) -> bool:
@@ -203,4 +204,5 @@ def pack(parameters: Sequence[Parameter]) -> tuple[ParameterVector, slice]:
                 "none, or one may contain the other: copy the shared layer with copy.deepcopy, or optimize one model "
                 "that contains both"
             )
-    return ParameterVector(parameters), slice(None)
+    vector = ParameterVector(parameters)
+    return vector, slice(0, vector.size)

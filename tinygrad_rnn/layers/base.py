@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from ..arrays import Array, Generator
-from ..checks import float_dtype
+from ..checks import float_dtype, is_generator
 from ..device import Device, as_device, device_of
 from ..parameter import Parameter, pack
 
@@ -23,7 +23,11 @@ class Layer:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Dotted name and `Parameter`, each parameter once, in the order of the attributes."""
-        return _find(self, Parameter, "", set())
+        seen: set[int] = set()
+        for name, parameter in places(self, lambda value: isinstance(value, Parameter)):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
 
     def parameters(self) -> list[Parameter]:
         """All parameters, each once."""
@@ -31,7 +35,7 @@ class Layer:
 
     def generators(self) -> dict[str, Generator]:
         """The random streams by dotted name: the only state that a layer holds, for a checkpoint to keep."""
-        return dict(_find(self, Generator, "", set()))
+        return dict(places(self, is_generator))
 
     @property
     def device(self) -> Device | None:
@@ -128,15 +132,14 @@ def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:
     return {name: argument for name, argument in list(arguments.items())[1:] if name != "rng"}
 
 
-def _find(layer: Layer, kind: type, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Objects of `kind` in the attributes of `layer` and of its children, each once, by dotted name."""
+def places(
+    layer: Layer, wanted: Callable[[object], bool], prefix: str = "", within: tuple[Layer, ...] = ()
+) -> Iterator[tuple[str, Any]]:
+    """What is wanted among the attributes of `layer` and of its children, by every dotted name that it has."""
     for name, value in vars(layer).items():
         several = isinstance(value, (tuple, list))
         for key, item in [(f"{name}.{i}", v) for i, v in enumerate(value)] if several else [(name, value)]:
-            if not isinstance(item, (kind, Layer)) or id(item) in seen:
-                continue
-            seen.add(id(item))
-            if isinstance(item, kind):
+            if wanted(item):
                 yield prefix + key, item
-            elif isinstance(item, Layer):
-                yield from _find(item, kind, f"{prefix}{key}.", seen)
+            elif isinstance(item, Layer) and all(item is not outer for outer in (*within, layer)):
+                yield from places(item, wanted, f"{prefix}{key}.", (*within, layer))

@@ -163,18 +163,13 @@ class Recurrent(Layer, ABC):
             The gradients by `xs` (None for ids) and by the state before the sequence.
 
         Raises:
-            ValueError: `dys` is not of the shape of `ys`.
-            TypeError: a dtype or device differs from that of `ys`.
+            ValueError: `dys` or `dstate` is not of the shape of what forward gave.
+            TypeError: a dtype or device differs from that.
         """
         inner, active, no_dys, no_dstate, no_dxs = cache
-        if dys is None:
-            dys = no_dys
-        elif no_dys is not None:
-            check_array(self, "dys", dys, no_dys)
-            if dys.shape != no_dys.shape:
-                raise ValueError(f"{self!r}: dys has shape {dys.shape}, but ys had {no_dys.shape}")
-        dys = clear_padding(dys, active)
-        dxs, dstate = self.unroll_backward(dys, _filled(dstate, no_dstate), inner, active=active)
+        dys = clear_padding(_given(self, "dys", dys, no_dys), active)
+        dstate = _given(self, "dstate", dstate, no_dstate)
+        dxs, dstate = self.unroll_backward(dys, dstate, inner, active=active)
         if no_dxs is None or dxs is None:
             return no_dxs, dstate
         return clear_padding(dxs, active), dstate
@@ -238,13 +233,21 @@ class Recurrent(Layer, ABC):
             raise ValueError(f"{self!r}: {name} has shape {x.shape}, but its last axis must have size {self.in_size}")
 
 
-def _filled(dstate: Any, blank: Any) -> Any:
-    """`dstate` with zeros, those of `blank`, wherever it is None."""
-    if dstate is None:
-        return blank
-    if isinstance(blank, tuple):
-        return tuple(_filled(d, b) for d, b in zip(dstate, blank, strict=True))
-    return dstate
+def _given(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
+    """`gradient` with the like part of `zeros` wherever it is None; its shapes, dtype and device must be those."""
+    if gradient is None:
+        return zeros
+    if isinstance(zeros, tuple):
+        if not isinstance(gradient, tuple) or len(gradient) != len(zeros):
+            raise ValueError(
+                f"{owner!r}: {name} must be None or a tuple of {len(zeros)}, as the state that forward gave"
+            )
+        return tuple(_given(owner, f"{name}[{i}]", g, z) for i, (g, z) in enumerate(zip(gradient, zeros, strict=True)))
+    if zeros is not None:
+        check_array(owner, name, gradient, zeros)
+        if gradient.shape != zeros.shape:
+            raise ValueError(f"{owner!r}: {name} has shape {gradient.shape}, but it belongs to an array {zeros.shape}")
+    return gradient
 
 
 class Loss(Layer, ABC):

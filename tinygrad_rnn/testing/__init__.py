@@ -2,6 +2,7 @@
 
 from .contract import check_contract
 from .gradients import check_gradients
+from .mutants import Mutant, mutants
 from .strict import StrictDevice
 
-__all__ = ["StrictDevice", "check_contract", "check_gradients"]
+__all__ = ["Mutant", "StrictDevice", "check_contract", "check_gradients", "mutants"]

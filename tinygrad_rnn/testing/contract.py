@@ -34,7 +34,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
     Example:
         >>> clauses = check_contract(RNNCell(3, 4, rng=np.random.default_rng(0)), rng=np.random.default_rng(1))
         >>> len(clauses), clauses[0]
-        (14, 'nothing_given_is_written_to')
+        (15, 'nothing_given_is_written_to')
     """
     clauses: list[Callable[[Layer, Generator], None]] = [
         nothing_given_is_written_to,
@@ -51,6 +51,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
     if isinstance(layer, Recurrent):
         clauses += [
             sequences.none_is_zeros,
+            sequences.gradients_that_do_not_fit_raise,
             sequences.the_last_state_is_small,
             sequences.a_state_is_frozen_past_the_end,
             sequences.a_batch_equals_its_rows,

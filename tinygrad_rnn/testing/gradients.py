@@ -58,8 +58,8 @@ def check_gradients(
                 continue
             largest = float(abs(expected).max(initial=0))
             error = abs(analytic[name] - expected) / (largest if largest > 1e-6 else 1.0)
-            errors[name] = max(errors.get(name, 0.0), float(error.max(initial=0)))
-            if not errors[name] <= tolerance:  # NaN is wrong, too
+            errors[name] = float(np.maximum(errors.get(name, 0.0), error.max(initial=0)))  # NaN stays NaN
+            if not errors[name] <= tolerance:  # so that NaN is wrong
                 wrong.append(_report(name, analytic[name], expected, error, tolerance))
     if wrong:
         raise AssertionError(f"{layer!r}: backward does not fit forward.\n  " + "\n  ".join(wrong))

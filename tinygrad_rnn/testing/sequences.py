@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..arrays import Generator
@@ -61,6 +63,26 @@ def none_is_zeros(layer: Layer, rng: Generator) -> None:
             found = {"xs": dxs, **leaves("state", before)}
             expected = example.backward(zeros, cache)
             same(expected, {n: found[n] for n in expected}, f"{layer!r}: None for {sorted(absent)} is not zeros")
+
+
+def gradients_that_do_not_fit_raise(layer: Layer, rng: Generator) -> None:
+    """An upstream gradient of another shape, dtype or structure than what forward gave."""
+    example = _whole(layer, rng)
+    outputs, cache = example.forward()
+    ys, state = outputs.get("ys"), planted("state", example.state, outputs)
+    calls: list[tuple[type[Exception], Any, Any]] = [(ValueError, None, given) for given in ((*state, ys), [*state])]
+    if ys is not None:
+        calls += [(ValueError, ys[:, :1], None), (TypeError, ys.astype("float32"), None)]
+    for name in set(outputs) - {"ys"}:
+        calls.append((ValueError, None, planted("state", example.state, outputs | {name: outputs[name][:1]})))
+        calls.append((TypeError, None, planted("state", example.state, outputs | {name: outputs[name].astype("f4")})))
+    for error, dys, dstate in calls:
+        try:
+            example.layer.backward(dys, dstate, cache)
+        except error as raised:
+            assert "dys" in str(raised) or "dstate" in str(raised), f"{layer!r}: {raised} names no gradient"
+            continue
+        raise AssertionError(f"{layer!r}: backward takes gradients that do not fit, without a {error.__name__}")
 
 
 def the_last_state_is_small(layer: Layer, rng: Generator) -> None:

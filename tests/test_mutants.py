@@ -1,0 +1,240 @@
+"""The proofs put to the proof: every mutant of every backward must be caught by the checks of the table.
+
+All of them with `--all-mutants`, a sample without. What is tried is found by itself; only `EQUIVALENT` is a list.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import sys
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn
+from table import CASES, LENGTHS
+from tinygrad_rnn import Cell, Device, Embedding, Feedforward, Layer, OneHot, OneHotRows, Recurrent, RNNCell, Sequential
+from tinygrad_rnn.arrays import Generator, OneHotColumns, State
+from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
+from tinygrad_rnn.testing.examples import RecurrentExample
+from tinygrad_rnn.testing.mutants import mutants
+
+pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
+SAMPLE = 8  # without `--all-mutants`, one in so many is tried
+
+ARRAYS, KERNEL = "tinygrad_rnn.arrays.OneHotColumns.__matmul__", "tinygrad_rnn.kernels.rnn.backward"
+BOUND = "the sums are the same on both sides of the bound, which is for speed"
+EQUIVALENT = {
+    f"{ARRAYS}, line 2: `ids.size * size` -> `ids.size`": BOUND,
+    f"{ARRAYS}, line 2: `ids.size * size` -> `size`": BOUND,
+    f"{ARRAYS}, line 2: `1 << 14` -> `1`": BOUND,
+    f"{ARRAYS}, line 2: `1 << 14` -> `14`": BOUND,
+    f"{ARRAYS}, line 2: `1` -> `0`": BOUND,
+    f"{ARRAYS}, line 2: `14` -> `15`": BOUND,
+    "tinygrad_rnn.layers.roles._given, line 8: `True` -> `False`": "the lengths are equal, or line 5 has raised",
+    f"{KERNEL}, line 16: `xp.ascontiguousarray(w_h.T)` -> `w_h.T`": "the copy is for speed",
+}
+"""Mutants that compute the same as the function, and why."""
+
+
+def recipe(layer: Layer, rng: Generator) -> None:
+    check_gradients(layer, rng=rng)
+    if not isinstance(layer, Feedforward):
+        check_gradients(layer, rng=rng, lengths=LENGTHS)
+    check_contract(layer, rng=rng)
+
+
+def one_hot_rows(layer: Layer, rng: Generator) -> None:
+    """A cell takes them as if they were dense, but gives no gradient by them."""
+    if isinstance(layer, Cell):
+        check_gradients(Sequential(OneHot(layer.in_size), layer), rng=rng, lengths=LENGTHS)
+        ys, state, cache = layer.forward(OneHotRows(rng.integers(0, layer.in_size, (4, 3)), layer.in_size))
+        assert layer.backward(ys, state, cache)[0] is None
+
+
+def wrong_states_raise(layer: Layer, rng: Generator) -> None:
+    """A `dstate` with another number of entries than the state has, for a single step."""
+    if isinstance(layer, Recurrent) and layer.causal:
+        example = RecurrentExample(layer, rng)  # of a copy in float64
+        y, state, cache = example.layer.step_forward(example.xs[0], example.state)
+        with pytest.raises(ValueError, match=r"zip|unpack"):
+            example.layer.step_backward(y, (y, *state), cache)
+
+
+def many_ids(layer: Layer, rng: Generator) -> None:
+    """So many that no dense product sums their gradients. Some do not occur, some once, some often."""
+    if not isinstance(layer, Embedding):
+        return
+    ids = np.array([2, *rng.choice([1, 3, 6], 3000)])
+    dy, expected = rng.standard_normal((ids.size, layer.w.shape[1])), np.zeros(layer.w.shape)
+    np.add.at(expected, ids, dy)
+    for device in (Device("cpu"), StrictDevice()):
+        layer.to(device, "float64").zero_grad()
+        layer.backward(device.asarray(dy), device.asarray(ids))
+        np.testing.assert_allclose(device.to_host(layer.w.grad), expected, rtol=0, atol=1e-11)
+
+
+class CarelessCell(RNNCell):
+    """Gives no gradient by one-hot rows, and leaves anything in the padding, as it may: its base class cares."""
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dx, dstate = super().step_backward(dy, dstate, cache)
+        return None if isinstance(cache.x, OneHotRows) else dx, dstate
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
+        dxs, dstate = super().unroll_backward(dys, dstate, cache, active=active)
+        if dxs is not None and active is not None:
+            dxs[~active] = 1.0
+        return dxs, dstate
+
+
+LAYERS = {name: case.make for name, case in CASES.items()} | {"careless": lambda rng: CarelessCell(3, 4, rng=rng)}
+
+
+def package_modules() -> Iterator[ModuleType]:
+    """All but those of the checks and of the pictures."""
+    for info in pkgutil.walk_packages(tinygrad_rnn.__path__, "tinygrad_rnn."):
+        if not info.name.startswith(("tinygrad_rnn.testing", "tinygrad_rnn.plotting")):
+            yield importlib.import_module(info.name)
+
+
+def functions_of(module: ModuleType) -> Iterator[FunctionType]:
+    """Functions and methods that are written there, but for abstract ones."""
+    for owner in [module, *filter(inspect.isclass, vars(module).values())]:
+        for member in vars(owner).values():
+            function = inspect.unwrap(getattr(member, "fget", None) or getattr(member, "__func__", member))
+            abstract = getattr(member, "__isabstractmethod__", False)
+            if isinstance(function, FunctionType) and function.__module__ == module.__name__ and not abstract:
+                yield function
+
+
+FUNCTIONS = {function.__code__: function for module in package_modules() for function in functions_of(module)}
+BACKWARDS = {
+    f"{function.__module__.removeprefix('tinygrad_rnn.')}.{function.__qualname__}": function
+    for function in FUNCTIONS.values()
+    if "backward" in function.__name__
+}
+BACKWARD_CODES = frozenset(function.__code__ for function in BACKWARDS.values())
+TALLY = Counter[str]()
+
+
+class Job(NamedTuple):
+    """A check, and the functions of the package that it calls outside and inside of a backward."""
+
+    run: Callable[[], None]
+    seconds: float
+    outside: set[CodeType]
+    inside: set[CodeType]
+
+
+def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
+    """`check` of the layer `name`; it must pass."""
+
+    def run() -> None:
+        check(LAYERS[name](np.random.default_rng(0)), np.random.default_rng(1))
+
+    called, depth = (set[CodeType](), set[CodeType]()), 0  # outside and inside; how many backwards are running
+
+    def watch(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal depth
+        code = frame.f_code
+        if event == "call" and code in FUNCTIONS:
+            called[depth > 0].add(code)
+        if code in BACKWARD_CODES:
+            depth += (event == "call") - (event == "return")
+
+    start = time.perf_counter()
+    sys.setprofile(watch)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return Job(run, time.perf_counter() - start, *called)
+
+
+@pytest.fixture(scope="module")
+def jobs() -> list[Job]:
+    """Every check of every layer, the quickest first."""
+    checks = (recipe, one_hot_rows, wrong_states_raise, many_ids)
+    return sorted((job(name, check) for name in LAYERS for check in checks), key=lambda job: job.seconds)
+
+
+def helpers(jobs: list[Job]) -> list[FunctionType]:
+    """The functions that are called in a backward and nowhere else."""
+    inside = {code for job in jobs for code in job.inside}
+    elsewhere = BACKWARD_CODES.union(*(job.outside for job in jobs))
+    return [function for code, function in FUNCTIONS.items() if code in inside - elsewhere]
+
+
+def is_caught(function: FunctionType, mutant: FunctionType, jobs: list[Job]) -> bool:
+    code, function.__code__ = function.__code__, mutant.__code__  # by whatever name it was imported elsewhere
+    try:
+        for job in jobs:
+            job.run()
+    except (Exception, pytest.fail.Exception):
+        return True
+    finally:
+        function.__code__ = code
+    return False
+
+
+def check_mutants(function: FunctionType, jobs: list[Job], config: pytest.Config) -> None:
+    jobs = [job for job in jobs if function.__code__ in job.inside | job.outside]
+    assert jobs, f"no check of the table calls {function.__qualname__}"
+    wrong = []
+    for description, mutant in mutants(function):
+        equivalent = description in EQUIVALENT
+        if not config.getoption("--all-mutants") and (equivalent or zlib.crc32(description.encode()) % SAMPLE):
+            continue
+        caught = is_caught(function, mutant, jobs)
+        TALLY["caught" if caught else "equivalent" if equivalent else "survived"] += 1
+        if caught == equivalent:
+            wrong.append(f"{description} is " + ("listed as equivalent, but caught" if caught else "not caught"))
+    assert not wrong, "a check is missing, or EQUIVALENT is wrong:\n  " + "\n  ".join(wrong)
+
+
+@pytest.mark.parametrize("name", BACKWARDS)
+def test_every_mutant_of_a_backward_is_caught(name: str, jobs: list[Job], pytestconfig: pytest.Config) -> None:
+    check_mutants(BACKWARDS[name], jobs, pytestconfig)
+
+
+def test_every_mutant_of_what_only_backwards_call_is_caught(jobs: list[Job], pytestconfig: pytest.Config) -> None:
+    assert OneHotColumns.__matmul__ in helpers(jobs)
+    for function in helpers(jobs):
+        check_mutants(function, jobs, pytestconfig)
+
+
+def test_every_backward_is_tried() -> None:
+    """None that the sources hold is overlooked, such as one inside of a function."""
+    nodes = [node for module in package_modules() for node in ast.walk(ast.parse(inspect.getsource(module)))]
+    defs = [node for node in nodes if isinstance(node, ast.FunctionDef) and "backward" in node.name]
+    written = [node.name for node in defs if "abstractmethod" not in map(ast.unparse, node.decorator_list)]
+    assert sorted(written) == sorted(function.__name__ for function in BACKWARDS.values())
+
+
+def test_every_equivalent_mutant_exists(jobs: list[Job]) -> None:
+    found = {mutant.description for function in [*BACKWARDS.values(), *helpers(jobs)] for mutant in mutants(function)}
+    assert set(EQUIVALENT) <= found
+
+
+def test_count(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print("\nmutants:", ", ".join(f"{count} {what}" for what, count in TALLY.items()))
+
+
+class Derived(Counter[str]):
+    def elements(self, *, by: int = 2) -> Any:
+        return [*super().elements()] * by
+
+
+def test_a_mutant_keeps_super_and_defaults() -> None:
+    assert [mutant.function(Derived("a")) for mutant in mutants(Derived.elements)] == [["a"], 2]

@@ -64,7 +64,7 @@ def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 def no_gradient(array: Any) -> Any:
-    """Zeros of the shape, dtype and device of `array`, read-only, in the memory of one number.
+    """Zeros of the shape, dtype and device of `array`, in the memory of one number: not to be written to.
 
     None where `array` holds integers or one-hot rows, which have no gradient.
     """

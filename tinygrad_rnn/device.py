@@ -17,7 +17,8 @@ class Device:
     """A processor, by name: `"cpu"`, `"cuda"` (the first GPU) or `"cuda:1"`.
 
     Nothing moves between devices by itself: `asarray` is the only way in, `to_host` the only way out. Two devices of
-    the same name are equal. Wherever a device is wanted, its name will do.
+    the same name are equal. Wherever a device is wanted, its name will do. CuPy computes on its current GPU: a model on
+    another than the first is used inside `with cupy.cuda.Device(1):`.
 
     Raises:
         ValueError: the name is none of these.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .arrays import Array, device_name, namespace
-from .checks import float_dtype
+from .checks import check_device, float_dtype
 from .device import Device, device_of
 
 
@@ -20,7 +20,7 @@ class Parameter:
         value: a float array of any shape; it is copied. Its dtype is the dtype of all that is computed with it.
 
     Raises:
-        TypeError: `value` is not a float32 or float64 array.
+        TypeError: `value` is not a float32 or float64 array; or an array of another device is assigned.
         ValueError: an array of another shape is assigned.
     """
 
@@ -86,6 +86,8 @@ class Parameter:
     def _write(self, array: Array, new: Any, name: str) -> None:
         if getattr(new, "shape", ()) not in ((), self.shape):
             raise ValueError(f"Parameter.{name} has shape {self.shape}, but {new.shape} was assigned")
+        if hasattr(new, "device"):
+            check_device(self, f"what {name} was assigned", new, array)
         array[...] = new
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..arrays import Booleans, Integers, State, namespace, select, tree_map
 from ..checks import check_array
+from ..initializers import zeros
 from ..layers.roles import Recurrent
 
 
@@ -30,19 +31,19 @@ class Cell(Recurrent):
 
     def _zero_state(self, batch: int, xs: Any) -> State:
         """Zeros of the dtype and on the device of the parameters, else of xs, else float32 on the CPU."""
-        like = next((p.value for _, p in self.named_parameters()), xs)
-        if like is None or like.dtype.kind != "f":
-            from ..initializers import zeros
-
+        like = self._like()
+        like = xs if like is None else like
+        if like is None:
             return tuple(zeros((batch, size)) for size in self.state_sizes)
-        return tuple(namespace(like).zeros((batch, size), like.dtype) for size in self.state_sizes)
+        dtype = like.dtype if like.dtype.kind == "f" else "float32"
+        return tuple(namespace(like).zeros((batch, size), dtype) for size in self.state_sizes)
 
     def check_state(self, state: Any, batch: int, name: str = "state") -> None:
         shapes = [(batch, size) for size in self.state_sizes]
         if not isinstance(state, tuple) or len(state) != len(shapes):
             came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
             raise TypeError(f"{self!r}: {name} must be a tuple of {len(shapes)} arrays, not {came}")
-        like = next((p.value for _, p in self.named_parameters()), None)
+        like = self._like()
         for i, (array, shape) in enumerate(zip(state, shapes, strict=True)):
             check_array(self, f"{name}[{i}]", array, like)
             if array.shape != shape:

@@ -205,24 +205,24 @@ class Recurrent(Layer, ABC):
         Raises:
             TypeError: `fresh` lies on another device than the parameters.
         """
+        check_device(self, "fresh", fresh, self._like())
         start = self.initial_state(fresh.shape[0])
         if state is None:
             return start
         self.check_state(state, fresh.shape[0])
-
-        def begin(old: Array, new: Array) -> Array:
-            check_device(self, "fresh", fresh, old)
-            return select(fresh, new, old)
-
-        begun: State = tree_map(begin, state, start)
+        begun: State = tree_map(lambda old, new: select(fresh, new, old), state, start)
         return begun
 
     def _start(self, xs: Any, batch: int) -> State:
         """The state for `state=None`."""
         return self.initial_state(batch)
 
+    def _like(self) -> Array | None:
+        """A parameter, of whose dtype and device everything else must be; None if there is none."""
+        return next((parameter.value for _, parameter in self.named_parameters()), None)
+
     def _check_input(self, name: str, x: Any, takes: str, ndim: int, instead: str) -> None:
-        like = next((p.value for _, p in self.named_parameters()), None)
+        like = self._like()
         if self.takes_ids:
             check_integers(self, name, x, like)
         else:

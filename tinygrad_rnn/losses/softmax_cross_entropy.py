@@ -79,7 +79,7 @@ class SoftmaxCrossEntropy(Loss):
                 f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}"
             )
         xp = namespace(ys)
-        counts = targets != self.ignore_index
+        counts = targets.astype(xp.int64, copy=False) != self.ignore_index  # CuPy compares no unsigned integer with -1
         if lengths is not None:
             if targets.ndim != 2:
                 raise ValueError(f"{self!r}: lengths go with targets (T, B), not {targets.shape}")

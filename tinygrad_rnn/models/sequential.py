@@ -62,7 +62,7 @@ class Sequential(Recurrent):
             if isinstance(layer, Recurrent):
                 if part is not None:
                     layer.check_state(part, batch, f"{name}[{i}]")
-            elif part != ():
+            elif not isinstance(part, tuple) or part:
                 raise TypeError(f"{self!r}: {name}[{i}] must be (), for {layer!r} has no state")
 
     def unroll_forward(

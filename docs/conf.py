@@ -57,7 +57,7 @@ def name_arrays(
     app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
     """Write `Float[Array, ...]`, as in the source: when the package runs, an `Array` is `Any`."""
-    shaped = re.compile(r"\b(Float|Int|Bool|Shaped)\[Any,")
+    shaped = re.compile(r"\b(Float|Integer|Bool|Shaped)\[Any,")
     return signature and shaped.sub(r"\1[Array,", signature), returns and shaped.sub(r"\1[Array,", returns)
 
 

@@ -3,7 +3,10 @@
 from .arrays import OneHotRows
 from .cells.base import Cell
 from .cells.rnn import RNNCell
+from .data.streams import TokenStream
+from .data.tokenizers import CharTokenizer
 from .device import Device
+from .generation import generate
 from .layers.activation import ReLU, Sigmoid, Tanh
 from .layers.base import Layer
 from .layers.embedding import Embedding
@@ -17,6 +20,7 @@ from .optim.adagrad import Adagrad
 from .optim.clip import ClipNorm, ClipValue
 from .optim.sgd import SGD
 from .parameter import Parameter
+from .saving import Saved, load, save
 
 __version__ = "0.1.0"
 
@@ -24,6 +28,7 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Cell",
+    "CharTokenizer",
     "ClipNorm",
     "ClipValue",
     "Device",
@@ -42,5 +47,10 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "SoftmaxCrossEntropy",
+    "Saved",
     "Tanh",
+    "TokenStream",
+    "generate",
+    "load",
+    "save",
 ]

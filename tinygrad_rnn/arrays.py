@@ -25,7 +25,7 @@ else:
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Bool as Bool
     from jaxtyping import Float as Float
-    from jaxtyping import Int as Int
+    from jaxtyping import Integer as Integer
     from jaxtyping import Shaped as Shaped
     from numpy.random import Generator as Generator
 else:
@@ -37,7 +37,7 @@ else:
         def __class_getitem__(cls, item: object) -> Any:
             return Any
 
-    Bool = Float = Int = Shaped
+    Bool = Float = Integer = Shaped
 
 State: TypeAlias = tuple[Any, ...]
 """A tree of tuples of arrays, the batch on the first axis of each. A recursive type would make every

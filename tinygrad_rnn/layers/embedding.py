@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import initializers
-from ..arrays import Array, Float, Generator, Int, Integers, OneHotRows, as_rows
+from ..arrays import Array, Float, Generator, Integer, Integers, OneHotRows, as_rows
 from ..checks import check_ids, check_integers, check_size
 from ..parameter import Parameter
 from .roles import Feedforward
@@ -46,12 +46,12 @@ class Embedding(Feedforward):
         self.w = Parameter(initializers.normal((vocab_size, out_size), rng=rng, std=1.0))
 
     def forward(
-        self, x: Int[Integers, "*lead"], *, training: bool = True
-    ) -> tuple[Float[Array, "*lead D"], Int[Integers, "*lead"]]:
+        self, x: Integer[Integers, "*lead"], *, training: bool = True
+    ) -> tuple[Float[Array, "*lead D"], Integer[Integers, "*lead"]]:
         check_integers(self, "x", x, self.w.value)
         check_ids(self, x, self.vocab_size)
         return self.w.value[x], x
 
-    def backward(self, dy: Float[Array, "*lead D"], cache: Int[Integers, "*lead"]) -> None:
+    def backward(self, dy: Float[Array, "*lead D"], cache: Integer[Integers, "*lead"]) -> None:
         ids = cache
         self.w.grad += OneHotRows(ids.reshape(-1), self.vocab_size).T @ as_rows(dy)

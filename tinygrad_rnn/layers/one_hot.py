@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import Int, Integers, OneHotRows
+from ..arrays import Integer, Integers, OneHotRows
 from ..checks import check_ids, check_integers, check_size
 from .roles import Feedforward
 
@@ -34,7 +34,7 @@ class OneHot(Feedforward):
         check_size("OneHot", "vocab_size", vocab_size)
         self.vocab_size = self.in_size = self.out_size = vocab_size
 
-    def forward(self, x: Int[Integers, "..."], *, training: bool = True) -> tuple[OneHotRows, None]:
+    def forward(self, x: Integer[Integers, "..."], *, training: bool = True) -> tuple[OneHotRows, None]:
         check_integers(self, "x", x)
         check_ids(self, x, self.vocab_size)
         return OneHotRows(x, self.vocab_size), None

@@ -15,7 +15,7 @@ from ..arrays import (
     Bool,
     Booleans,
     Float,
-    Int,
+    Integer,
     Integers,
     State,
     clear_padding,
@@ -118,7 +118,7 @@ class Recurrent(Layer, ABC):
         xs: Any,
         state: State | None = None,
         *,
-        lengths: Int[Integers, " B"] | None = None,
+        lengths: Integer[Integers, " B"] | None = None,
         training: bool = True,
     ) -> tuple[Any, State, SequenceCache]:
         """A sequence, or a chunk of one that goes on from `state`.
@@ -176,7 +176,7 @@ class Recurrent(Layer, ABC):
 
     @final
     def __call__(
-        self, xs: Any, state: State | None = None, *, lengths: Int[Integers, " B"] | None = None
+        self, xs: Any, state: State | None = None, *, lengths: Integer[Integers, " B"] | None = None
     ) -> tuple[Any, State]:
         """`(ys, state)` as in use: `forward` with `training=False`, less the cache."""
         ys, state, _ = self.forward(xs, state, lengths=lengths, training=False)
@@ -190,6 +190,8 @@ class Recurrent(Layer, ABC):
             ValueError: a shape or id does not fit, or the layer is not causal.
             TypeError: a dtype or device differs from the parameters'.
         """
+        if not self.causal:
+            raise ValueError(f"{self!r} has no step: its outputs depend on later inputs. Give it whole sequences")
         takes = "(B,), ids" if self.takes_ids else "(B, D)"
         self._check_input("x", x, f"step takes {takes}", 2, "A sequence goes to `forward`, or a call")
         batch = x.shape[0]
@@ -258,7 +260,7 @@ class Loss(Layer, ABC):
 
     @abstractmethod
     def forward(
-        self, ys: Any, targets: Any, *, lengths: Int[Integers, " B"] | None = None
+        self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None
     ) -> tuple[Float[Array, "..."], Any]:
         """`(loss, cache)`; the loss is an array without axes."""
 
@@ -267,6 +269,6 @@ class Loss(Layer, ABC):
         """The gradient by `ys`, a fresh array, times `dloss`, the gradient by the loss (None: 1)."""
 
     @final
-    def __call__(self, ys: Any, targets: Any, *, lengths: Int[Integers, " B"] | None = None) -> Float[Array, "..."]:
+    def __call__(self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None) -> Float[Array, "..."]:
         """The loss alone."""
         return self.forward(ys, targets, lengths=lengths)[0]

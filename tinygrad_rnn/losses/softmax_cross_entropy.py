@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..arrays import Array, Bool, Booleans, Float, Int, Integers, clear_padding, namespace
+from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, clear_padding, namespace
 from ..checks import check_device, check_features, check_ids, check_integers, check_lengths
 from ..layers.roles import Loss
 
@@ -14,7 +14,7 @@ class SoftmaxCrossEntropyCache(NamedTuple):
 
     p: Float[Array, "*lead V"]
     """The probabilities."""
-    targets: Int[Integers, "*lead"]
+    targets: Integer[Integers, "*lead"]
     """The targets, 0 where none counts."""
     counts: Bool[Booleans, "*lead"]
     """Whether the token counts."""
@@ -67,9 +67,9 @@ class SoftmaxCrossEntropy(Loss):
     def forward(
         self,
         ys: Float[Array, "*lead V"],
-        targets: Int[Integers, "*lead"],
+        targets: Integer[Integers, "*lead"],
         *,
-        lengths: Int[Integers, " B"] | None = None,
+        lengths: Integer[Integers, " B"] | None = None,
     ) -> tuple[Float[Array, "..."], SoftmaxCrossEntropyCache]:
         check_features(self, "ys", ys, None, None)
         check_integers(self, "targets", targets)

@@ -124,11 +124,7 @@ def _make(kind: type, config: dict[str, Any]) -> Any:
 def tied(model: Layer) -> dict[str, str]:
     """The further names of each tied parameter, with its first one."""
     first: dict[int, str] = {}
-    return {
-        name: first[id(p)]
-        for name, p in _parameters(model)
-        if first.setdefault(id(p), name) != name
-    }
+    return {name: first[id(p)] for name, p in _parameters(model) if first.setdefault(id(p), name) != name}
 
 
 def tie(model: Layer, names: dict[str, str]) -> None:

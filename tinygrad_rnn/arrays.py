@@ -81,6 +81,11 @@ def select(mask: Booleans, chosen: Any, other: Any) -> Array:
     return selected
 
 
+def is_empty(mask: Any) -> bool:
+    """Whether no entry of `mask` is True; False for a mask on a GPU, which is not waited for."""
+    return isinstance(mask, np.ndarray) and not mask.any()
+
+
 def clear_padding(values: Any, active: Booleans | None) -> Any:
     """`values` (T, B, ...) with 0 where `active` (T, B) is False. `active` None: nothing is padding."""
     if active is None or values is None:
@@ -108,7 +113,7 @@ class OneHotRows:
         return OneHotRows(self.ids[index], self.size)
 
     def __matmul__(self, w: Array) -> Array:
-        rows: Array = w[self.ids]
+        rows: Array = w.take(self.ids, axis=0)
         return rows
 
     @property

@@ -162,6 +162,8 @@ class ParameterVector:
         """The slice of the vectors that `parameters` fill alone; None if some lie elsewhere, or others between."""
         if not parameters or any(p.vector is not self for p in parameters):
             return None
+        if len(parameters) == len(self.parameters):
+            return slice(0, self.size)
         start = min(self._starts[id(p)] for p in parameters)
         stop = max(self._starts[id(p)] + p.size for p in parameters)
         inside = sum(start <= other < stop for other in self._starts.values())

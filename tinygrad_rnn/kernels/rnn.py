@@ -44,7 +44,7 @@ def forward(
     product = xp.empty((B, H), h.dtype)
     for t in range(T):
         a = hs[t + 1]
-        xp.matmul(hs[t], w_h, out=product)
+        xp.dot(hs[t], w_h, out=product)
         a += product
         if nonlinearity == "tanh":
             xp.tanh(a, out=a)
@@ -75,14 +75,15 @@ def backward(
         das *= active[:, :, None]
 
     # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T. The transposed copy makes that product faster.
-    w_h_t = xp.ascontiguousarray(w_h.T)
+    w_h_t, dh = xp.ascontiguousarray(w_h.T), dh.copy()
     for t in reversed(range(T)):
+        dh += dys[t]
         da = das[t]
-        da *= dh + dys[t]
-        dh_before = da @ w_h_t
-        if active is not None:
-            dh_before += dh * ~active[t][:, None]  # straight through, where the row has ended
-        dh = dh_before
+        da *= dh
+        if active is None:
+            xp.dot(da, w_h_t, out=dh)
+        else:
+            xp.copyto(dh, xp.dot(da, w_h_t), where=active[t][:, None])  # straight through, where the row has ended
 
     # 3. Gradients of weights and inputs, over all steps at once.
     da_rows = as_rows(das)

@@ -137,9 +137,9 @@ def places(
 ) -> Iterator[tuple[str, Any]]:
     """What is wanted among the attributes of `layer` and of its children, by every dotted name that it has."""
     for name, value in vars(layer).items():
-        several = isinstance(value, (tuple, list))
-        for key, item in [(f"{name}.{i}", v) for i, v in enumerate(value)] if several else [(name, value)]:
+        for i, item in enumerate(value) if isinstance(value, (tuple, list)) else ((None, value),):
             if wanted(item):
-                yield prefix + key, item
-            elif isinstance(item, Layer) and all(item is not outer for outer in (*within, layer)):
-                yield from places(item, wanted, f"{prefix}{key}.", (*within, layer))
+                yield f"{prefix}{name}" if i is None else f"{prefix}{name}.{i}", item
+            elif isinstance(item, Layer) and item is not layer and item not in within:
+                path = f"{prefix}{name}." if i is None else f"{prefix}{name}.{i}."
+                yield from places(item, wanted, path, (*within, layer))

@@ -50,7 +50,7 @@ class Embedding(Feedforward):
     ) -> tuple[Float[Array, "*lead D"], Integer[Integers, "*lead"]]:
         check_integers(self, "x", x, self.w.value)
         check_ids(self, x, self.vocab_size)
-        return self.w.value[x], x
+        return self.w.value.take(x, axis=0), x
 
     def backward(self, dy: Float[Array, "*lead D"], cache: Integer[Integers, "*lead"]) -> None:
         ids = cache

@@ -19,6 +19,7 @@ from ..arrays import (
     Integers,
     State,
     clear_padding,
+    is_empty,
     namespace,
     no_gradient,
     select,
@@ -208,6 +209,8 @@ class Recurrent(Layer, ABC):
             TypeError: `fresh` lies on another device than the parameters.
         """
         check_device(self, "fresh", fresh, self._like())
+        if state is not None and is_empty(fresh):
+            return state
         start = self.initial_state(fresh.shape[0])
         if state is None:
             return start

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, clear_padding, namespace
+from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, as_rows, clear_padding, namespace
 from ..checks import check_device, check_features, check_ids, check_integers, check_lengths
 from ..layers.roles import Loss
 
@@ -95,7 +95,7 @@ class SoftmaxCrossEntropy(Loss):
         total = p.sum(axis=-1, keepdims=True)
         p /= total
         log_total = xp.log(total)[..., 0]
-        losses = log_total - xp.take_along_axis(shifted, targets[..., None], axis=-1)[..., 0]
+        losses = log_total - as_rows(shifted)[_entries(targets)].reshape(targets.shape)
         if self.label_smoothing:
             losses *= 1 - self.label_smoothing
             losses += self.label_smoothing * (log_total - shifted.mean(axis=-1))
@@ -114,10 +114,14 @@ class SoftmaxCrossEntropy(Loss):
         xp, V = namespace(p), p.shape[-1]
         dlosses = scale if dloss is None else scale * dloss
         dlosses = xp.where(counts, dlosses, 0)[..., None]  # nothing flows where no token counts
-        dys: Array = p * dlosses
+        dys: Array = xp.empty(p.shape, p.dtype)  # contiguous, whatever p is, so that its rows are views
+        xp.multiply(p, dlosses, out=dys)
         if self.label_smoothing:
             dys -= dlosses * (self.label_smoothing / V)
-        at = targets[..., None]
-        hit = xp.take_along_axis(dys, at, axis=-1) - dlosses * (1 - self.label_smoothing)
-        xp.put_along_axis(dys, at, hit, axis=-1)
+        as_rows(dys)[_entries(targets)] -= dlosses.reshape(-1) * (1 - self.label_smoothing)
         return dys
+
+
+def _entries(targets: Any) -> tuple[Any, Any]:
+    """Indices of the target's entry in each row of a matrix (N, V)."""
+    return namespace(targets).arange(targets.size), targets.reshape(-1)

@@ -34,7 +34,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
     Example:
         >>> clauses = check_contract(RNNCell(3, 4, rng=np.random.default_rng(0)), rng=np.random.default_rng(1))
         >>> len(clauses), clauses[0]
-        (15, 'nothing_given_is_written_to')
+        (16, 'nothing_given_is_written_to')
     """
     clauses: list[Callable[[Layer, Generator], None]] = [
         nothing_given_is_written_to,
@@ -43,6 +43,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         nothing_is_kept_on_the_layer,
         float32_stays_float32,
         mixed_dtypes_raise,
+        layout_does_not_matter,
         empty_axes_are_legal,
         threads_may_run_forward,
     ]
@@ -144,6 +145,18 @@ def mixed_dtypes_raise(layer: Layer, rng: Generator) -> None:
             raise AssertionError(f"{layer!r}: takes {name} in float64 with parameters in float32")
 
 
+def layout_does_not_matter(layer: Layer, rng: Generator) -> None:
+    """Inputs and upstream gradients may be views with any strides, such as a transpose."""
+    for example in _all(layer, rng):
+        upstream = example.upstream(rng)
+        expected = example.everything(upstream)
+        for name, value in vars(example).items():
+            if name in ("x", "xs", "ys", "state", "targets", "lengths") and value is not None:
+                setattr(example, name, tree_map(_strided, value))
+        found = example.everything({name: _strided(array) for name, array in upstream.items()})
+        same(expected, found, f"{layer!r}: strides of what it is given matter", 1e-12)
+
+
 def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
     """T = 0 and B = 0 give arrays of these sizes, gradients too, and no NaN."""
     for steps, batch in ((0, 3), (4, 0), (0, 0)):
@@ -176,6 +189,15 @@ def _all(layer: Layer, rng: Generator) -> list[Example]:
     if isinstance(layer, Feedforward):
         return examples(layer, rng)
     return examples(layer, rng) + examples(layer, rng, sequences.LENGTHS)
+
+
+def _strided(array: Any) -> Any:
+    """The same numbers, not contiguous in any order."""
+    if array.ndim == 0:
+        return array
+    view = np.zeros([2 * size for size in array.shape[::-1]], array.dtype).T[(slice(None, None, 2),) * array.ndim]
+    view[...] = array
+    return view
 
 
 def _halved(example: Example) -> Example:

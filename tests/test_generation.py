@@ -132,7 +132,9 @@ def test_each_id_is_drawn_by_one_uniform_number(options: dict[str, Any]) -> None
     for u in np.random.default_rng(7).random(40):
         logits, _ = model(np.array(text)[:, None])
         p = naive_probabilities(
-            logits[-1, 0].astype(float).tolist(), options.get("temperature", 1.0), options.get("top_k", V),
+            logits[-1, 0].astype(float).tolist(),
+            options.get("temperature", 1.0),
+            options.get("top_k", V),
             options.get("top_p", 1.0),
         )
         text.append(next(v for v, upto in enumerate(accumulate(p)) if u < upto))
@@ -148,9 +150,11 @@ def test_frequencies(options: dict[str, Any]) -> None:
     text = np.array([0, *generate(bigrams(logits), [0], length=600, rng=np.random.default_rng(2), **options)])
     for v in range(3):
         after = text[1:][text[:-1] == v]
-        p = np.array(naive_probabilities(
-            logits[v].tolist(), options.get("temperature", 1.0), options.get("top_k", 3), options.get("top_p", 1.0)
-        ))
+        p = np.array(
+            naive_probabilities(
+                logits[v].tolist(), options.get("temperature", 1.0), options.get("top_k", 3), options.get("top_p", 1.0)
+            )
+        )
         seen = np.bincount(after, minlength=3) / max(len(after), 1)
         assert not len(after) or (abs(seen - p) <= 4 * np.sqrt(p * (1 - p) / len(after))).all()
 

@@ -29,7 +29,7 @@ from tinygrad_rnn.testing import StrictDevice
 # Every plane; and lone surrogates, among them a high one before a low one, which are two characters and not one.
 PLANES = "".join(chr(plane + low) for plane in range(0, 0x110000, 0x10000) for low in (0x41, 0xD800, 0xFFFF))
 PAIR = "\ud83d" + "\ude00"
-TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from("\\\"u/\x00\x7f" + PLANES))
+TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from('\\"u/\x00\x7f' + PLANES))
 
 EXAMPLES = settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -357,9 +357,9 @@ def test_other_dtypes(path: Path, rng: np.random.Generator, tensors: dict[str, A
 @pytest.mark.messages
 def test_dtypes_that_numpy_has_not(path: Path) -> None:
     save(path, Sequential(OneHot(3)))
-    text = json.dumps({
-        "__metadata__": header(path)["__metadata__"], "w": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}
-    })
+    text = json.dumps(
+        {"__metadata__": header(path)["__metadata__"], "w": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}
+    )
     path.write_bytes(struct.pack("<Q", len(text)) + text.encode() + b"\0\0")
     with pytest.raises(ValueError, match="the tensors are BF16, where F32 or F64 was expected"):
         load(path)

@@ -140,6 +140,6 @@ def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
         TypeError: it is neither.
     """
     for kind in (np.dtype("float32"), np.dtype("float64")):
-        if dtype == kind:
+        if dtype is not None and dtype == kind:  # to NumPy, None is float64
             return kind
     raise TypeError(f"{owner}: dtype must be float32 or float64, not {dtype}")

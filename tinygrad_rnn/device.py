@@ -32,6 +32,8 @@ class Device:
     name: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f'Device: a device is "cpu", "cuda" or "cuda:" and a number, not {self.name!r}')
         if self.name == "cpu":
             _keep_freed_memory()
             return
@@ -43,7 +45,7 @@ class Device:
 
     @property
     def xp(self) -> Any:
-        """The module with this device's array functions: numpy or cupy."""
+        """The module whose functions take this device's arrays, numpy or cupy."""
         if self.name == "cpu":
             return np
         import cupy
@@ -89,7 +91,7 @@ class Device:
 
 def as_device(device: Device | str) -> Device:
     """`device`, or the device of that name."""
-    return Device(device) if isinstance(device, str) else device
+    return device if isinstance(device, Device) else Device(device)
 
 
 def device_of(array: Any) -> Device:

@@ -17,7 +17,7 @@ __all__ = ["glorot", "he", "identity", "normal", "orthogonal", "uniform", "zeros
 
 
 def uniform(shape: tuple[int, ...], *, rng: Generator, limit: float | None = None) -> Array:
-    """Uniform in ±`limit`; by default ±1/√H, where H is the last axis (a recurrent layer's usual start)."""
+    """Uniform between -`limit` and `limit`; by default limit = 1/√H, H being the last axis: usual for cells."""
     check_rng("uniform", rng)
     bound = 1 / math.sqrt(shape[-1]) if limit is None else limit
     return rng.uniform(-bound, bound, shape).astype(np.float32)

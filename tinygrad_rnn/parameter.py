@@ -51,7 +51,7 @@ class Parameter:
 
     @grad.setter
     def grad(self, new: Array) -> None:
-        if new is not self._grad:  # after `p.grad += g` it is
+        if self._grad is None or new is not self._grad:  # after `p.grad += g` it is
             self._write(self.grad, new, "grad")
 
     @property
@@ -71,8 +71,8 @@ class Parameter:
 
     def zero_grad(self) -> None:
         """Clear the gradient, if there is one."""
-        if self._grad is not None or (self._vector is not None and self._vector.has_grad):
-            self.grad.fill(0)
+        if self._grad is not None:
+            self._grad.fill(0)
 
     def to(self, device: Device, dtype: Any) -> None:
         """Move value and gradient; the vector in which they lay is given up."""
@@ -84,6 +84,8 @@ class Parameter:
             self._vector = None
 
     def _write(self, array: Array, new: Any, name: str) -> None:
+        if not hasattr(new, "shape") and not isinstance(new, (int, float)):
+            raise TypeError(f"Parameter.{name} takes an array or a number, not a {type(new).__name__}")
         if getattr(new, "shape", ()) not in ((), self.shape):
             raise ValueError(f"Parameter.{name} has shape {self.shape}, but {new.shape} was assigned")
         if hasattr(new, "device"):
@@ -142,6 +144,9 @@ class ParameterVector:
         """The gradients, made on first use."""
         if self._grad is None:
             self._grad = self.zeros()
+            for parameter in self.parameters:  # so that what is written to the whole is kept by whoever moves a part
+                if parameter._vector is self:
+                    parameter._grad = self.view(self._grad, parameter)
         return self._grad
 
     def zeros(self) -> Array:
@@ -181,7 +186,15 @@ class ParameterVector:
         parameter._value, parameter._grad, parameter._vector = value, grad, self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ParameterVector, (self.parameters,)
+        return ParameterVector._rebuild, (self.parameters, self.replaced)
+
+    @staticmethod
+    def _rebuild(parameters: tuple[Parameter, ...], replaced: bool) -> ParameterVector:
+        if not replaced:
+            return ParameterVector(parameters)
+        vector = ParameterVector.__new__(ParameterVector)  # takes nothing from the one that replaced it
+        vector.parameters, vector.replaced = parameters, True
+        return vector
 
 
 def pack(parameters: Sequence[Parameter]) -> tuple[ParameterVector, slice]:

@@ -35,7 +35,7 @@ class Feedforward(Layer, ABC):
     in_size: int | None = None
     """Features of the input; None takes what comes. For a layer of ids, how many ids there are."""
     out_size: int | None = None
-    """Features of the output; None: as many as came."""
+    """Features of the output; None keeps as many as came."""
     takes_ids = False
     """Whether the input is integers, which have no features axis."""
 
@@ -79,7 +79,7 @@ class Recurrent(Layer, ABC):
     in_size: int | None = None
     """Features of the input; None takes what comes. For a layer of ids, how many ids there are."""
     out_size: int | None = None
-    """Features of the output; None: as many as came."""
+    """Features of the output; None keeps as many as came."""
     takes_ids = False
     """Whether the input is integers, which have no features axis."""
     causal = True
@@ -208,6 +208,8 @@ class Recurrent(Layer, ABC):
         Raises:
             TypeError: `fresh` lies on another device than the parameters.
         """
+        if not hasattr(fresh, "device") or fresh.dtype.kind != "b":
+            raise TypeError(f"{self!r}: fresh must be an array (B,) of bools, True where a row begins anew")
         check_device(self, "fresh", fresh, self._like())
         if state is not None and is_empty(fresh):
             return state
@@ -215,7 +217,7 @@ class Recurrent(Layer, ABC):
         if state is None:
             return start
         self.check_state(state, fresh.shape[0])
-        begun: State = tree_map(lambda old, new: select(fresh, new, old), state, start)
+        begun: State = tree_map(lambda old, new: new if old is None else select(fresh, new, old), state, start)
         return begun
 
     def _start(self, xs: Any, batch: int) -> State:

@@ -94,6 +94,7 @@ class SoftmaxCrossEntropy(Loss):
         p = xp.exp(shifted)
         total = p.sum(axis=-1, keepdims=True)
         p /= total
+        p[~counts] = 0  # or a NaN there would become a gradient
         log_total = xp.log(total)[..., 0]
         losses = log_total - as_rows(shifted)[_entries(targets)].reshape(targets.shape)
         if self.label_smoothing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from ..arrays import Booleans, Integers, State
@@ -44,7 +45,9 @@ class Sequential(Recurrent):
         self.layers = layers
         self.takes_ids = layers[0].takes_ids
         self.causal = all(layer.causal for layer in layers if isinstance(layer, Recurrent))
-        self.in_size, self.out_size = layers[0].in_size, _check_widths(layers)
+        keeping = takewhile(lambda layer: layer.in_size is layer.out_size is None, layers)  # the width that they get
+        first = min(len(list(keeping)), len(layers) - 1)
+        self.in_size, self.out_size = layers[first].in_size, _check_widths(layers)
 
     def initial_state(self, batch: int) -> State:
         return tuple(layer.initial_state(batch) if isinstance(layer, Recurrent) else () for layer in self.layers)

@@ -8,7 +8,7 @@ from ..arrays import Array, Float, namespace
 
 
 class ClipValue:
-    """Each entry to ±`limit`.
+    """Each entry cut to between -`limit` and `limit`.
 
     Raises:
         ValueError: `limit` is negative or NaN.
@@ -23,6 +23,7 @@ class ClipValue:
         self.limit = limit
 
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
+        """Clip `grad` in place; returns its norm from before."""
         before = norm(grad)
         namespace(grad).clip(grad, -self.limit, self.limit, out=grad)
         return before
@@ -46,10 +47,13 @@ class ClipNorm:
         self.max_norm = max_norm
 
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
+        """Clip `grad` in place; returns its norm from before."""
         before = norm(grad)
         if self.max_norm < math.inf:
-            # `max_norm or 1`: where both are 0, 0 / 1 rather than 0 / 0.
-            grad *= self.max_norm / namespace(grad).maximum(before, self.max_norm or 1.0)
+            # `limit or 1`: where both are 0, 0 / 1 rather than 0 / 0.
+            xp = namespace(grad)
+            limit = min(self.max_norm, float(xp.finfo(grad.dtype).max))  # beyond it, a float32 would be inf
+            grad *= limit / xp.maximum(before, limit or 1.0)
         return before
 
 

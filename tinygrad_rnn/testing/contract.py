@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,9 +13,9 @@ import numpy as np
 from ..arrays import Generator, OneHotRows, tree_map
 from ..device import Device
 from ..layers.base import Layer
-from ..layers.roles import Feedforward, Recurrent
+from ..layers.roles import Feedforward, Loss, Recurrent
 from . import sequences
-from .examples import Arrays, Example, RecurrentExample, draw, examples, planted, same
+from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same
 
 
 def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
@@ -25,14 +26,15 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         rng: draws inputs and parameters.
 
     Returns:
-        The names of the clauses that were checked: those that its role has.
+        The names of the clauses that were checked, which are those of its role.
 
     Raises:
         AssertionError: a clause does not hold; the message says which, of which array, and where.
         TypeError: the layer plays none of the three roles.
 
     Example:
-        >>> clauses = check_contract(RNNCell(3, 4, rng=np.random.default_rng(0)), rng=np.random.default_rng(1))
+        >>> rng = np.random.default_rng(0)
+        >>> clauses = check_contract(RNNCell(3, 4, rng=rng), rng=rng)
         >>> len(clauses), clauses[0]
         (16, 'nothing_given_is_written_to')
     """
@@ -59,19 +61,27 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
             sequences.a_sequence_equals_its_chunks if layer.causal else sequences.step_raises,
         ]
     for clause in clauses:
-        clause(layer, rng)
+        try:
+            clause(layer, rng)
+        except Exception as error:
+            error.add_note(f"check_contract was at the clause {clause.__name__}: {clause.__doc__}")
+            raise
     return [clause.__name__ for clause in clauses]
 
 
 def nothing_given_is_written_to(layer: Layer, rng: Generator) -> None:
     """Inputs, upstream gradients, caches, and outputs once given."""
     for example in _all(layer, rng):
+        message = f"{layer!r}: a call wrote to what it was given or had given"
+        inputs = copy.deepcopy(_arrays("", example.given))  # before any call: what it writes, the next may write again
         upstream = example.upstream(rng)
-        given = (example.inputs, upstream, *example.forward())
+        same(inputs, _arrays("", example.given), message)
+        given = (upstream, *example.forward())
         before = copy.deepcopy(_arrays("", given))
-        example.backward(upstream, given[3])
+        example.backward(upstream, given[2])
         example.forward()
-        same(before, _arrays("", given), f"{layer!r}: a call wrote to what it was given or had given")
+        same(before, _arrays("", given), message)
+        same(inputs, _arrays("", example.given), message)
 
 
 def backwards_come_in_any_order_and_add_up(layer: Layer, rng: Generator) -> None:
@@ -99,22 +109,34 @@ def nothing_kept_is_overwritten(layer: Layer, rng: Generator) -> None:
         other = _halved(example)
         other.everything(other.upstream(rng))
         same(before, _arrays("", kept), f"{layer!r}: a later call overwrote a cache or an output")
+        if isinstance(other.layer, Loss):
+            dys = other.layer.backward(kept[1])
+            shared = [place for place, array in _arrays("cache", kept[1]).items() if np.shares_memory(dys, array)]
+            assert not shared, f"{layer!r}: what backward gives is no fresh array, but shares memory with {shared}"
 
 
 def nothing_is_kept_on_the_layer(layer: Layer, rng: Generator) -> None:
     """A cache serves a copy of the layer as well, with the parameters as they are at backward."""
     for example in _all(layer, rng):
+        before = _attributes(example.layer)
         upstream = example.upstream(rng)
         _, cache = example.forward()
+        after = _attributes(example.layer)
+        left = sorted(name for name in before.keys() | after.keys() if before.get(name) is not after.get(name, before))
+        assert not left, f"{layer!r}: forward left something on the layer: {', '.join(left)}"
+        for name, parameter in example.layer.named_parameters():
+            for place, array in _arrays("cache", cache).items():
+                for copied in (array, array.T):
+                    stale = copied.shape == parameter.shape and (copied == parameter.value).all() and copied.size
+                    assert not stale or np.shares_memory(array, parameter.value), (
+                        f"{layer!r}: the cache holds {name} as it was at forward, {place}: backward must read it then"
+                    )
         for parameter in example.layer.parameters():
             parameter.value *= 1.5
         other = copy.copy(example)
         other.layer = copy.deepcopy(example.layer)
-        for name in set(vars(other.layer)) - set(vars(layer)):
-            delattr(other.layer, name)
         expected = other.backward(upstream, cache)
         same(expected, example.backward(upstream, cache), f"{layer!r}: forward left something on the layer")
-        assert set(vars(example.layer)) == set(vars(layer)), f"{layer!r}: forward left attributes on the layer"
 
 
 def float32_stays_float32(layer: Layer, rng: Generator) -> None:
@@ -125,6 +147,9 @@ def float32_stays_float32(layer: Layer, rng: Generator) -> None:
         found = single.everything({name: array.astype("float32") for name, array in upstream.items()})
         for name, array in found.items():
             assert array.dtype == "float32", f"{layer!r}: with parameters of float32, {name} is {array.dtype}"
+        if isinstance(single.layer, Recurrent):
+            for name, array in floats(leaves("the initial state", single.layer.initial_state(3))).items():
+                assert array.dtype == "float32", f"{layer!r}: with parameters of float32, {name} is {array.dtype}"
         same(example.everything(upstream), found, f"{layer!r}: float32 is far from float64", 1e-4)
 
 
@@ -150,9 +175,8 @@ def layout_does_not_matter(layer: Layer, rng: Generator) -> None:
     for example in _all(layer, rng):
         upstream = example.upstream(rng)
         expected = example.everything(upstream)
-        for name, value in vars(example).items():
-            if name in ("x", "xs", "ys", "state", "targets", "lengths") and value is not None:
-                setattr(example, name, tree_map(_strided, value))
+        for name, value in example.given.items():
+            setattr(example, name, tree_map(_strided, value))
         found = example.everything({name: _strided(array) for name, array in upstream.items()})
         same(expected, found, f"{layer!r}: strides of what it is given matter", 1e-12)
 
@@ -161,12 +185,18 @@ def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
     """T = 0 and B = 0 give arrays of these sizes, gradients too, and no NaN."""
     for steps, batch in ((0, 3), (4, 0), (0, 0)):
         example = examples(layer, rng)[0]
+        whole = example.forward()[0]
         for name in ("x", "xs", "ys", "targets"):
             if hasattr(example, name):
                 setattr(example, name, getattr(example, name)[:steps, :batch])
         if isinstance(example, RecurrentExample):
             example.state = tree_map(lambda array, batch=batch: array[:batch], example.state)
         found = example.everything({name: draw(rng, array.shape) for name, array in example.forward()[0].items()})
+        for name, array in whole.items():
+            lead = (batch,) if name.startswith("state") else (steps, batch)
+            expected = (*lead, *array.shape[len(lead) :]) if array.ndim else ()
+            shape = found[name].shape
+            assert shape == expected, f"{layer!r}: T = {steps}, B = {batch}: {name} has shape {shape}, not {expected}"
         for name, array in example.variables.items():
             shape = found[f"gradient of {name}"].shape
             assert shape == array.shape, f"{layer!r}: T = {steps}, B = {batch}: gradient of {name} has shape {shape}"
@@ -176,12 +206,18 @@ def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
 
 def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
     """Several threads on one layer get what one gets; not asked of one that draws, for a stream has one order."""
+    interval = sys.getswitchinterval()
     for example in examples(layer, rng):
         if not example.layer.generators():
-            alone, _ = example.forward()
-            with ThreadPoolExecutor(4) as pool:
-                for outputs in pool.map(lambda _, example=example: example.forward()[0], range(16)):
-                    same(alone, outputs, f"{layer!r}: threads disturb each other")
+            both = (example, _halved(example))  # or each thread would find its own numbers in what they share
+            alone = [one.forward()[0] for one in both]
+            sys.setswitchinterval(1e-6)
+            try:
+                with ThreadPoolExecutor(4) as pool:
+                    for i, outputs in enumerate(pool.map(lambda i, both=both: both[i % 2].forward()[0], range(16))):
+                        same(alone[i % 2], outputs, f"{layer!r}: threads disturb each other")
+            finally:
+                sys.setswitchinterval(interval)
 
 
 def _all(layer: Layer, rng: Generator) -> list[Example]:
@@ -189,6 +225,16 @@ def _all(layer: Layer, rng: Generator) -> list[Example]:
     if isinstance(layer, Feedforward):
         return examples(layer, rng)
     return examples(layer, rng) + examples(layer, rng, sequences.LENGTHS)
+
+
+def _attributes(layer: Layer, path: str = "") -> dict[str, Any]:
+    """What is on a layer and on its children, by dotted name."""
+    found = {path + name: value for name, value in vars(layer).items()}
+    for name, value in vars(layer).items():
+        for i, child in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
+            if isinstance(child, Layer):
+                found |= _attributes(child, f"{path}{name}.{i}.")
+    return found
 
 
 def _strided(array: Any) -> Any:

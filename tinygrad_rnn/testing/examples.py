@@ -39,6 +39,12 @@ class Example(ABC):
         """All inputs by name."""
 
     @property
+    def given(self) -> Arrays:
+        """All that a call is given, also what has no gradient."""
+        names = ("x", "xs", "ys", "state", "targets", "lengths")
+        return {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
+
+    @property
     def variables(self) -> Arrays:
         """The inputs that have a gradient. To write into one changes what `forward` computes."""
         return floats(self.inputs)
@@ -74,9 +80,8 @@ class Example(ABC):
         """The same example on another device, in another dtype."""
         moved = copy.copy(self)
         moved.layer = copy.deepcopy(self.layer).to(device, dtype)
-        for name in ("x", "xs", "ys", "state", "targets", "lengths"):
-            if getattr(self, name, None) is not None:
-                setattr(moved, name, move(getattr(self, name), device, dtype))
+        for name, value in self.given.items():
+            setattr(moved, name, move(value, device, dtype))
         return moved
 
 
@@ -109,7 +114,7 @@ class RecurrentExample(Example):
     def __init__(self, layer: Recurrent, rng: Generator, lengths: Integers | None = None) -> None:
         super().__init__(layer, rng)
         steps, batch = _size(lengths)
-        self.lengths = lengths
+        self.lengths = None if lengths is None else lengths.copy()
         self.xs = _input(layer, rng, (steps, batch))
         self.state: State = tree_map(
             lambda array: draw(rng, array.shape) if array.dtype.kind == "f" else array,
@@ -166,7 +171,7 @@ class LossExample(Example):
     def __init__(self, layer: Loss, rng: Generator, lengths: Integers | None = None) -> None:
         super().__init__(layer, rng)
         steps, batch = _size(lengths)
-        self.lengths = lengths
+        self.lengths = None if lengths is None else lengths.copy()
         self.ys = draw(rng, (steps, batch, FEATURES))
         self.targets: Any = draw(rng, self.ys.shape)
         if layer.takes_ids:

@@ -21,6 +21,7 @@ class Mutant(NamedTuple):
     description: str
     """Which function, the line of its code (1 is the first statement), and what was changed."""
     function: FunctionType
+    """The function, to be put in place of the original."""
 
 
 def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:

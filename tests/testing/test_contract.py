@@ -149,6 +149,13 @@ class NamesNoCure(Scale):
         return super().forward(x)
 
 
+class WantsItContiguous(Twice):
+    def forward(self, x: Any, *, training: bool = True) -> tuple[Any, Any]:
+        y = x.copy(order="K")
+        y.reshape(-1)[...] *= 2  # of other layouts, a copy is doubled
+        return y, None
+
+
 class CrashesWhereEmpty(Twice):
     def forward(self, x: Any, *, training: bool = True) -> tuple[Any, Any]:
         return 2 * x + 0 * x.max(), None
@@ -295,13 +302,14 @@ GIVEN, ORDER, KEPT = (
     "nothing_kept_is_overwritten",
 )
 ON_LAYER, EMPTY, THREADS = "nothing_is_kept_on_the_layer", "empty_axes_are_legal", "threads_may_run_forward"
+LAYOUT = "layout_does_not_matter"
 CHUNKS, ROWS, FROZEN = "a_sequence_equals_its_chunks", "a_batch_equals_its_rows", "a_state_is_frozen_past_the_end"
 ARRAY = r"\[.*\] at \[.*\] is .*, expected "
 
 BREAKING = [
-    Case(WritesToItsInput, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (THREADS,)),
-    Case(WritesToTheUpstreamGradient, GIVEN, "a call wrote to what it was given or had given: " + ARRAY),
-    Case(WritesToItsCache, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (ORDER, CHUNKS)),
+    Case(WritesToItsInput, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (THREADS, LAYOUT)),
+    Case(WritesToTheUpstreamGradient, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (LAYOUT,)),
+    Case(WritesToItsCache, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (ORDER, CHUNKS, LAYOUT)),
     Case(UsesUpItsCache, GIVEN, "there are .*, expected", (ORDER, ON_LAYER)),
     Case(KeepsItsCache, ORDER, r"a backward depends on those before: gradient of x at \[0, 0, 0\] is .*, expected"),
     Case(OverwritesItsGradient, ORDER, "backwards do not add up: gradient of w at"),
@@ -314,6 +322,7 @@ BREAKING = [
     Case(LosesDigits, "float32_stays_float32", "float32 is far from float64: y at"),
     Case(TakesAnyDtype, "mixed_dtypes_raise", "takes x in float64 with parameters in float32"),
     Case(NamesNoCure, "mixed_dtypes_raise", "wrong dtype names no cures"),
+    Case(WantsItContiguous, LAYOUT, "strides of what it is given matter: y at"),
     Case(CrashesWhereEmpty, EMPTY, "zero-size array"),
     Case(NaNWhereEmpty, EMPTY, "T = 0, B = 3: loss holds NaN"),
     Case(MisshapenWhereEmpty, EMPTY, r"T = 0, B = 3: gradient of x has shape \(0,\)"),

@@ -37,8 +37,8 @@ class Device:
         if self.name == "cpu":
             _keep_freed_memory()
             return
-        kind, _, index = self.name.partition(":")
-        if kind != "cuda" or not (index or "0").isdecimal():
+        kind, colon, index = self.name.partition(":")
+        if kind != "cuda" or (colon and not index.isdecimal()):
             raise ValueError(f'Device({self.name!r}): a device is "cpu", "cuda" or "cuda:" and a number')
         object.__setattr__(self, "name", f"cuda:{int(index or 0)}")
         _check_cuda(self.name, int(index or 0))

@@ -37,6 +37,7 @@ class Scale(Feedforward):
         return x * self.w.value, x
 
     def backward(self, dy: Any, cache: Any) -> Any:
+        check_array(self, "dy", dy, self.w.value)
         self.w.grad += (dy * cache).reshape(-1, 5).sum(axis=0)
         return dy * self.w.value
 
@@ -90,12 +91,14 @@ class KeepsItsCache(Twice):
 
 class OverwritesItsGradient(Scale):
     def backward(self, dy: Any, cache: Any) -> Any:
+        check_array(self, "dy", dy, self.w.value)
         self.w.grad = (dy * cache).reshape(-1, 5).sum(axis=0)
         return dy * self.w.value
 
 
 class AddsAtTheFirstBackwardOnly(Scale):
     def backward(self, dy: Any, cache: Any) -> Any:
+        check_array(self, "dy", dy, self.w.value)
         if self.w.grad.any():
             return dy * self.w.value
         return super().backward(dy, cache)
@@ -201,9 +204,9 @@ class PaddingIsMultiplied(SteppedRNN):
 
 
 class BeginsWithOnes(SteppedRNN):
-    """But `forward`, given no state, does not ask for it."""
+    """But not where it is asked for its initial state."""
 
-    def initial_state(self, batch: int) -> State:
+    def _start(self, xs: Any, batch: int) -> State:
         (h,) = super().initial_state(batch)
         return (h + 1,)
 
@@ -302,7 +305,7 @@ GIVEN, ORDER, KEPT = (
     "nothing_kept_is_overwritten",
 )
 ON_LAYER, EMPTY, THREADS = "nothing_is_kept_on_the_layer", "empty_axes_are_legal", "threads_may_run_forward"
-LAYOUT = "layout_does_not_matter"
+LAYOUT, MIXED = "layout_does_not_matter", "mixed_dtypes_raise"
 CHUNKS, ROWS, FROZEN = "a_sequence_equals_its_chunks", "a_batch_equals_its_rows", "a_state_is_frozen_past_the_end"
 ARRAY = r"\[.*\] at \[.*\] is .*, expected "
 
@@ -331,7 +334,12 @@ BREAKING = [
     Case(PaddingIsMultiplied, "padding_never_matters", "what lies past a row's end matters: ys at"),
     Case(BeginsWithOnes, "none_is_zeros", "state=None is not the initial state: ys at"),
     Case(TakesNoneForOnes, "none_is_zeros", r"None for \['ys'\] is not zeros: xs at"),
-    Case(TakesAnyGradient, "gradients_that_do_not_fit_raise", "takes gradients that do not fit, without a TypeError"),
+    Case(
+        TakesAnyGradient,
+        "gradients_that_do_not_fit_raise",
+        "takes gradients that do not fit, without a TypeError",
+        (MIXED,),
+    ),
     Case(LastStateIsAView, "the_last_state_is_small", r"the last state\[0\] is a view of an array \(4, 3, 4\)"),
     Case(ForgetsRowsThatDidNotRun, FROZEN, r"a row of length 0 is not passed through: state\[0\] at"),
     Case(IgnoresLengths, FROZEN, r"a row of length 0 is not passed through: state\[0\] at", (ROWS,)),

@@ -27,7 +27,7 @@ class Cell(Recurrent):
         return self._zero_state(batch, None)
 
     def _start(self, xs: Any, batch: int) -> State:
-        return self._zero_state(batch, xs)
+        return self._zero_state(batch, xs) if self._like() is None else self.initial_state(batch)
 
     def _zero_state(self, batch: int, xs: Any) -> State:
         """Zeros of the dtype and on the device of the parameters, else of xs, else float32 on the CPU."""

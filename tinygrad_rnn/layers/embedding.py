@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import initializers
 from ..arrays import Array, Float, Generator, Integer, Integers, OneHotRows, as_rows
-from ..checks import check_ids, check_integers, check_size
+from ..checks import check_array, check_ids, check_integers, check_size
 from ..parameter import Parameter
 from .roles import Feedforward
 
@@ -53,5 +53,6 @@ class Embedding(Feedforward):
         return self.w.value.take(x, axis=0), x
 
     def backward(self, dy: Float[Array, "*lead D"], cache: Integer[Integers, "*lead"]) -> None:
+        check_array(self, "dy", dy, self.w.value)
         ids = cache
         self.w.grad += OneHotRows(ids.reshape(-1), self.vocab_size).T @ as_rows(dy)

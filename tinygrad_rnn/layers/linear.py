@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import initializers
 from ..arrays import Array, Float, Generator, Input, OneHotRows, Shaped, as_rows
-from ..checks import check_features, check_size
+from ..checks import check_array, check_features, check_size
 from ..parameter import Parameter
 from .roles import Feedforward
 
@@ -50,6 +50,7 @@ class Linear(Feedforward):
         return y.reshape(*x.shape[:-1], self.out_size), x
 
     def backward(self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
+        check_array(self, "dy", dy, self.w.value)
         x, dy_rows = cache, as_rows(dy)
         self.w.grad += as_rows(x).T @ dy_rows
         self.b.grad += dy_rows.sum(axis=0)

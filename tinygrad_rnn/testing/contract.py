@@ -6,6 +6,7 @@ import copy
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -154,16 +155,27 @@ def float32_stays_float32(layer: Layer, rng: Generator) -> None:
 
 
 def mixed_dtypes_raise(layer: Layer, rng: Generator) -> None:
-    """A float64 array into a float32 layer is a TypeError that names both cures."""
+    """A float64 array into a float32 layer, forth or back, is a TypeError that names both cures."""
+    if not layer.parameters():
+        return
     example = examples(layer, rng)[0]
-    for name, array in example.variables.items() if layer.parameters() else ():
+    upstream = example.upstream(rng)
+    calls: dict[str, Callable[[], object]] = {}
+    for name, array in example.variables.items():
         mixed = example.to(Device("cpu"), "float32")
         if isinstance(mixed, RecurrentExample) and name != "xs":
             mixed.state = planted("state", mixed.state, mixed.inputs | {name: array})
         else:
             setattr(mixed, name, array)
+        calls[name] = mixed.forward
+    single = example.to(Device("cpu"), "float32")
+    _, cache = single.forward()
+    for name, array in upstream.items():
+        mixture = {key: array if key == name else upstream[key].astype("float32") for key in upstream}
+        calls[f"the gradient of {name}"] = partial(single.backward, mixture, cache)
+    for name, call in calls.items():
         try:
-            mixed.forward()
+            call()
         except TypeError as error:
             assert ".astype(" in str(error) and ".to(dtype=" in str(error), f"{layer!r}: {error} names no cures"
         else:

@@ -27,6 +27,9 @@ E = TypeVar("E", bound="Example")
 class Example(ABC):
     """One way to call `layer`, and what it is called with. A copy of the layer in float64, all parameters random."""
 
+    how = ""
+    """What tells this way from the usual one, for messages."""
+
     def __init__(self, layer: Layer, rng: Generator) -> None:
         self.layer = copy.deepcopy(layer).to("cpu", "float64")
         for parameter in self.layer.parameters():
@@ -143,6 +146,8 @@ class RecurrentExample(Example):
 
 class StepsExample(RecurrentExample):
     """The same sequence by a loop of `step_forward`, and back by one of `step_backward`."""
+
+    how = ", step by step,"
 
     def run(self) -> tuple[Arrays, Any]:
         ys, state, caches = [], self.state, []

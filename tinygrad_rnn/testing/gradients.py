@@ -52,17 +52,19 @@ def check_gradients(
         analytic = _analytic(example, upstream, rng)
         for name, expected in numerical.items():
             if name not in analytic:
-                wrong.append(f"{name}: backward gives no gradient")
+                wrong.append(f"{name}{example.how}: backward gives no gradient")
                 continue
             if analytic[name].shape != expected.shape:
-                wrong.append(f"{name}: backward gives the shape {analytic[name].shape}, expected {expected.shape}")
+                wrong.append(
+                    f"{name}{example.how}: backward gives the shape {analytic[name].shape}, expected {expected.shape}"
+                )
                 continue
             largest = float(abs(expected).max(initial=0))
             error = abs(analytic[name] - expected) / (largest if largest > 1e-6 else 1.0)
             worst = error.max(initial=0)
             errors[name] = float(np.maximum(errors.get(name, 0.0), worst))  # NaN stays NaN
             if not worst <= tolerance:  # so that NaN is wrong
-                wrong.append(_report(name, analytic[name], expected, error, tolerance))
+                wrong.append(_report(name, example.how, analytic[name], expected, error, tolerance))
     if wrong:
         raise AssertionError(f"{layer!r}: backward does not fit forward.\n  " + "\n  ".join(wrong))
     return errors
@@ -98,14 +100,14 @@ def _numerical(example: Example, upstream: Arrays) -> Arrays:
     return gradients
 
 
-def _report(name: str, analytic: Any, expected: Any, error: Any, tolerance: float) -> str:
+def _report(name: str, how: str, analytic: Any, expected: Any, error: Any, tolerance: float) -> str:
     flat = np.where(np.isnan(error), np.inf, error)
     index = tuple(int(i) for i in np.unravel_index(flat.argmax(), error.shape))
     place = f"at {list(index)}"
     if name in ("x", "xs", "ys"):
         place += f", time step {index[0]}, row {index[1]},"
     return (
-        f"{name} {place} backward gives {analytic[index]:.9g}, central differences {expected[index]:.9g}; "
+        f"{name}{how} {place} backward gives {analytic[index]:.9g}, central differences {expected[index]:.9g}; "
         f"error {error[index]:.1e} of the largest entry, allowed {tolerance:.1e}; "
         f"{int((~(error <= tolerance)).sum())} of {error.size} entries are wrong"
     )

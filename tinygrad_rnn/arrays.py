@@ -100,6 +100,18 @@ class OneHotRows:
 
     Stands for the array of shape `(*ids.shape, size)` that is 1 at the ids and 0 elsewhere. Its dtype is bool, the
     smallest that holds 0 and 1, so a product has the dtype of its other factor. The ids are not checked here.
+
+    Example:
+        >>> rows = OneHotRows(np.array([2, 0, 2]), 3)
+        >>> w = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        >>> rows @ w
+        array([[5., 6.],
+               [1., 2.],
+               [5., 6.]])
+        >>> rows.T @ np.ones((3, 1))
+        array([[1.],
+               [0.],
+               [2.]])
     """
 
     __array_ufunc__ = None  # so that `array @ rows` is a TypeError, not an array of objects

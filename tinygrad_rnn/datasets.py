@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def pydoc_topics() -> str:
-    """The help texts of Python's standard library (``help("topics")``): some 0.4 million characters of English prose.
+    """The help texts of Python's standard library (`help("topics")`): some 0.4 million characters of English prose.
 
     The topics are sorted by name and cut into paragraphs at blank lines, and each paragraph is kept only where it
     first occurs. A fifth of the raw text is repeated paragraphs (Python 3.11), so a part of it that is held out would
@@ -22,13 +22,13 @@ def pydoc_topics() -> str:
 
 
 def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
-    r"""The text of a file, the same on every system: ``\r\n`` and ``\r`` become ``\n``.
+    r"""The text of a file, the same on every system: `\r\n` and `\r` become `\n`.
 
-    Nothing else is changed: the mark that some editors put before UTF-8 stays (``encoding="utf-8-sig"`` drops it).
+    Nothing else is changed: the mark that some editors put before UTF-8 stays (`encoding="utf-8-sig"` drops it).
 
     Raises:
-        FileNotFoundError, IsADirectoryError: ``path`` is not a file.
-        ValueError: the file is empty, or its bytes are not of ``encoding``.
+        FileNotFoundError, IsADirectoryError: `path` is not a file.
+        ValueError: the file is empty, or its bytes are not of `encoding`.
     """
     path = Path(path)
     if path.is_dir():

@@ -22,6 +22,13 @@ class Parameter:
     Raises:
         TypeError: `value` is not a float32 or float64 array; or an array of another device is assigned.
         ValueError: an array of another shape is assigned.
+
+    Example:
+        >>> p = Parameter(np.ones(2, np.float32))
+        >>> p.grad += 3
+        >>> p.value -= 0.5 * p.grad
+        >>> p.value
+        array([-0.5, -0.5], dtype=float32)
     """
 
     def __init__(self, value: Array) -> None:

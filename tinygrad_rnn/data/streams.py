@@ -14,17 +14,17 @@ Chunk = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 
 
 class TokenStream:
-    """``batch`` rows of text read side by side, ``steps`` tokens at a time.
+    """`batch` rows of text read side by side, `steps` tokens at a time.
 
     Iterating is one epoch, and nothing of it is kept on the stream, so that several may run at once. It yields
-    ``len(stream)`` chunks of new arrays::
+    `len(stream)` chunks of new arrays:
 
-        xs (T, B) int64        the tokens; 0 where there is none
-        targets (T, B) int64   the token after each; -1 where there is none, which a loss ignores
-        fresh (B,) bool        where the row does not continue its last chunk, so that its state must begin anew
+    - xs (T, B), int64: the tokens; 0 where there is none.
+    - targets (T, B), int64: the token after each; -1 where there is none, which a loss ignores.
+    - fresh (B,), bool: where the row does not continue its last chunk, so that its state must begin anew.
 
     A transition is a token and the next one of the same document; each is in exactly one chunk of an epoch. The
-    transitions of a document are cut into pieces of ``steps``, its last piece being what is left. The pieces, in
+    transitions of a document are cut into pieces of `steps`, its last piece being what is left. The pieces, in
     order, are dealt to the rows in contiguous runs whose sizes differ by at most one. A document of fewer than two
     tokens has no transition and is skipped. A row with nothing left is fresh and all padding.
 
@@ -36,12 +36,18 @@ class TokenStream:
         batch: the number B of rows.
         steps: the number T of tokens of a row in a chunk.
 
-    Attributes: ``batch``, ``steps``, ``documents`` (a tuple of the given arrays), ``tokens`` and ``transitions`` (how
+    Attributes: `batch`, `steps`, `documents` (a tuple of the given arrays), `tokens` and `transitions` (how
     many there are in all).
 
     Raises:
-        TypeError: ``ids`` holds anything but integer arrays; ``batch`` or ``steps`` is not an int.
-        ValueError: an array is not 1-D; ``batch`` or ``steps`` is below 1; there are fewer pieces than ``batch``.
+        TypeError: `ids` holds anything but integer arrays; `batch` or `steps` is not an int.
+        ValueError: an array is not 1-D; `batch` or `steps` is below 1; there are fewer pieces than `batch`.
+
+    Example:
+        >>> for xs, targets, fresh in TokenStream(np.arange(8), batch=2, steps=2):
+        ...     print(xs.T.tolist(), targets.T.tolist(), fresh.tolist())
+        [[0, 1], [4, 5]] [[1, 2], [5, 6]] [True, True]
+        [[2, 3], [6, 0]] [[3, 4], [7, -1]] [False, False]
     """
 
     def __init__(self, ids: Ids | Sequence[Ids], *, batch: int, steps: int) -> None:
@@ -67,7 +73,7 @@ class TokenStream:
         return map(self._chunk, range(len(self)))
 
     def _chunk(self, k: int) -> Chunk:
-        """Chunk ``k`` of an epoch."""
+        """Chunk `k` of an epoch."""
         xs = np.zeros((self.steps, self.batch), np.int64)
         targets = np.full((self.steps, self.batch), -1, np.int64)
         fresh = np.ones(self.batch, np.bool_)
@@ -97,7 +103,7 @@ def _positive(name: str, value: int) -> int:
 
 
 def _documents(ids: Ids | Sequence[Ids]) -> tuple[Ids, ...]:
-    """The documents of ``ids``, uncopied, or an error that says which is not one."""
+    """The documents of `ids`, uncopied, or an error that says which is not one."""
     if isinstance(ids, list | tuple):
         if ids and all(isinstance(item, int | np.integer) for item in ids):
             raise TypeError(

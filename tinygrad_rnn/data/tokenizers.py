@@ -18,18 +18,23 @@ _BLOCK = 1 << 16
 class CharTokenizer:
     """One id a character (a Unicode code point); special tokens, such as the start of a text, have ids of their own.
 
-    The special tokens have the ids 0 to S-1, the characters follow in their order, and ``len(tokenizer)`` is the size
-    of the vocabulary. The attributes are named like the parameters (``special`` is kept as a tuple).
+    The special tokens have the ids 0 to S-1, the characters follow in their order, and `len(tokenizer)` is the size
+    of the vocabulary. The attributes are named like the parameters (`special` is kept as a tuple).
 
     Args:
         characters: the characters, each once.
-        special: tokens that no character of a text ever becomes: they are found by ``id_of`` and put in by id.
-        unknown: the one of the special tokens that stands for every character not in ``characters``.
+        special: tokens that no character of a text ever becomes: they are found by `id_of` and put in by id.
+        unknown: the one of the special tokens that stands for every character not in `characters`.
 
     Raises:
-        TypeError: ``characters`` is not a str, or ``special`` is not a sequence of str.
+        TypeError: `characters` is not a str, or `special` is not a sequence of str.
         ValueError: a character or special token comes twice, a special token is empty or is one of the characters,
-            ``unknown`` is not one of the special tokens, or there is neither a character nor a special token.
+            `unknown` is not one of the special tokens, or there is neither a character nor a special token.
+
+    Example:
+        >>> tokenizer = CharTokenizer.from_text("banana", special=("<end>",))
+        >>> tokenizer.encode("nab"), tokenizer.decode([2, 1, 3, 0])
+        (array([3, 1, 2], dtype=uint8), 'ban<end>')
     """
 
     def __init__(self, characters: str, *, special: Sequence[str] = (), unknown: str | None = None) -> None:
@@ -67,16 +72,16 @@ class CharTokenizer:
 
     @classmethod
     def from_text(cls, text: str, *, special: Sequence[str] = (), unknown: str | None = None) -> CharTokenizer:
-        """The tokenizer of the distinct characters of ``text``, sorted by code point; raises as the class does."""
+        """The tokenizer of the distinct characters of `text`, sorted by code point; raises as the class does."""
         _require_str(text, "CharTokenizer.from_text: text")
         return cls("".join(sorted(set(text))), special=special, unknown=unknown)
 
     def encode(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
-        """The ids (N,) of the N characters of ``text``, in the smallest unsigned type (uint8 up to 256 ids).
+        """The ids (N,) of the N characters of `text`, in the smallest unsigned type (uint8 up to 256 ids).
 
         Raises:
-            TypeError: ``text`` is not a str.
-            ValueError: a character is not known, and no ``unknown`` token was named.
+            TypeError: `text` is not a str.
+            ValueError: a character is not known, and no `unknown` token was named.
         """
         _require_str(text, "CharTokenizer.encode: text")
         ids: NDArray[np.unsignedinteger[Any]] = np.empty(len(text), self._dtype)
@@ -94,13 +99,13 @@ class CharTokenizer:
         return ids
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
-        """The text of ``ids`` (N,), the inverse of ``encode``.
+        """The text of `ids` (N,), the inverse of `encode`.
 
-        A special token becomes its own text, which ``encode`` then reads as plain characters, not as that one id.
+        A special token becomes its own text, which `encode` then reads as plain characters, not as that one id.
 
         Raises:
-            TypeError: ``ids`` are not integers.
-            ValueError: ``ids`` are not one row, or one of them is outside the vocabulary.
+            TypeError: `ids` are not integers.
+            ValueError: `ids` are not one row, or one of them is outside the vocabulary.
         """
         array = np.asarray(ids)
         if array.ndim != 1:
@@ -122,7 +127,7 @@ class CharTokenizer:
         return "".join([self._tokens[index] for index in array.tolist()])
 
     def id_of(self, token: str) -> int:
-        """The id of a special token or of a character; ValueError if it is neither, also with ``unknown`` named."""
+        """The id of a special token or of a character; ValueError if it is neither, also with `unknown` named."""
         if token not in self._tokens:
             raise ValueError(
                 f"CharTokenizer.id_of: {token!r} is neither one of special={self.special!r} nor one of the "
@@ -131,9 +136,9 @@ class CharTokenizer:
         return self._tokens.index(token)
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds an equal tokenizer: ``CharTokenizer(**config)``; strings, a list and None, so fit for JSON.
+        """What rebuilds an equal tokenizer: `CharTokenizer(**config)`; strings, a list and None, so fit for JSON.
 
-        Lone surrogates survive ``json.dumps(config, ensure_ascii=False)`` only: its escapes make one character of a
+        Lone surrogates survive `json.dumps(config, ensure_ascii=False)` only: its escapes make one character of a
         high surrogate that a low one follows.
         """
         return {"characters": self.characters, "special": list(self.special), "unknown": self.unknown}

@@ -28,6 +28,14 @@ class Adagrad(Optimizer):
 
     References:
         Duchi, Hazan and Singer, *Adaptive Subgradient Methods*, 2011.
+
+    Example:
+        >>> layer = Linear(1, 2, rng=np.random.default_rng(0))
+        >>> optimizer = Adagrad(layer, lr=0.5)
+        >>> layer.b.grad = np.array([2.0, 4.0], np.float32)
+        >>> optimizer.step()
+        >>> layer.b.value
+        array([-0.5, -0.5], dtype=float32)
     """
 
     def __init__(

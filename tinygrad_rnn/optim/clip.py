@@ -15,6 +15,11 @@ class ClipValue:
 
     References:
         Mikolov, *Statistical Language Models Based on Neural Networks*, 2012.
+
+    Example:
+        >>> grad = np.array([3.0, -4.0])
+        >>> print(ClipValue(3.5)(grad), grad)
+        5.0 [ 3.  -3.5]
     """
 
     def __init__(self, limit: float) -> None:
@@ -39,6 +44,11 @@ class ClipNorm:
 
     References:
         Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*, 2013.
+
+    Example:
+        >>> grad = np.array([3.0, -4.0])
+        >>> print(ClipNorm(2.5)(grad), grad)
+        5.0 [ 1.5 -2. ]
     """
 
     def __init__(self, max_norm: float) -> None:

@@ -31,6 +31,14 @@ class SGD(Optimizer):
     References:
         Momentum: Polyak, 1964. Nesterov's in this form: Sutskever et al., *On the Importance of Initialization and
         Momentum in Deep Learning*, 2013.
+
+    Example:
+        >>> layer = Linear(1, 2, rng=np.random.default_rng(0))
+        >>> optimizer = SGD(layer, lr=0.5)
+        >>> layer.b.grad = np.array([2.0, 4.0], np.float32)
+        >>> optimizer.step()
+        >>> layer.b.value
+        array([-1., -2.], dtype=float32)
     """
 
     def __init__(

@@ -56,9 +56,13 @@ copybutton_prompt_is_regexp = True
 def name_arrays(
     app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Write `Float[Array, ...]`, as in the source: when the package runs, an `Array` is `Any`."""
+    """Write `Float[Array, ...]` and `State`, as in the source: when the package runs, these are `Any` and a tuple."""
     shaped = re.compile(r"\b(Float|Integer|Bool|Shaped)\[Any,")
-    return signature and shaped.sub(r"\1[Array,", signature), returns and shaped.sub(r"\1[Array,", returns)
+
+    def named(text: str | None) -> str | None:
+        return text and shaped.sub(r"\1[Array,", text).replace("tuple[Any, ...]", "State")
+
+    return named(signature), named(returns)
 
 
 def setup(app: Sphinx) -> None:

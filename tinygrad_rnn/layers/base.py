@@ -137,6 +137,8 @@ def places(
 ) -> Iterator[tuple[str, Any]]:
     """What is wanted among the attributes of `layer` and of its children, by every dotted name that it has."""
     for name, value in vars(layer).items():
+        if isinstance(value, (int, float, str)):
+            continue  # most are, and a training step takes a dozen walks
         for i, item in enumerate(value) if isinstance(value, (tuple, list)) else ((None, value),):
             if wanted(item):
                 yield f"{prefix}{name}" if i is None else f"{prefix}{name}.{i}", item

@@ -1,0 +1,27 @@
+"""What `import tinygrad_rnn` adds to `import numpy`, which it cannot do without. The target is less than 40 ms.
+
+Run it with `python benchmarks/import_time.py`, where the package is installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+from harness import DIFFERENCE, compare
+
+
+def importing(*modules: str) -> dict[str, Any]:
+    """Seconds that the imports take in a bare process: this one has imported much already."""
+    imports = "; ".join(f"import {module}" for module in modules)
+    code = f"import time; start = time.perf_counter(); {imports}; print(time.perf_counter() - start)"
+    return {"seconds": float(subprocess.check_output([sys.executable, "-c", code]))}
+
+
+if __name__ == "__main__":
+    variants = {
+        "import numpy": lambda: importing("numpy"),
+        "import tinygrad_rnn": lambda: importing("numpy", "tinygrad_rnn"),
+    }
+    compare("Import time: target, less than 40 ms more than NumPy", variants, rounds=15, by=DIFFERENCE)

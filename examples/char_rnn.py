@@ -71,13 +71,13 @@ def train(args: argparse.Namespace) -> None:
 def progress(stream: rnn.TokenStream, args: argparse.Namespace, losses: list[float]) -> Iterator[Any]:
     """Chunks, epoch after epoch, until the iterations or the seconds are over; with a bar."""
     total, start = args.iterations or args.seconds, time.monotonic()
-    with tqdm(total=total, bar_format="{l_bar}{bar}| {postfix}") as bar:
+    with tqdm(total=total, bar_format="{percentage:3.0f}% |{bar}| {desc}") as bar:
         for i, chunk in enumerate(itertools.chain.from_iterable(itertools.repeat(stream))):
             done = i if args.iterations else min(time.monotonic() - start, total)
             if losses:
                 recent = sum(losses[-100:]) / len(losses[-100:])
                 shown = f"{i} iterations, loss {recent:.3f} nats, {recent / math.log(2):.3f} bits"
-                bar.set_postfix_str(shown, refresh=done == total)
+                bar.set_description_str(shown, refresh=done == total)
             bar.update(done - bar.n)
             if losses and done == total:
                 return

@@ -55,13 +55,13 @@ def header(path: Path) -> dict[str, Any]:
 
 def forge(path: Path, change: Callable[[dict[str, Any]], None], tensors: dict[str, Any] | None = None) -> None:
     """Change the content of the header, and give it a checksum as `save` does."""
-    from tinygrad_rnn.saving import _checksum
+    from tinygrad_rnn.safe_file import checksum
 
     content = json.loads(header(path)["__metadata__"]["tinygrad_rnn"])
     tensors = safetensors.numpy.load_file(path) if tensors is None else tensors
     change(content)
     content["sha256"] = ""
-    content["sha256"] = _checksum(json.dumps(content), tensors)
+    content["sha256"] = checksum(json.dumps(content), tensors)
     path.write_bytes(safetensors.numpy.save(tensors, {"tinygrad_rnn": json.dumps(content)}))
 
 
@@ -271,7 +271,7 @@ def test_a_failure_while_writing_leaves_the_old_file(
     save(path, network(rng))
     old = path.read_bytes()
     if failing == "write":
-        monkeypatch.setattr("tinygrad_rnn.saving.open", Full, raising=False)
+        monkeypatch.setattr("tinygrad_rnn.safe_file.open", Full, raising=False)
     else:
         monkeypatch.setattr(os, failing, fail)
     with pytest.raises(error, match="no space"):

@@ -20,7 +20,7 @@ from .optim.adagrad import Adagrad
 from .optim.clip import ClipNorm, ClipValue
 from .optim.sgd import SGD
 from .parameter import Parameter
-from .saving import Saved, load, save
+from .saving import Saved, Training, load, load_training, save
 
 __version__ = "0.1.0"
 
@@ -50,7 +50,9 @@ __all__ = [
     "Saved",
     "Tanh",
     "TokenStream",
+    "Training",
     "generate",
     "load",
+    "load_training",
     "save",
 ]

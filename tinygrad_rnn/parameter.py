@@ -165,9 +165,9 @@ class ParameterVector:
         """Whether any gradient was asked for yet."""
         return self._grad is not None
 
-    def view(self, vector: Array, parameter: Parameter) -> Array:
-        """The part of `vector` that belongs to `parameter`, in its shape."""
-        start = self._starts[id(parameter)]
+    def view(self, vector: Array, parameter: Parameter, offset: int = 0) -> Array:
+        """The part that belongs to `parameter`, in its shape, of a `vector` laid out like this one from `offset` on."""
+        start = self._starts[id(parameter)] - offset
         return vector[start : start + parameter.size].reshape(parameter.shape)
 
     def span(self, parameters: Sequence[Parameter]) -> slice | None:

@@ -1,27 +1,19 @@
-"""A model in one safetensors file: weights, architecture, tokenizer and metadata. Nothing is ever pickled."""
+"""A model, or the whole of a training, in one safetensors file. Nothing is ever pickled."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .architecture import by_name, decode, encode, fill, tie, tied, to_json
-from .arrays import Array
+from .arrays import Array, State
 from .device import device_of
 from .layers.base import Layer
-from .parameter import Parameter
-
-# safetensors, hashlib and json are imported where they are used: 7 to 10 ms, and whoever only computes does without.
-
-# All but the weights is JSON under one key of the header. Several would come in random order, and one model would not
-# always give the same bytes.
-_KEY = "tinygrad_rnn"
-_VERSION = 1
+from .optim.base import Memory, Optimizer
+from .safe_file import read, write
 
 
 class Saved(NamedTuple):
@@ -35,27 +27,51 @@ class Saved(NamedTuple):
     """As given to `save`; empty if nothing was."""
 
 
+class Training(NamedTuple):
+    """What `load_training` gives: what `load` does, and what it takes to go on."""
+
+    model: Any
+    """The layer, on the CPU, in the dtype that it was saved in, its random streams where they stood."""
+    tokenizer: Any
+    """One equal to what was saved; None if none was."""
+    metadata: dict[str, Any]
+    """As given to `save`; empty if nothing was."""
+    optimizer: Memory | None
+    """What the optimizer remembered, for `restore` of one made alike; None if none was saved."""
+    state: State | None
+    """The state of a sequence, on the CPU; None if none was saved."""
+
+
 def save(
-    path: str | os.PathLike[str], model: Layer, *, tokenizer: Any = None, metadata: dict[str, Any] | None = None
+    path: str | os.PathLike[str],
+    model: Layer,
+    *,
+    tokenizer: Any = None,
+    metadata: dict[str, Any] | None = None,
+    optimizer: Optimizer | None = None,
+    state: State | None = None,
 ) -> None:
-    """Write a model to one safetensors file, from any device.
+    """Write a model to one safetensors file, from any device; with an optimizer and a state, all of a training.
 
     The file holds the parameters by dotted name, a tied one once, and in its header, as JSON, what the model is made
     of (class and `config()` of each layer), the tokenizer, the metadata, and a checksum of it all. The same model gives
     the same bytes. They are written beside the target and then moved there: at any moment `path` is the old file or
-    the new one. The state of a sequence is not saved, for it is no part of a model; nor are the streams of random
-    numbers that a layer may draw from.
+    the new one. Random streams that layers hold are saved where they stand; one that the loop holds goes into the
+    metadata, as `rng.bit_generator.state`, and so does the place in the text: a training that goes on from
+    `load_training` then computes what it would have computed, to the bit.
 
     Args:
         path: the file; one that exists is replaced. The usual suffix is `.safetensors`.
         model: any layer. `load` must be given the classes that are not of this package.
         tokenizer: one with a `config()` from which its class makes an equal one, such as `CharTokenizer`.
         metadata: what JSON holds. A tuple comes back as a list.
+        optimizer: one of this model; what it remembers is saved, its settings are not.
+        state: that of a sequence, to go on from.
 
     Raises:
         TypeError: `model` is no layer, `tokenizer` has no `config()`, or the metadata or an argument of a layer is
             nothing that JSON holds.
-        ValueError: two classes have one name, or the parameters differ in dtype.
+        ValueError: two classes have one name, the parameters differ in dtype, or the optimizer is another model's.
         FileNotFoundError, IsADirectoryError: there can be no file at `path`.
         OSError: it could not be written.
 
@@ -68,8 +84,6 @@ def save(
         >>> saved.model, saved.metadata, bool((saved.model.w_x.value == model.w_x.value).all())
         (RNNCell(3, 4), {'epochs': 3}, True)
     """
-    import safetensors.numpy
-
     call = f"save({str(path)!r})"
     target = os.path.realpath(path)  # through a link, as open() writes
     if os.path.isdir(target):
@@ -84,21 +98,27 @@ def save(
         raise TypeError(f"{call}: metadata is a {type(metadata).__name__}, where a dict was expected")
     parts: list[Any] = []
     content = {
-        "version": _VERSION,
-        "sha256": "",
         "model": encode(model, f"{call}: model", parts),
         "tied": tied(model),
         "tokenizer": None if tokenizer is None else encode(tokenizer, f"{call}: tokenizer", parts),
         "metadata": to_json(metadata or {}, f"{call}: metadata"),
         "classes": sorted({type(part).__name__ for part in parts}),
+        "generators": {name: _plain(stream.bit_generator.state) for name, stream in model.generators().items()},
     }
     by_name({type(part) for part in parts}, call)
-    tensors = {name: _host(parameter) for name, parameter in model.named_parameters()}
+    tensors = {name: _host(parameter.value) for name, parameter in model.named_parameters()}
     if len({array.dtype for array in tensors.values()}) > 1:
         raise ValueError(f"{call}: the parameters differ in dtype: call model.to(dtype=...) first")
-    text = _to_text(content)
-    text = text.replace('"sha256": ""', f'"sha256": "{_checksum(text, tensors)}"', 1)
-    _write(target, safetensors.numpy.save(tensors, {_KEY: text}))
+    if optimizer is not None:
+        if optimizer.model is not model:
+            raise ValueError(f"{call}: the optimizer is that of another model, {optimizer.model!r}")
+        memory = optimizer.memory()
+        content["optimizer"] = {"kind": memory.kind, "steps": memory.steps, "arrays": list(memory.arrays)}
+        for key, arrays in memory.arrays.items():
+            tensors |= {f"optimizer/{key}/{name}": _host(array) for name, array in arrays.items()}
+    if state is not None:
+        content["state"] = _name_leaves(state, "state", tensors)
+    write(target, content, tensors)
 
 
 def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Saved:
@@ -122,7 +142,29 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Saved
 
     Example: see `save`.
     """
-    call = f"load({str(path)!r})"
+    return Saved(*_load(path, classes, "load")[:3])
+
+
+def load_training(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Training:
+    """Read what `save` wrote, the optimizer's memory and the state too; arguments and errors are those of `load`.
+
+    Example:
+        >>> import tempfile
+        >>> model = RNNCell(3, 4, rng=np.random.default_rng(0))
+        >>> optimizer = Adagrad(model, lr=0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(f"{folder}/cell.safetensors", model, optimizer=optimizer, state=model.initial_state(2))
+        ...     training = load_training(f"{folder}/cell.safetensors")
+        >>> again = Adagrad(training.model, lr=0.1)
+        >>> again.restore(training.optimizer)
+        >>> training.state[0].shape
+        (2, 4)
+    """
+    return _load(path, classes, "load_training")
+
+
+def _load(path: str | os.PathLike[str], classes: Iterable[type], function: str) -> Training:
+    call = f"{function}({str(path)!r})"
     if os.path.isdir(path):
         raise IsADirectoryError(f"{call}: this is a directory; give the path of a file in it")
     if not os.path.exists(path):
@@ -130,110 +172,56 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Saved
     if not os.path.getsize(path):
         raise ValueError(f"{call}: the file is empty, so its writing was cut short; take another copy")
     known = by_name(classes, call)
-    content, tensors = _read(path, call)
+    content, tensors = read(path, call)
     try:
         missing = ", ".join(name for name in content["classes"] if name not in known)
         if missing:
-            raise ValueError(f"It has classes that are not of this package: call load(..., classes=({missing},))")
+            raise ValueError(f"It has classes that are not of this package: call {function}(..., classes=({missing},))")
         parts: list[Any] = []
         model, tokenizer = (decode(content[name], known, parts) for name in ("model", "tokenizer"))
         tie(model, content["tied"])
-        fill(model, tensors)
-        return Saved(model, tokenizer, content["metadata"])
+        fill(model, {name: array for name, array in tensors.items() if "/" not in name})
+        for name, stream in model.generators().items():
+            stream.bit_generator.state = content["generators"][name]
+        memory = content.get("optimizer")
+        if memory is not None:
+            memory = Memory(memory["kind"], memory["steps"], {key: _group(tensors, key) for key in memory["arrays"]})
+        state = _with_leaves(content["state"], tensors) if "state" in content else None
+        return Training(model, tokenizer, content["metadata"], memory, state)
     except Exception as error:  # also whatever a header may cause that someone made up, checksum and all
         raise ValueError(f"{call}: the model cannot be made anew. {error}") from error
 
 
-def _host(parameter: Parameter) -> Array:
-    """The value in the order in which safetensors writes any array: of another it makes wrong numbers, silently."""
-    value = parameter.value
-    return np.asarray(device_of(value).to_host(value), order="C")
+def _host(array: Array) -> Array:
+    """On the host, in the order in which safetensors writes any array: of another it makes wrong numbers, silently."""
+    return np.asarray(device_of(array).to_host(array), order="C")
 
 
-def _write(target: str, data: bytes) -> None:
-    """All of `data` or nothing."""
-    temporary = os.path.join(os.path.dirname(target), f".tinygrad_rnn-{os.urandom(8).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+def _plain(value: Any) -> Any:
+    """The state of a random stream as JSON can hold it."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value if isinstance(value, str) else int(value)
 
 
-def _read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The header's JSON and the tensors, of a file that is whole. The weights of any other file are not read."""
-    import safetensors
-
-    safe_open: Any = safetensors.safe_open  # its stubs are without types
-    try:
-        with safe_open(path, framework="np") as file:
-            names = sorted(file.keys())
-            text = (file.metadata() or {}).get(_KEY)
-            if text is None:
-                raise ValueError(
-                    f"{call}: the file was not written by `save`, so it does not say of what layers its tensors are: "
-                    f"{', '.join(names) or 'none'}. Read it by safetensors.numpy.load_file, and assign them to the "
-                    "values of the parameters of a model"
-                )
-            content = _content(text, call)
-            kinds = sorted({file.get_slice(name).get_dtype() for name in names})
-            if kinds not in ([], ["F32"], ["F64"]):
-                raise ValueError(f"{call}: the tensors are {' and '.join(kinds)}, where F32 or F64 was expected")
-            tensors = {name: file.get_tensor(name) for name in names}
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{call}: this is no whole safetensors file, but one that was cut short, damaged or of another kind "
-            f"({error}); take another copy"
-        ) from error
-    checksum = content["sha256"]
-    if _checksum(text.replace(checksum, "", 1), tensors) != checksum:
-        raise ValueError(f"{call}: the file is damaged: its content does not have its checksum; take another copy")
-    return content, tensors
+def _group(tensors: dict[str, Array], key: str) -> dict[str, Array]:
+    """What an optimizer keeps under `key`, by parameter."""
+    prefix = f"optimizer/{key}/"
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
-def _content(text: str, call: str) -> dict[str, Any]:
-    """The JSON in the header, if this version can read it."""
-    try:
-        content: dict[str, Any] = _from_text(text)
-        version, checksum = content["version"], content["sha256"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        version = checksum = None
-    if not isinstance(version, int) or not isinstance(checksum, str):
-        raise ValueError(f"{call}: the file is damaged: its header is not what `save` writes; take another copy")
-    if version > _VERSION:
-        raise ValueError(
-            f"{call}: the file is of format version {version}, and this tinygrad_rnn reads up to {_VERSION}: install a "
-            "newer one"
-        )
-    return content
+def _name_leaves(tree: Any, name: str, tensors: dict[str, Array]) -> Any:
+    """A state as nested lists of names; the arrays of these names go to `tensors`."""
+    if tree is None:
+        return None
+    if isinstance(tree, tuple):
+        return [_name_leaves(part, f"{name}/{i}", tensors) for i, part in enumerate(tree)]
+    tensors[name] = _host(tree)
+    return name
 
 
-def _checksum(text: str, tensors: dict[str, Array]) -> str:
-    """SHA-256 of the JSON, with no checksum yet in it, and of the tensors by name."""
-    import hashlib
-
-    total = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        total.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        total.update(tensors[name].data)
-    return total.hexdigest()
-
-
-def _to_text(content: dict[str, Any]) -> str:
-    """JSON that UTF-8 can hold: lone surrogates are escaped, all other characters are themselves."""
-    import json
-
-    text = json.dumps(content, ensure_ascii=False)
-    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _from_text(text: str) -> Any:
-    """The inverse of `_to_text`; `json` by itself would read two lone surrogates in a row as one character."""
-    import json
-
-    return json.loads(re.sub(r"\\(?:u(d[89a-f]..)|.)", lambda m: chr(int(m[1], 16)) if m[1] else m[0], text))
+def _with_leaves(tree: Any, tensors: dict[str, Array]) -> Any:
+    """The inverse of `_name_leaves`."""
+    if isinstance(tree, list):
+        return tuple(_with_leaves(part, tensors) for part in tree)
+    return None if tree is None else tensors[tree]

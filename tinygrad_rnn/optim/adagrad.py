@@ -38,6 +38,8 @@ class Adagrad(Optimizer):
         array([-0.5, -0.5], dtype=float32)
     """
 
+    keeps = ("sum",)
+
     def __init__(
         self,
         model: Layer,

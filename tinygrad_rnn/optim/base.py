@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ..arrays import Array
+from ..device import device_of
 from ..layers.base import Layer
 from ..parameter import pack
+
+
+class Memory(NamedTuple):
+    """What an optimizer remembers of the steps that it has taken."""
+
+    kind: str
+    """Its class."""
+    steps: int
+    """How many steps were taken."""
+    arrays: dict[str, dict[str, Array]]
+    """What it keeps for each parameter: by attribute, such as `sum`, then by the parameter's dotted name."""
+
 
 Clipper = Callable[[Array], Array]
 """Changes a gradient vector in place and returns its norm from before."""
@@ -32,12 +46,15 @@ class Optimizer(ABC):
         ValueError: the model has no parameters, shares some with another model, or `lr` is negative.
     """
 
+    keeps: tuple[str, ...] = ()
+    """The attributes that hold what the method remembers, each a vector (P,) or None."""
+
     def __init__(
         self, model: Layer, lr: float | Callable[[int], float], *, clip: Clipper | Sequence[Clipper] | None = None
     ) -> None:
         if not callable(lr) and not lr >= 0:
             raise ValueError(f"{type(self).__name__}: lr must be at least 0, not {lr}")
-        self.lr = lr
+        self.model, self.lr = model, lr
         self.clip = () if clip is None else (clip,) if callable(clip) else tuple(clip)
         self.steps = 0
         self.last_norm: Array | None = None
@@ -61,6 +78,40 @@ class Optimizer(ABC):
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
         self._update(self._vector.value[self._part], grad, lr)
         self.steps += 1
+
+    def memory(self) -> Memory:
+        """What it remembers, for `save`: views, which the next step changes."""
+        start, vectors = self._part.start, {key: getattr(self, key) for key in self.keeps}
+        arrays = {
+            key: {name: self._vector.view(vector, p, start) for name, p in self.model.named_parameters()}
+            for key, vector in vectors.items()
+            if vector is not None
+        }
+        return Memory(type(self).__name__, self.steps, arrays)
+
+    def restore(self, memory: Memory) -> None:
+        """Remember what another one did: `Saved.optimizer`, that `load` gives.
+
+        Raises:
+            ValueError: it is of another kind of optimizer, or of another model; the message lists all that differs.
+                Nothing is changed.
+        """
+        mine = self.memory()
+        here = {f"{key}/{name}": a for key, arrays in mine.arrays.items() for name, a in arrays.items()}
+        there = {f"{key}/{name}": a for key, arrays in memory.arrays.items() for name, a in arrays.items()}
+        wrong = [f"it is of {memory.kind}"] if memory.kind != mine.kind else []
+        wrong += [f"{name} is missing" for name in sorted(here.keys() - there.keys())]
+        wrong += [f"{name} is unexpected" for name in sorted(there.keys() - here.keys())]
+        for name in sorted(here.keys() & there.keys()):
+            if (here[name].shape, here[name].dtype) != (there[name].shape, there[name].dtype):
+                kinds = f"{there[name].dtype}{there[name].shape}, expected {here[name].dtype}{here[name].shape}"
+                wrong.append(f"{name} is {kinds}")
+        if wrong:
+            raise ValueError(f"{mine.kind}.restore: the memory does not fit: {'; '.join(wrong)}")
+        device = device_of(self._vector.value)
+        for name, array in here.items():
+            array[...] = device.asarray(there[name])
+        self.steps = memory.steps
 
     @abstractmethod
     def _update(self, value: Array, grad: Array, lr: float) -> None:

@@ -41,6 +41,8 @@ class SGD(Optimizer):
         array([-1., -2.], dtype=float32)
     """
 
+    keeps = ("velocity",)
+
     def __init__(
         self,
         model: Layer,

@@ -1,0 +1,155 @@
+"""A training that stops, is saved, and goes on from the file, computes what one that never stopped computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn import (
+    SGD,
+    Adagrad,
+    ClipNorm,
+    Feedforward,
+    Linear,
+    OneHot,
+    RNNCell,
+    Sequential,
+    SoftmaxCrossEntropy,
+    TokenStream,
+    load_training,
+    save,
+)
+from tinygrad_rnn.optim.base import Memory, Optimizer
+
+IDS = np.random.default_rng(5).integers(0, 7, 900)
+STREAM = TokenStream([IDS[:300], IDS[300:]], batch=3, steps=8)
+
+OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
+    "adagrad": lambda model: Adagrad(model, lr=lambda step: 0.1 / (1 + step), clip=ClipNorm(1.0)),
+    "sgd": lambda model: SGD(model, lr=0.1),
+    "momentum": lambda model: SGD(model, lr=0.1, momentum=0.9, nesterov=True),
+}
+
+
+class Noise(Feedforward):
+    """Adds noise while training: it holds a random stream."""
+
+    def __init__(self, *, rng: np.random.Generator) -> None:
+        self.stream = rng.spawn(1)[0]
+
+    def forward(self, x: Any, *, training: bool = True) -> Any:
+        noise = 0.1 * self.stream.standard_normal(x.shape).astype(x.dtype) if training else 0
+        return x + noise, None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        return dy
+
+
+def network(seed: int, dtype: str) -> Sequential:
+    rng = np.random.default_rng(seed)
+    layers = (OneHot(7), RNNCell(7, 9, rng=rng), Noise(rng=rng), Linear(9, 7, rng=rng))
+    return Sequential(*layers).to(dtype=dtype)
+
+
+def train(model: Any, optimizer: Optimizer, state: Any, first: int, last: int) -> tuple[Any, list[float]]:
+    """Iterations `first` to `last`, that one left out, over as many epochs as it takes."""
+    criterion, losses = SoftmaxCrossEntropy(), []
+    for i, (xs, targets, fresh) in enumerate(chunk for _ in range(9) for chunk in STREAM):
+        if first <= i < last:
+            state = model.restart(state, fresh)
+            logits, state, cache = model.forward(xs, state)
+            loss, loss_cache = criterion.forward(logits, targets)
+            model.zero_grad()
+            model.backward(criterion.backward(loss_cache), None, cache)
+            optimizer.step()
+            losses.append(float(loss))
+    return state, losses
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("stop", [0, 1, 50])
+def test_resuming_is_exact_to_the_bit(tmp_path: Path, make: Any, dtype: str, stop: int) -> None:
+    model = network(0, dtype)
+    optimizer = make(model)
+    expected_state, expected = train(model, optimizer, None, 0, 90)
+
+    first = network(0, dtype)
+    first_optimizer = make(first)
+    state, losses = train(first, first_optimizer, None, 0, stop)
+    save(tmp_path / "model", first, optimizer=first_optimizer, state=state, metadata={"iterations": stop})
+    saved = load_training(tmp_path / "model", classes=[Noise])
+    again = make(saved.model)
+    again.restore(saved.optimizer)
+    state, more = train(saved.model, again, saved.state, saved.metadata["iterations"], 90)
+
+    assert losses + more == expected
+    np.testing.assert_array_equal(saved.model.flat_value, model.flat_value)
+    np.testing.assert_array_equal(state[1][0], expected_state[1][0])
+    assert again.steps == optimizer.steps
+    for key in optimizer.keeps:
+        np.testing.assert_array_equal(getattr(again, key), getattr(optimizer, key))
+
+
+def test_saving_does_not_disturb_the_training(tmp_path: Path) -> None:
+    model, other = network(0, "float32"), network(0, "float32")
+    optimizer, other_optimizer = Adagrad(model, lr=0.1), Adagrad(other, lr=0.1)
+    train(model, optimizer, None, 0, 20)
+    state, _ = train(other, other_optimizer, None, 0, 10)
+    save(tmp_path / "model", other, optimizer=other_optimizer, state=state)
+    train(other, other_optimizer, state, 10, 20)
+    np.testing.assert_array_equal(other.flat_value, model.flat_value)
+
+
+def test_a_state_keeps_its_structure_and_dtypes(tmp_path: Path) -> None:
+    model = Sequential(RNNCell(2, 3, rng=np.random.default_rng(0)))
+    state = ((np.ones((4, 3), np.float32), (np.arange(4), ()), None, np.array([True, False])),)
+    save(tmp_path / "model", model, state=state)
+    found = load_training(tmp_path / "model").state
+    assert isinstance(found, tuple)
+    assert found[0][2] is None
+    assert found[0][1][1] == ()
+    for array, expected in ((found[0][0], state[0][0]), (found[0][1][0], state[0][1][0]), (found[0][3], state[0][3])):
+        np.testing.assert_array_equal(array, expected)
+        assert array.dtype == expected.dtype
+
+
+def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
+    save(tmp_path / "model", network(0, "float32"))
+    saved = load_training(tmp_path / "model", classes=[Noise])
+    assert saved.optimizer is None
+    assert saved.state is None
+
+
+@pytest.mark.messages
+def test_an_optimizer_of_another_kind_or_model_is_refused(tmp_path: Path) -> None:
+    model, other = network(0, "float32"), network(1, "float32")
+    optimizer = Adagrad(model, lr=0.1)
+    with pytest.raises(ValueError, match="the optimizer is that of another model, Sequential"):
+        save(tmp_path / "model", other, optimizer=optimizer)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(
+        ValueError,
+        match=r"SGD.restore: the memory does not fit: it is of Adagrad; sum/layers.1.b is unexpected; sum/layers.1.w_h",
+    ):
+        SGD(other, lr=0.1).restore(optimizer.memory())
+    narrow = Adagrad(Sequential(OneHot(7), RNNCell(7, 8, rng=np.random.default_rng(0))), lr=0.1)
+    with pytest.raises(ValueError, match=r"sum/layers.3.b is missing; .*; sum/layers.1.b is float32\(8,\), expected"):
+        optimizer.restore(narrow.memory())
+
+
+def test_a_refused_memory_changes_nothing() -> None:
+    model = network(0, "float32")
+    optimizer = Adagrad(model, lr=0.1)
+    train(model, optimizer, None, 0, 3)
+    before, memory = optimizer.sum.copy(), optimizer.memory()
+    arrays = {name: array * 2 for name, array in memory.arrays["sum"].items()}
+    arrays.pop("layers.3.b")
+    with pytest.raises(ValueError, match=r"layers\.3\.b is missing"):
+        optimizer.restore(Memory("Adagrad", 9, {"sum": arrays}))
+    np.testing.assert_array_equal(optimizer.sum, before)
+    assert optimizer.steps == 3

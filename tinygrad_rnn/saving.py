@@ -36,9 +36,9 @@ class Training(NamedTuple):
     """One equal to what was saved; None if none was."""
     metadata: dict[str, Any]
     """As given to `save`; empty if nothing was."""
-    optimizer: Memory | None
-    """What the optimizer remembered, for `restore` of one made alike; None if none was saved."""
-    state: State | None
+    optimizer: Any
+    """What the optimizer remembered, a `Memory` for `restore` of one made alike; None if none was saved."""
+    state: Any
     """The state of a sequence, on the CPU; None if none was saved."""
 
 

@@ -17,6 +17,7 @@ with contextlib.suppress(ImportError):
 
     # The same verdict every time, on a busy machine too.
     settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True)
+    settings.register_profile("long", deadline=None, max_examples=10_000)
     settings.load_profile("tinygrad_rnn")
 
 
@@ -28,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="check every shape annotation at every call, and leave out the tests marked `messages`",
     )
     group.addoption("--all-mutants", action="store_true", help="try every mutant, not a sample")
+    group.addoption("--long", action="store_true", help="kill a training a hundred times, not three")
     group.addoption("--installed", action="store_true", help="refuse to test the source tree in place of a wheel")
 
 

@@ -1,0 +1,81 @@
+"""A training that saves at every iteration is killed at any moment: the file is whole, and going on from it is exact."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn import (
+    Adagrad,
+    Linear,
+    OneHot,
+    RNNCell,
+    Sequential,
+    SoftmaxCrossEntropy,
+    TokenStream,
+    load_training,
+    save,
+)
+
+STREAM = TokenStream(np.random.default_rng(5).integers(0, 7, 500), batch=2, steps=5)
+
+
+def network() -> Sequential:
+    rng = np.random.default_rng(0)
+    return Sequential(OneHot(7), RNNCell(7, 9, rng=rng), Linear(9, 7, rng=rng))
+
+
+def train(iterations: int, path: Path | None) -> Any:
+    """The weights after so many iterations; with a path, go on from it if it is there, and save to it at each."""
+    model, state, done = network(), None, 0
+    optimizer = Adagrad(model, lr=0.05)
+    if path is not None and path.exists():
+        model, _, metadata, memory, state = load_training(path)
+        optimizer, done = Adagrad(model, lr=0.05), metadata["done"]
+        optimizer.restore(memory)
+    criterion, chunks = SoftmaxCrossEntropy(), list(STREAM)
+    for i in range(done, iterations):
+        xs, targets, fresh = chunks[i % len(chunks)]
+        state = model.restart(state, fresh)
+        logits, state, cache = model.forward(xs, state)
+        _, loss_cache = criterion.forward(logits, targets)
+        model.zero_grad()
+        model.backward(criterion.backward(loss_cache), None, cache)
+        optimizer.step()
+        if path is not None:
+            save(path, model, optimizer=optimizer, state=state, metadata={"done": i + 1})
+    return model.flat_value
+
+
+def test_a_killed_training_goes_on_exactly(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    kills, iterations = (100, 10_000) if pytestconfig.getoption("--long") else (3, 300)
+    path, rng = tmp_path / "model", np.random.default_rng(0)
+    child = [sys.executable, __file__, str(path), str(iterations)]
+    done = 0
+    for _ in range(kills):
+        process = subprocess.Popen(child)
+        started, before = time.monotonic(), path.stat().st_mtime_ns if path.exists() else 0
+        while process.poll() is None and time.monotonic() - started < 60:
+            if path.exists() and path.stat().st_mtime_ns != before:
+                break  # it is past its imports, and saving
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+        now = load_training(path).metadata["done"]  # raises unless the file is whole
+        assert now >= done
+        done = now
+    subprocess.run(child, check=True)
+    training = load_training(path)
+    assert training.metadata["done"] == iterations
+    np.testing.assert_array_equal(training.model.flat_value, train(iterations, None))
+
+
+if __name__ == "__main__":
+    train(int(sys.argv[2]), Path(sys.argv[1]))

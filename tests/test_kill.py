@@ -1,4 +1,4 @@
-"""A training that saves at every iteration is killed at any moment: the file is whole, and going on from it is exact."""
+"""A training that saves at every iteration is killed at any moment: the file is whole, going on is exact."""
 
 from __future__ import annotations
 

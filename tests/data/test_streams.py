@@ -146,3 +146,18 @@ def test_bad_sizes(name: str) -> None:
             TokenStream(np.arange(9), **sizes | {name: value})
     with pytest.raises(ValueError, match=f"{name} is 0, where at least 1 was expected"):
         TokenStream(np.arange(9), **sizes | {name: 0})
+
+
+def test_a_chunk_is_found_by_its_number() -> None:
+    stream = TokenStream([np.arange(40), np.arange(50, 77)], batch=3, steps=4)
+    for k, chunk in enumerate(stream):
+        for found, expected in zip(stream[k], chunk, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("k", [-1, 3])
+def test_a_chunk_that_is_not_there_is_refused(k: int) -> None:
+    stream = TokenStream(np.arange(13), batch=2, steps=2)
+    with pytest.raises(IndexError, match=f"TokenStream: chunk {k} of an epoch of 3"):
+        stream[k]

@@ -17,7 +17,7 @@ class TokenStream:
     """`batch` rows of text read side by side, `steps` tokens at a time.
 
     Iterating is one epoch, and nothing of it is kept on the stream, so that several may run at once. It yields
-    `len(stream)` chunks of new arrays:
+    `len(stream)` chunks of new arrays, of which `stream[k]` gives any one:
 
     - xs (T, B), int64: the tokens; 0 where there is none.
     - targets (T, B), int64: the token after each; -1 where there is none, which a loss ignores.
@@ -70,10 +70,16 @@ class TokenStream:
         return int(np.diff(self._rows).max())
 
     def __iter__(self) -> Iterator[Chunk]:
-        return map(self._chunk, range(len(self)))
+        return map(self.__getitem__, range(len(self)))
 
-    def _chunk(self, k: int) -> Chunk:
-        """Chunk `k` of an epoch."""
+    def __getitem__(self, k: int) -> Chunk:
+        """Chunk `k` of an epoch: a training that was stopped goes on at its place.
+
+        Raises:
+            IndexError: there is no such chunk.
+        """
+        if not 0 <= k < len(self):
+            raise IndexError(f"TokenStream: chunk {k} of an epoch of {len(self)}")
         xs = np.zeros((self.steps, self.batch), np.int64)
         targets = np.full((self.steps, self.batch), -1, np.int64)
         fresh = np.ones(self.batch, np.bool_)

@@ -3,8 +3,12 @@
 from .arrays import OneHotRows
 from .cells.base import Cell
 from .cells.rnn import RNNCell
+from .data.batches import length_batches, pad
+from .data.byte_tokenizer import ByteTokenizer
+from .data.char_tokenizer import CharTokenizer
+from .data.documents import split_documents
 from .data.streams import TokenStream
-from .data.tokenizers import CharTokenizer
+from .data.word_tokenizer import WordTokenizer
 from .device import Device
 from .generation import generate
 from .layers.activation import ReLU, Sigmoid, Tanh
@@ -27,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SGD",
     "Adagrad",
+    "ByteTokenizer",
     "Cell",
     "CharTokenizer",
     "ClipNorm",
@@ -51,8 +56,12 @@ __all__ = [
     "Tanh",
     "TokenStream",
     "Training",
+    "WordTokenizer",
     "generate",
+    "length_batches",
     "load",
     "load_training",
+    "pad",
     "save",
+    "split_documents",
 ]

@@ -1,10 +1,16 @@
-"""Texts to train on: one that every Python has, and one's own files."""
+"""Texts to train on: one that every Python has, one to download, and one's own files."""
 
 from __future__ import annotations
 
 import os
-import re
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
+
+from .data.vocabulary import require_str
+from .safe_file import replace
+
+# hashlib, http and urllib are imported where they are used: some 20 ms, and whoever downloads nothing does without.
 
 
 def pydoc_topics() -> str:
@@ -17,8 +23,7 @@ def pydoc_topics() -> str:
     from pydoc_data.topics import topics  # here, because it takes milliseconds that few need
 
     text = "\n\n".join(topics[name] for name in sorted(topics))
-    paragraphs = re.split(r"\n(?:[ \t]*\n)+", text.strip("\n"))
-    return "\n\n".join(dict.fromkeys(paragraphs)) + "\n"
+    return "\n\n".join(dict.fromkeys(paragraphs(text))) + "\n"
 
 
 def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
@@ -47,3 +52,101 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
     if not text:
         raise ValueError(f"read_text: {str(path)!r} is empty; give a file that holds text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def paragraphs(text: str) -> list[str]:
+    r"""The paragraphs of a text, which blank lines separate: one document each.
+
+    A blank line holds nothing but whitespace. The other lines stay as they are, and a paragraph has no `\n` at its end.
+    A line ends at `\n` alone, which `read_text` makes of every line end.
+
+    Raises:
+        TypeError: `text` is not a str.
+
+    Example:
+        >>> from tinygrad_rnn.datasets import paragraphs
+        >>> paragraphs("to be,\n or not\n\n \nto be\n")
+        ['to be,\n or not', 'to be']
+    """
+    require_str(text, "paragraphs: text")
+    return ["\n".join(lines) for filled, lines in groupby(text.split("\n"), lambda line: bool(line.strip())) if filled]
+
+
+class _Source(NamedTuple):
+    """A text to download."""
+
+    url: str
+    file: str
+    size: int
+    sha256: str
+
+
+_TINY_SHAKESPEARE = _Source(
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+    "tinyshakespeare.txt",
+    1_115_394,
+    "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+)
+
+
+def tiny_shakespeare(*, cache: str | os.PathLike[str] | None = None) -> str:
+    """Forty thousand lines of Shakespeare's plays: 1,115,394 characters, 65 distinct ones, all ASCII.
+
+    The usual split trains on the first 1,003,854 characters and validates on the last 111,540.
+
+    The file is downloaded once, into a cache. There it is checked at every call, by its SHA-256, and used without a
+    network; it may as well be put there by hand.
+
+    Args:
+        cache: the folder of the file `tinyshakespeare.txt`; made if it is not there. None: the folder `tinygrad_rnn`
+            in that of the environment variable `XDG_CACHE_HOME`, or else in `~/.cache`.
+
+    Raises:
+        ConnectionError: the download failed; the message says where to put the file by hand.
+        ValueError: the file in the cache, or what was downloaded, is another one. Of the latter nothing is kept.
+        OSError: the file could not be read or written.
+    """
+    return _fetch("tiny_shakespeare", _TINY_SHAKESPEARE, cache).decode()
+
+
+def _fetch(call: str, source: _Source, cache: str | os.PathLike[str] | None) -> bytes:
+    """The file from the cache, downloaded if it is not there."""
+    import hashlib
+
+    path = (_default_cache() if cache is None else Path(cache)) / source.file
+    cached = path.exists()
+    data = path.read_bytes() if cached else _download(call, source, path)
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        where, cure = (
+            (f"{str(path)!r}", "remove it, and it is downloaded anew")
+            if cached
+            else (f"what {source.url} gave", f"try again, or put the file at {str(path)!r} by hand")
+        )
+        raise ValueError(
+            f"{call}: {where} is not the file expected, of {source.size} bytes and the SHA-256 {source.sha256}; {cure}"
+        )
+    if not cached:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, data)
+    return data
+
+
+def _default_cache() -> Path:
+    # A relative path is to be ignored, says the specification of the variable.
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "tinygrad_rnn"
+
+
+def _download(call: str, source: _Source, path: Path) -> bytes:
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(source.url, timeout=30) as response:  # seconds without an answer
+            data: bytes = response.read(source.size + 1)  # one more shows that it is another file
+            return data
+    except (OSError, HTTPException) as error:
+        raise ConnectionError(
+            f"{call}: {source.url} could not be downloaded ({error}); try again, "
+            f"or put the file at {str(path)!r} by hand"
+        ) from error

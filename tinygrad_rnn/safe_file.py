@@ -29,6 +29,15 @@ def write(target: str, content: dict[str, Any], tensors: dict[str, Array]) -> No
     text = _to_text({"version": _VERSION, "sha256": "", **content})
     text = text.replace('"sha256": ""', f'"sha256": "{checksum(text, tensors)}"', 1)
     data = safetensors.numpy.save(tensors, {_KEY: text})
+    replace(target, data)
+
+
+def replace(target: str | os.PathLike[str], data: bytes) -> None:
+    """Write all of `data` beside `target` and move it there: at any moment `target` is the old file or the new one.
+
+    Raises:
+        OSError: it could not be written; what was at `target` before is still there.
+    """
     temporary = os.path.join(os.path.dirname(target), f".tinygrad_rnn-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:

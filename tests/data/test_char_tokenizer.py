@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_rnn.data.tokenizers import _BLOCK, CharTokenizer
+from tinygrad_rnn.data.char_tokenizer import _BLOCK, CharTokenizer
 
 # Every plane, and lone surrogates, which st.text() leaves out.
 PLANES = "".join(chr(plane + low) for plane in range(0, 0x110000, 0x10000) for low in (0x41, 0xD800, 0xFFFF))

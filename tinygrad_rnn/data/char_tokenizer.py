@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
 # Characters encoded at a time: the code points and indices of one block stay in a core's cache, so that encoding
 # needs little memory beyond its result (a whole text at once would take 16 bytes a character more).
@@ -38,28 +39,15 @@ class CharTokenizer:
     """
 
     def __init__(self, characters: str, *, special: Sequence[str] = (), unknown: str | None = None) -> None:
-        _require_str(characters, "CharTokenizer: characters")
-        if isinstance(special, str):
-            raise TypeError(f"CharTokenizer: special is the str {special!r}; write special=({special!r},)")
-        for token in special:
-            _require_str(token, "CharTokenizer: a special token")
-        tokens = (*special, *characters)
+        require_str(characters, "CharTokenizer: characters")
+        self.special = special_tokens("CharTokenizer", special)
+        tokens = (*self.special, *characters)
         if not tokens:
             raise ValueError("CharTokenizer: an empty vocabulary; give at least one character or special token")
-        if "" in special:
-            raise ValueError("CharTokenizer: a special token is ''; give it a text of its own, such as '<start>'")
-        if len(set(tokens)) < len(tokens):
-            twice, count = Counter(tokens).most_common(1)[0]
-            raise ValueError(
-                f"CharTokenizer: {twice!r} stands {count} times among the special tokens and characters, where each "
-                "must stand once; leave out the others, or give the special token another text, such as '<start>'"
-            )
-        if unknown is not None and unknown not in special:
-            raise ValueError(
-                f"CharTokenizer: unknown={unknown!r} is not one of special={tuple(special)!r}; add it there"
-            )
+        require_distinct("CharTokenizer", tokens, "special tokens and characters")
+        if unknown is not None and unknown not in self.special:
+            raise ValueError(f"CharTokenizer: unknown={unknown!r} is not one of special={self.special!r}; add it there")
         self.characters = characters
-        self.special = tuple(special)
         self.unknown = unknown
         self._tokens = tokens
         self._dtype = np.min_scalar_type(len(tokens) - 1)
@@ -73,7 +61,7 @@ class CharTokenizer:
     @classmethod
     def from_text(cls, text: str, *, special: Sequence[str] = (), unknown: str | None = None) -> CharTokenizer:
         """The tokenizer of the distinct characters of `text`, sorted by code point; raises as the class does."""
-        _require_str(text, "CharTokenizer.from_text: text")
+        require_str(text, "CharTokenizer.from_text: text")
         return cls("".join(sorted(set(text))), special=special, unknown=unknown)
 
     def encode(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
@@ -83,7 +71,7 @@ class CharTokenizer:
             TypeError: `text` is not a str.
             ValueError: a character is not known, and no `unknown` token was named.
         """
-        _require_str(text, "CharTokenizer.encode: text")
+        require_str(text, "CharTokenizer.encode: text")
         ids: NDArray[np.unsignedinteger[Any]] = np.empty(len(text), self._dtype)
         for start in range(0, len(text), _BLOCK):
             block = self._table.take(_code_points(text[start : start + _BLOCK]), mode="clip")
@@ -107,23 +95,7 @@ class CharTokenizer:
             TypeError: `ids` are not integers.
             ValueError: `ids` are not one row, or one of them is outside the vocabulary.
         """
-        array = np.asarray(ids)
-        if array.ndim != 1:
-            raise ValueError(
-                f"CharTokenizer.decode: ids is a {type(ids).__name__} of shape {array.shape}, where (N,) was expected; "
-                "give one row (ids[:, b]), one id as [id], an iterator as list(ids)"
-            )
-        if not array.size:  # also [], to which NumPy gives a float type
-            return ""
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"CharTokenizer.decode: ids are {array.dtype}, where integers were expected")
-        outside = (array < 0) | (array >= len(self))
-        if outside.any():
-            position = int(np.argmax(outside))
-            raise ValueError(
-                f"CharTokenizer.decode: id {array[position]} at position {position} is outside the vocabulary "
-                f"0..{len(self) - 1}; decode with the tokenizer that the ids came from"
-            )
+        array = row_of_ids("CharTokenizer", ids, len(self))
         return "".join([self._tokens[index] for index in array.tolist()])
 
     def id_of(self, token: str) -> int:
@@ -164,8 +136,3 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 
 def _name(character: str) -> str:
     return f"{character!r} (U+{ord(character):04X})"
-
-
-def _require_str(value: object, what: str) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{what} is a {type(value).__name__}, where a str was expected; bytes are decoded first")

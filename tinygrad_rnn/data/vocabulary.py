@@ -1,0 +1,77 @@
+"""What the tokenizers ask of their arguments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def require_str(value: object, what: str) -> None:
+    """`value` must be a str.
+
+    Raises:
+        TypeError: it is not; the message begins with `what`.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a {type(value).__name__}, where a str was expected; bytes are decoded first")
+
+
+def special_tokens(owner: str, special: Sequence[str]) -> tuple[str, ...]:
+    """The special tokens as a tuple; each must be a text of its own.
+
+    Raises:
+        TypeError: `special` is a str, or one of them is none.
+        ValueError: one is empty.
+    """
+    if isinstance(special, str):
+        raise TypeError(f"{owner}: special is the str {special!r}; write special=({special!r},)")
+    for token in special:
+        require_str(token, f"{owner}: a special token")
+        if not token:
+            raise ValueError(f"{owner}: a special token is ''; give it a text of its own, such as '<start>'")
+    return tuple(special)
+
+
+def require_distinct(owner: str, tokens: Sequence[str], kinds: str) -> None:
+    """No token may stand twice; `kinds` says what they are.
+
+    Raises:
+        ValueError: one does.
+    """
+    if len(set(tokens)) < len(tokens):
+        twice, count = Counter(tokens).most_common(1)[0]
+        raise ValueError(
+            f"{owner}: {twice!r} stands {count} times among the {kinds}, where each must stand once; leave out the "
+            "others, or give the special token another text, such as '<start>'"
+        )
+
+
+def row_of_ids(owner: str, ids: Sequence[int] | NDArray[np.integer[Any]], size: int) -> NDArray[np.integer[Any]]:
+    """`ids` as an integer array (N,), each 0 to `size - 1`.
+
+    Raises:
+        TypeError: they are not integers.
+        ValueError: they are not one row, or one is outside.
+    """
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise ValueError(
+            f"{owner}.decode: ids is a {type(ids).__name__} of shape {array.shape}, where (N,) was expected; "
+            "give one row (ids[:, b]), one id as [id], an iterator as list(ids)"
+        )
+    if not array.size:  # also [], to which NumPy gives a float type
+        return np.zeros(0, np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{owner}.decode: ids are {array.dtype}, where integers were expected")
+    outside = (array < 0) | (array >= size)
+    if outside.any():
+        position = int(np.argmax(outside))
+        raise ValueError(
+            f"{owner}.decode: id {array[position]} at position {position} is outside the vocabulary 0..{size - 1}; "
+            "decode with the tokenizer that the ids came from"
+        )
+    return array

@@ -1,0 +1,153 @@
+"""Text to ids and back, one id a word and one each for what stands between words."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import check_size
+from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
+
+# Whatever a character is, one of the three takes it: the tokens of a text, joined, are the text.
+_TOKEN = re.compile(r"\w+| +|[^\w ]")
+
+
+class WordTokenizer:
+    r"""One id a word; what stands between words has ids too, so that no character of a text is lost.
+
+    A text is cut from left to right by the regular expression `\w+| +|[^\w ]`, of Unicode: a token is the longest run
+    of letters, digits and underscores, the longest run of spaces, or any other single character. "Don't  go!\n" is
+    Don, ', t, two spaces, go, !, and a newline.
+
+    The special tokens have the ids 0 to S-1, the words follow in their order, and `len(tokenizer)` is the size of the
+    vocabulary.
+
+    Args:
+        words: the tokens that are known, each once; words, runs of spaces and single other characters.
+        special: tokens that nothing in a text ever becomes: they are found by `id_of` and put in by id.
+        unknown: the special token that stands for every token of a text that is not among `words`; it is appended to
+            `special` if it is not there. None: such a token is an error.
+
+    Attributes: `words` and `special` (tuples), and `unknown`.
+
+    Raises:
+        TypeError: `words` or `special` is not a sequence of str.
+        ValueError: a word or special token comes twice or is empty, a word is not one token, or there is neither a
+            word nor a special token.
+
+    Example:
+        >>> tokenizer = WordTokenizer.from_text("to be or not to be", size=3)
+        >>> tokenizer.words, tokenizer.encode("to see"), tokenizer.decode([2, 1, 3, 0])
+        ((' ', 'to', 'be'), array([2, 1, 0], dtype=uint8), 'to be<unk>')
+    """
+
+    def __init__(self, words: Sequence[str], *, special: Sequence[str] = (), unknown: str | None = "<unk>") -> None:
+        if isinstance(words, str):
+            raise TypeError(
+                "WordTokenizer: words is a str, where a sequence of them was expected; "
+                "WordTokenizer.from_text takes a text"
+            )
+        self.words = tuple(words)
+        self.special = special_tokens("WordTokenizer", special)
+        self.unknown = unknown
+        if unknown is not None and unknown not in self.special:
+            self.special = special_tokens("WordTokenizer", (*self.special, unknown))
+        for word in self.words:
+            require_str(word, "WordTokenizer: a word")
+            if not _TOKEN.fullmatch(word):
+                raise ValueError(
+                    f"WordTokenizer: the word {word!r} is cut into the tokens {_TOKEN.findall(word)}, so no text ever "
+                    "gives it; give these instead, or make it a special token"
+                )
+        self._tokens = (*self.special, *self.words)
+        if not self._tokens:
+            raise ValueError("WordTokenizer: an empty vocabulary; give at least one word or special token")
+        require_distinct("WordTokenizer", self._tokens, "special tokens and words")
+        self._ids = {word: index for index, word in enumerate(self.words, len(self.special))}
+        self._dtype = np.min_scalar_type(len(self._tokens) - 1)
+
+    @classmethod
+    def from_text(
+        cls, text: str, *, size: int | None = None, special: Sequence[str] = (), unknown: str | None = "<unk>"
+    ) -> WordTokenizer:
+        """The tokenizer of the `size` most frequent tokens of `text` (None: of all), the most frequent first.
+
+        Among equally frequent ones, the first to occur comes first. Special tokens do not count towards `size`.
+        Raises as the class does, and TypeError or ValueError where `size` is no integer of at least 1.
+        """
+        require_str(text, "WordTokenizer.from_text: text")
+        if size is not None:
+            check_size("WordTokenizer.from_text", "size", size)
+        counts = Counter(_tokens(text)).most_common(size)
+        return cls([word for word, _ in counts], special=special, unknown=unknown)
+
+    def encode(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
+        """The ids (N,) of the N tokens of `text`, in the smallest unsigned type (uint8 up to 256 ids).
+
+        Raises:
+            TypeError: `text` is not a str.
+            ValueError: a token is not known, and `unknown` is None.
+        """
+        require_str(text, "WordTokenizer.encode: text")
+        missing = -1 if self.unknown is None else self.special.index(self.unknown)
+        # One token at a time: a list of all would take some 60 bytes each.
+        ids = np.fromiter((self._ids.get(token, missing) for token in _tokens(text)), np.int32)
+        if ids.min(initial=0) < 0:
+            match = next(islice(_TOKEN.finditer(text), int(np.argmax(ids < 0)), None))
+            raise ValueError(
+                f"WordTokenizer.encode: {match[0]!r} at position {match.start()} is not one of the {len(self.words)} "
+                "words known; build the tokenizer from a text that holds it, name a token for such words "
+                '(unknown="<unk>"), or drop it from the text'
+            )
+        return ids.astype(self._dtype)
+
+    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+        """The text of `ids` (N,), the inverse of `encode` wherever no token was unknown.
+
+        A special token becomes its own text, which `encode` then reads as a plain text. Nothing is put between words:
+        two ids of words that no text holds side by side, as a model may give them, become one word.
+
+        Raises:
+            TypeError: `ids` are not integers.
+            ValueError: `ids` are not one row, or one of them is outside the vocabulary.
+        """
+        return "".join([self._tokens[index] for index in row_of_ids("WordTokenizer", ids, len(self)).tolist()])
+
+    def id_of(self, token: str) -> int:
+        """The id of a special token or of a word; ValueError if it is neither, also with `unknown` named."""
+        if token in self.special:
+            return self.special.index(token)
+        if token not in self._ids:
+            raise ValueError(
+                f"WordTokenizer.id_of: {token!r} is neither one of special={self.special!r} nor one of the "
+                f"{len(self.words)} words; name it when the tokenizer is built"
+            )
+        return self._ids[token]
+
+    def config(self) -> dict[str, Any]:
+        """What rebuilds an equal tokenizer: `WordTokenizer(**config)`; strings, lists and None, so fit for JSON."""
+        return {"words": list(self.words), "special": list(self.special), "unknown": self.unknown}
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return self.config() == other.config() if isinstance(other, WordTokenizer) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.words, self.special, self.unknown))
+
+    def __repr__(self) -> str:
+        words = reprlib.repr(self.words)  # the first few
+        return f"<WordTokenizer of {len(self)} ids: {words}, special={self.special!r}, unknown={self.unknown!r}>"
+
+
+def _tokens(text: str) -> Iterator[str]:
+    return (match[0] for match in _TOKEN.finditer(text))

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tinygrad_rnn.cells.rnn import RNNCell
-from tinygrad_rnn.data.tokenizers import CharTokenizer
+from tinygrad_rnn.data.char_tokenizer import CharTokenizer
 from tinygrad_rnn.layers.base import Layer
 from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.layers.one_hot import OneHot

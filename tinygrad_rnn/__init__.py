@@ -7,6 +7,7 @@ from .data.batches import length_batches, pad
 from .data.byte_tokenizer import ByteTokenizer
 from .data.char_tokenizer import CharTokenizer
 from .data.documents import split_documents
+from .data.files import encode_file
 from .data.streams import TokenStream
 from .data.word_tokenizer import WordTokenizer
 from .device import Device
@@ -57,6 +58,7 @@ __all__ = [
     "TokenStream",
     "Training",
     "WordTokenizer",
+    "encode_file",
     "generate",
     "length_batches",
     "load",

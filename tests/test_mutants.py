@@ -22,7 +22,21 @@ import pytest
 
 import tinygrad_rnn
 from table import CASES, LENGTHS
-from tinygrad_rnn import Cell, Device, Embedding, Feedforward, Layer, OneHot, OneHotRows, Recurrent, RNNCell, Sequential
+from tinygrad_rnn import (
+    SGD,
+    Cell,
+    ClipValue,
+    Device,
+    Embedding,
+    Feedforward,
+    Layer,
+    OneHot,
+    OneHotRows,
+    Recurrent,
+    RNNCell,
+    Sequential,
+    VanillaRNN,
+)
 from tinygrad_rnn.arrays import Generator, OneHotColumns, State
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
@@ -47,6 +61,8 @@ EQUIVALENT = {
 
 
 def recipe(layer: Layer, rng: Generator) -> None:
+    if isinstance(layer, VanillaRNN):  # it has no role, but `updates`
+        return
     check_gradients(layer, rng=rng)
     if not isinstance(layer, Feedforward):
         check_gradients(layer, rng=rng, lengths=LENGTHS)
@@ -83,6 +99,35 @@ def many_ids(layer: Layer, rng: Generator) -> None:
         np.testing.assert_allclose(device.to_host(layer.w.grad), expected, rtol=0, atol=1e-11)
 
 
+def updates(layer: Layer, rng: Generator) -> None:
+    """What `VanillaRNN.backward` takes from a parameter is the slope of the loss, each time, cut to the bound."""
+    if not isinstance(layer, VanillaRNN):
+        return
+    layer.to(dtype="float64").flat_value[...] += 0.5 * rng.standard_normal(layer.flat_value.shape)
+    SGD(layer, 0.0, clip=ClipValue(1.0)).step()  # no helper of a backward: the optimizers have tests of their own
+    xs, ys = rng.standard_normal((4, 2, 4)), np.eye(5)[rng.integers(0, 5, (4, 2))]
+    ys[1, 0] = ys[2:, 1] = 0
+    for X, Y in ((xs, ys), (xs[:, 0], ys[:, 0])):
+        for parameter in layer.parameters():
+            start, slope = layer.flat_value.copy(), np.zeros(parameter.shape)
+            for index in np.ndindex(parameter.shape):
+                for shift in (1e-5, -1e-5):
+                    parameter.value[index] += shift
+                    slope[index] += float(layer.compute_loss(Y, layer.forward(X)[1])) / (2 * shift)
+                    parameter.value[index] -= shift
+            before = parameter.value.copy()
+            layer.backward(X, Y, *layer.forward(X))
+            expected = np.clip(slope, -layer.clip, layer.clip)
+            np.testing.assert_allclose(before - parameter.value, layer.lr * expected, rtol=1e-6, atol=1e-9)
+            layer.flat_value[...] = start
+        hs, probabilities = layer.forward(X)
+        for given in ((X[1:], Y, hs, probabilities), (X, Y, hs[1:], probabilities), (X, Y[1:], hs, probabilities[1:])):
+            with pytest.raises(ValueError, match=r"VanillaRNN\(4, 3, 5, 0.5, clip=0.1\): X, hs and ys have shapes"):
+                layer.backward(*given)
+        with pytest.raises(ValueError, match="hs has shape"):
+            layer.backward(X, Y, hs[..., 1:], probabilities)
+
+
 class CarelessCell(RNNCell):
     """Gives no gradient by one-hot rows, and leaves anything in the padding, as it may: its base class cares."""
 
@@ -97,7 +142,10 @@ class CarelessCell(RNNCell):
         return dxs, dstate
 
 
-LAYERS = {name: case.make for name, case in CASES.items()} | {"careless": lambda rng: CarelessCell(3, 4, rng=rng)}
+LAYERS = {name: case.make for name, case in CASES.items()} | {
+    "careless": lambda rng: CarelessCell(3, 4, rng=rng),
+    "vanilla": lambda rng: VanillaRNN(4, 3, 5, 0.5, rng=rng, clip=0.1),
+}
 
 
 def package_modules() -> Iterator[ModuleType]:
@@ -164,7 +212,7 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer, the quickest first."""
-    checks = (recipe, one_hot_rows, wrong_states_raise, many_ids)
+    checks = (recipe, one_hot_rows, wrong_states_raise, many_ids, updates)
     return sorted((job(name, check) for name in LAYERS for check in checks), key=lambda job: job.seconds)
 
 

@@ -21,6 +21,7 @@ from .layers.roles import Feedforward, Loss, Recurrent
 from .layers.softmax import Softmax
 from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from .models.sequential import Sequential
+from .models.vanilla_rnn import VanillaRNN
 from .optim.adagrad import Adagrad
 from .optim.clip import ClipNorm, ClipValue
 from .optim.sgd import SGD
@@ -57,6 +58,7 @@ __all__ = [
     "Tanh",
     "TokenStream",
     "Training",
+    "VanillaRNN",
     "WordTokenizer",
     "encode_file",
     "generate",

@@ -1,0 +1,53 @@
+"""A small network learns a list of words by heart, then completes them from a prefix.
+
+    python examples/vanilla_words.py --prefix str
+
+Words that begin alike share their states, so it must tell them apart by all that came before.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from tinygrad_rnn import VanillaRNN
+
+FRUIT = (
+    "apple apricot banana blueberry cherry coconut damson elderberry fig grape kiwi lemon mango melon nectarine "
+    "orange papaya peach pear plum quince raspberry strawberry"
+)
+END = "."
+"""Ends each word, so that the network learns how long it is."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--words", nargs="+", metavar="WORD", default=FRUIT.split(), help="what to learn (fruit)")
+    parser.add_argument("--prefix", nargs="+", metavar="TEXT", help="what to complete (the start of each word)")
+    parser.add_argument("--epochs", type=int, default=300, help="how often to go through all words (300)")
+    parser.add_argument("--hidden", type=int, default=64, help="units (64)")
+    parser.add_argument("--lr", type=float, default=0.2, help="learning rate (0.2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights (0)")
+    args = parser.parse_args(arguments)
+
+    words = [word + END for word in args.words]
+    idx_to_char = dict(enumerate(sorted(set("".join(words)))))
+    char_to_idx = {character: i for i, character in idx_to_char.items()}
+    V = len(char_to_idx)
+    model = VanillaRNN(V, args.hidden, V, args.lr, rng=np.random.default_rng(args.seed))
+    print(f"{len(words)} words of {V} different characters")
+    model.train_words(words, char_to_idx, epochs=args.epochs, print_interval=max(args.epochs // 6, 1))
+
+    length = max(map(len, words))
+    for prefix in args.prefix or sorted({word[:2] for word in args.words}):
+        word, *_ = model.predict(prefix, char_to_idx, idx_to_char, length).split(END)
+        print(f"{prefix:>10} -> {word}{'' if word in args.words else '   (not one of the words)'}")
+
+
+if __name__ == "__main__":
+    try:
+        with threadpool_limits(1):  # more BLAS threads slow down products as small as these
+            main()
+    except (ValueError, TypeError, FloatingPointError) as error:
+        sys.exit(f"vanilla_words: {error}")

@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 
 from tinygrad_rnn.arrays import State
 from tinygrad_rnn.cells.rnn import RNNCell
-from tinygrad_rnn.generation import generate, token_probabilities
+from tinygrad_rnn.generation import generate
 from tinygrad_rnn.layers.embedding import Embedding
 from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.layers.one_hot import OneHot
 from tinygrad_rnn.layers.roles import Recurrent
 from tinygrad_rnn.models.sequential import Sequential
+from tinygrad_rnn.sampling import token_probabilities
 from tinygrad_rnn.testing import StrictDevice
 
 V = 6
 FILTERS: list[dict[str, Any]] = [{}, {"top_k": 2}, {"top_p": 0.7}, {"temperature": 0.5, "top_k": 4, "top_p": 0.9}]
+FILTERS += [{"min_p": 0.3}, {"temperature": 2.0, "top_p": 0.9, "min_p": 0.5}]
 
 
 def network(seed: int = 3) -> Sequential:
@@ -47,14 +49,16 @@ def softmax(logits: list[float], temperature: float) -> list[float]:
     return [power / math.fsum(powers) for power in powers]
 
 
-def naive_probabilities(logits: list[float], temperature: float, top_k: int, top_p: float) -> list[float]:
+def naive_probabilities(
+    logits: list[float], temperature: float = 1.0, top_k: int = 99, top_p: float = 1.0, min_p: float = 0.0
+) -> list[float]:
     kept = sorted(range(len(logits)), key=lambda v: (-logits[v], v))[:top_k]
     p = softmax([logits[v] for v in kept], temperature)
     count = 1
     while math.fsum(p[:count]) < top_p and count < len(p):
         count += 1
-    total = math.fsum(p[:count])
-    return [p[kept.index(v)] / total if v in kept[:count] else 0.0 for v in range(len(logits))]
+    left = {v: x for v, x in zip(kept[:count], p, strict=False) if x >= min_p * p[0]}
+    return [left.get(v, 0.0) / math.fsum(left.values()) for v in range(len(logits))]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -63,17 +67,19 @@ def naive_probabilities(logits: list[float], temperature: float, top_k: int, top
     temperature=st.sampled_from([0.3, 1.0, 2.0]),
     top_k=st.integers(1, 8),
     top_p=st.sampled_from([0.1, 0.5, 0.9, 1.0]),
+    min_p=st.sampled_from([0.0, 0.03, 0.3, 1.0]),
 )
-@example(logits=[1.0, 1.0, 1.0, 1.0], temperature=1.0, top_k=3, top_p=0.6)
+@example(logits=[1.0, 1.0, 1.0, 1.0], temperature=1.0, top_k=3, top_p=0.6, min_p=1.0)
 def test_probabilities_against_the_naive_filters(
-    logits: list[float], temperature: float, top_k: int, top_p: float
+    logits: list[float], temperature: float, top_k: int, top_p: float, min_p: float
 ) -> None:
     sums = accumulate(softmax(sorted(logits, reverse=True)[:top_k], temperature))
     assume(top_p == 1 or all(abs(s - top_p) > 1e-9 for s in sums))  # else rounding decides whether one id more is kept
-    got = token_probabilities(np.array(logits, np.float32), temperature=temperature, top_k=top_k, top_p=top_p)
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    got = token_probabilities(np.array(logits, np.float32), **options)
     assert got.dtype == np.float64
     exact = [float(np.float32(logit)) for logit in logits]
-    np.testing.assert_allclose(got, naive_probabilities(exact, temperature, top_k, top_p), rtol=1e-12, atol=0)
+    np.testing.assert_allclose(got, naive_probabilities(exact, **options), rtol=1e-12, atol=0)
 
 
 def test_the_nucleus_is_the_fewest_ids_that_reach_top_p() -> None:
@@ -90,6 +96,15 @@ def test_the_nucleus_is_the_fewest_ids_that_reach_top_p() -> None:
     np.testing.assert_array_equal(token_probabilities(np.zeros(4), top_p=0.5), [0.5, 0.5, 0, 0])  # just enough
     # top_p comes after top_k: of 2/3 and 1/3, the first is enough for 0.6, as it is not of the whole distribution
     np.testing.assert_array_equal(token_probabilities(logits, top_k=2, top_p=0.6), [0, 1, 0, 0])
+
+
+def test_min_p_is_a_share_of_the_largest_probability() -> None:
+    logits = np.log([0.1, 0.5, 0.3, 0.1])
+    for min_p, expected in ((0, [0.1, 0.5, 0.3, 0.1]), (0.19, [0.1, 0.5, 0.3, 0.1]), (0.21, [0, 0.625, 0.375, 0])):
+        np.testing.assert_allclose(token_probabilities(logits, min_p=min_p), expected, rtol=1e-12, err_msg=str(min_p))
+    np.testing.assert_array_equal(token_probabilities(np.array([2.0, 3, 3]), min_p=1), [0, 0.5, 0.5])  # all the largest
+    # after the temperature, at which 0.3 is 0.36 of the largest and not 0.6
+    np.testing.assert_array_equal(token_probabilities(logits, temperature=0.5, min_p=0.4), [0, 1, 0, 0])
 
 
 @pytest.mark.filterwarnings("error")
@@ -131,12 +146,7 @@ def test_each_id_is_drawn_by_one_uniform_number(options: dict[str, Any]) -> None
     model, rng, text = network(), np.random.default_rng(7), [2]
     for u in np.random.default_rng(7).random(40):
         logits, _ = model(np.array(text)[:, None])
-        p = naive_probabilities(
-            logits[-1, 0].astype(float).tolist(),
-            options.get("temperature", 1.0),
-            options.get("top_k", V),
-            options.get("top_p", 1.0),
-        )
+        p = naive_probabilities(logits[-1, 0].astype(float).tolist(), **options)
         text.append(next(v for v, upto in enumerate(accumulate(p)) if u < upto))
     assert list(generate(model, [2], length=40, rng=rng, **options)) == text[1:]
     same = np.random.default_rng(7)
@@ -150,11 +160,7 @@ def test_frequencies(options: dict[str, Any]) -> None:
     text = np.array([0, *generate(bigrams(logits), [0], length=600, rng=np.random.default_rng(2), **options)])
     for v in range(3):
         after = text[1:][text[:-1] == v]
-        p = np.array(
-            naive_probabilities(
-                logits[v].tolist(), options.get("temperature", 1.0), options.get("top_k", 3), options.get("top_p", 1.0)
-            )
-        )
+        p = np.array(naive_probabilities(logits[v].tolist(), **options))
         seen = np.bincount(after, minlength=3) / max(len(after), 1)
         assert not len(after) or (abs(seen - p) <= 4 * np.sqrt(p * (1 - p) / len(after))).all()
 
@@ -309,6 +315,8 @@ def diverged(row: list[float]) -> tuple[Sequential, NDArray[Any]]:
         ({"top_p": 0.0}, ValueError, "top_p must be above 0 and at most 1, which keeps every id, not 0.0"),
         ({"top_p": 1.5}, ValueError, "top_p must be above 0 and at most 1, which keeps every id, not 1.5"),
         ({"top_p": math.nan}, ValueError, "top_p must be above 0 and at most 1, which keeps every id, not nan"),
+        ({"min_p": -0.1}, ValueError, "min_p must be at least 0, which keeps every id, and at most 1, not -0.1"),
+        ({"min_p": math.nan}, ValueError, "min_p must be at least 0, which keeps every id, and at most 1, not nan"),
         ({"stop": 3}, TypeError, r"generate: stop must be a collection of ids, such as \(3,\), not 3"),
         ({"stop": "\n"}, TypeError, r"generate: stop must be a collection of ids"),
         ({"rng": 0}, TypeError, "generate: rng must be a numpy.random.Generator"),
@@ -329,7 +337,12 @@ def test_bad_arguments_are_refused_by_the_call(arguments: dict[str, Any], error:
 @pytest.mark.messages
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"temperature": -1}, "temperature must"), ({"top_k": 0}, "top_k must"), ({"top_p": 2}, "top_p must")],
+    [
+        ({"temperature": -1}, "temperature must"),
+        ({"top_k": 0}, "top_k must"),
+        ({"top_p": 2}, "top_p must"),
+        ({"min_p": 2}, "min_p must"),
+    ],
 )
 def test_bad_arguments_of_the_probabilities(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

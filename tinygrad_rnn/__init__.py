@@ -11,7 +11,7 @@ from .data.files import encode_file
 from .data.streams import TokenStream
 from .data.word_tokenizer import WordTokenizer
 from .device import Device
-from .generation import generate
+from .generation import Token, generate, generate_samples
 from .layers.activation import ReLU, Sigmoid, Tanh
 from .layers.base import Layer
 from .layers.embedding import Embedding
@@ -27,6 +27,7 @@ from .optim.clip import ClipNorm, ClipValue
 from .optim.sgd import SGD
 from .parameter import Parameter
 from .saving import Saved, Training, load, load_training, save
+from .text_generation import generate_text
 
 __version__ = "0.1.0"
 
@@ -56,12 +57,15 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Saved",
     "Tanh",
+    "Token",
     "TokenStream",
     "Training",
     "VanillaRNN",
     "WordTokenizer",
     "encode_file",
     "generate",
+    "generate_samples",
+    "generate_text",
     "length_batches",
     "load",
     "load_training",

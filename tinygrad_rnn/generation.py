@@ -1,17 +1,18 @@
-"""Text from a model, one id at a time: greedy, or drawn from the whole or the likeliest part of its distribution."""
+"""Ids from a model, one at a time: greedy, or drawn from the whole or the likeliest part of its distribution."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from .arrays import Array, Float, Generator, Integers, State
+from .arrays import Array, Generator, Integers, State, tree_map
 from .checks import check_ids, check_integers, check_rng, check_size
 from .device import Device
 from .layers.roles import Recurrent
+from .sampling import check_filters, draw, log_probability, token_probabilities
 
 
 def generate(
@@ -23,6 +24,7 @@ def generate(
     temperature: float | int = 1.0,
     top_k: int | None = None,
     top_p: float | int | None = None,
+    min_p: float | int | None = None,
     stop: Collection[SupportsIndex] = (),
     rng: Generator,
 ) -> Iterator[int]:
@@ -39,6 +41,7 @@ def generate(
         temperature: divides the logits. Below 1 the likely ids become likelier; 0 is greedy, the lowest id on ties.
         top_k: draw from the k likeliest ids only, the lowest on ties.
         top_p: draw from the fewest of the likeliest ids that have this much probability together, after `top_k`.
+        min_p: of these, draw from the ids whose probability is at least `min_p` times the largest.
         stop: ids that end the text; they are not given.
         rng: gives one uniform number an id drawn, whatever the distribution; none where greedy.
 
@@ -47,12 +50,13 @@ def generate(
 
     Raises:
         ValueError: the prompt is empty, not one row, or holds an id outside the vocabulary; `length` or `temperature`
-            is negative, `top_k` below 1, or `top_p` outside (0, 1]; the state is not of one row; the model has no
-            `step`. From the iterator: a logit is not finite.
+            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; the state is not of one
+            row; the model has no `step`. From the iterator: a logit is not finite.
         TypeError: ids are not integers, `model` is not a `Recurrent`, or `rng` no generator.
 
     References:
         Nucleus sampling, `top_p`: Holtzman et al., *The Curious Case of Neural Text Degeneration*, 2020.
+        `min_p`: Nguyen et al., *Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs*, 2024.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -61,84 +65,121 @@ def generate(
         >>> len(text) <= 20, 4 in text
         (True, False)
     """
-    if not isinstance(model, Recurrent):
-        raise TypeError(f"generate: model must be a Recurrent, such as Sequential, not {model!r}")
-    prompt = _check_prompt(model, ids)
-    length = _check_length(length)
-    _check_filters(temperature, top_k, top_p)
-    check_rng("generate", rng)
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     ends = _check_stop(stop)
-    device = model.device or Device("cpu")
-    prompt = device.asarray(prompt)
-    if not model.causal:
-        model.step(prompt[:1], state)  # raises, and says why: here, and not after the first id
-    ys, state = model(prompt[:, None], state)
-
-    def stream(y: Any, state: State) -> Iterator[int]:
-        for t in range(length):
-            logits = device.to_host(y[0])
-            _check_finite(logits, t)
-            if temperature == 0:
-                chosen = int(logits.argmax())
-            else:
-                chosen = _draw(token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p), rng)
-            if chosen in ends:
-                return
-            yield chosen
-            if t + 1 < length:
-                y, state = model.step(device.asarray([chosen]), state)
-
-    return stream(ys[-1], state)
+    y, state = _begin(model, ids, state, length, filters, rng)
+    return (chosen for _, chosen, _ in _run(model, y, state, [rng], length, ends, filters))
 
 
-def token_probabilities(
-    logits: Float[Array, " V"],
+class Token(NamedTuple):
+    """What `generate_samples` gives: one id of one of the samples."""
+
+    sample: int
+    """Of which sample, 0 to `samples` - 1."""
+    id: int
+    """What it goes on with."""
+    log_prob: float
+    """In nats, the logarithm of its probability in the model's own distribution: at temperature 1, unfiltered."""
+
+
+def generate_samples(
+    model: Recurrent,
+    ids: Integers | Sequence[int],
     *,
+    samples: int,
+    length: int,
+    state: State | None = None,
     temperature: float | int = 1.0,
     top_k: int | None = None,
     top_p: float | int | None = None,
-) -> Float[Array, " V"]:
-    """The probabilities that `generate` draws from: a softmax in float64, filtered, then made to add up to 1 again.
+    min_p: float | int | None = None,
+    stop: Collection[SupportsIndex] = (),
+    rng: Generator,
+) -> Iterator[Token]:
+    """Several texts that go on from one prompt, side by side as the rows of a batch, with log-probabilities.
+
+    The prompt is run once. Sample b draws from `rng.spawn(samples)[b]`, and so does not depend on the others; it is
+    what `generate` makes of that stream, but for the last digit of the logits (a product of other sizes may round
+    otherwise). `log_prob` does not depend on `temperature` and the filters: its sum over a sample is the
+    log-likelihood that the model gives the sample, whose negative mean is what `SoftmaxCrossEntropy` computes.
 
     Args:
-        logits: (V,), finite, on the host.
-        temperature: as in `generate`; 0 gives 1 to the greatest logit.
+        model: as in `generate`.
+        ids: as in `generate`.
+        samples: how many, B >= 1.
+        length: how many ids to give of each sample, at most.
+        state: as in `generate`, of a batch of one.
+        temperature: as in `generate`.
         top_k: as in `generate`.
         top_p: as in `generate`.
+        min_p: as in `generate`.
+        stop: ids that end the sample that draws them; the others go on.
+        rng: is spawned from at each call, so that the next call draws other samples; else not advanced.
 
     Returns:
-        (V,) float64, 0 where an id was filtered out.
+        An iterator of tokens, step by step, and by sample within a step; a sample that has ended is given no more.
 
     Raises:
-        ValueError: an argument is outside its range, as in `generate`.
+        ValueError: `samples` is below 1, and as in `generate`.
+        TypeError: `samples` is not an integer, and as in `generate`.
 
     Example:
-        >>> token_probabilities(np.log([0.1, 0.6, 0.3]), top_k=2).round(3)
-        array([0.   , 0.667, 0.333])
+        >>> rng = np.random.default_rng(0)
+        >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
+        >>> texts = [[], []]
+        >>> for token in generate_samples(model, [0, 1], samples=2, length=20, rng=rng):
+        ...     texts[token.sample].append(token.id)
+        >>> [len(text) for text in texts]
+        [20, 20]
     """
-    _check_filters(temperature, top_k, top_p)
-    if temperature == 0:
-        temperature, top_k = 1.0, 1
-    scores = np.asarray(logits, np.float64)
-    kept: Any = slice(None)
-    if top_k is not None or top_p is not None:  # sorted only where asked: it costs more than all else here
-        kept = (-scores).argsort(kind="stable")[:top_k]  # the likeliest first; of equals, the lower id
-    with np.errstate(over="ignore", under="ignore"):  # divided by next to nothing: -inf, whose exponential is 0
-        p = np.exp((scores[kept] - scores.max()) / temperature)
-    p /= p.sum()
-    if top_p is not None and top_p < 1:
-        count = np.searchsorted(np.cumsum(p), top_p) + 1
-        kept, p = kept[:count], p[:count]
-    probabilities = np.zeros_like(scores)
-    probabilities[kept] = p / p.sum()
-    return probabilities
+    check_size("generate_samples", "samples", samples)
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    ends = _check_stop(stop)
+    y, state = _begin(model, ids, state, length, filters, rng)
+    y, state = tree_map(lambda array: array.repeat(samples, axis=0), (y, state))
+    steps = _run(model, y, state, rng.spawn(samples), length, ends, filters)
+    return (Token(b, chosen, log_probability(logits, chosen)) for b, chosen, logits in steps)
 
 
-def _draw(probabilities: Array, rng: Generator) -> int:
-    """An id by the inverse of the distribution function: never one of probability 0."""
-    upto = np.cumsum(probabilities)
-    # Rounding keeps the last from being just 1. The product is below it, as random() is below 1.
-    return int(np.searchsorted(upto, rng.random() * upto[-1], side="right"))
+def _begin(model: Any, ids: Any, state: Any, length: Any, filters: dict[str, Any], rng: Any) -> tuple[Any, State]:
+    """The logits (1, V) after the prompt, and the state, once the arguments are found good."""
+    if not isinstance(model, Recurrent):
+        raise TypeError(f"generate: model must be a Recurrent, such as Sequential, not {model!r}")
+    prompt = _check_prompt(model, ids)
+    _check_length(length)
+    check_filters(**filters)
+    check_rng("generate", rng)
+    prompt = (model.device or Device("cpu")).asarray(prompt)
+    if not model.causal:
+        model.step(prompt[:1], state)  # raises, and says why: here, and not after the first id
+    ys, state = model(prompt[:, None], state)
+    return ys[-1], state
+
+
+def _run(
+    model: Recurrent, y: Any, state: State, rngs: list[Any], length: int, ends: Any, filters: dict[str, Any]
+) -> Iterator[tuple[int, int, Any]]:
+    """`(row, id, logits (V,) that it was drawn from)`, from the logits (B, V) and the state of B rows.
+
+    A row that has ended stays in the batch: without it, the products of the others might round otherwise.
+    """
+    device = model.device or Device("cpu")
+    chosen, running = [0] * len(rngs), list(range(len(rngs)))
+    for t in range(length):
+        logits = device.to_host(y)
+        for b in running:
+            _check_finite(logits[b], t)
+            if filters["temperature"] == 0:
+                chosen[b] = int(logits[b].argmax())
+            else:
+                chosen[b] = draw(token_probabilities(logits[b], **filters), rngs[b])
+        running = [b for b in running if chosen[b] not in ends]
+        if not running:
+            return
+        for b in running:
+            yield b, chosen[b], logits[b]
+        if t + 1 < length:
+            y, state = model.step(device.asarray(chosen), state)
 
 
 def _check_prompt(model: Recurrent, ids: Any) -> Any:
@@ -153,21 +194,11 @@ def _check_prompt(model: Recurrent, ids: Any) -> Any:
     return prompt.astype(np.int64)
 
 
-def _check_length(length: Any) -> int:
+def _check_length(length: Any) -> None:
     if isinstance(length, bool) or not hasattr(length, "__index__"):
         raise TypeError(f"generate: length must be an integer, not {length!r}")
     if length < 0:
         raise ValueError(f"generate: length must be at least 0, not {length}")
-    return index(length)
-
-
-def _check_filters(temperature: Any, top_k: Any, top_p: Any) -> None:
-    if not temperature >= 0:  # NaN is not either
-        raise ValueError(f"generate: temperature must be at least 0, which is greedy, not {temperature}")
-    if top_k is not None:
-        check_size("generate", "top_k", top_k)
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"generate: top_p must be above 0 and at most 1, which keeps every id, not {top_p}")
 
 
 def _check_stop(stop: Any) -> frozenset[int]:

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parent.parent
 with contextlib.suppress(ImportError):
     from hypothesis import settings
 
-    # The same verdict every time, on a busy machine too.
-    settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True)
+    # The same verdict every time, on a busy machine too; other cases at every long run.
+    settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True, max_examples=200)
     settings.register_profile("long", deadline=None, max_examples=10_000)
-    settings.load_profile("tinygrad_rnn")
+    settings.load_profile("long" if "--long" in sys.argv else "tinygrad_rnn")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="check every shape annotation at every call, and leave out the tests marked `messages`",
     )
     group.addoption("--all-mutants", action="store_true", help="try every mutant, not a sample")
-    group.addoption("--long", action="store_true", help="kill a training a hundred times, not three")
+    group.addoption("--long", action="store_true", help="10,000 cases a property and 100 kills, not 200 and 3")
     group.addoption("--installed", action="store_true", help="refuse to test the source tree in place of a wheel")
 
 

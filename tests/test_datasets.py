@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_rnn import datasets
@@ -61,7 +61,6 @@ def test_read_text_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
             read_text(path, encoding=encoding)
 
 
-@settings(max_examples=100)
 @given(text=st.text(st.sampled_from("ab \t\n\n")))
 def test_paragraphs_keep_every_line_that_is_not_blank(text: str) -> None:
     parts = paragraphs(text)

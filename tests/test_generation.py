@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -61,7 +61,6 @@ def naive_probabilities(
     return [left.get(v, 0.0) / math.fsum(left.values()) for v in range(len(logits))]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     logits=st.lists(st.floats(-5, 5).map(lambda x: round(x, 1)), min_size=1, max_size=7),
     temperature=st.sampled_from([0.3, 1.0, 2.0]),

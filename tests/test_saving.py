@@ -31,9 +31,7 @@ PLANES = "".join(chr(plane + low) for plane in range(0, 0x110000, 0x10000) for l
 PAIR = "\ud83d" + "\ude00"
 TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from('\\"u/\x00\x7f' + PLANES))
 
-EXAMPLES = settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EXAMPLES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def network(rng: np.random.Generator) -> Sequential:

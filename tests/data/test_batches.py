@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_rnn.data.batches import length_batches, pad
@@ -14,7 +14,6 @@ from tinygrad_rnn.data.batches import length_batches, pad
 LENGTHS = st.lists(st.integers(0, 9), max_size=20)
 
 
-@settings(max_examples=100)
 @given(lengths=LENGTHS, width=st.none() | st.integers(0, 3), fill=st.sampled_from([-1, 0, 7]))
 def test_pad_keeps_every_sequence_and_fills_the_rest(lengths: list[int], width: int | None, fill: int) -> None:
     rng = np.random.default_rng(len(lengths))
@@ -47,7 +46,6 @@ def test_pad_takes_any_float_to_fill() -> None:
     assert array.dtype == "float32"
 
 
-@settings(max_examples=100)
 @given(lengths=LENGTHS, batch=st.integers(1, 25), seed=st.none() | st.integers(0, 9))
 def test_length_batches_are_a_partition_of_like_lengths(lengths: list[int], batch: int, seed: int | None) -> None:
     rng = None if seed is None else np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn
@@ -18,7 +18,6 @@ TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from("a\0\ud80
 SPECIALS = st.sampled_from([(), ("<start>",), ("<start>", "é", "\ud800")])
 
 
-@settings(max_examples=100)
 @given(text=TEXTS, special=SPECIALS)
 def test_decode_inverts_encode(text: str, special: tuple[str, ...]) -> None:
     tokenizer = ByteTokenizer(special=special)
@@ -30,7 +29,6 @@ def test_decode_inverts_encode(text: str, special: tuple[str, ...]) -> None:
     assert len(tokenizer) == 256 + len(special)
 
 
-@settings(max_examples=100)
 @given(data=st.binary(max_size=12), start=st.text(max_size=3))
 def test_any_bytes_are_decoded(data: bytes, start: str) -> None:
     tokenizer = ByteTokenizer()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_rnn.data.char_tokenizer import _BLOCK, CharTokenizer
@@ -16,7 +16,6 @@ PLANES = "".join(chr(plane + low) for plane in range(0, 0x110000, 0x10000) for l
 TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from(PLANES), min_size=1)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(text=TEXTS, special=st.sampled_from([(), ("<start>", "<end>")]))
 def test_decode_inverts_encode(text: str, special: tuple[str, ...]) -> None:
     tokenizer = CharTokenizer.from_text(text, special=special)

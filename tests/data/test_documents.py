@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn.data.documents as module
@@ -15,7 +15,6 @@ from tinygrad_rnn.data.documents import split_documents
 from tinygrad_rnn.data.streams import TokenStream
 
 
-@settings(max_examples=200)
 @given(ids=st.lists(st.integers(0, 3), max_size=30), token=st.integers(-1, 300), block=st.integers(1, 9))
 def test_documents_are_a_partition_that_the_token_ends(ids: list[int], token: int, block: int) -> None:
     array = np.array(ids, np.uint8)

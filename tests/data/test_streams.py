@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tinygrad_rnn.data.streams import TokenStream
@@ -17,7 +17,6 @@ def fits(lengths: list[int], batch: int, steps: int) -> bool:
     return sum(len(range(0, length - 1, steps)) for length in lengths) >= batch
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
 @given(lengths=st.lists(st.integers(0, 20), min_size=1, max_size=6), batch=st.integers(1, 5), steps=st.integers(1, 7))
 def test_an_epoch(lengths: list[int], batch: int, steps: int) -> None:
     assume(fits(lengths, batch, steps))
@@ -98,7 +97,6 @@ def test_a_billion_tokens_cost_nothing_up_front() -> None:
 
 
 @pytest.mark.messages
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(lengths=st.lists(st.integers(0, 9), max_size=4), batch=st.integers(1, 40), steps=st.integers(1, 12))
 def test_too_short_a_text_is_told_what_fits(lengths: list[int], batch: int, steps: int) -> None:
     assume(not fits(lengths, batch, steps))

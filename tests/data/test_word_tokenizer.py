@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn
@@ -31,7 +31,6 @@ def cut(text: str) -> list[str]:
     return tokens
 
 
-@settings(max_examples=200)
 @given(text=TEXTS, special=st.sampled_from([(), ("<s>", "<e>")]))
 def test_decode_inverts_encode(text: str, special: tuple[str, ...]) -> None:
     tokenizer = WordTokenizer.from_text(text, special=special)
@@ -44,7 +43,6 @@ def test_decode_inverts_encode(text: str, special: tuple[str, ...]) -> None:
     assert WordTokenizer(**config) == tokenizer
 
 
-@settings(max_examples=100)
 @given(text=st.text("ab .", min_size=1), size=st.integers(1, 8))
 def test_the_most_frequent_are_known(text: str, size: int) -> None:
     tokens = cut(text)

@@ -100,7 +100,7 @@ class Parameter:
         array[...] = new
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What copy and pickle do: an independent Parameter outside any vector; the copied model packs its own.
+        # What copying and pickling do: an independent Parameter outside any vector; the copied model packs its own.
         return Parameter._rebuild, (self._value, self._grad)
 
     @staticmethod

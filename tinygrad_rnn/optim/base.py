@@ -90,7 +90,7 @@ class Optimizer(ABC):
         return Memory(type(self).__name__, self.steps, arrays)
 
     def restore(self, memory: Memory) -> None:
-        """Remember what another one did: `Saved.optimizer`, that `load` gives.
+        """Remember what another one did: the `optimizer` that `load_training` gives.
 
         Raises:
             ValueError: it is of another kind of optimizer, or of another model; the message lists all that differs.

@@ -3,13 +3,14 @@
     python examples/char_rnn.py train
     python examples/char_rnn.py generate char_rnn.safetensors --prompt "The "
 
-Without a text it learns the manual that comes with every Python, for about a minute.
+Without a text it learns the manual that comes with every Python, for about a minute. Ctrl-C stops and saves;
+`train --resume char_rnn.safetensors` goes on from there and computes what it would have computed.
 """
 
 import argparse
-import itertools
 import lzma
 import math
+import signal
 import sys
 import time
 import zlib
@@ -23,128 +24,177 @@ from tqdm import tqdm
 import tinygrad_rnn as rnn
 from tinygrad_rnn import datasets
 
+OPTIMIZERS: dict[str, Any] = {"adagrad": rnn.Adagrad, "sgd": rnn.SGD}
 LEARNING_RATES = {"adagrad": 0.02, "sgd": 0.5}
+NOT_SAVED = ("command", "resume", "device")  # the other arguments are, and a resumed training takes them over
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace, saved: rnn.Training | None) -> None:
     text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
-    tokenizer = rnn.CharTokenizer.from_text(text)
-    ids = tokenizer.encode(text)
-    cut = round(0.9 * len(ids))  # the tail is held out
-    stream = rnn.TokenStream(ids[:cut], batch=args.batch, steps=args.steps)
-    held_out = rnn.TokenStream(ids[cut:], batch=1, steps=args.steps)
+    checksum = zlib.crc32(text.encode())
+    if saved and saved.metadata["text"] != checksum:
+        raise ValueError(f"{args.resume} was trained on another text: give that one by --text")
+    special = ("<start>", "<end>") if args.documents else ()
+    tokenizer = saved.tokenizer if saved else rnn.CharTokenizer.from_text(text, special=special)
+    parts = datasets.paragraphs(text) if args.documents else [text[: len(text) * 9 // 10], text[len(text) * 9 // 10 :]]
+    cut = len(parts) * 9 // 10 or 1  # the tail is held out
+    V, ends = len(tokenizer), range(len(tokenizer.special))  # the ids of the start and the end of a document
+    documents = [np.concatenate([ends[:1], tokenizer.encode(part), ends[1:]]).astype("int32") for part in parts]
+    stream = rnn.TokenStream(documents[:cut], batch=args.batch, steps=args.steps)
+    held_out = rnn.TokenStream(documents[cut:], batch=1, steps=args.steps)
 
-    rng, V, H = np.random.default_rng(args.seed), len(tokenizer), args.hidden
-    model = rnn.Sequential(rnn.OneHot(V), rnn.RNNCell(V, H, rng=rng), rnn.Linear(H, V, rng=rng)).to(args.device)
     device = rnn.Device(args.device)
-    criterion = rnn.SoftmaxCrossEntropy()
-    lr = args.lr or LEARNING_RATES[args.optimizer]
-    optimizer = {"adagrad": rnn.Adagrad, "sgd": rnn.SGD}[args.optimizer](model, lr, clip=rnn.ClipValue(args.clip))
-    print(f"{len(ids):,} characters, {V} different; {model!r}, {sum(p.size for p in model.parameters()):,} parameters")
+    model = saved.model if saved else build(V, args).to(device)
+    criterion, lr = rnn.SoftmaxCrossEntropy(), args.lr or LEARNING_RATES[args.optimizer]
+    optimizer = OPTIMIZERS[args.optimizer](model, lr, clip=rnn.ClipValue(args.clip))
+    if saved:
+        optimizer.restore(saved.optimizer)
+    state = saved.state if saved else None
+    size = sum(parameter.size for parameter in model.parameters())
+    print(f"{stream.tokens + held_out.tokens:,} characters, {V} different; {model!r}, {size:,} parameters")
 
-    state: Any = None
+    def save() -> None:
+        arguments = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
+        metadata = {"iterations": optimizer.steps, "text": checksum, "arguments": arguments}
+        rnn.save(args.out, model, tokenizer=tokenizer, metadata=metadata, optimizer=optimizer, state=state)
+
+    interrupted: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *what: interrupted.append(what))  # an iteration that has begun is ended
     losses: list[float] = []
-    for xs, targets, fresh in progress(stream, args, losses):
-        xs, targets, fresh = (device.asarray(array) for array in (xs, targets, fresh))
+    for i in iterations(args, optimizer.steps, losses):
+        xs, targets, fresh = (device.asarray(array) for array in stream[(i - 1) % len(stream)])
         state = model.restart(state, fresh)  # rows where a document begins
         logits, state, cache = model.forward(xs, state)
         loss, loss_cache = criterion.forward(logits, targets)
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), None, cache)  # None: nothing flows in from the future
-        optimizer.step()
         losses.append(float(device.to_host(loss)))
+        if not math.isfinite(losses[-1]):
+            squares = [sum(float((p.grad * p.grad).sum()) for p in layer.parameters()) for layer in model.layers]
+            norms = ", ".join(f"layers.{k} {math.sqrt(square):.3g}" for k, square in enumerate(squares))
+            raise ValueError(
+                f"iteration {i}: the loss is {losses[-1]}; norms of gradients: {norms}. Try a smaller --lr"
+            )
+        optimizer.step()
+        if interrupted:
+            save()
+            sys.exit(f"\nstopped after {i} iterations and saved; go on by train --resume {args.out}")
+        if args.validate_every and i % args.validate_every == 0:
+            save()
+            tqdm.write(f"iteration {i}: held out {evaluate(model, held_out, device):.3f} nats; saved")
+        if args.sample_every and i % args.sample_every == 0:
+            tqdm.write("".join(sample(model, tokenizer, args, np.random.default_rng(args.seed))) + "\n")
+    save()
 
-    print("                        nats    bits  perplexity  a character")
-    report("training, last 100", sum(losses[-100:]) / len(losses[-100:]))
-    report("held out", evaluate(model, held_out, device))
-    report("  bigram counts", bigram_loss(ids[:cut], ids[cut:], V))
-    head, tail = text[:cut].encode(), text[cut:].encode()
-    for name, compress in (("zlib", zlib.compress), ("xz", lzma.compress)):
+    rows = [("training, last 100", float(np.mean(losses[-100:]))), ("held out", evaluate(model, held_out, device))]
+    rows.append(("  bigram counts", bigram_loss(stream, held_out, V)))
+    head, tail = "\n\n".join(parts[:cut]).encode(), "\n\n".join(parts[cut:]).encode()
+    for name, compress in (("  zlib", zlib.compress), ("  xz", lzma.compress)):
         more = len(compress(head + tail)) - len(compress(head))  # what the tail costs, once the head is known
-        report(f"  {name}", more * 8 * math.log(2) / (len(text) - cut))
-
-    rnn.save(args.out, model, tokenizer=tokenizer, metadata={"iterations": len(losses)})
+        rows.append((name, more * 8 * math.log(2) / held_out.transitions))
+    print("                        nats    bits  perplexity  a character")
+    for name, nats in rows:
+        print(f"{name:20} {nats:7.3f} {nats / math.log(2):7.3f}  {np.exp(nats):10.2f}")
     print(f"saved as {args.out}; a sample:\n")
-    write(model, tokenizer, text[cut], 400, 0.8, args.seed)
+    print("".join(sample(model, tokenizer, args, np.random.default_rng(args.seed))))
 
 
-def progress(stream: rnn.TokenStream, args: argparse.Namespace, losses: list[float]) -> Iterator[Any]:
-    """Chunks, epoch after epoch, until the iterations or the seconds are over; with a bar."""
-    total, start = args.iterations or args.seconds, time.monotonic()
-    with tqdm(total=total, bar_format="{percentage:3.0f}% |{bar}| {desc}") as bar:
-        for i, chunk in enumerate(itertools.chain.from_iterable(itertools.repeat(stream))):
-            done = i if args.iterations else min(time.monotonic() - start, total)
-            if losses:
-                recent = sum(losses[-100:]) / len(losses[-100:])
-                shown = f"{i} iterations, loss {recent:.3f} nats, {recent / math.log(2):.3f} bits"
-                bar.set_description_str(shown, refresh=done == total)
-            bar.update(done - bar.n)
-            if losses and done == total:
-                return
-            yield chunk
+def build(V: int, args: argparse.Namespace) -> rnn.Sequential:
+    H, rng = args.hidden, np.random.default_rng(args.seed)
+    return rnn.Sequential(rnn.OneHot(V), rnn.RNNCell(V, H, rng=rng), rnn.Linear(H, V, rng=rng))
+
+
+def iterations(args: argparse.Namespace, done: int, losses: list[float]) -> Iterator[int]:
+    """Counts those after `done` until there are enough, or the seconds are over; with a bar."""
+    if args.iterations and done >= args.iterations:
+        raise ValueError(f"{args.resume} has had {done} iterations: give more, in all, by --iterations")
+    last, start = args.iterations or math.inf, time.monotonic()
+    with tqdm(total=args.iterations, initial=done, unit=" iterations") as bar:
+        while done < last and (args.iterations or time.monotonic() - start < args.seconds):
+            done += 1
+            yield done
+            bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.3f} nats", refresh=False)
+            bar.update()
 
 
 def evaluate(model: rnn.Sequential, stream: rnn.TokenStream, device: rnn.Device) -> float:
-    """The mean loss in nats, the state carried over the whole text."""
+    """The mean loss in nats, the state carried over each whole document."""
     criterion, total = rnn.SoftmaxCrossEntropy(reduction="sum"), 0.0
     state: Any = None
-    for xs, targets, _ in stream:
-        logits, state = model(device.asarray(xs), state)
-        total += float(device.to_host(criterion(logits, device.asarray(targets))))
+    for chunk in stream:
+        xs, targets, fresh = (device.asarray(array) for array in chunk)
+        logits, state = model(xs, model.restart(state, fresh))
+        total += float(device.to_host(criterion(logits, targets)))
     return total / stream.transitions
 
 
-def bigram_loss(train: Any, test: Any, V: int) -> float:
+def bigram_loss(train: rnn.TokenStream, test: rnn.TokenStream, V: int) -> float:
     """What a character tells of the next one: counted, one added to every count."""
-    counts = 1.0 + np.bincount(train[:-1].astype(int) * V + train[1:], minlength=V * V).reshape(V, V)
-    return float(-np.log(counts / counts.sum(axis=1, keepdims=True))[test[:-1], test[1:]].mean())
+    counts = np.zeros((2, V, V))
+    for k, stream in enumerate((train, test)):
+        for xs, targets, _ in stream:
+            np.add.at(counts[k], (xs[targets >= 0], targets[targets >= 0]), 1)
+    probabilities = (counts[0] + 1) / (counts[0] + 1).sum(axis=1, keepdims=True)
+    return float(-(counts[1] * np.log(probabilities)).sum() / test.transitions)
 
 
-def report(name: str, nats: float) -> None:
-    print(f"{name:20} {nats:7.3f} {nats / math.log(2):7.3f}  {math.exp(nats):10.2f}")
-
-
-def write(model: Any, tokenizer: Any, prompt: str, length: int, temperature: float, seed: int) -> None:
-    ids, rng = tokenizer.encode(prompt), np.random.default_rng(seed)
-    print(prompt, end="")
-    for token in rnn.generate(model, ids, length=length, temperature=temperature, rng=rng):
-        print(tokenizer.decode([token]), end="", flush=True)
-    print()
+def sample(model: Any, tokenizer: Any, args: argparse.Namespace, rng: np.random.Generator) -> Iterator[str]:
+    """The prompt and what follows; where the tokenizer knows documents, from the start of one to its end."""
+    start, end = range(2) if tokenizer.special else (None, None)
+    prompt = args.prompt if args.prompt is not None else "" if tokenizer.special else tokenizer.characters[0]
+    yield prompt
+    how: dict[str, Any] = {name: getattr(args, name) for name in ("length", "temperature", "top_k", "top_p")}
+    yield from rnn.generate_text(model, tokenizer, prompt, start=start, end=end, rng=rng, **how)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("train", help="train a model and save it").add_argument
+    trainer = commands.add_parser("train", help="train a model and save it")
+    add = trainer.add_argument
     add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
+    add("--documents", action="store_true", help="each paragraph is a document, with a start and an end")
     add("--hidden", type=int, default=256, help="units (256)")
     add("--batch", type=int, default=32, help="rows read side by side (32)")
     add("--steps", type=int, default=64, help="steps of back-propagation through time (64)")
-    add("--iterations", type=int, help="how long, in steps of the optimizer")
+    add("--iterations", type=int, help="how long, in steps of the optimizer, those before --resume too")
     add("--seconds", type=float, default=60.0, help="how long, where --iterations is not given (60)")
-    add("--optimizer", choices=LEARNING_RATES, default="adagrad")
+    add("--optimizer", choices=OPTIMIZERS, default="adagrad")
     add("--lr", type=float, help=f"learning rate (default: {LEARNING_RATES})")
     add("--clip", type=float, default=5.0, help="clip each entry of the gradient to this (5)")
-    add("--seed", type=int, default=0)
+    add("--validate-every", type=int, metavar="N", help="measure the held-out loss, and save, every N iterations")
+    add("--sample-every", type=int, metavar="N", help="write a sample every N iterations")
+    add("--sample-temperature", type=float, default=0.8, dest="temperature", metavar="T", help="of samples (0.8)")
     add("--device", default="cpu", help="cpu, cuda or cuda:1")
     add("--out", default="char_rnn.safetensors", help="where to save the model")
-    add = commands.add_parser("generate", help="write with a saved model").add_argument
-    add("model")
-    add("--prompt", default="\n")
-    add("--length", type=int, default=400, help="characters (400)")
-    add("--temperature", type=float, default=0.8, help="0 is greedy, 1 as learnt (0.8)")
-    add("--seed", type=int, default=0)
+    add("--resume", metavar="MODEL", help="go on with this training; what is not given is as it was there")
+    writer = commands.add_parser("generate", help="write with a saved model")
+    writer.add_argument("model")
+    writer.add_argument("--samples", type=int, default=1, metavar="N", help="how many texts (1)")
+    writer.add_argument("--temperature", type=float, default=0.8, help="0 is greedy, 1 as learnt (0.8)")
+    for add in (trainer.add_argument, writer.add_argument):
+        add("--prompt", help="what a sample goes on from")
+        add("--length", type=int, default=400, help="characters of a sample (400)")
+        add("--top-k", type=int, metavar="K", help="draw from the K likeliest characters only")
+        add("--top-p", type=float, metavar="P", help="draw from the likeliest that have probability P together")
+        add("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     if args.command == "train":
-        train(args)
-    else:
-        model, tokenizer, _ = rnn.load(args.model)
-        write(model, tokenizer, args.prompt, args.length, args.temperature, args.seed)
+        saved = rnn.load_training(args.resume, device=args.device) if args.resume else None
+        trainer.set_defaults(**saved.metadata["arguments"] if saved else {})
+        train(parser.parse_args(arguments), saved)
+        return
+    model, tokenizer, _ = rnn.load(args.model)
+    for rng in np.random.default_rng(args.seed).spawn(args.samples):
+        for piece in sample(model, tokenizer, args, rng):
+            print(piece, end="", flush=True)
+        print("\n" * (1 if args.samples == 1 else 2), end="")
 
 
 if __name__ == "__main__":
     try:
-        with threadpool_limits(1):  # more BLAS threads slow down products as small as these
+        # More BLAS threads slow down products as small as these. A loss that is not finite gets a message of its own.
+        with threadpool_limits(1), np.errstate(all="ignore"):
             main()
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         sys.exit(f"char_rnn: {error}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from .architecture import by_name, decode, encode, fill, tie, tied, to_json
 from .arrays import Array, State
-from .device import device_of
+from .device import Device, as_device, device_of
 from .layers.base import Layer
 from .optim.base import Memory, Optimizer
 from .safe_file import read, write
@@ -20,7 +20,7 @@ class Saved(NamedTuple):
     """What `load` gives."""
 
     model: Any
-    """The layer, on the CPU, in the dtype that it was saved in."""
+    """The layer, in the dtype that it was saved in."""
     tokenizer: Any
     """One equal to what was saved; None if none was."""
     metadata: dict[str, Any]
@@ -31,7 +31,7 @@ class Training(NamedTuple):
     """What `load_training` gives: what `load` does, and what it takes to go on."""
 
     model: Any
-    """The layer, on the CPU, in the dtype that it was saved in, its random streams where they stood."""
+    """The layer, in the dtype that it was saved in, its random streams where they stood."""
     tokenizer: Any
     """One equal to what was saved; None if none was."""
     metadata: dict[str, Any]
@@ -39,7 +39,7 @@ class Training(NamedTuple):
     optimizer: Any
     """What the optimizer remembered, a `Memory` for `restore` of one made alike; None if none was saved."""
     state: Any
-    """The state of a sequence, on the CPU; None if none was saved."""
+    """The state of a sequence, where the layer is; None if none was saved."""
 
 
 def save(
@@ -121,8 +121,8 @@ def save(
     write(target, content, tensors)
 
 
-def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Saved:
-    """Read what `save` wrote: the model, made anew on the CPU, its tokenizer and the metadata.
+def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu") -> Saved:
+    """Read what `save` wrote: the model, made anew, its tokenizer and the metadata.
 
     Classes are found by name among the public ones of this package and in `classes`; no other code is run. The
     weights are written into the arrays that the layers made for themselves.
@@ -130,6 +130,7 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Saved
     Args:
         path: the file.
         classes: the classes of model and tokenizer that are not of this package.
+        device: where the model is to be, wherever it was.
 
     Returns:
         `Saved(model, tokenizer, metadata)`.
@@ -138,14 +139,17 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Saved
         FileNotFoundError, IsADirectoryError: `path` is not a file.
         ValueError: the file is empty, truncated, damaged, of another program or a newer version of this one; a class
             is missing in `classes`, or is not what it was when the file was saved (the message lists every parameter
-            that does not match); two classes have one name.
+            that does not match); two classes have one name; `device` names none.
+        RuntimeError: there is no such device.
 
     Example: see `save`.
     """
-    return Saved(*_load(path, classes, "load")[:3])
+    return Saved(*_load(path, classes, device, "load")[:3])
 
 
-def load_training(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Training:
+def load_training(
+    path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu"
+) -> Training:
     """Read what `save` wrote, the optimizer's memory and the state too; arguments and errors are those of `load`.
 
     Example:
@@ -160,11 +164,11 @@ def load_training(path: str | os.PathLike[str], *, classes: Iterable[type] = ())
         >>> training.state[0].shape
         (2, 4)
     """
-    return _load(path, classes, "load_training")
+    return _load(path, classes, device, "load_training")
 
 
-def _load(path: str | os.PathLike[str], classes: Iterable[type], function: str) -> Training:
-    call = f"{function}({str(path)!r})"
+def _load(path: str | os.PathLike[str], classes: Iterable[type], device: Device | str, function: str) -> Training:
+    call, there = f"{function}({str(path)!r})", as_device(device)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{call}: this is a directory; give the path of a file in it")
     if not os.path.exists(path):
@@ -186,8 +190,8 @@ def _load(path: str | os.PathLike[str], classes: Iterable[type], function: str) 
         memory = content.get("optimizer")
         if memory is not None:
             memory = Memory(memory["kind"], memory["steps"], {key: _group(tensors, key) for key in memory["arrays"]})
-        state = _with_leaves(content["state"], tensors) if "state" in content else None
-        return Training(model, tokenizer, content["metadata"], memory, state)
+        state = _with_leaves(content["state"], tensors, there) if "state" in content else None
+        return Training(model.to(there), tokenizer, content["metadata"], memory, state)
     except Exception as error:  # also whatever a header may cause that someone made up, checksum and all
         raise ValueError(f"{call}: the model cannot be made anew. {error}") from error
 
@@ -220,8 +224,8 @@ def _name_leaves(tree: Any, name: str, tensors: dict[str, Array]) -> Any:
     return name
 
 
-def _with_leaves(tree: Any, tensors: dict[str, Array]) -> Any:
+def _with_leaves(tree: Any, tensors: dict[str, Array], device: Device) -> Any:
     """The inverse of `_name_leaves`."""
     if isinstance(tree, list):
-        return tuple(_with_leaves(part, tensors) for part in tree)
-    return None if tree is None else tensors[tree]
+        return tuple(_with_leaves(part, tensors, device) for part in tree)
+    return None if tree is None else device.asarray(tensors[tree])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinygrad_rnn import load
@@ -66,7 +68,7 @@ def test_training_saves_the_model_and_writes_a_sample(trained: tuple[Path, str])
     V = len(set(TEXT))
     assert repr(model) == f"Sequential(OneHot({V}), RNNCell({V}, 16), Linear(16, {V}))"
     assert set(tokenizer.characters) == set(TEXT)
-    assert metadata == {"iterations": 30}
+    assert metadata["iterations"] == 30
     _, sample = output.split(f"saved as {SAVED}; a sample:\n\n")
     assert len(sample) == 1 + 400 + 1  # the prompt, what was written, the end of the line
     assert set(sample) <= set(TEXT)
@@ -89,7 +91,78 @@ def test_training_without_a_text_learns_the_manual(tmp_path: Path) -> None:
     done = run(tmp_path, "train", *SMALL, "--iterations", 2, "--out", "manual.safetensors")
     assert done.returncode == 0, done.stderr
     assert "held out" in table(done.stdout)
-    assert load(tmp_path / "manual.safetensors").metadata == {"iterations": 2}
+    assert load(tmp_path / "manual.safetensors").metadata["iterations"] == 2
+
+
+def test_a_resumed_training_ends_in_the_weights_of_one_that_never_stopped(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    for arguments in (
+        ("--text", "text", *SMALL, "--iterations", 12, "--out", "a", "--validate-every", 4),  # does not disturb it
+        ("--text", "text", *SMALL, "--iterations", 30, "--out", "b", "--resume", "a", "--sample-every", 5),
+    ):
+        done = run(folder, "train", *arguments)
+        assert done.returncode == 0, done.stderr
+    whole, resumed = load(folder / SAVED).model.flat_value, load(folder / "b").model.flat_value
+    np.testing.assert_array_equal(resumed, whole)
+
+
+def test_what_is_not_given_to_resume_is_as_it_was(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    done = run(folder, "train", "--resume", SAVED, "--iterations", 31, "--out", "c")
+    assert done.returncode == 0, done.stderr
+    before, after = load(folder / SAVED).metadata["arguments"], load(folder / "c").metadata["arguments"]
+    assert before | {"iterations": 31, "out": "c"} == after
+    assert (after["hidden"], after["text"]) == (16, "text")
+
+
+def test_validation_and_samples_come_as_often_as_asked(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    often = ("--validate-every", 2, "--sample-every", 3, "--sample-temperature", 0.5, "--prompt", "The ", "--length", 9)
+    done = run(folder, "train", "--text", "text", *SMALL, "--iterations", 6, "--out", "d", *often)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"iteration (\d): held out \d\.\d{3} nats; saved", done.stdout) == ["2", "4", "6"]
+    assert len(re.findall(r"The (.{9})\n", done.stdout, re.DOTALL)) == 2 + 1  # the last one when it is over
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_ctrl_c_saves_and_says_so(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(SCRIPT), "train", *SMALL, "--iterations", "1000000", "--validate-every", "1"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as training:
+        assert training.stdout is not None
+        while "saved" not in training.stdout.readline():
+            assert training.poll() is None
+        training.send_signal(signal.SIGINT)
+        _, errors = training.communicate(timeout=60)
+    (iterations,) = re.findall(r"stopped after (\d+) iterations and saved; go on by train --resume", errors)
+    assert training.returncode == 1
+    assert load(tmp_path / SAVED).metadata["iterations"] == int(iterations)
+
+
+def test_paragraphs_are_documents(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    done = run(folder, "train", "--text", "text", "--documents", *SMALL, "--iterations", 150, "--out", "e")
+    assert done.returncode == 0, done.stderr
+    _, tokenizer, metadata = load(folder / "e")
+    assert tokenizer.special == ("<start>", "<end>")
+    assert metadata["arguments"]["documents"]
+    done = run(folder, "generate", "e", "--samples", 3, "--temperature", 0, "--length", 1000)
+    first, *others = done.stdout.split("\n\n")
+    assert others == [first, first, ""]  # greedy: one text, which ends by itself
+    assert 0 < len(first) < 1000
+
+
+def test_samples_differ_and_filters_apply(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    options = ("--samples", 2, "--length", 30, "--temperature", 5)
+    for only, alike in (((), False), (("--top-k", 1), True), (("--top-p", 1e-9), True)):  # the likeliest: as greedy
+        written = run(folder, "generate", SAVED, "--prompt", "T", *options, *only).stdout
+        assert len(written) == 2 * (1 + 30 + 2)
+        assert (written[:33] == written[33:]) is alike
 
 
 @pytest.mark.parametrize(
@@ -99,12 +172,21 @@ def test_training_without_a_text_learns_the_manual(tmp_path: Path) -> None:
         (("train", "--text", "short", *SMALL), r"18 tokens .* too short for batch=4, steps=16: .* largest batch"),
         (("generate", SAVED, "--prompt", "Zoë"), r"'Z' \(U\+005A\) at position 0 is not one of the"),
         (("generate", "missing.safetensors"), r"there is no such file"),
+        (("train", "--resume", SAVED), r"char_rnn.safetensors has had 30 iterations: give more"),
+        (("train", "--resume", SAVED, "--text", "short"), r"was trained on another text: give that one by --text"),
+        (
+            ("train", "--text", "text", *SMALL, "--optimizer", "sgd", "--lr", "inf", "--out", "no"),
+            r"iteration 2: the loss is nan; norms of gradients: layers\.0 0, layers\.1 nan, layers\.2 nan",
+        ),
     ],
-    ids=["missing text", "short text", "unknown character", "missing model"],
+    ids=["missing text", "short text", "unknown character", "missing model", "no more", "other text", "diverged"],
 )
 def test_a_mistake_is_one_line(trained: tuple[Path, str], arguments: tuple[str, ...], message: str) -> None:
     folder, _ = trained
     (folder / "short").write_text("to be or not to be!\n", encoding="utf-8")  # the first nine tenths: 18
     done = run(folder, *arguments)
     assert done.returncode == 1
-    assert re.fullmatch(rf"char_rnn: [^\n]*{message}[^\n]*\n", done.stderr), done.stderr
+    *_, last = re.split(r"[\r\n]", done.stderr.strip())  # after the bar, which a carriage return ends
+    assert re.fullmatch(rf"char_rnn: [^\n]*{message}[^\n]*", last), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "no").exists()

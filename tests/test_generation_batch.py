@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from threading import Barrier
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from tinygrad_rnn.arrays import State
 from tinygrad_rnn.cells.rnn import RNNCell
+from tinygrad_rnn.data.char_tokenizer import CharTokenizer
 from tinygrad_rnn.generation import Token, generate, generate_samples
 from tinygrad_rnn.layers.embedding import Embedding
 from tinygrad_rnn.layers.linear import Linear
@@ -19,6 +22,7 @@ from tinygrad_rnn.losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from tinygrad_rnn.models.sequential import Sequential
 from tinygrad_rnn.optim.adagrad import Adagrad
 from tinygrad_rnn.testing import StrictDevice
+from tinygrad_rnn.text_generation import generate_text
 
 V = 6
 FILTERS: list[dict[str, Any]] = [{}, {"temperature": 0.5, "top_k": 4, "top_p": 0.9, "min_p": 0.1}, {"temperature": 0}]
@@ -182,20 +186,38 @@ def test_generation_does_not_disturb_training() -> None:
         np.testing.assert_array_equal(with_it, without)
 
 
-def test_eight_threads_get_what_one_gets() -> None:
+def one_text(model: Any, seed: int) -> list[int]:
+    return list(generate(model, [1, seed % V], length=100, top_p=0.9, rng=np.random.default_rng(seed)))
+
+
+def some_samples(model: Any, seed: int) -> list[Token]:
+    rng = np.random.default_rng(seed)
+    return list(generate_samples(model, [seed % V], samples=3, length=50, temperature=0.9, rng=rng))
+
+
+def characters(model: Any, seed: int) -> list[str]:
+    tokenizer, rng = CharTokenizer("abcdef"), np.random.default_rng(seed)
+    prompt = "abcdef"[seed % V]
+    return list(generate_text(model, tokenizer, prompt, length=100, stop=("fedcba",), temperature=2.0, rng=rng))
+
+
+@pytest.mark.parametrize("work", [one_text, some_samples, characters])
+def test_eight_threads_get_what_one_gets(work: Any) -> None:
     model, barrier = network(), Barrier(8)
 
-    def work(seed: int) -> tuple[list[int], list[Token]]:
-        one = list(generate(model, [1, seed % V], length=200, top_p=0.9, rng=np.random.default_rng(seed)))
-        return one, list(generate_samples(model, [1], samples=3, length=50, rng=np.random.default_rng(seed)))
-
-    def together(seed: int) -> tuple[list[int], list[Token]]:
+    def together(seed: int) -> Any:
         barrier.wait(timeout=60)
-        return work(seed)
+        return work(model, seed)
 
-    alone = [work(seed) for seed in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(together, range(8))) == alone
+    alone = [work(model, seed) for seed in range(8)]
+    assert all(a != b for a, b in combinations(alone, 2))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that each is interrupted anywhere, and not at a few places
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(together, range(8))) == alone
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.messages

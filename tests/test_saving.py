@@ -3,10 +3,13 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,9 @@ from tinygrad_rnn.layers.base import Layer
 from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.layers.one_hot import OneHot
 from tinygrad_rnn.models.sequential import Sequential
+from tinygrad_rnn.optim.adagrad import Adagrad
 from tinygrad_rnn.parameter import Parameter
-from tinygrad_rnn.saving import Saved, load, save
+from tinygrad_rnn.saving import Saved, load, load_training, save
 from tinygrad_rnn.testing import StrictDevice
 
 # Every plane; and lone surrogates, among them a high one before a low one, which are two characters and not one.
@@ -155,6 +159,24 @@ def test_a_model_on_another_device(path: Path, rng: np.random.Generator, packed:
         assert there.flat_value.size
     save(path, there)
     assert_same(load(path).model, model)
+
+
+def test_a_training_is_loaded_to_any_device(path: Path, rng: np.random.Generator) -> None:
+    model, device = network(rng), StrictDevice()
+    optimizer = Adagrad(model, lr=0.1)
+    model.flat_grad.fill(1)
+    optimizer.step()
+    save(path, model, optimizer=optimizer, state=model.initial_state(2))
+    training = load_training(path, device=device)
+    assert load(path, device=device).model.device == training.model.device == device
+    h = training.state[1][0]
+    ids = device.asarray(np.array([[0, 1]]))
+    training.model(ids, training.state)  # which refuses a state of another device
+    assert (h.device, h.shape) == (device, (2, 3))
+    again = Adagrad(training.model, lr=0.1)
+    again.restore(training.optimizer)
+    for name, total in optimizer.memory().arrays["sum"].items():
+        np.testing.assert_array_equal(device.to_host(again.memory().arrays["sum"][name]), total)
 
 
 class Odd(Layer):
@@ -380,27 +402,87 @@ def test_all_that_does_not_match_is_listed(path: Path, rng: np.random.Generator)
         load(path)
 
 
-def test_a_truncated_file_is_refused_wherever_it_ends(path: Path, rng: np.random.Generator) -> None:
-    save(path, network(rng), tokenizer=CharTokenizer("abcde"))
-    data = path.read_bytes()
-    for end in sorted({0, 1, 7, 8, 9, len(data) - 1, *np.linspace(0, len(data) - 1, 150).astype(int).tolist()}):
-        path.write_bytes(data[:end])
-        with pytest.raises(ValueError, match=r"^load"):
-            load(path)
-    path.write_bytes(data + b"\0")
-    with pytest.raises(ValueError, match=r"^load"):
-        load(path)
+READERS = pytest.mark.parametrize("read", [load, load_training])
+BROKEN, CHANGED = "no whole safetensors file", "the file is damaged: its content does not have its checksum"
+NOT_OURS = "not written by `save`"
 
 
-def test_a_flipped_bit_is_found_wherever_it_is(path: Path, rng: np.random.Generator) -> None:
-    save(path, network(rng), tokenizer=CharTokenizer("abcde"), metadata={"note": "as it was"})
+def training_file(path: Path, rng: np.random.Generator) -> tuple[bytes, int]:
+    """The bytes of a whole training at `path`, and where its header ends."""
+    model = network(rng)
+    state, optimizer = model.initial_state(2), Adagrad(model, lr=0.1)
+    save(path, model, tokenizer=CharTokenizer("abcde"), metadata={"note": "x"}, optimizer=optimizer, state=state)
     data = path.read_bytes()
-    for place in range(0, len(data), 3):
-        damaged = bytearray(data)
-        damaged[place] ^= 1 << place % 8
-        path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"^load"):
-            load(path)
+    return data, 8 + int(struct.unpack("<Q", data[:8])[0])
+
+
+def spread(data: bytes, end: int) -> list[int]:
+    """250 places and more all over a file, with those around the bounds of its parts."""
+    return sorted(
+        {0, 1, *range(6, 11), *range(end - 2, end + 3), *range(0, len(data), len(data) // 250), len(data) - 1}
+    )
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """No more than a megabyte is taken; and where the system can refuse it, no 64 of addresses are asked for."""
+    tracemalloc.start()
+    try:
+        with address_limit(2**26):
+            yield
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@contextmanager
+def address_limit(more: int) -> Iterator[None]:
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def assert_refused(read: Any, path: Path, data: bytes, says: str) -> None:
+    """`data` at `path` is, by an error that names the file and says why; the file stays as it is."""
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"^{read.__name__}\('{re.escape(str(path))}'\): .*({says})"):
+        read(path)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == data
+
+
+@READERS
+def test_a_truncated_file_is_refused_wherever_it_ends(path: Path, rng: np.random.Generator, read: Any) -> None:
+    data, end = training_file(path, rng)
+    ends = spread(data, end)
+    assert len(ends) >= 200
+    with little_memory():
+        for place in ends:
+            assert_refused(read, path, data[:place], BROKEN if place else "the file is empty")
+        assert_refused(read, path, data + b"\0", BROKEN)
+
+
+@READERS
+def test_a_flipped_bit_is_found_wherever_it_is(path: Path, rng: np.random.Generator, read: Any) -> None:
+    data, end = training_file(path, rng)
+    places = spread(data, end)
+    assert len(places) >= 200
+    assert sum(place >= end for place in places) >= 30
+    with little_memory():
+        for number, place in enumerate(places):
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << number % 8
+            header = f"{BROKEN}|the file is damaged|{NOT_OURS}|the tensors are|the file is of format version"
+            assert_refused(read, path, bytes(damaged), CHANGED if place >= end else header)
 
 
 @pytest.mark.messages
@@ -415,25 +497,38 @@ def test_what_a_flipped_bit_says(path: Path, rng: np.random.Generator) -> None:
             load(path)
 
 
+@READERS
 @EXAMPLES
 @given(data=st.binary(min_size=1) | st.binary().map(lambda b: struct.pack("<Q", len(b)) + b))
-def test_random_bytes(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "random"
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"no whole safetensors file|not written by `save`"):
-        load(path)
+def test_random_bytes(tmp_path: Path, read: Any, data: bytes) -> None:
+    with little_memory():
+        assert_refused(read, tmp_path / "random", data, f"{BROKEN}|{NOT_OURS}")
+
+
+@READERS
+def test_many_random_bytes_alone_and_in_the_place_of_weights(path: Path, rng: np.random.Generator, read: Any) -> None:
+    data, end = training_file(path, rng)
+    with little_memory():
+        for size in range(1, 4001, 20):
+            assert_refused(read, path, rng.bytes(size), BROKEN)
+            assert_refused(read, path, data[:end] + rng.bytes(len(data) - end), CHANGED)
+
+
+CLAIMS = [10**8, 4 * 10**12, 2**63, 2**64 - 1, *np.geomspace(2e8, 1.8e19, 200).astype(np.uint64).tolist()]
 
 
 @pytest.mark.messages
-@pytest.mark.parametrize("size", [10**8, 4 * 10**12, 2**63, 2**64 - 1])
-def test_a_header_that_claims_terabytes(path: Path, size: int) -> None:
-    path.write_bytes(struct.pack("<Q", size) + b"{}")
-    with pytest.raises(ValueError, match="this is no whole safetensors file, but one that was cut short"):
-        load(path)
-    text = json.dumps({"w": {"dtype": "F64", "shape": [size], "data_offsets": [0, 8 * size]}})
-    path.write_bytes(struct.pack("<Q", len(text)) + text.encode())
-    with pytest.raises(ValueError, match="this is no whole safetensors file"):
-        load(path)
+@READERS
+def test_a_header_that_claims_terabytes(path: Path, rng: np.random.Generator, read: Any) -> None:
+    training_file(path, rng)
+    honest, cut_short = header(path), f"{BROKEN}, but one that was cut short"
+    with little_memory():
+        for size in CLAIMS:
+            assert_refused(read, path, struct.pack("<Q", size) + b"{}", cut_short)
+            claim = {"dtype": "F64", "shape": [size], "data_offsets": [0, 8 * size]}
+            for tensors in ({"w": claim}, {**honest, "layers.1.b": claim}, {**honest, "state/1/0": claim}):
+                text = json.dumps(tensors).encode()
+                assert_refused(read, path, struct.pack("<Q", len(text)) + text + bytes(100), cut_short)
 
 
 def test_a_made_up_header_is_refused_too(path: Path, rng: np.random.Generator) -> None:

@@ -89,6 +89,13 @@ def linear_rnn_rnn_tanh(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     return tanh(last, hs), ((), after_lower, after_upper, ())
 
 
+def rnn_rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(RNNCell, RNNCell)`."""
+    hs, after_lower = rnn(layer.layers[0], xs, state[0], lengths)
+    hs, after_upper = rnn(layer.layers[1], hs, state[1], lengths)
+    return hs, (after_lower, after_upper)
+
+
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
     losses, counted = np.zeros(targets.shape), 0
     for t, row in np.ndindex(targets.shape):

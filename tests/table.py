@@ -51,6 +51,9 @@ CASES = {
         lambda rng: Sequential(Linear(3, 4, rng=rng), RNNCell(4, 4, rng=rng), RNNCell(4, 2, rng=rng), Tanh()),
         naive.linear_rnn_rnn_tanh,
     ),
+    "Sequential of unequal widths": Case(
+        lambda rng: Sequential(RNNCell(3, 5, rng=rng), RNNCell(5, 2, rng=rng)), naive.rnn_rnn
+    ),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy smoothed": Case(

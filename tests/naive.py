@@ -30,6 +30,14 @@ def linear(layer: Any, x: Any) -> Any:
     return y
 
 
+def tied_linear(layer: Any, x: Any) -> Any:
+    table, b = layer.embedding.w.value.tolist(), layer.b.value.tolist()
+    y = np.zeros((*x.shape[:-1], len(b)))
+    for index in np.ndindex(x.shape[:-1]):
+        y[index] = [b[v] + sum(p * q for p, q in zip(x[index], row, strict=True)) for v, row in enumerate(table)]
+    return y
+
+
 def each(function: Any) -> Any:
     """The element-wise layer of `function`, a function of one number."""
 
@@ -94,6 +102,19 @@ def rnn_rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     hs, after_lower = rnn(layer.layers[0], xs, state[0], lengths)
     hs, after_upper = rnn(layer.layers[1], hs, state[1], lengths)
     return hs, (after_lower, after_upper)
+
+
+def embedding_rnn_tied(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Embedding, RNNCell, TiedLinear)`."""
+    hs, after = rnn(layer.layers[1], embedding(layer.layers[0], xs), state[1], lengths)
+    return cut(tied_linear(layer.layers[2], hs), lengths), ((), after, ())
+
+
+def cut(ys: Any, lengths: Any) -> Any:
+    """0 past the end of each row."""
+    for row, length in enumerate([] if lengths is None else lengths):
+        ys[length:, row] = 0
+    return ys
 
 
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:

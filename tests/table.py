@@ -20,11 +20,18 @@ from tinygrad_rnn import (
     Softmax,
     SoftmaxCrossEntropy,
     Tanh,
+    TiedLinear,
 )
 
 
 class SteppedRNN(RNNCell):
     """An `RNNCell` without its kernel: a subclass is unrolled step by step."""
+
+
+def language_model(rng: np.random.Generator) -> Sequential:
+    """One table, at the input and at the output."""
+    table = Embedding(6, 3, rng=rng)
+    return Sequential(table, RNNCell(3, 3, rng=rng), TiedLinear(table))
 
 
 class Case(NamedTuple):
@@ -37,6 +44,7 @@ CASES = {
     "OneHot": Case(lambda rng: OneHot(4), naive.one_hot),
     "Embedding": Case(lambda rng: Embedding(7, 4, rng=rng), naive.embedding),
     "Linear": Case(lambda rng: Linear(3, 4, rng=rng), naive.linear),
+    "TiedLinear": Case(lambda rng: TiedLinear(Embedding(7, 4, rng=rng)), naive.tied_linear),
     "Tanh": Case(lambda rng: Tanh(), naive.tanh),
     "Sigmoid": Case(lambda rng: Sigmoid(), naive.sigmoid),
     "ReLU": Case(lambda rng: ReLU(), naive.relu),
@@ -54,6 +62,7 @@ CASES = {
     "Sequential of unequal widths": Case(
         lambda rng: Sequential(RNNCell(3, 5, rng=rng), RNNCell(5, 2, rng=rng)), naive.rnn_rnn
     ),
+    "Sequential with tied ends": Case(language_model, naive.embedding_rnn_tied),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy smoothed": Case(

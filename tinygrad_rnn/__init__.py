@@ -19,6 +19,7 @@ from .layers.linear import Linear
 from .layers.one_hot import OneHot
 from .layers.roles import Feedforward, Loss, Recurrent
 from .layers.softmax import Softmax
+from .layers.tied_linear import TiedLinear
 from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from .models.sequential import Sequential
 from .models.vanilla_rnn import VanillaRNN
@@ -57,6 +58,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Saved",
     "Tanh",
+    "TiedLinear",
     "Token",
     "TokenStream",
     "Training",

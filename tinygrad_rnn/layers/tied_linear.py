@@ -1,0 +1,74 @@
+"""The linear layer whose matrix is the table of an embedding."""
+
+from __future__ import annotations
+
+from ..arrays import Array, Float, Input, OneHotRows, Shaped, as_rows, namespace
+from ..checks import check_array, check_features
+from ..parameter import Parameter
+from .embedding import Embedding
+from .roles import Feedforward
+
+
+class TiedLinear(Feedforward):
+    r"""Scores for ids by the vectors that an embedding has for them: one table, at the input and at the output.
+
+    Forward and backward, with :math:`W` the table of the embedding and the sums running over all leading axes:
+
+    .. math::
+        y &= x W^\top + b \\
+        dx &= dy\, W, \qquad dW \mathrel{+}= \sum dy^\top x, \qquad db \mathrel{+}= \sum dy
+
+    In a language model this saves one of the two largest matrices, and a rare word is learnt at both ends.
+
+    Args:
+        embedding: whose `w` (V, D) is read, and gets the gradient. It stays one `Parameter`: counted, saved and updated
+            once, tied in a copy and after loading too.
+
+    Parameters `w` (V, D), which is `embedding.w`; `b` (V,), 0. `forward` takes (..., D) and gives (..., V).
+
+    Raises:
+        TypeError: `embedding` is no `Embedding`; in `forward`, the dtype or device of x differs from the parameters'.
+        ValueError: in `forward`, the last axis of x is not D.
+
+    References:
+        Press and Wolf, *Using the Output Embedding to Improve Language Models*, 2017. Inan, Khosravi and Socher, *Tying
+        Word Vectors and Word Classifiers*, 2017.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> table = Embedding(10, 4, rng=rng)
+        >>> model = Sequential(table, RNNCell(4, 4, rng=rng), TiedLinear(table))
+        >>> [name for name, _ in model.named_parameters()]
+        ['layers.0.w', 'layers.1.w_x', 'layers.1.w_h', 'layers.1.b', 'layers.2.b']
+    """
+
+    in_size: int
+    out_size: int
+
+    def __init__(self, embedding: Embedding) -> None:
+        if not isinstance(embedding, Embedding):
+            raise TypeError(f"TiedLinear takes the Embedding whose table it shares, not {embedding!r}")
+        self.embedding = embedding
+        self.out_size, self.in_size = embedding.w.shape
+        like = embedding.w.value
+        self.b = Parameter(namespace(like).zeros((self.out_size,), like.dtype))
+
+    @property
+    def w(self) -> Parameter:
+        """The table (V, D), a `Parameter` of the embedding."""
+        return self.embedding.w
+
+    def forward(
+        self, x: Shaped[Input, "*lead D"], *, training: bool = True
+    ) -> tuple[Float[Array, "*lead V"], Shaped[Input, "*lead D"]]:
+        check_features(self, "x", x, self.in_size, self.w.value)
+        y = as_rows(x) @ self.w.value.T
+        y += self.b.value
+        return y.reshape(*x.shape[:-1], self.out_size), x
+
+    def backward(self, dy: Float[Array, "*lead V"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
+        check_array(self, "dy", dy, self.w.value)
+        x, dy_rows = cache, as_rows(dy)
+        self.w.grad += (as_rows(x).T @ dy_rows).T
+        self.b.grad += dy_rows.sum(axis=0)
+        return None if isinstance(x, OneHotRows) else (dy_rows @ self.w.value).reshape(x.shape)

@@ -110,6 +110,18 @@ def embedding_rnn_tied(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     return cut(tied_linear(layer.layers[2], hs), lengths), ((), after, ())
 
 
+def residual_rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Residual(RNNCell)`."""
+    hs, after = rnn(layer.layers[0], xs, state[0], lengths)
+    return cut(np.vectorize(lambda x, h: x + h)(xs, hs), lengths), (after,)
+
+
+def residual_linear_tanh(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Residual(Linear, Tanh)`."""
+    hs = tanh(layer.layers[1], linear(layer.layers[0], xs))
+    return cut(np.vectorize(lambda x, h: x + h)(xs, hs), lengths), ((), ())
+
+
 def cut(ys: Any, lengths: Any) -> Any:
     """0 past the end of each row."""
     for row, length in enumerate([] if lengths is None else lengths):

@@ -14,6 +14,7 @@ from tinygrad_rnn import (
     Linear,
     OneHot,
     ReLU,
+    Residual,
     RNNCell,
     Sequential,
     Sigmoid,
@@ -63,6 +64,8 @@ CASES = {
         lambda rng: Sequential(RNNCell(3, 5, rng=rng), RNNCell(5, 2, rng=rng)), naive.rnn_rnn
     ),
     "Sequential with tied ends": Case(language_model, naive.embedding_rnn_tied),
+    "Residual": Case(lambda rng: Residual(RNNCell(4, 4, rng=rng)), naive.residual_rnn),
+    "Residual without state": Case(lambda rng: Residual(Linear(3, 3, rng=rng), Tanh()), naive.residual_linear_tanh),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy smoothed": Case(

@@ -21,6 +21,7 @@ from .layers.roles import Feedforward, Loss, Recurrent
 from .layers.softmax import Softmax
 from .layers.tied_linear import TiedLinear
 from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from .models.residual import Residual
 from .models.sequential import Sequential
 from .models.vanilla_rnn import VanillaRNN
 from .optim.adagrad import Adagrad
@@ -52,6 +53,7 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Softmax",

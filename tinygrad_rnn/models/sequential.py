@@ -37,17 +37,18 @@ class Sequential(Recurrent):
     """
 
     def __init__(self, *layers: Feedforward | Recurrent) -> None:
+        name = type(self).__name__
         if not layers:
-            raise ValueError("Sequential takes at least one layer")
+            raise ValueError(f"{name} takes at least one layer")
         for layer in layers:
             if not isinstance(layer, (Feedforward, Recurrent)):
-                raise TypeError(f"Sequential takes Feedforward and Recurrent layers, not {layer!r}")
+                raise TypeError(f"{name} takes Feedforward and Recurrent layers, not {layer!r}")
         self.layers = layers
         self.takes_ids = layers[0].takes_ids
         self.causal = all(layer.causal for layer in layers if isinstance(layer, Recurrent))
         keeping = takewhile(lambda layer: layer.in_size is layer.out_size is None, layers)  # the width that they get
         first = min(len(list(keeping)), len(layers) - 1)
-        self.in_size, self.out_size = layers[first].in_size, _check_widths(layers)
+        self.in_size, self.out_size = layers[first].in_size, _check_widths(name, layers)
 
     def initial_state(self, batch: int) -> State:
         return tuple(layer.initial_state(batch) if isinstance(layer, Recurrent) else () for layer in self.layers)
@@ -118,16 +119,16 @@ class Sequential(Recurrent):
         return dy, tuple(dstates[::-1])
 
 
-def _check_widths(layers: tuple[Feedforward | Recurrent, ...]) -> int | None:
+def _check_widths(name: str, layers: tuple[Feedforward | Recurrent, ...]) -> int | None:
     """The width that leaves the last layer, once each fits the one before."""
     width: int | None = None
     before: Layer | None = None
     for i, layer in enumerate(layers):
         if layer.takes_ids and before is not None:
-            raise ValueError(f"Sequential: layers.{i}, {layer!r}, takes ids, so it can only come first")
+            raise ValueError(f"{name}: layers.{i}, {layer!r}, takes ids, so it can only come first")
         if width is not None and layer.in_size not in (None, width):
             raise ValueError(
-                f"Sequential: layers.{i}, {layer!r}, takes {layer.in_size} features, but {width} come from "
+                f"{name}: layers.{i}, {layer!r}, takes {layer.in_size} features, but {width} come from "
                 f"layers.{i - 1}, {before!r}"
             )
         width, before = layer.out_size or width, layer

@@ -1,0 +1,67 @@
+"""Layers in a row, whose output is added to their input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import OneHotRows, State
+from ..layers.roles import Feedforward, Recurrent
+from .sequential import Sequential
+
+
+class Residual(Sequential):
+    r"""Layers in a row, whose output is added to their input.
+
+    Forward and backward, with :math:`f` what a `Sequential` of the same layers computes:
+
+    .. math::
+        y = x + f(x), \qquad dx = dy + f'(x)^\top dy
+
+    The gradient also goes past the layers, as it is, so a deep stack learns as a shallow one does. State, names of the
+    children and `step` are those of a `Sequential`.
+
+    Args:
+        layers: any number of `Feedforward` and `Recurrent` layers, which take and give as many features.
+
+    Raises:
+        ValueError: there is no layer, one does not fit its neighbour, they take ids, or `out_size` is not `in_size`.
+        TypeError: a child is neither `Feedforward` nor `Recurrent`; in `forward`, xs is one-hot rows.
+
+    References:
+        He, Zhang, Ren and Sun, *Deep Residual Learning for Image Recognition*, 2016. For stacked recurrent layers: Wu
+        et al., *Google's Neural Machine Translation System*, 2016.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> deep = Sequential(Linear(3, 4, rng=rng), *(Residual(RNNCell(4, 4, rng=rng)) for _ in range(5)))
+        >>> ys, state = deep(np.ones((7, 2, 3), np.float32))
+        >>> ys.shape
+        (7, 2, 4)
+    """
+
+    def __init__(self, *layers: Feedforward | Recurrent) -> None:
+        super().__init__(*layers)
+        if self.takes_ids:
+            raise ValueError(
+                f"Residual: layers.0, {layers[0]!r}, takes ids, to which no output can be added. Put it before"
+            )
+        if None not in (self.in_size, self.out_size) and self.in_size != self.out_size:
+            raise ValueError(
+                f"Residual: {self.in_size} features go in at {layers[0]!r}, but {self.out_size} come out of "
+                f"{layers[-1]!r}, so they cannot be added"
+            )
+        self.in_size = self.out_size = self.out_size or self.in_size
+
+    def _forward(self, run: Callable[..., Any], x: Any, state: State, training: bool) -> tuple[Any, State, Any]:
+        if isinstance(x, OneHotRows):
+            raise TypeError(
+                f"{self!r}: the input is {x!r}, to which no output is added, for it is never made dense. Put an "
+                "Embedding or a Linear before"
+            )
+        y, state, caches = super()._forward(run, x, state, training)
+        return x + y, state, caches
+
+    def _backward(self, run: Callable[..., Any], dy: Any, dstate: State, caches: Any) -> tuple[Any, State]:
+        dx, dstate = super()._backward(run, dy, dstate, caches)
+        return dy + dx, dstate

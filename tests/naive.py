@@ -104,10 +104,28 @@ def rnn_rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     return hs, (after_lower, after_upper)
 
 
+def embedding_rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Embedding, RNNCell)`."""
+    hs, after = rnn(layer.layers[1], embedding(layer.layers[0], xs), state[1], lengths)
+    return hs, ((), after)
+
+
 def embedding_rnn_tied(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     """`Sequential(Embedding, RNNCell, TiedLinear)`."""
     hs, after = rnn(layer.layers[1], embedding(layer.layers[0], xs), state[1], lengths)
     return cut(tied_linear(layer.layers[2], hs), lengths), ((), after, ())
+
+
+def linear_rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Linear, RNNCell)`."""
+    hs, after = rnn(layer.layers[1], linear(layer.layers[0], xs), state[1], lengths)
+    return hs, ((), after)
+
+
+def rnn_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(RNNCell, Linear)`."""
+    hs, after = rnn(layer.layers[0], xs, state[0], lengths)
+    return cut(linear(layer.layers[1], hs), lengths), (after, ())
 
 
 def residual_rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
@@ -127,6 +145,63 @@ def cut(ys: Any, lengths: Any) -> Any:
     for row, length in enumerate([] if lengths is None else lengths):
         ys[length:, row] = 0
     return ys
+
+
+MERGES: Any = {
+    "concat": lambda f, g: f + g,
+    "sum": lambda f, g: [a + b for a, b in zip(f, g, strict=True)],
+    "mul": lambda f, g: [a * b for a, b in zip(f, g, strict=True)],
+    "mean": lambda f, g: [(a + b) / 2 for a, b in zip(f, g, strict=True)],
+}
+"""Of two lists of numbers."""
+
+
+def bidirectional(first: Any, second: Any) -> Any:
+    """`Bidirectional` of two layers, given a naive forward of each: row by row, cut to its length and turned round."""
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+        T, B = xs.shape[:2]
+        ys, after = np.zeros((T, B, layer.out_size)), [row_of(state, row) for row in range(B)]
+        for row in range(B):
+            steps = list(xs[: T if lengths is None else lengths[row], row])
+            if not steps:
+                continue
+            fs, there = first(layer.forward_cell, np.array(steps)[:, None], after[row][0], None)
+            gs, back = second(layer.backward_cell, np.array(steps[::-1])[:, None], after[row][1], None)
+            for t in range(len(steps)):
+                ys[t, row] = MERGES[layer.merge](fs[t, 0].tolist(), gs[len(steps) - 1 - t, 0].tolist())
+            after[row] = (there, back)
+        return ys, rows_of(after)
+
+    return forward
+
+
+def row_of(state: Any, row: int) -> Any:
+    """One row of a state, as a state of a batch of one."""
+    return tuple(row_of(part, row) for part in state) if isinstance(state, tuple) else state[[row]]
+
+
+def rows_of(states: Any) -> Any:
+    """The inverse: the state of a batch from those of its rows."""
+    if isinstance(states[0], tuple):
+        return tuple(rows_of(parts) for parts in zip(*states, strict=True))
+    return np.concatenate(states)
+
+
+bidirectional_rnn = bidirectional(rnn, rnn)
+
+
+def linear_bidirectional_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Linear, Bidirectional(RNNCell, RNNCell), Linear)`."""
+    first, both, last = layer.layers
+    hs, after = bidirectional_rnn(both, linear(first, xs), state[1], lengths)
+    return cut(linear(last, hs), lengths), ((), after, ())
+
+
+def one_hot_bidirectional(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(OneHot, Bidirectional(RNNCell, RNNCell))`."""
+    hs, after = bidirectional_rnn(layer.layers[1], one_hot(layer.layers[0], xs), state[1], lengths)
+    return hs, ((), after)
 
 
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 import naive
 from tinygrad_rnn import (
+    Bidirectional,
     Embedding,
     Layer,
     Linear,
@@ -33,6 +34,11 @@ def language_model(rng: np.random.Generator) -> Sequential:
     """One table, at the input and at the output."""
     table = Embedding(6, 3, rng=rng)
     return Sequential(table, RNNCell(3, 3, rng=rng), TiedLinear(table))
+
+
+def both_ways(rng: np.random.Generator, width: int, merge: str) -> Bidirectional:
+    """Two cells, the second of that width."""
+    return Bidirectional(RNNCell(3, 4, rng=rng), RNNCell(3, width, rng=rng), merge=merge)
 
 
 class Case(NamedTuple):
@@ -66,6 +72,36 @@ CASES = {
     "Sequential with tied ends": Case(language_model, naive.embedding_rnn_tied),
     "Residual": Case(lambda rng: Residual(RNNCell(4, 4, rng=rng)), naive.residual_rnn),
     "Residual without state": Case(lambda rng: Residual(Linear(3, 3, rng=rng), Tanh()), naive.residual_linear_tanh),
+    "Bidirectional concat": Case(lambda rng: both_ways(rng, 2, "concat"), naive.bidirectional_rnn),
+    "Bidirectional sum": Case(lambda rng: both_ways(rng, 4, "sum"), naive.bidirectional_rnn),
+    "Bidirectional mul": Case(lambda rng: both_ways(rng, 4, "mul"), naive.bidirectional_rnn),
+    "Bidirectional mean": Case(lambda rng: both_ways(rng, 4, "mean"), naive.bidirectional_rnn),
+    "Bidirectional of ids": Case(
+        lambda rng: Bidirectional(
+            *(Sequential(Embedding(5, width, rng=rng), RNNCell(width, 3, rng=rng)) for width in (2, 4))
+        ),
+        naive.bidirectional(naive.embedding_rnn, naive.embedding_rnn),
+    ),
+    "Bidirectional of one-hot rows": Case(
+        lambda rng: Sequential(OneHot(5), Bidirectional(RNNCell(5, 3, rng=rng), RNNCell(5, 2, rng=rng))),
+        naive.one_hot_bidirectional,
+    ),
+    "Bidirectional of models": Case(
+        lambda rng: Bidirectional(
+            Sequential(Linear(3, 4, rng=rng), RNNCell(4, 2, rng=rng)),
+            Sequential(RNNCell(3, 4, rng=rng), Linear(4, 2, rng=rng)),
+            merge="sum",
+        ),
+        naive.bidirectional(naive.linear_rnn, naive.rnn_linear),
+    ),
+    "Bidirectional in a model": Case(
+        lambda rng: Sequential(
+            Linear(3, 4, rng=rng),
+            Bidirectional(RNNCell(4, 3, rng=rng), RNNCell(4, 2, rng=rng)),
+            Linear(5, 2, rng=rng),
+        ),
+        naive.linear_bidirectional_linear,
+    ),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy smoothed": Case(

@@ -24,6 +24,7 @@ import tinygrad_rnn
 from table import CASES, LENGTHS
 from tinygrad_rnn import (
     SGD,
+    Bidirectional,
     Cell,
     ClipValue,
     Device,
@@ -84,6 +85,15 @@ def wrong_states_raise(layer: Layer, rng: Generator) -> None:
         y, state, cache = example.layer.step_forward(example.xs[0], example.state)
         with pytest.raises(ValueError, match=r"zip|unpack"):
             example.layer.step_backward(y, (y, *state), cache)
+
+
+def no_step(layer: Layer, rng: Generator) -> None:
+    """There is none, forth or back."""
+    if isinstance(layer, Bidirectional):
+        with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step: it reads backward from the end"):
+            layer.step_forward(None, layer.initial_state(2))
+        with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step, and so none back"):
+            layer.step_backward(None, layer.initial_state(2), None)
 
 
 def many_ids(layer: Layer, rng: Generator) -> None:
@@ -212,7 +222,7 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer, the quickest first."""
-    checks = (recipe, one_hot_rows, wrong_states_raise, many_ids, updates)
+    checks = (recipe, one_hot_rows, wrong_states_raise, no_step, many_ids, updates)
     return sorted((job(name, check) for name in LAYERS for check in checks), key=lambda job: job.seconds)
 
 

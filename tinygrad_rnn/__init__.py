@@ -21,6 +21,7 @@ from .layers.roles import Feedforward, Loss, Recurrent
 from .layers.softmax import Softmax
 from .layers.tied_linear import TiedLinear
 from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from .models.bidirectional import Bidirectional
 from .models.residual import Residual
 from .models.sequential import Sequential
 from .models.vanilla_rnn import VanillaRNN
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SGD",
     "Adagrad",
+    "Bidirectional",
     "ByteTokenizer",
     "Cell",
     "CharTokenizer",

@@ -1,0 +1,154 @@
+"""Two recurrent layers, one reading forward and one backward."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, NoReturn
+
+from ..arrays import Array, Booleans, Integers, State, namespace
+from ..layers.roles import Recurrent
+
+MERGES = ("concat", "sum", "mul", "mean")
+
+
+class BidirectionalCache(NamedTuple):
+    """What `Bidirectional` keeps."""
+
+    forward: Any
+    """The cache of the layer that reads forward."""
+    backward: Any
+    """The cache of the one that reads backward."""
+    reversal: Any
+    """The index that reverses a sequence, each row within its length; applied twice, it changes nothing."""
+    ys_forward: Array | None
+    """(T, B, H), what the first gave; None but where they are multiplied."""
+    ys_backward: Array | None
+    """What the second gave, in the order of the input; likewise."""
+
+
+class Bidirectional(Recurrent):
+    r"""Two recurrent layers over one sequence, one reading forward and one backward; their outputs are merged.
+
+    With :math:`n` the length of a row, :math:`F` and :math:`G` the steps of the two layers and the row turned round in
+    between, so that the second starts at the row's own end, whatever the padding:
+
+    .. math::
+        (f_t, s_t) &= F(x_t, s_{t-1}) \quad \text{for t from 1 to n} \\
+        (g_t, r_t) &= G(x_t, r_{t+1}) \quad \text{for t from n to 1} \\
+        y_t &= [f_t, g_t], \quad f_t + g_t, \quad f_t \odot g_t \quad \text{or} \quad \tfrac{1}{2} (f_t + g_t)
+
+    Backward, :math:`df` and :math:`dg` go each through its own layer, and the two gradients by x are added:
+
+    .. math::
+        [df_t, dg_t] &= dy_t \quad \text{for concat,} \qquad df_t = dg_t = dy_t \quad \text{for sum,} \\
+        df_t &= dy_t \odot g_t, \quad dg_t = dy_t \odot f_t \quad \text{for mul,} \qquad
+        df_t = dg_t = \tfrac{1}{2} dy_t \quad \text{for mean}
+
+    An output depends on all inputs, so `causal` is False, and there is no `step`.
+
+    Args:
+        forward_cell: any `Recurrent`, a cell or a `Sequential`.
+        backward_cell: another that takes the same; it may be of another class and, for `"concat"`, width.
+        merge: `"concat"` (features side by side), `"sum"`, `"mul"` or `"mean"`.
+
+    The state is a pair, that of `forward_cell` and that of `backward_cell`. Before the sequence, the second belongs to
+    what lies behind its end; after it, the second is what was reached at the first step. So only the first can be
+    carried from one chunk of a sequence to the next: give whole sequences.
+
+    Raises:
+        TypeError: a layer is not `Recurrent`.
+        ValueError: the layers take other inputs, or, where they are not put side by side, give other widths; one to be
+            put side by side has no `out_size`; or another merge.
+
+    References:
+        Schuster and Paliwal, *Bidirectional Recurrent Neural Networks*, 1997.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> both = Bidirectional(RNNCell(3, 4, rng=rng), RNNCell(3, 4, rng=rng))
+        >>> ys, (after, before) = both(np.ones((5, 2, 3), np.float32), lengths=np.array([5, 2]))
+        >>> ys.shape, bool((ys[4, 0, :4] == after[0][0]).all()), bool((ys[0, 0, 4:] == before[0][0]).all())
+        ((5, 2, 8), True, True)
+    """
+
+    causal = False
+
+    def __init__(self, forward_cell: Recurrent, backward_cell: Recurrent, *, merge: str = "concat") -> None:
+        for cell in (forward_cell, backward_cell):
+            if not isinstance(cell, Recurrent):
+                raise TypeError(f"Bidirectional takes two Recurrent layers, not {cell!r}")
+        if merge not in MERGES:
+            raise ValueError(f'Bidirectional: merge must be "concat", "sum", "mul" or "mean", not {merge!r}')
+        both = f"Bidirectional: {forward_cell!r} and {backward_cell!r} do not fit"
+        if forward_cell.takes_ids != backward_cell.takes_ids:
+            raise ValueError(f"{both}: one takes ids, the other vectors")
+        ins, outs = (forward_cell.in_size, backward_cell.in_size), (forward_cell.out_size, backward_cell.out_size)
+        if None not in ins and ins[0] != ins[1]:
+            raise ValueError(f"{both}: one takes {ins[0]} features, the other {ins[1]}")
+        if merge != "concat" and outs[0] != outs[1]:
+            raise ValueError(f'{both}: merge="{merge}" needs as many features of each, not {outs[0]} and {outs[1]}')
+        if merge == "concat" and None in outs:
+            raise ValueError(
+                f'{both}: merge="concat" needs the out_size of each, but these are {outs[0]} and {outs[1]}'
+            )
+        self.forward_cell, self.backward_cell, self.merge = forward_cell, backward_cell, merge
+        self.takes_ids, self.in_size = forward_cell.takes_ids, ins[0] or ins[1]
+        self.out_size = sum(size or 0 for size in outs) if merge == "concat" else outs[0]
+
+    def initial_state(self, batch: int) -> State:
+        return self.forward_cell.initial_state(batch), self.backward_cell.initial_state(batch)
+
+    def _start(self, xs: Any, batch: int) -> State:
+        return None, None  # each resolves its own
+
+    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
+        if not isinstance(state, tuple) or len(state) != 2:
+            came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
+            raise TypeError(f"{self!r}: {name} must be a pair, of the states of the two layers, not {came}")
+        for i, (cell, part) in enumerate(zip((self.forward_cell, self.backward_cell), state, strict=True)):
+            if part is not None:
+                cell.check_state(part, batch, f"{name}[{i}]")
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+    ) -> tuple[Any, State, BidirectionalCache]:
+        reversal = _reversal(lengths, active)
+        f, after, forward = self.forward_cell.forward(xs, state[0], lengths=lengths, training=training)
+        g, before, backward = self.backward_cell.forward(xs[reversal], state[1], lengths=lengths, training=training)
+        g = g[reversal]
+        if self.merge == "mul":
+            return f * g, (after, before), BidirectionalCache(forward, backward, reversal, f, g)
+        ys = namespace(f).concatenate((f, g), axis=-1) if self.merge == "concat" else f + g
+        if self.merge == "mean":
+            ys *= 0.5
+        return ys, (after, before), BidirectionalCache(forward, backward, reversal, None, None)
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+        forward, backward, reversal, f, g = cache
+        df = dg = dys
+        if self.merge == "concat":
+            width = self.forward_cell.out_size
+            df, dg = dys[..., :width], dys[..., width:]
+        elif self.merge == "mul":
+            df, dg = dys * g, dys * f
+        elif self.merge == "mean":
+            df = dg = 0.5 * dys
+        dxs, dstate_forward = self.forward_cell.backward(df, dstate[0], forward)
+        dxs_reversed, dstate_backward = self.backward_cell.backward(dg[reversal], dstate[1], backward)
+        if dxs is not None:  # by ids and one-hot rows there is none
+            dxs = dxs + dxs_reversed[reversal]
+        return dxs, (dstate_forward, dstate_backward)
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> NoReturn:
+        raise ValueError(f"{self!r} has no step: it reads backward from the end. Give it whole sequences")
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> NoReturn:
+        raise ValueError(f"{self!r} has no step, and so none back. Give it whole sequences")
+
+
+def _reversal(lengths: Integers | None, active: Booleans | None) -> Any:
+    """The index, of an array (T, B, ...) or of one-hot rows, that turns each row round within its length."""
+    if lengths is None or active is None:
+        return slice(None, None, -1)
+    xp, (steps, batch) = namespace(active), active.shape
+    t = xp.arange(steps)[:, None]
+    return xp.where(active, lengths.astype(t.dtype) - 1 - t, t), xp.arange(batch)

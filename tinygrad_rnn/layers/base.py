@@ -96,6 +96,34 @@ class Layer:
         for parameter in parameters:
             parameter.zero_grad()
 
+    def summary(self) -> str:
+        """A table of the layer and all below it, to be printed.
+
+        The size is how many features a layer puts out, or the shape of a parameter. The number beside a layer counts
+        all parameters in it, a shared one where it comes first; the last line, also the bytes of their values.
+
+        Example:
+            >>> rng = np.random.default_rng(0)
+            >>> table = Embedding(10, 4, rng=rng)
+            >>> print(Sequential(table, RNNCell(4, 4, rng=rng), TiedLinear(table)).summary())
+            name                  layer                     size  parameters
+                                  Sequential(...)             10          86
+            layers.0              Embedding(10, 4)             4          40
+            layers.0.w                                   (10, 4)          40
+            layers.1              RNNCell(4, 4)                4          36
+            layers.1.w_x                                  (4, 4)          16
+            layers.1.w_h                                  (4, 4)          16
+            layers.1.b                                      (4,)           4
+            layers.2              TiedLinear(...)             10          10
+            layers.2.embedding    Embedding(10, 4)             4           0
+            layers.2.embedding.w  is layers.0.w, shared  (10, 4)           0
+            layers.2.b                                     (10,)          10
+            86 parameters, 344 bytes
+        """
+        from .summary import summary  # here, for it imports this module
+
+        return summary(self)
+
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer anew, `rng` aside: the attributes named like those of `__init__`.
 

@@ -79,6 +79,28 @@ def rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     return ys, (last,)
 
 
+def lstm(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    w_x, w_h, b = (p.value.tolist() for p in (layer.w_x, layer.w_h, layer.b))
+    T, B, D = xs.shape
+    H = len(w_h)
+    ys, last_h, last_c = np.zeros((T, B, H)), np.array(state[0]), np.array(state[1])
+    for row in range(B):
+        h, c = last_h[row].tolist(), last_c[row].tolist()
+        for t in range(T if lengths is None else lengths[row]):
+            x = xs[t, row].tolist()
+            a = [
+                b[j] + sum(x[i] * w_x[i][j] for i in range(D)) + sum(h[k] * w_h[k][j] for k in range(H))
+                for j in range(4 * H)
+            ]
+            for j in range(H):
+                take, keep, show = (1 / (1 + math.exp(-a[gate * H + j])) for gate in range(3))
+                c[j] = keep * c[j] + take * math.tanh(a[3 * H + j])
+                h[j] = show * math.tanh(c[j])
+            ys[t, row] = h
+        last_h[row], last_c[row] = h, c
+    return ys, (last_h, last_c)
+
+
 def one_hot_rnn_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     """`Sequential(OneHot, RNNCell, Linear)`, one row after the other, one step after the other."""
     first, cell, last = layer.layers
@@ -202,6 +224,15 @@ def one_hot_bidirectional(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     """`Sequential(OneHot, Bidirectional(RNNCell, RNNCell))`."""
     hs, after = bidirectional_rnn(layer.layers[1], one_hot(layer.layers[0], xs), state[1], lengths)
     return hs, ((), after)
+def one_hot_lstm_lstm_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(OneHot, LSTMCell, LSTMCell, Linear)`."""
+    first, lower, upper, last = layer.layers
+    hs, after_lower = lstm(lower, one_hot(first, xs), state[1], lengths)
+    hs, after_upper = lstm(upper, hs, state[2], lengths)
+    ys = linear(last, hs)
+    for row, length in enumerate([] if lengths is None else lengths):
+        ys[length:, row] = 0
+    return ys, ((), after_lower, after_upper, ())
 
 
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:

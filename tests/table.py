@@ -13,6 +13,7 @@ from tinygrad_rnn import (
     Embedding,
     Layer,
     Linear,
+    LSTMCell,
     OneHot,
     ReLU,
     Residual,
@@ -39,6 +40,8 @@ def language_model(rng: np.random.Generator) -> Sequential:
 def both_ways(rng: np.random.Generator, width: int, merge: str) -> Bidirectional:
     """Two cells, the second of that width."""
     return Bidirectional(RNNCell(3, 4, rng=rng), RNNCell(3, width, rng=rng), merge=merge)
+class SteppedLSTM(LSTMCell):
+    """An `LSTMCell` without its kernel."""
 
 
 class Case(NamedTuple):
@@ -59,6 +62,8 @@ CASES = {
     "RNNCell": Case(lambda rng: RNNCell(3, 4, rng=rng), naive.rnn),
     "RNNCell relu": Case(lambda rng: RNNCell(3, 4, rng=rng, nonlinearity="relu"), naive.rnn),
     "RNNCell by steps": Case(lambda rng: SteppedRNN(3, 4, rng=rng), naive.rnn),
+    "LSTMCell": Case(lambda rng: LSTMCell(3, 4, rng=rng), naive.lstm),
+    "LSTMCell by steps": Case(lambda rng: SteppedLSTM(3, 4, rng=rng), naive.lstm),
     "Sequential of ids": Case(
         lambda rng: Sequential(OneHot(5), RNNCell(5, 4, rng=rng), Linear(4, 3, rng=rng)), naive.one_hot_rnn_linear
     ),
@@ -101,6 +106,9 @@ CASES = {
             Linear(5, 2, rng=rng),
         ),
         naive.linear_bidirectional_linear,
+    "Sequential of two LSTMs": Case(
+        lambda rng: Sequential(OneHot(5), LSTMCell(5, 4, rng=rng), LSTMCell(4, 2, rng=rng), Linear(2, 3, rng=rng)),
+        naive.one_hot_lstm_lstm_linear,
     ),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),

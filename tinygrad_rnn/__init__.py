@@ -2,6 +2,7 @@
 
 from .arrays import OneHotRows
 from .cells.base import Cell
+from .cells.lstm import LSTMCell
 from .cells.rnn import RNNCell
 from .data.batches import length_batches, pad
 from .data.byte_tokenizer import ByteTokenizer
@@ -46,6 +47,7 @@ __all__ = [
     "Device",
     "Embedding",
     "Feedforward",
+    "LSTMCell",
     "Layer",
     "Linear",
     "Loss",

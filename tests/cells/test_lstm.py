@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from table import SteppedLSTM
+from tinygrad_rnn import LSTMCell, OneHotRows
+from tinygrad_rnn.kernels.lstm import LSTMCache
+from tinygrad_rnn.testing.examples import leaves, same
+
+GATES = ["input", "forget", "output", "new"]
+
+
+def cell(in_size: int = 3, out_size: int = 4, kind: type[LSTMCell] = LSTMCell) -> LSTMCell:
+    return kind(in_size, out_size, rng=np.random.default_rng(0))
+
+
+def test_the_forget_gate_begins_open_and_the_other_biases_at_0() -> None:
+    np.testing.assert_array_equal(cell().b.value, [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    assert {p.value.dtype.name for p in cell().parameters()} == {"float32"}
+
+
+@pytest.mark.parametrize("gate", range(4), ids=GATES)
+def test_weights_are_drawn_gate_by_gate(gate: int) -> None:
+    w_x, w_h = (p.value[:, gate * 40 : (gate + 1) * 40] for p in (cell(50, 40).w_x, cell(50, 40).w_h))
+    np.testing.assert_allclose(w_h.T @ w_h, np.eye(40), atol=1e-6)
+    limit = (6 / (50 + 40)) ** 0.5  # of a block (50, 40); for all four at once it would be 0.17
+    assert 0.98 * limit < abs(w_x).max() <= limit
+    assert w_x.std() == pytest.approx(limit / 3**0.5, rel=0.05)
+
+
+def test_no_two_gates_begin_alike() -> None:
+    for w in (cell().w_x.value, cell().w_h.value):
+        blocks = np.split(w, 4, axis=1)
+        assert not any((blocks[i] == blocks[j]).any() for i in range(4) for j in range(i))
+
+
+def test_each_gate_does_what_its_name_says() -> None:
+    """Wide open or shut by its bias alone, on a memory of 0.5 and a new value of tanh(1)."""
+    lstm = cell(1, 1).to(dtype="float64")
+    lstm.w_x.value = lstm.w_h.value = np.zeros((1, 4))
+    for take, keep, show in np.ndindex(2, 2, 2):
+        lstm.b.value = np.array([100 * (2 * opened - 1) for opened in (take, keep, show)] + [1])
+        y, (h, c) = lstm.step(np.ones((1, 1)), (np.ones((1, 1)), np.full((1, 1), 0.5)))
+        assert c[0, 0] == pytest.approx(take * np.tanh(1) + keep * 0.5, rel=1e-15)
+        assert h[0, 0] == y[0, 0] == pytest.approx(show * np.tanh(c[0, 0]), rel=1e-15)
+
+
+def outcome(lstm: LSTMCell, xs: Any, state: Any, lengths: Any, dys: Any, dstate: Any) -> tuple[Any, dict[str, Any]]:
+    """The cache, and all that comes out of a forward and a backward."""
+    lstm.zero_grad()
+    ys, after, cache = lstm.forward(xs, state, lengths=lengths)
+    dxs, before = lstm.backward(dys, dstate, cache)
+    found = {"ys": ys, **leaves("state", after), "dxs": dxs, **leaves("dstate", before)}
+    return cache.inner, found | {name: p.grad for name, p in lstm.named_parameters()}
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 1e-5)])
+@given(
+    steps=st.integers(0, 7),
+    batch=st.integers(0, 5),
+    in_size=st.integers(1, 6),
+    out_size=st.integers(1, 6),
+    seed=st.integers(0, 2**32 - 1),
+    ids=st.booleans(),
+    whole=st.booleans(),
+)
+def test_the_kernel_is_the_step(
+    dtype: str, allowed: float, steps: int, batch: int, in_size: int, out_size: int, seed: int, ids: bool, whole: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Any:
+        return rng.standard_normal(shape).astype(dtype)
+
+    fast, slow = (cell(in_size, out_size, kind).to(dtype=dtype) for kind in (LSTMCell, SteppedLSTM))
+    fast.flat_value[...] = slow.flat_value[...] = normal(*fast.flat_value.shape)
+    xs: Any = normal(steps, batch, in_size)
+    if ids:
+        xs = OneHotRows(rng.integers(0, in_size, (steps, batch)), in_size)
+    lengths = None if whole else rng.integers(0, steps + 1, batch)
+    given = (normal(batch, out_size), normal(batch, out_size)), lengths, normal(steps, batch, out_size)
+    dstate = normal(batch, out_size), normal(batch, out_size)
+    cache, found = outcome(fast, xs, *given, dstate)
+    caches, expected = outcome(slow, xs, *given, dstate)
+    if ids:
+        assert found.pop("dxs") is expected.pop("dxs") is None
+    elif not steps:  # without a step, none says that there is a gradient
+        expected["dxs"] = np.zeros_like(xs)
+    same(expected, found, f"the kernel of {fast!r}", allowed)
+    assert {array.dtype for array in found.values()} == {np.dtype(dtype)}
+
+    # The cache too, field by field, where a row runs: in its padding nothing is promised.
+    assert type(cache) is LSTMCache
+    for t, row in np.ndindex(steps, batch):
+        if lengths is None or t < lengths[row]:
+            for name in LSTMCache._fields[1:]:
+                one, other = getattr(cache, name)[t, row], getattr(caches[t], name)[row]
+                np.testing.assert_allclose(one, other, rtol=0, atol=10 * allowed, err_msg=f"{name} at {t}, row {row}")
+
+
+@pytest.mark.parametrize("kind", [LSTMCell, SteppedLSTM])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_of_any_size_neither_overflow_nor_give_nan(kind: type[LSTMCell], dtype: str) -> None:
+    """A warning of NumPy would be an error here."""
+    lstm = cell(kind=kind).to(dtype=dtype)
+    xs = np.zeros((6, 2, 3), dtype)
+    xs[1:5] = np.array([1e2, -1e4, 1e30, -1e30], dtype)[:, None, None]
+    ys, state, cache = lstm.forward(xs)
+    dxs, dstate = lstm.backward(np.ones_like(ys), state, cache)
+    assert abs(ys).max() <= 1
+    for array in (ys, dxs, *state, *dstate, *(p.grad for p in lstm.parameters())):
+        assert np.isfinite(array).all()
+
+
+def test_a_memory_with_open_gates_lasts() -> None:
+    """Forget gate at 1 and input gate at 0: after 1000 steps the memory, and its gradient, are what they were."""
+    lstm = cell(1, 2)
+    lstm.w_x.value = np.zeros((1, 8))
+    lstm.w_h.value = np.zeros((2, 8))
+    lstm.b.value = np.repeat([-100, 100, 0, 0], 2)
+    c = np.array([[0.25, -3.0]], np.float32)
+    _, (_, after), cache = lstm.forward(np.ones((1000, 1, 1), np.float32), (np.zeros_like(c), c))
+    np.testing.assert_array_equal(after, c)
+    _, (_, dc) = lstm.backward(None, (np.zeros_like(c), c), cache)
+    np.testing.assert_array_equal(dc, c)
+
+
+def test_config_and_repr() -> None:
+    assert cell().config() == {"in_size": 3, "out_size": 4}
+    assert repr(cell()) == "LSTMCell(3, 4)"
+    assert cell().state_sizes == (4, 4)
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((0, 4), ValueError, "LSTMCell: in_size must be at least 1, not 0"),
+        ((3, -1), ValueError, "LSTMCell: out_size must be at least 1, not -1"),
+        ((3.0, 4), TypeError, "LSTMCell: in_size must be an integer, not 3.0"),
+        ((3, "4"), TypeError, "LSTMCell: out_size must be an integer, not '4'"),
+    ],
+)
+def test_sizes_that_are_none_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        LSTMCell(*arguments, rng=np.random.default_rng(0))
+
+
+@pytest.mark.messages
+def test_what_draws_no_weights_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator, such as"):
+        LSTMCell(3, 4, rng=0)  # type: ignore[arg-type]  # what the test is about
+
+
+@pytest.mark.messages
+def test_a_state_of_one_array_is_refused() -> None:
+    h = np.zeros((2, 4), np.float32)
+    with pytest.raises(TypeError, match=r"LSTMCell\(3, 4\): state must be a tuple of 2 arrays, not a tuple of 1"):
+        cell()(np.zeros((5, 2, 3), np.float32), (h,))

@@ -1,0 +1,136 @@
+"""The long short-term memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import initializers
+from ..arrays import Array, Booleans, Float, Generator, Input, Integers, Shaped, State, namespace
+from ..checks import check_size
+from ..kernels import lstm as kernel
+from ..kernels.lstm import LSTMCache
+from ..parameter import Parameter
+from .base import Cell
+
+
+class LSTMCell(Cell):
+    r"""The long short-term memory: three gates say what its memory c takes in, keeps and shows.
+
+    Forward. The sum :math:`a_t` (B, 4H) has four parts, in the order i, f, o, g: input gate, forget gate, output gate
+    and what may be taken in. :math:`\sigma(a) = \tfrac{1}{2} \tanh(\tfrac{1}{2} a) + \tfrac{1}{2}`, which never
+    overflows:
+
+    .. math::
+        a_t &= x_t W_x + h_{t-1} W_h + b \\
+        i_t &= \sigma(a^i_t), \qquad f_t = \sigma(a^f_t), \qquad o_t = \sigma(a^o_t), \qquad g_t = \tanh(a^g_t) \\
+        c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
+        h_t &= o_t \odot \tanh(c_t), \qquad y_t = h_t
+
+    Backward, where :math:`dh_t` and :math:`dc_t` are what step :math:`t + 1` sends back. All of what reaches the output
+    and the memory:
+
+    .. math::
+        \bar{dh}_t &= dy_t + dh_t \\
+        \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \odot (1 - \tanh^2(c_t))
+
+    The four parts of :math:`da_t`, and from there on:
+
+    .. math::
+        da^i_t &= \bar{dc}_t \odot g_t \odot i_t \odot (1 - i_t) \\
+        da^f_t &= \bar{dc}_t \odot c_{t-1} \odot f_t \odot (1 - f_t) \\
+        da^o_t &= \bar{dh}_t \odot \tanh(c_t) \odot o_t \odot (1 - o_t) \\
+        da^g_t &= \bar{dc}_t \odot i_t \odot (1 - g_t^2) \\
+        dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t W_h^\top, \qquad dc_{t-1} = \bar{dc}_t \odot f_t \\
+        dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t, \qquad db \mathrel{+}= da_t
+
+    Args:
+        in_size: D, features of x.
+        out_size: H, units.
+        rng: draws the weights.
+
+    Parameters `w_x` (D, 4H), each gate's (D, H) Glorot; `w_h` (H, 4H), each gate's (H, H) orthogonal; `b` (4H,), 1 for
+    the forget gate, so that the memory lasts from the start, else 0. State `(h, c)`, both (B, H).
+
+    Raises:
+        ValueError: a size below 1.
+        TypeError: a size is no integer, or `rng` no generator.
+
+    References:
+        Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997. The forget gate: Gers, Schmidhuber and Cummins,
+        *Learning to Forget*, 2000. Its bias of 1: Jozefowicz, Zaremba and Sutskever, *An Empirical Exploration of
+        Recurrent Network Architectures*, 2015.
+
+    Example:
+        >>> cell = LSTMCell(3, 4, rng=np.random.default_rng(0))
+        >>> ys, (h, c) = cell(np.zeros((5, 2, 3), np.float32))
+        >>> ys.shape, h.shape, c.shape
+        ((5, 2, 4), (2, 4), (2, 4))
+        >>> print(cell.b.value)
+        [0. 0. 0. 0. 1. 1. 1. 1. 0. 0. 0. 0. 0. 0. 0. 0.]
+    """
+
+    def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
+        check_size("LSTMCell", "in_size", in_size)
+        check_size("LSTMCell", "out_size", out_size)
+        self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
+        w_x = [initializers.glorot((in_size, out_size), rng=rng) for _ in range(4)]
+        w_h = [initializers.orthogonal((out_size, out_size), rng=rng) for _ in range(4)]
+        b = initializers.zeros((4 * out_size,))
+        b[out_size : 2 * out_size] = 1
+        xp = namespace(b)
+        self.w_x = Parameter(xp.concatenate(w_x, axis=1))
+        self.w_h = Parameter(xp.concatenate(w_h, axis=1))
+        self.b = Parameter(b)
+
+    def step_forward(
+        self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
+    ) -> tuple[Float[Array, "B H"], State, LSTMCache]:
+        h_prev, c_prev = state
+        H = self.out_size
+        a = x @ self.w_x.value + h_prev @ self.w_h.value + self.b.value
+        xp = namespace(a)
+        sigmoids = 0.5 * xp.tanh(0.5 * a[:, : 3 * H]) + 0.5
+        i, f, o, g = sigmoids[:, :H], sigmoids[:, H : 2 * H], sigmoids[:, 2 * H :], xp.tanh(a[:, 3 * H :])
+        c = f * c_prev + i * g
+        h = o * xp.tanh(c)
+        return h, (h, c), LSTMCache(x, h_prev, c_prev, i, f, o, g, c)
+
+    def step_backward(
+        self, dy: Float[Array, "B H"], dstate: State, cache: LSTMCache
+    ) -> tuple[Float[Array, "B D"], State]:
+        x, h_prev, c_prev, i, f, o, g, c = cache
+        dh, dc = dstate
+        xp = namespace(c)
+        tanh_c = xp.tanh(c)
+        dh = dy + dh
+        dc = dc + dh * o * (1 - tanh_c * tanh_c)
+        da_i = dc * g * i * (1 - i)
+        da_f = dc * c_prev * f * (1 - f)
+        da_o = dh * tanh_c * o * (1 - o)
+        da_g = dc * i * (1 - g * g)
+        da = xp.concatenate([da_i, da_f, da_o, da_g], axis=1)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h_prev.T @ da
+        self.b.grad += da.sum(axis=0)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T, dc * f)
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+    ) -> tuple[Any, State, Any]:
+        """The whole sequence at once. A subclass, which may have another step, is unrolled step by step."""
+        if type(self) is not LSTMCell:
+            return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
+        h, c = state
+        ys, h, c, cache = kernel.forward(xs, h, c, self.w_x.value, self.w_h.value, self.b.value, active)
+        return ys, (h, c), cache
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+        """The whole sequence at once."""
+        if type(self) is not LSTMCell:
+            return super().unroll_backward(dys, dstate, cache, active=active)
+        dh, dc = dstate
+        dxs, dh, dc, dw_x, dw_h, db = kernel.backward(dys, dh, dc, cache, self.w_x.value, self.w_h.value, active)
+        self.w_x.grad += dw_x
+        self.w_h.grad += dw_h
+        self.b.grad += db
+        return dxs, (dh, dc)

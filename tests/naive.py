@@ -101,14 +101,52 @@ def lstm(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     return ys, (last_h, last_c)
 
 
-def one_hot_rnn_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
-    """`Sequential(OneHot, RNNCell, Linear)`, one row after the other, one step after the other."""
-    first, cell, last = layer.layers
-    hs, after = rnn(cell, one_hot(first, xs), state[1], lengths)
-    ys = linear(last, hs)
-    for row, length in enumerate([] if lengths is None else lengths):
-        ys[length:, row] = 0
-    return ys, ((), after, ())
+def gru(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    w_x, w_h, b = (p.value.tolist() for p in (layer.w_x, layer.w_h, layer.b))
+    T, B, D = xs.shape
+    H = len(b) // 3
+    units = range(H)
+
+    def product(h: list[float], gate: int, j: int) -> Any:
+        return sum(h[k] * w_h[k][gate * H + j] for k in units)
+
+    def step(x: list[float], h: list[float]) -> list[float]:
+        r, z, n = ([b[g * H + j] + sum(x[i] * w_x[i][g * H + j] for i in range(D)) for j in units] for g in range(3))
+        r = [1 / (1 + math.exp(-r[j] - product(h, 0, j))) for j in units]
+        z = [1 / (1 + math.exp(-z[j] - product(h, 1, j))) for j in units]
+        if layer.reset == "after":
+            n = [math.tanh(n[j] + r[j] * (product(h, 2, j) + float(layer.b_h.value[j]))) for j in units]
+        else:
+            kept = [r[j] * h[j] for j in units]
+            n = [math.tanh(n[j] + product(kept, 2, j)) for j in units]
+        return [(1 - z[j]) * n[j] + z[j] * h[j] for j in units]
+
+    ys, last = np.zeros((T, B, H)), np.array(state[0])
+    for row in range(B):
+        h = last[row].tolist()
+        for t in range(T if lengths is None else lengths[row]):
+            h = step(xs[t, row].tolist(), h)
+            ys[t, row] = h
+        last[row] = h
+    return ys, (last,)
+
+
+def one_hot_cell_linear(run: Any) -> Any:
+    """`Sequential(OneHot, cell, Linear)`, one row after the other, one step after the other; `run` runs the cell."""
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+        first, cell, last = layer.layers
+        hs, after = run(cell, one_hot(first, xs), state[1], lengths)
+        ys = linear(last, hs)
+        for row, length in enumerate([] if lengths is None else lengths):
+            ys[length:, row] = 0
+        return ys, ((), after, ())
+
+    return forward
+
+
+one_hot_rnn_linear = one_hot_cell_linear(rnn)
+one_hot_gru_linear = one_hot_cell_linear(gru)
 
 
 def linear_rnn_rnn_tanh(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
@@ -224,6 +262,8 @@ def one_hot_bidirectional(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     """`Sequential(OneHot, Bidirectional(RNNCell, RNNCell))`."""
     hs, after = bidirectional_rnn(layer.layers[1], one_hot(layer.layers[0], xs), state[1], lengths)
     return hs, ((), after)
+
+
 def one_hot_lstm_lstm_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     """`Sequential(OneHot, LSTMCell, LSTMCell, Linear)`."""
     first, lower, upper, last = layer.layers

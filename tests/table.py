@@ -11,6 +11,7 @@ import naive
 from tinygrad_rnn import (
     Bidirectional,
     Embedding,
+    GRUCell,
     Layer,
     Linear,
     LSTMCell,
@@ -31,6 +32,17 @@ class SteppedRNN(RNNCell):
     """An `RNNCell` without its kernel: a subclass is unrolled step by step."""
 
 
+class SteppedLSTM(LSTMCell):
+    """An `LSTMCell` without its kernel."""
+
+
+class SteppedGRU(GRUCell):
+    """A `GRUCell` without its kernel."""
+
+
+STEPPED = (SteppedRNN, SteppedLSTM, SteppedGRU)
+
+
 def language_model(rng: np.random.Generator) -> Sequential:
     """One table, at the input and at the output."""
     table = Embedding(6, 3, rng=rng)
@@ -40,8 +52,6 @@ def language_model(rng: np.random.Generator) -> Sequential:
 def both_ways(rng: np.random.Generator, width: int, merge: str) -> Bidirectional:
     """Two cells, the second of that width."""
     return Bidirectional(RNNCell(3, 4, rng=rng), RNNCell(3, width, rng=rng), merge=merge)
-class SteppedLSTM(LSTMCell):
-    """An `LSTMCell` without its kernel."""
 
 
 class Case(NamedTuple):
@@ -64,8 +74,14 @@ CASES = {
     "RNNCell by steps": Case(lambda rng: SteppedRNN(3, 4, rng=rng), naive.rnn),
     "LSTMCell": Case(lambda rng: LSTMCell(3, 4, rng=rng), naive.lstm),
     "LSTMCell by steps": Case(lambda rng: SteppedLSTM(3, 4, rng=rng), naive.lstm),
+    "GRUCell": Case(lambda rng: GRUCell(3, 4, rng=rng), naive.gru),
+    "GRUCell reset before": Case(lambda rng: GRUCell(3, 4, rng=rng, reset="before"), naive.gru),
+    "GRUCell by steps": Case(lambda rng: SteppedGRU(3, 4, rng=rng), naive.gru),
     "Sequential of ids": Case(
         lambda rng: Sequential(OneHot(5), RNNCell(5, 4, rng=rng), Linear(4, 3, rng=rng)), naive.one_hot_rnn_linear
+    ),
+    "Sequential with a GRUCell": Case(
+        lambda rng: Sequential(OneHot(5), GRUCell(5, 4, rng=rng), Linear(4, 3, rng=rng)), naive.one_hot_gru_linear
     ),
     "Sequential of vectors": Case(
         lambda rng: Sequential(Linear(3, 4, rng=rng), RNNCell(4, 4, rng=rng), RNNCell(4, 2, rng=rng), Tanh()),
@@ -106,6 +122,7 @@ CASES = {
             Linear(5, 2, rng=rng),
         ),
         naive.linear_bidirectional_linear,
+    ),
     "Sequential of two LSTMs": Case(
         lambda rng: Sequential(OneHot(5), LSTMCell(5, 4, rng=rng), LSTMCell(4, 2, rng=rng), Linear(2, 3, rng=rng)),
         naive.one_hot_lstm_lstm_linear,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from table import CASES, Case, SteppedLSTM, SteppedRNN
+from table import CASES, STEPPED, Case
 from tinygrad_rnn.cells.rnn import RNNCell
 from tinygrad_rnn.layers.activation import Tanh
 from tinygrad_rnn.layers.base import Layer
@@ -96,7 +96,7 @@ def round_trip(path: Path, model: Any, *classes: type) -> Any:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_every_layer_of_the_table(path: Path, rng: np.random.Generator, case: Case) -> None:
     model: Any = case.make(rng)
-    loaded = round_trip(path, model, SteppedRNN, SteppedLSTM)
+    loaded = round_trip(path, model, *STEPPED)
     assert type(loaded) is type(model)
     assert repr(loaded.config()) == repr(model.config())
 

@@ -46,7 +46,8 @@ from tinygrad_rnn.testing.mutants import mutants
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
-ARRAYS, KERNEL = "tinygrad_rnn.arrays.OneHotColumns.__matmul__", "tinygrad_rnn.kernels.rnn.backward"
+ARRAYS, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.__matmul__", "tinygrad_rnn.kernels"
+COPY = "the copy is for speed"
 BOUND = "the sums are the same on both sides of the bound, which is for speed"
 EQUIVALENT = {
     f"{ARRAYS}, line 2: `ids.size * size` -> `ids.size`": BOUND,
@@ -56,7 +57,9 @@ EQUIVALENT = {
     f"{ARRAYS}, line 2: `1` -> `0`": BOUND,
     f"{ARRAYS}, line 2: `14` -> `15`": BOUND,
     "tinygrad_rnn.layers.roles._given, line 8: `True` -> `False`": "the lengths are equal, or line 5 has raised",
-    f"{KERNEL}, line 16: `xp.ascontiguousarray(w_h.T)` -> `w_h.T`": "the copy is for speed",
+    f"{KERNELS}.rnn.backward, line 16: `xp.ascontiguousarray(w_h.T)` -> `w_h.T`": COPY,
+    f"{KERNELS}.gru.backward, line 26: `xp.ascontiguousarray(xp.roll(w_h, H, axis=1).T)` -> "
+    "`xp.roll(w_h, H, axis=1).T`": COPY,
 }
 """Mutants that compute the same as the function, and why."""
 

@@ -2,6 +2,7 @@
 
 from .arrays import OneHotRows
 from .cells.base import Cell
+from .cells.gru import GRUCell
 from .cells.lstm import LSTMCell
 from .cells.rnn import RNNCell
 from .data.batches import length_batches, pad
@@ -48,6 +49,7 @@ __all__ = [
     "Embedding",
     "Feedforward",
     "LSTMCell",
+    "GRUCell",
     "Layer",
     "Linear",
     "Loss",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SGD, Embedding, Layer, Linear, OneHot, Parameter, RNNCell, Sequential, Softmax, Tanh
+from tinygrad_rnn import SGD, Embedding, GRUCell, Layer, Linear, OneHot, Parameter, RNNCell, Sequential, Softmax, Tanh
 from tinygrad_rnn.initializers import zeros
 from tinygrad_rnn.testing import StrictDevice
 
@@ -167,7 +167,7 @@ def test_a_layer_without_parameters_is_everywhere() -> None:
 
 
 @pytest.mark.messages
-@pytest.mark.parametrize("kind", [Linear, RNNCell])
+@pytest.mark.parametrize("kind", [GRUCell, Linear, RNNCell])
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [(0, ValueError, "must be at least 1, not 0"), (2.0, TypeError, r"must be an integer, not 2\.0")],

@@ -1,0 +1,176 @@
+"""The gated recurrent unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import initializers
+from ..arrays import Array, Booleans, Float, Generator, Input, Integers, Shaped, State, namespace
+from ..checks import check_size
+from ..kernels import gru as kernel
+from ..kernels.gru import GRUCache
+from ..parameter import Parameter
+from .base import Cell
+
+
+class GRUCell(Cell):
+    r"""The gated recurrent unit: the gate z keeps the state or lets the new one in, the gate r resets what that sees.
+
+    Forward, with :math:`\sigma(a) = 1 / (1 + e^{-a})`; the columns of :math:`W_x`, :math:`W_h` and :math:`b` are three
+    blocks, those of r, z and n:
+
+    .. math::
+        r_t &= \sigma(x_t W_{xr} + h_{t-1} W_{hr} + b_r), \qquad
+        z_t = \sigma(x_t W_{xz} + h_{t-1} W_{hz} + b_z) \\
+        n_t &= \tanh(a^n_t), \qquad
+        h_t = (1 - z_t) \odot n_t + z_t \odot h_{t-1}, \qquad y_t = h_t
+
+    The reset comes after the product with :math:`W_{hn}`, as in cuDNN and PyTorch:
+
+    .. math::
+        m_t = h_{t-1} W_{hn} + b_h, \qquad q_t = r_t \odot m_t, \qquad a^n_t = x_t W_{xn} + b_n + q_t
+
+    or before it, as in the paper:
+
+    .. math::
+        m_t = h_{t-1}, \qquad q_t = r_t \odot m_t, \qquad a^n_t = x_t W_{xn} + b_n + q_t W_{hn}
+
+    Backward, where :math:`dh_t` is the sum of :math:`dy_t` and what step :math:`t + 1` sends back:
+
+    .. math::
+        da^n_t &= dh_t \odot (1 - z_t) \odot (1 - n_t^2), \qquad
+        da^z_t = dh_t \odot (h_{t-1} - n_t) \odot z_t \odot (1 - z_t) \\
+        da^r_t &= dq_t \odot m_t \odot r_t \odot (1 - r_t), \qquad dm_t = dq_t \odot r_t \\
+        da_t &= (da^r_t, da^z_t, da^n_t), \qquad dx_t = da_t W_x^\top, \qquad
+        dW_x \mathrel{+}= x_t^\top da_t, \qquad db \mathrel{+}= da_t \\
+        dW_{hr} &\mathrel{+}= h_{t-1}^\top da^r_t, \qquad dW_{hz} \mathrel{+}= h_{t-1}^\top da^z_t
+
+    with, for the reset after the product,
+
+    .. math::
+        dq_t &= da^n_t, \qquad
+        dh_{t-1} = dh_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t W_{hn}^\top \\
+        dW_{hn} &\mathrel{+}= h_{t-1}^\top dm_t, \qquad db_h \mathrel{+}= dm_t
+
+    and, for the reset before it,
+
+    .. math::
+        dq_t &= da^n_t W_{hn}^\top, \qquad
+        dh_{t-1} = dh_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t \\
+        dW_{hn} &\mathrel{+}= q_t^\top da^n_t
+
+    A sequence runs at once where the reset comes after; where it comes before, step by step.
+
+    Args:
+        in_size: D, features of x.
+        out_size: H, units.
+        rng: draws the weights.
+        reset: `"after"` or `"before"` the product.
+
+    Parameters `w_x` (D, 3H), each block Glorot; `w_h` (H, 3H), each block orthogonal; `b` (3H,), 0; where the reset
+    comes after, `b_h` (H,), 0. State `(h,)`, h (B, H).
+
+    Raises:
+        ValueError: a size below 1, or another reset.
+        TypeError: a size is no integer, or `rng` no generator.
+
+    References:
+        Cho et al., *Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation*,
+        2014. The reset after the product: Appleyard, Kočiský and Blunsom, *Optimizing Performance of Recurrent Neural
+        Networks on GPUs*, 2016.
+
+    Example:
+        >>> cell = GRUCell(3, 4, rng=np.random.default_rng(0))
+        >>> ys, (h,) = cell(np.zeros((5, 2, 3), np.float32))
+        >>> ys.shape, h.shape
+        ((5, 2, 4), (2, 4))
+    """
+
+    def __init__(self, in_size: int, out_size: int, *, rng: Generator, reset: str = "after") -> None:
+        check_size("GRUCell", "in_size", in_size)
+        check_size("GRUCell", "out_size", out_size)
+        if reset not in ("after", "before"):
+            raise ValueError(f'GRUCell: reset must be "after" or "before", not {reset!r}')
+        self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
+        self.reset = reset
+        self.w_x = Parameter(_three(initializers.glorot, (in_size, out_size), rng))
+        self.w_h = Parameter(_three(initializers.orthogonal, (out_size, out_size), rng))
+        self.b = Parameter(initializers.zeros((3 * out_size,)))
+        if reset == "after":
+            self.b_h = Parameter(initializers.zeros((out_size,)))
+
+    def step_forward(
+        self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
+    ) -> tuple[Float[Array, "B H"], State, GRUCache]:
+        (h_prev,) = state
+        H, w_h = self.out_size, self.w_h.value
+        a = x @ self.w_x.value + self.b.value
+        xp = namespace(a)
+        rz = 0.5 * xp.tanh(0.5 * (a[:, : 2 * H] + h_prev @ w_h[:, : 2 * H])) + 0.5  # the sigmoid, never overflowing
+        r, z = rz[:, :H], rz[:, H:]
+        if self.reset == "after":
+            m = h_prev @ w_h[:, 2 * H :] + self.b_h.value
+            n = xp.tanh(a[:, 2 * H :] + r * m)
+        else:
+            m = h_prev
+            n = xp.tanh(a[:, 2 * H :] + (r * m) @ w_h[:, 2 * H :])
+        h = (1 - z) * n + z * h_prev
+        return h, (h,), GRUCache(x, h_prev, r, z, n, m)
+
+    def step_backward(
+        self, dy: Float[Array, "B H"], dstate: State, cache: GRUCache
+    ) -> tuple[Float[Array, "B D"], State]:
+        x, h_prev, r, z, n, m = cache
+        (dh,) = dstate
+        H, xp = self.out_size, namespace(n)
+        w_rz, w_n = self.w_h.value[:, : 2 * H], self.w_h.value[:, 2 * H :]
+        dw_rz, dw_n = self.w_h.grad[:, : 2 * H], self.w_h.grad[:, 2 * H :]
+        dh = dh + dy
+        da_n = dh * (1 - z) * (1 - n * n)
+        da_z = dh * (h_prev - n) * z * (1 - z)
+        dq = da_n if self.reset == "after" else da_n @ w_n.T
+        da_r, dm = dq * m * r * (1 - r), dq * r
+        da_rz = xp.concatenate([da_r, da_z], axis=1)
+        da = xp.concatenate([da_rz, da_n], axis=1)
+        self.w_x.grad += x.T @ da
+        self.b.grad += da.sum(axis=0)
+        dw_rz += h_prev.T @ da_rz
+        dh_prev = dh * z + da_rz @ w_rz.T
+        if self.reset == "after":
+            dw_n += h_prev.T @ dm
+            self.b_h.grad += dm.sum(axis=0)
+            dh_prev += dm @ w_n.T
+        else:
+            dw_n += (r * m).T @ da_n
+            dh_prev += dm
+        return da @ self.w_x.value.T, (dh_prev,)
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+    ) -> tuple[Any, State, Any]:
+        """The whole sequence at once, where the reset comes after; else step by step, as is a subclass."""
+        if type(self) is not GRUCell or self.reset == "before":
+            return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
+        ys, h, cache = kernel.forward(
+            xs, state[0], self.w_x.value, self.w_h.value, self.b.value, self.b_h.value, active
+        )
+        return ys, (h,), cache
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+        """As `unroll_forward`."""
+        if type(self) is not GRUCell or self.reset == "before":
+            return super().unroll_backward(dys, dstate, cache, active=active)
+        dxs, dh, dw_x, dw_h, db, db_h = kernel.backward(dys, dstate[0], cache, self.w_x.value, self.w_h.value, active)
+        self.w_x.grad += dw_x
+        self.w_h.grad += dw_h
+        self.b.grad += db
+        self.b_h.grad += db_h
+        return dxs, (dh,)
+
+
+def _three(draw: Callable[..., Array], shape: tuple[int, int], rng: Generator) -> Array:
+    """Blocks of r, z and n, each drawn for itself, side by side."""
+    blocks = [draw(shape, rng=rng) for _ in range(3)]
+    joined: Array = namespace(blocks[0]).concatenate(blocks, axis=1)
+    return joined

@@ -71,6 +71,9 @@ CASES = {
     "Softmax": Case(lambda rng: Softmax(), naive.softmax),
     "RNNCell": Case(lambda rng: RNNCell(3, 4, rng=rng), naive.rnn),
     "RNNCell relu": Case(lambda rng: RNNCell(3, 4, rng=rng, nonlinearity="relu"), naive.rnn),
+    "RNNCell identity": Case(
+        lambda rng: RNNCell(3, 4, rng=rng, nonlinearity="relu", recurrent_initializer="identity"), naive.rnn
+    ),
     "RNNCell by steps": Case(lambda rng: SteppedRNN(3, 4, rng=rng), naive.rnn),
     "LSTMCell": Case(lambda rng: LSTMCell(3, 4, rng=rng), naive.lstm),
     "LSTMCell by steps": Case(lambda rng: SteppedLSTM(3, 4, rng=rng), naive.lstm),

@@ -124,7 +124,9 @@ def test_the_file_is_plain_safetensors(path: Path, rng: np.random.Generator) -> 
     assert content["version"] == 1
     assert content["metadata"] == {"loss": 0.5}
     cell = content["model"]["config"]["layers"]["tuple"][1]
-    assert cell == {"class": "RNNCell", "config": {"in_size": 5, "out_size": 3, "nonlinearity": "relu"}}
+    sizes = {"in_size": 5, "out_size": 3}
+    options = {"nonlinearity": "relu", "recurrent_initializer": "orthogonal"}
+    assert cell == {"class": "RNNCell", "config": sizes | options}
 
 
 def test_the_same_model_gives_the_same_bytes(path: Path, rng: np.random.Generator) -> None:

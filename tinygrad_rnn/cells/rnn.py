@@ -35,16 +35,18 @@ class RNNCell(Cell):
         out_size: H, units.
         rng: draws the weights.
         nonlinearity: `"tanh"` or `"relu"`.
+        recurrent_initializer: what `w_h` starts as, `"orthogonal"` or `"identity"`. The identity, with ReLU, is the
+            IRNN: a network that begins by adding up its inputs, and so remembers them over hundreds of steps.
 
-    Parameters `w_x` (D, H), Glorot; `w_h` (H, H), orthogonal; `b` (H,), 0. State `(h,)`, h (B, H).
+    Parameters `w_x` (D, H), Glorot; `w_h` (H, H), orthogonal or the identity; `b` (H,), 0. State `(h,)`, h (B, H).
 
     Raises:
-        ValueError: a size below 1, or another nonlinearity.
+        ValueError: a size below 1, or another nonlinearity or initializer.
         TypeError: a size is no integer, or `rng` no generator.
 
     References:
-        Elman, *Finding Structure in Time*, 1990. With ReLU and an identity `w_h`: Le, Jaitly and Hinton, *A Simple
-        Way to Initialize Recurrent Networks of Rectified Linear Units*, 2015.
+        Elman, *Finding Structure in Time*, 1990. The IRNN: Le, Jaitly and Hinton, *A Simple Way to Initialize
+        Recurrent Networks of Rectified Linear Units*, 2015.
 
     Example:
         >>> cell = RNNCell(3, 4, rng=np.random.default_rng(0))
@@ -53,15 +55,32 @@ class RNNCell(Cell):
         ((5, 2, 4), (2, 4))
     """
 
-    def __init__(self, in_size: int, out_size: int, *, rng: Generator, nonlinearity: str = "tanh") -> None:
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        *,
+        rng: Generator,
+        nonlinearity: str = "tanh",
+        recurrent_initializer: str = "orthogonal",
+    ) -> None:
         check_size("RNNCell", "in_size", in_size)
         check_size("RNNCell", "out_size", out_size)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f'RNNCell: nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
+        if recurrent_initializer not in ("orthogonal", "identity"):
+            raise ValueError(
+                f'RNNCell: recurrent_initializer must be "orthogonal" or "identity", not {recurrent_initializer!r}'
+            )
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
-        self.nonlinearity = nonlinearity
+        self.nonlinearity, self.recurrent_initializer = nonlinearity, recurrent_initializer
         self.w_x = Parameter(initializers.glorot((in_size, out_size), rng=rng))
-        self.w_h = Parameter(initializers.orthogonal((out_size, out_size), rng=rng))
+        square = (out_size, out_size)
+        self.w_h = Parameter(
+            initializers.orthogonal(square, rng=rng)
+            if recurrent_initializer == "orthogonal"
+            else initializers.identity(square)
+        )
         self.b = Parameter(initializers.zeros((out_size,)))
 
     def step_forward(

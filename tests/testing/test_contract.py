@@ -188,6 +188,14 @@ class SharesAScratch(Twice):
         return self.scratch[0], None
 
 
+class DrawsInUse(Twice):
+    def __init__(self) -> None:
+        self.stream = np.random.default_rng(0)
+
+    def forward(self, x: Any, *, training: bool = True) -> tuple[Any, Any]:
+        return 2 * x + self.stream.random(), None
+
+
 class PaddingCounts(SoftmaxCrossEntropy):
     def forward(self, ys: Any, targets: Any, *, lengths: Any = None) -> tuple[Any, Any]:
         return super().forward(ys, np.where(targets < ys.shape[-1], targets, 0))
@@ -268,12 +276,13 @@ class MixesRows(SteppedRNN):
 
 
 class CountsSteps(SteppedRNN):
-    """What it does depends on where a chunk begins."""
+    """What it does in training depends on where a chunk begins."""
 
     def unroll_forward(
         self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
     ) -> tuple[Any, State, Any]:
-        xs = xs * namespace(xs).arange(1, xs.shape[0] + 1, dtype=xs.dtype)[:, None, None]
+        if training:
+            xs = xs * namespace(xs).arange(1, xs.shape[0] + 1, dtype=xs.dtype)[:, None, None]
         return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
 
 
@@ -330,6 +339,7 @@ BREAKING = [
     Case(NaNWhereEmpty, EMPTY, "T = 0, B = 3: loss holds NaN"),
     Case(MisshapenWhereEmpty, EMPTY, r"T = 0, B = 3: gradient of x has shape \(0,\)"),
     Case(SharesAScratch, THREADS, "threads disturb each other: y at"),
+    Case(DrawsInUse, "nothing_is_drawn_in_use", r"DrawsInUse\(\): a call in use drew from stream"),
     Case(PaddingCounts, "padding_never_matters", "what lies past a row's end matters: loss at"),
     Case(PaddingIsMultiplied, "padding_never_matters", "what lies past a row's end matters: ys at"),
     Case(BeginsWithOnes, "none_is_zeros", "state=None is not the initial state: ys at"),
@@ -489,6 +499,38 @@ class GivesItsCache(SoftmaxCrossEntropy):
         return cache if dloss is None else cache * dloss
 
 
+class DrawsInAStep(SteppedRNN):
+    """In use too, but not in a sequence."""
+
+    def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
+        super().__init__(in_size, out_size, rng=rng)
+        self.noise = rng.spawn(1)[0]
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        if not training:
+            self.noise.random()
+        return super().step_forward(x, state, training=training)
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
+    ) -> tuple[Any, State, Any]:
+        return super().unroll_forward(xs, state, lengths=lengths, active=active, training=True)
+
+
+class StepsDifferentlyInUse(SteppedRNN):
+    """And draws while training, so that its chunks cannot be told from the whole."""
+
+    def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
+        super().__init__(in_size, out_size, rng=rng)
+        self.noise = rng.spawn(1)[0]
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
+    ) -> tuple[Any, State, Any]:
+        xs = xs + self.noise.random() if training else 2 * xs
+        return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -501,6 +543,8 @@ class GivesItsCache(SoftmaxCrossEntropy):
         (BeginsInFloat64, "the initial state"),
         (MisshapenOutputWhereEmpty, "y has shape"),
         (GivesItsCache, "is no fresh array"),
+        (DrawsInAStep, "a step in use drew from noise"),
+        (StepsDifferentlyInUse, "a sequence is not a loop of step"),
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )

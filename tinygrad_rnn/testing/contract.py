@@ -37,7 +37,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         >>> rng = np.random.default_rng(0)
         >>> clauses = check_contract(RNNCell(3, 4, rng=rng), rng=rng)
         >>> len(clauses), clauses[0]
-        (16, 'nothing_given_is_written_to')
+        (17, 'nothing_given_is_written_to')
     """
     clauses: list[Callable[[Layer, Generator], None]] = [
         nothing_given_is_written_to,
@@ -50,6 +50,8 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         empty_axes_are_legal,
         threads_may_run_forward,
     ]
+    if not isinstance(layer, Loss):
+        clauses.append(nothing_is_drawn_in_use)
     if not isinstance(layer, Feedforward):
         clauses.append(sequences.padding_never_matters)
     if isinstance(layer, Recurrent):
@@ -230,6 +232,21 @@ def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
                         same(alone[i % 2], outputs, f"{layer!r}: threads disturb each other")
             finally:
                 sys.setswitchinterval(interval)
+
+
+def nothing_is_drawn_in_use(layer: Layer, rng: Generator) -> None:
+    """Only training moves a random stream on: to evaluate, or to sample, in the middle of it changes nothing."""
+    example: Any = examples(layer, rng)[0]
+    streams = example.layer.generators()
+    given = (example.xs, example.state) if isinstance(layer, Recurrent) else (example.x,)
+    calls = {"a call": partial(example.layer, *given)}
+    if isinstance(layer, Recurrent) and layer.causal:
+        calls["a step"] = partial(example.layer.step, example.xs[0], example.state)
+    for how, call in calls.items():
+        upcoming = {name: copy.deepcopy(stream).random() for name, stream in streams.items()}
+        call()
+        moved = [name for name, stream in streams.items() if stream.random() != upcoming[name]]
+        assert not moved, f"{layer!r}: {how} in use drew from {', '.join(moved)}"
 
 
 def _all(layer: Layer, rng: Generator) -> list[Example]:

@@ -118,11 +118,20 @@ def a_batch_equals_its_rows(layer: Layer, rng: Generator) -> None:
 
 
 def a_sequence_equals_its_chunks(layer: Layer, rng: Generator) -> None:
-    """Run in two chunks, the state carried forth and its gradient back, or by a loop of `step`, it is the same."""
+    """Run by a loop of `step`, or in two chunks, the state carried forth and its gradient back, it is the same."""
     example = _whole(layer, rng)
+    upstream = example.upstream(rng)
+    state, steps = example.state, []
+    for t in range(example.xs.shape[0]):
+        y, state = example.layer.step(example.xs[t], state)
+        steps.append(y)
+    in_use = example.layer(example.xs, example.state)
+    found = leaves("state", state) | ({"ys": np.stack(steps)} if "ys" in upstream else {})
+    expected = {"ys": in_use[0], **leaves("state", in_use[1])}
+    same({name: expected[name] for name in found}, found, f"{layer!r}: a sequence is not a loop of step", 1e-12)
+
     if example.layer.generators():
         return  # a chunk may draw a mask of its own
-    upstream = example.upstream(rng)
     whole = example.everything(upstream)
     every, first, rest = slice(None), slice(0, 1), slice(1, None)
     head, tail = example.cut(first, every), example.cut(rest, every)
@@ -141,15 +150,6 @@ def a_sequence_equals_its_chunks(layer: Layer, rng: Generator) -> None:
     for name in upstream:
         found[name] = np.concatenate([ys_head[name], ys_tail[name]]) if name == "ys" else ys_tail[name]
     same(whole, found, f"{layer!r}: a sequence is not its chunks", 1e-12)
-
-    state, steps = example.state, []
-    for t in range(example.xs.shape[0]):
-        y, state = example.layer.step(example.xs[t], state)
-        steps.append(y)
-    in_use = example.layer(example.xs, example.state)
-    found = leaves("state", state) | ({"ys": np.stack(steps)} if "ys" in upstream else {})
-    expected = {"ys": in_use[0], **leaves("state", in_use[1])}
-    same({name: expected[name] for name in found}, found, f"{layer!r}: a sequence is not a loop of step", 1e-12)
 
 
 def step_raises(layer: Layer, rng: Generator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,9 @@ def _numerical(example: Example, upstream: Arrays) -> Arrays:
         for index in np.ndindex(array.shape):
             kept = array[index]
             array[index] = kept + STEP
-            above, _ = example.forward()
+            above = copy.deepcopy(example.forward()[0])  # an output may be the input itself
             array[index] = kept - STEP
-            below, _ = example.forward()
+            below = copy.deepcopy(example.forward()[0])
             array[index] = kept
             # The difference first, then the sum: fewer digits cancel.
             gradient[index] = sum((upstream[key] * (above[key] - below[key])).sum() for key in upstream) / (2 * STEP)

@@ -289,3 +289,40 @@ def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> An
     if layer.reduction == "none":
         return losses
     return losses.sum() / (max(counted, 1) if layer.reduction == "mean" else 1)
+
+
+def norm(numbers: list[float], layer: Any) -> list[float]:
+    """Layer normalisation of one vector."""
+    size, g = len(numbers), layer.g.value.tolist()
+    b = layer.b.value.tolist() if layer.bias else [0.0] * size
+    mean = sum(numbers) / size
+    deviation = math.sqrt(sum((number - mean) ** 2 for number in numbers) / size + layer.eps)
+    return [g[i] * (number - mean) / deviation + b[i] for i, number in enumerate(numbers)]
+
+
+def layer_norm(layer: Any, x: Any) -> Any:
+    y = np.zeros(x.shape)
+    for index in np.ndindex(x.shape[:-1]):
+        y[index] = norm(x[index].tolist(), layer)
+    return y
+
+
+def layer_norm_lstm(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    w_x, w_h, b = (p.value.tolist() for p in (layer.w_x, layer.w_h, layer.b))
+    T, B, D = xs.shape
+    H = len(w_h)
+    ys, last_h, last_c = np.zeros((T, B, H)), np.array(state[0]), np.array(state[1])
+    for row in range(B):
+        h, c = last_h[row].tolist(), last_c[row].tolist()
+        for t in range(T if lengths is None else lengths[row]):
+            x = xs[t, row].tolist()
+            of_x = norm([sum(x[k] * w_x[k][j] for k in range(D)) for j in range(4 * H)], layer.norm_x)
+            of_h = norm([sum(h[k] * w_h[k][j] for k in range(H)) for j in range(4 * H)], layer.norm_h)
+            a = [of_x[j] + of_h[j] + b[j] for j in range(4 * H)]
+            i, f, o = ([1 / (1 + math.exp(-a[gate * H + j])) for j in range(H)] for gate in range(3))
+            c = [f[j] * c[j] + i[j] * math.tanh(a[3 * H + j]) for j in range(H)]
+            m = norm(c, layer.norm_c)
+            h = [o[j] * math.tanh(m[j]) for j in range(H)]
+            ys[t, row] = h
+        last_h[row], last_c[row] = h, c
+    return ys, (last_h, last_c)

@@ -13,6 +13,8 @@ from tinygrad_rnn import (
     Embedding,
     GRUCell,
     Layer,
+    LayerNorm,
+    LayerNormLSTMCell,
     Linear,
     LSTMCell,
     OneHot,
@@ -69,6 +71,8 @@ CASES = {
     "Sigmoid": Case(lambda rng: Sigmoid(), naive.sigmoid),
     "ReLU": Case(lambda rng: ReLU(), naive.relu),
     "Softmax": Case(lambda rng: Softmax(), naive.softmax),
+    "LayerNorm": Case(lambda rng: LayerNorm(4), naive.layer_norm),
+    "LayerNorm without bias": Case(lambda rng: LayerNorm(4, eps=0.1, bias=False), naive.layer_norm),
     "RNNCell": Case(lambda rng: RNNCell(3, 4, rng=rng), naive.rnn),
     "RNNCell relu": Case(lambda rng: RNNCell(3, 4, rng=rng, nonlinearity="relu"), naive.rnn),
     "RNNCell identity": Case(
@@ -80,6 +84,7 @@ CASES = {
     "GRUCell": Case(lambda rng: GRUCell(3, 4, rng=rng), naive.gru),
     "GRUCell reset before": Case(lambda rng: GRUCell(3, 4, rng=rng, reset="before"), naive.gru),
     "GRUCell by steps": Case(lambda rng: SteppedGRU(3, 4, rng=rng), naive.gru),
+    "LayerNormLSTMCell": Case(lambda rng: LayerNormLSTMCell(3, 4, rng=rng, eps=1e-3), naive.layer_norm_lstm),
     "Sequential of ids": Case(
         lambda rng: Sequential(OneHot(5), RNNCell(5, 4, rng=rng), Linear(4, 3, rng=rng)), naive.one_hot_rnn_linear
     ),

@@ -4,6 +4,7 @@ from .arrays import OneHotRows
 from .cells.base import Cell
 from .cells.gru import GRUCell
 from .cells.lstm import LSTMCell
+from .cells.layer_norm_lstm import LayerNormLSTMCell
 from .cells.rnn import RNNCell
 from .data.batches import length_batches, pad
 from .data.byte_tokenizer import ByteTokenizer
@@ -17,6 +18,7 @@ from .generation import Token, generate, generate_samples
 from .layers.activation import ReLU, Sigmoid, Tanh
 from .layers.base import Layer
 from .layers.embedding import Embedding
+from .layers.layer_norm import LayerNorm
 from .layers.linear import Linear
 from .layers.one_hot import OneHot
 from .layers.roles import Feedforward, Loss, Recurrent
@@ -51,6 +53,8 @@ __all__ = [
     "LSTMCell",
     "GRUCell",
     "Layer",
+    "LayerNorm",
+    "LayerNormLSTMCell",
     "Linear",
     "Loss",
     "OneHot",

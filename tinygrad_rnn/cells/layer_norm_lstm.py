@@ -1,0 +1,133 @@
+"""The LSTM with layer normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import initializers
+from ..arrays import Array, Float, Generator, Input, Shaped, State, namespace
+from ..checks import check_size
+from ..layers.layer_norm import LayerNorm, LayerNormCache
+from ..parameter import Parameter
+from .base import Cell
+
+
+class LayerNormLSTMCache(NamedTuple):
+    """Of a step; the last three are those of the norms."""
+
+    x: Any
+    h_prev: Array
+    c_prev: Array
+    i: Array
+    f: Array
+    o: Array
+    g: Array
+    m: Array
+    """tanh LN(c), what the output gate lets out."""
+    norm_x: LayerNormCache
+    norm_h: LayerNormCache
+    norm_c: LayerNormCache
+
+
+class LayerNormLSTMCell(Cell):
+    r"""The LSTM whose sums are normalised at every step: those of the input, those of the state, and its memory.
+
+    Forward; each LN is a `LayerNorm`, the first two over all 4H sums at once and without an offset, for b is one:
+
+    .. math::
+        [a_i, a_f, a_o, a_g] &= \mathrm{LN}_x(x_t W_x) + \mathrm{LN}_h(h_{t-1} W_h) + b \\
+        i, f, o &= \sigma(a_i), \sigma(a_f), \sigma(a_o), \qquad g = \tanh a_g \\
+        c_t &= f \odot c_{t-1} + i \odot g \\
+        m &= \tanh \mathrm{LN}_c(c_t), \qquad h_t = o \odot m, \qquad y_t = h_t
+
+    Backward, where :math:`dh_t` and :math:`dc_t` are what step :math:`t + 1` sends back, and
+    :math:`\mathrm{LN}^\top` is the backward of a norm:
+
+    .. math::
+        dh &= dy_t + dh_t \\
+        dc &= dc_t + \mathrm{LN}_c^\top \bigl(dh \odot o \odot (1 - m^2)\bigr) \\
+        da_i &= dc \odot g \odot i (1 - i), \qquad da_f = dc \odot c_{t-1} \odot f (1 - f) \\
+        da_o &= dh \odot m \odot o (1 - o), \qquad da_g = dc \odot i \odot (1 - g^2) \\
+        da_x &= \mathrm{LN}_x^\top(da), \qquad da_h = \mathrm{LN}_h^\top(da) \\
+        dx_t &= da_x W_x^\top, \qquad dh_{t-1} = da_h W_h^\top, \qquad dc_{t-1} = dc \odot f \\
+        dW_x &\mathrel{+}= x_t^\top da_x, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_h, \qquad db \mathrel{+}= da
+
+    Args:
+        in_size: D, features of x.
+        out_size: H, units.
+        rng: draws the weights, gate after gate.
+        eps: what the norms add to a variance.
+
+    Parameters `w_x` (D, 4H), Glorot a gate; `w_h` (H, 4H), orthogonal a gate; `b` (4H,), 0 but 1 for the forget gate;
+    gates in the order i, f, o, g. Of the norms `norm_x.g` and `norm_h.g` (4H,), `norm_c.g` and `norm_c.b` (H,). State
+    `(h, c)`, each (B, H), c as it is before its norm.
+
+    Raises:
+        ValueError: a size is below 1, or `eps` not above 0.
+        TypeError: a size is no integer, or `rng` no generator.
+
+    References:
+        Ba, Kiros and Hinton, *Layer Normalization*, 2016, equations 20 to 22; Hochreiter and Schmidhuber, *Long
+        Short-Term Memory*, 1997.
+
+    Example:
+        >>> cell = LayerNormLSTMCell(3, 4, rng=np.random.default_rng(0))
+        >>> ys, (h, c) = cell(np.zeros((5, 2, 3), np.float32))
+        >>> ys.shape, h.shape, c.shape
+        ((5, 2, 4), (2, 4), (2, 4))
+    """
+
+    def __init__(self, in_size: int, out_size: int, *, rng: Generator, eps: float = 1e-5) -> None:
+        check_size("LayerNormLSTMCell", "in_size", in_size)
+        check_size("LayerNormLSTMCell", "out_size", out_size)
+        self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
+        self.eps = float(eps)
+        self.w_x = Parameter(_gates(initializers.glorot, (in_size, out_size), rng))
+        self.w_h = Parameter(_gates(initializers.orthogonal, (out_size, out_size), rng))
+        self.b = Parameter(initializers.zeros((4 * out_size,)))
+        self.b.value[out_size : 2 * out_size] = 1
+        self.norm_x = LayerNorm(4 * out_size, eps=eps, bias=False)
+        self.norm_h = LayerNorm(4 * out_size, eps=eps, bias=False)
+        self.norm_c = LayerNorm(out_size, eps=eps)
+
+    def step_forward(
+        self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
+    ) -> tuple[Float[Array, "B H"], State, LayerNormLSTMCache]:
+        h_prev, c_prev = state
+        H = self.out_size
+        a_x, norm_x = self.norm_x.forward(x @ self.w_x.value, training=training)
+        a_h, norm_h = self.norm_h.forward(h_prev @ self.w_h.value, training=training)
+        a = a_x + a_h + self.b.value
+        xp = namespace(a)
+        gates = 0.5 * xp.tanh(0.5 * a[:, : 3 * H]) + 0.5
+        i, f, o = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H :]
+        g = xp.tanh(a[:, 3 * H :])
+        c = f * c_prev + i * g
+        a_m, norm_c = self.norm_c.forward(c, training=training)
+        m = xp.tanh(a_m)
+        h = o * m
+        return h, (h, c), LayerNormLSTMCache(x, h_prev, c_prev, i, f, o, g, m, norm_x, norm_h, norm_c)
+
+    def step_backward(
+        self, dy: Float[Array, "B H"], dstate: State, cache: LayerNormLSTMCache
+    ) -> tuple[Float[Array, "B D"], State]:
+        x, h_prev, c_prev, i, f, o, g, m, norm_x, norm_h, norm_c = cache
+        dh, dc = dstate
+        dh = dy + dh
+        dc = dc + self.norm_c.backward(dh * o * (1 - m * m), norm_c)
+        da_i, da_f = dc * g * i * (1 - i), dc * c_prev * f * (1 - f)
+        da_o, da_g = dh * m * o * (1 - o), dc * i * (1 - g * g)
+        da = namespace(dh).concatenate([da_i, da_f, da_o, da_g], axis=1)
+        da_x, da_h = self.norm_x.backward(da, norm_x), self.norm_h.backward(da, norm_h)
+        self.w_x.grad += x.T @ da_x
+        self.w_h.grad += h_prev.T @ da_h
+        self.b.grad += da.sum(axis=0)
+        return da_x @ self.w_x.value.T, (da_h @ self.w_h.value.T, dc * f)
+
+
+def _gates(draw: Callable[..., Array], shape: tuple[int, int], rng: Generator) -> Array:
+    """The weights of the four gates side by side, drawn one after the other."""
+    gates = [draw(shape, rng=rng) for _ in range(4)]
+    side_by_side: Array = namespace(gates[0]).concatenate(gates, axis=1)
+    return side_by_side

@@ -1,0 +1,95 @@
+"""Layer normalisation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .. import initializers
+from ..arrays import Array, Float, as_rows, namespace
+from ..checks import check_array, check_features, check_size
+from ..parameter import Parameter
+from .roles import Feedforward
+
+
+class LayerNormCache(NamedTuple):
+    """Of any leading axes."""
+
+    x_hat: Array
+    inv_sigma: Array
+
+
+class LayerNorm(Feedforward):
+    r"""Gives each vector mean 0 and variance 1 over its features, then a learnt scale and offset.
+
+    Forward, each mean running over the D features of one vector:
+
+    .. math::
+        \hat{x} &= \frac{x - \mu}{\sigma}, \qquad \mu = \mathrm{mean}(x), \qquad
+        \sigma = \sqrt{\mathrm{mean}\bigl((x - \mu)^2\bigr) + \epsilon} \\
+        y &= g \odot \hat{x} + b
+
+    Backward, where the two means are what flows back through :math:`\mu` and :math:`\sigma`, and the sums run over
+    all vectors:
+
+    .. math::
+        d\hat{x} &= g \odot dy \\
+        dx &= \frac{1}{\sigma} \Bigl(d\hat{x} - \mathrm{mean}(d\hat{x})
+              - \hat{x} \odot \mathrm{mean}(d\hat{x} \odot \hat{x})\Bigr) \\
+        dg &\mathrel{+}= \sum dy \odot \hat{x}, \qquad db \mathrel{+}= \sum dy
+
+    A vector of equal entries becomes b.
+
+    Args:
+        size: D, features of x and of y.
+        eps: what is added to the variance, so that no division is by 0.
+        bias: whether there is a b.
+
+    Parameters `g` (D,), 1; `b` (D,), 0, none with `bias=False`. `forward` takes (..., D) and gives (..., D).
+
+    Raises:
+        ValueError: `size` is below 1, or `eps` not above 0; in `forward`, the last axis of x is not D.
+        TypeError: in `forward`, the dtype or device of x differs from the parameters'.
+
+    References:
+        Ba, Kiros and Hinton, *Layer Normalization*, 2016.
+
+    Example:
+        >>> LayerNorm(2)(np.array([[1.0, 3.0], [-50.0, 50.0]], np.float32)).round(3)
+        array([[-1.,  1.],
+               [-1.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True) -> None:
+        check_size("LayerNorm", "size", size)
+        if not eps > 0:
+            raise ValueError(f"LayerNorm: eps must be above 0, not {eps}")
+        self.size = self.in_size = self.out_size = size
+        self.eps, self.bias = float(eps), bias
+        self.g = Parameter(initializers.zeros((size,)) + 1)
+        self.b = Parameter(initializers.zeros((size,))) if bias else None
+
+    def forward(
+        self, x: Float[Array, "*lead D"], *, training: bool = True
+    ) -> tuple[Float[Array, "*lead D"], LayerNormCache]:
+        check_features(self, "x", x, self.size, self.g.value)
+        # One entry is subtracted first. It changes nothing but the digits: the mean of large numbers is rounded by
+        # more than their differences, which are all that counts, may be.
+        x_hat = x - x[..., :1]
+        x_hat -= x_hat.mean(axis=-1, keepdims=True)
+        inv_sigma = 1 / namespace(x).sqrt((x_hat * x_hat).mean(axis=-1, keepdims=True) + self.eps)
+        x_hat *= inv_sigma
+        y = x_hat * self.g.value
+        if self.b is not None:
+            y += self.b.value
+        return y, LayerNormCache(x_hat, inv_sigma)
+
+    def backward(self, dy: Float[Array, "*lead D"], cache: LayerNormCache) -> Float[Array, "*lead D"]:
+        check_array(self, "dy", dy, self.g.value)
+        x_hat, inv_sigma = cache
+        self.g.grad += as_rows(dy * x_hat).sum(axis=0)
+        if self.b is not None:
+            self.b.grad += as_rows(dy).sum(axis=0)
+        dx_hat = dy * self.g.value
+        along = (dx_hat * x_hat).mean(axis=-1, keepdims=True)
+        dx: Array = inv_sigma * (dx_hat - dx_hat.mean(axis=-1, keepdims=True) - x_hat * along)
+        return dx

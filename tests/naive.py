@@ -6,6 +6,7 @@ They share no code with the package. A gradient check cannot see a mistake that 
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -275,6 +276,14 @@ def one_hot_lstm_lstm_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> A
     return ys, ((), after_lower, after_upper, ())
 
 
+def sequential_that_drops(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Linear, LockedDropout, RNNCell, Dropout, RNNCell, Tanh)` in use."""
+    first, _, lower, _, upper, last = layer.layers
+    part = SimpleNamespace(layers=(first, lower, upper, last))
+    ys, (_, after_lower, after_upper, _) = linear_rnn_rnn_tanh(part, xs, ((), state[2], state[4], ()), lengths)
+    return ys, ((), (), after_lower, (), after_upper, ())
+
+
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
     losses, counted = np.zeros(targets.shape), 0
     for t, row in np.ndindex(targets.shape):
@@ -289,6 +298,19 @@ def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> An
     if layer.reduction == "none":
         return losses
     return losses.sum() / (max(counted, 1) if layer.reduction == "mean" else 1)
+
+
+def identity(layer: Any, x: Any) -> Any:
+    """Dropout in use."""
+    return x
+
+
+def locked_identity(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """Locked dropout in use, whose outputs past a row's end are 0."""
+    ys = np.array(xs)
+    for row, length in enumerate([] if lengths is None else lengths):
+        ys[length:, row] = 0
+    return ys, state
 
 
 def norm(numbers: list[float], layer: Any) -> list[float]:
@@ -326,3 +348,56 @@ def layer_norm_lstm(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
             ys[t, row] = h
         last_h[row], last_c[row] = h, c
     return ys, (last_h, last_c)
+
+
+def zoneout(inner: Any) -> Any:
+    """`Zoneout` of a cell whose naive forward is `inner`. `keeps[t][k]` (B, size), if given, is the k-th mask of t."""
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any, keeps: Any = None) -> Any:
+        T, B, _ = xs.shape
+        ys, last = np.zeros((T, B, layer.out_size)), tuple(np.array(array) for array in state)
+        for row in range(B):
+            for t in range(T if lengths is None else lengths[row]):
+                before = [array[row].tolist() for array in last]
+                _, after = inner(layer.cell, xs[t : t + 1, row : row + 1], [np.array([s]) for s in before], None)
+                for k, array in enumerate(last):
+                    for j, (old, new) in enumerate(zip(before[k], after[k][0].tolist(), strict=True)):
+                        keep = layer.rates[k] if keeps is None else keeps[t][k][row][j]
+                        array[row, j] = keep * old + (1 - keep) * new
+                ys[t, row] = last[0][row]
+        return ys, last
+
+
+def number_by_number(function: Any) -> Any:
+    """The loss of `function` of a prediction and a target, reduced."""
+
+    def forward(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
+        losses, counted = np.zeros(ys.shape), 0
+        for t, row, i in np.ndindex(ys.shape):
+            if lengths is None or t < lengths[row]:
+                counted += 1
+                losses[t, row, i] = function(float(ys[t, row, i]), float(targets[t, row, i]))
+        if layer.reduction == "none":
+            return losses
+        return math.fsum(losses.flat) / (max(counted, 1) if layer.reduction == "mean" else 1)
+
+    return forward
+
+
+def drop_connect(inner: Any) -> Any:
+    """`DropConnect` of a cell whose naive forward is `inner`, its recurrent weights multiplied by a mask, if given."""
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any, mask: Any = None) -> Any:
+        cell = SimpleNamespace(**vars(layer.cell))
+        if mask is not None:
+            masked = [[w * mask[i][j] for j, w in enumerate(row)] for i, row in enumerate(cell.w_h.value.tolist())]
+            cell.w_h = SimpleNamespace(value=np.array(masked))
+        return inner(cell, xs, state, lengths)
+
+    return forward
+
+
+mean_squared_error = number_by_number(lambda y, t: y**2 - 2 * y * t + t**2)
+binary_cross_entropy = number_by_number(
+    lambda y, t: t * math.log(1 + math.exp(-y)) + (1 - t) * math.log(1 + math.exp(y))
+)

@@ -10,13 +10,18 @@ import numpy as np
 import naive
 from tinygrad_rnn import (
     Bidirectional,
+    BinaryCrossEntropy,
+    DropConnect,
+    Dropout,
     Embedding,
     GRUCell,
     Layer,
     LayerNorm,
     LayerNormLSTMCell,
     Linear,
+    LockedDropout,
     LSTMCell,
+    MeanSquaredError,
     OneHot,
     ReLU,
     Residual,
@@ -27,6 +32,7 @@ from tinygrad_rnn import (
     SoftmaxCrossEntropy,
     Tanh,
     TiedLinear,
+    Zoneout,
 )
 
 
@@ -71,6 +77,10 @@ CASES = {
     "Sigmoid": Case(lambda rng: Sigmoid(), naive.sigmoid),
     "ReLU": Case(lambda rng: ReLU(), naive.relu),
     "Softmax": Case(lambda rng: Softmax(), naive.softmax),
+    "Dropout": Case(lambda rng: Dropout(0.4, rng=rng), naive.identity),
+    "Dropout of nothing": Case(lambda rng: Dropout(0.0, rng=rng), naive.identity),
+    "LockedDropout": Case(lambda rng: LockedDropout(0.4, rng=rng), naive.locked_identity),
+    "LockedDropout of nothing": Case(lambda rng: LockedDropout(0.0, rng=rng), naive.locked_identity),
     "LayerNorm": Case(lambda rng: LayerNorm(4), naive.layer_norm),
     "LayerNorm without bias": Case(lambda rng: LayerNorm(4, eps=0.1, bias=False), naive.layer_norm),
     "RNNCell": Case(lambda rng: RNNCell(3, 4, rng=rng), naive.rnn),
@@ -85,6 +95,22 @@ CASES = {
     "GRUCell reset before": Case(lambda rng: GRUCell(3, 4, rng=rng, reset="before"), naive.gru),
     "GRUCell by steps": Case(lambda rng: SteppedGRU(3, 4, rng=rng), naive.gru),
     "LayerNormLSTMCell": Case(lambda rng: LayerNormLSTMCell(3, 4, rng=rng, eps=1e-3), naive.layer_norm_lstm),
+    "Zoneout": Case(lambda rng: Zoneout(RNNCell(3, 4, rng=rng), 0.4, rng=rng), naive.zoneout(naive.rnn)),
+    "Zoneout of LayerNormLSTMCell": Case(
+        lambda rng: Zoneout(LayerNormLSTMCell(3, 4, rng=rng), (0.3, 0.5), rng=rng),
+        naive.zoneout(naive.layer_norm_lstm),
+    ),
+    "Zoneout of c alone": Case(
+        lambda rng: Zoneout(LayerNormLSTMCell(3, 4, rng=rng), (0.0, 0.5), rng=rng),
+        naive.zoneout(naive.layer_norm_lstm),
+    ),
+    "DropConnect": Case(lambda rng: DropConnect(RNNCell(3, 4, rng=rng), 0.4, rng=rng), naive.drop_connect(naive.rnn)),
+    "DropConnect by steps": Case(
+        lambda rng: DropConnect(SteppedRNN(3, 4, rng=rng), 0.4, rng=rng), naive.drop_connect(naive.rnn)
+    ),
+    "DropConnect of nothing": Case(
+        lambda rng: DropConnect(RNNCell(3, 4, rng=rng), 0.0, rng=rng), naive.drop_connect(naive.rnn)
+    ),
     "Sequential of ids": Case(
         lambda rng: Sequential(OneHot(5), RNNCell(5, 4, rng=rng), Linear(4, 3, rng=rng)), naive.one_hot_rnn_linear
     ),
@@ -134,6 +160,17 @@ CASES = {
     "Sequential of two LSTMs": Case(
         lambda rng: Sequential(OneHot(5), LSTMCell(5, 4, rng=rng), LSTMCell(4, 2, rng=rng), Linear(2, 3, rng=rng)),
         naive.one_hot_lstm_lstm_linear,
+    ),
+    "Sequential that drops": Case(
+        lambda rng: Sequential(
+            Linear(3, 4, rng=rng),
+            LockedDropout(0.4, rng=rng),
+            RNNCell(4, 4, rng=rng),
+            Dropout(0.4, rng=rng),
+            RNNCell(4, 2, rng=rng),
+            Tanh(),
+        ),
+        naive.sequential_that_drops,
     ),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),

@@ -2,10 +2,12 @@
 
 from .arrays import OneHotRows
 from .cells.base import Cell
+from .cells.drop_connect import DropConnect
 from .cells.gru import GRUCell
-from .cells.lstm import LSTMCell
 from .cells.layer_norm_lstm import LayerNormLSTMCell
+from .cells.lstm import LSTMCell
 from .cells.rnn import RNNCell
+from .cells.zoneout import Zoneout
 from .data.batches import length_batches, pad
 from .data.byte_tokenizer import ByteTokenizer
 from .data.char_tokenizer import CharTokenizer
@@ -17,9 +19,11 @@ from .device import Device
 from .generation import Token, generate, generate_samples
 from .layers.activation import ReLU, Sigmoid, Tanh
 from .layers.base import Layer
+from .layers.dropout import Dropout
 from .layers.embedding import Embedding
 from .layers.layer_norm import LayerNorm
 from .layers.linear import Linear
+from .layers.locked_dropout import LockedDropout
 from .layers.one_hot import OneHot
 from .layers.roles import Feedforward, Loss, Recurrent
 from .layers.softmax import Softmax
@@ -48,6 +52,8 @@ __all__ = [
     "ClipNorm",
     "ClipValue",
     "Device",
+    "DropConnect",
+    "Dropout",
     "Embedding",
     "Feedforward",
     "LSTMCell",
@@ -56,6 +62,7 @@ __all__ = [
     "LayerNorm",
     "LayerNormLSTMCell",
     "Linear",
+    "LockedDropout",
     "Loss",
     "OneHot",
     "OneHotRows",
@@ -76,6 +83,7 @@ __all__ = [
     "Training",
     "VanillaRNN",
     "WordTokenizer",
+    "Zoneout",
     "encode_file",
     "generate",
     "generate_samples",

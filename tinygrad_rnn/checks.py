@@ -133,6 +133,19 @@ def check_size(owner: str, name: str, size: Any) -> None:
         raise ValueError(f"{owner}: {name} must be at least 1, not {size}")
 
 
+def check_rate(owner: str, name: str, rate: Any) -> None:
+    """`rate`, a probability of dropping, must be a number from 0 to below 1.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: below 0, or 1 or more.
+    """
+    if not hasattr(rate, "__float__"):
+        raise TypeError(f"{owner}: {name} must be a number, not {rate!r}")
+    if not 0 <= rate < 1:
+        raise ValueError(f"{owner}: {name} must be 0 to below 1, not {rate}")
+
+
 def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
     """`dtype` as a NumPy dtype; it must be float32 or float64.
 

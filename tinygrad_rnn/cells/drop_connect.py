@@ -1,0 +1,123 @@
+"""Dropout of recurrent weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+from ..arrays import Array, Booleans, Generator, Integers, State
+from ..checks import check_rate, check_rng
+from ..layers.masks import dropout_mask
+from ..layers.roles import Recurrent
+from ..parameter import Parameter
+
+
+class DropConnectCache(NamedTuple):
+    """Of a step, or of a sequence."""
+
+    mask: Array | None
+    """Of `w_h`; None where nothing drops."""
+    cell: Any
+    """That of the cell within."""
+
+
+class DropConnect(Recurrent):
+    r"""A cell some of whose recurrent weights are 0 while it trains: dropout of `w_h`, the same for a whole sequence.
+
+    Weights are dropped, not units, so the state itself loses nothing. Forward and backward, with :math:`p` the rate;
+    the cell within runs with :math:`\tilde{W}` in place of :math:`W_h`, by its kernel if it has one:
+
+    .. math::
+        m = \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \qquad
+        \tilde{W} = m \odot W_h, \qquad dW_h \mathrel{+}= m \odot d\tilde{W}
+
+    With `training=False`, or rate 0, it is the cell within. Each call of `forward` draws, hence each chunk of a long
+    sequence, and each `step_forward` by itself. All rows share a mask.
+
+    Args:
+        cell: any `Recurrent` with a parameter `w_h`.
+        rate: the probability that a weight is dropped, 0 to below 1.
+        rng: a stream of its own is spawned from it.
+
+    Parameters are those of the cell, `cell.w_h` and so on; the state is that of the cell. Only training moves the
+    stream on; the masks are the same on every device and in every dtype.
+
+    Raises:
+        TypeError: `cell` is no `Recurrent` with a parameter `w_h`, `rate` is no number, or `rng` no generator.
+        ValueError: `rate` is below 0, or 1 or more.
+
+    References:
+        Wan et al., *Regularization of Neural Networks using DropConnect*, 2013; Merity, Keskar and Socher,
+        *Regularizing and Optimizing LSTM Language Models*, 2018, where it makes the weight-dropped LSTM.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> cell = DropConnect(RNNCell(3, 4, rng=rng), 0.5, rng=rng)
+        >>> ys, state, cache = cell.forward(np.zeros((5, 2, 3), np.float32))
+        >>> ys.shape, cache.inner.mask.shape
+        ((5, 2, 4), (4, 4))
+    """
+
+    def __init__(self, cell: Recurrent, rate: float, *, rng: Generator) -> None:
+        if not isinstance(cell, Recurrent):
+            raise TypeError(f"DropConnect: cell must be a Recurrent, not {cell!r}")
+        if not isinstance(getattr(cell, "w_h", None), Parameter):
+            raise TypeError(f"DropConnect: {cell!r} has no parameter w_h, of which to drop weights")
+        check_rate("DropConnect", "rate", rate)
+        check_rng("DropConnect", rng)
+        self.cell: Any = cell
+        self.rate = float(rate)
+        self.in_size, self.out_size = cell.in_size, cell.out_size
+        self.takes_ids, self.causal = cell.takes_ids, cell.causal
+        self.rng = rng.spawn(1)[0]
+
+    def initial_state(self, batch: int) -> State:
+        state: State = self.cell.initial_state(batch)
+        return state
+
+    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
+        self.cell.check_state(state, batch, name)
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, DropConnectCache]:
+        mask = self._draw(training)
+        y, state, inner = self._masked(mask).step_forward(x, state, training=training)
+        return y, state, DropConnectCache(mask, inner)
+
+    def step_backward(self, dy: Any, dstate: State, cache: DropConnectCache) -> tuple[Any, State]:
+        mask, inner = cache
+        cell = self._masked(mask)
+        dx, dstate = cell.step_backward(dy, dstate, inner)
+        if mask is not None:
+            self.cell.w_h.grad += mask * cell.w_h.grad
+        return dx, dstate
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+    ) -> tuple[Any, State, DropConnectCache]:
+        mask = self._draw(training)
+        ys, state, inner = self._masked(mask).unroll_forward(
+            xs, state, lengths=lengths, active=active, training=training
+        )
+        return ys, state, DropConnectCache(mask, inner)
+
+    def unroll_backward(
+        self, dys: Any, dstate: State, cache: DropConnectCache, *, active: Booleans | None
+    ) -> tuple[Any, State]:
+        mask, inner = cache
+        cell = self._masked(mask)
+        dxs, dstate = cell.unroll_backward(dys, dstate, inner, active=active)
+        if mask is not None:
+            self.cell.w_h.grad += mask * cell.w_h.grad
+        return dxs, dstate
+
+    def _draw(self, training: bool) -> Array | None:
+        w_h = self.cell.w_h.value
+        return dropout_mask(self.rng, self.rate, w_h.shape, w_h, training)
+
+    def _masked(self, mask: Array | None) -> Any:
+        """The cell with its masked weights, as they are now: a copy that shares all other parameters."""
+        if mask is None:
+            return self.cell
+        cell = copy.copy(self.cell)
+        cell.w_h = Parameter(mask * self.cell.w_h.value)
+        return cell

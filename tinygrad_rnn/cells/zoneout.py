@@ -1,0 +1,105 @@
+"""Zoneout: units that keep their state for a step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..arrays import Array, Float, Generator, Input, Shaped, State, no_gradient, tree_map
+from ..checks import check_rate, check_rng
+from ..layers.masks import random_mask
+from .base import Cell
+
+
+class ZoneoutCache(NamedTuple):
+    """Of a step."""
+
+    keep: tuple[Any, ...]
+    """Of each array of the state: the mask, or the rate where none was drawn."""
+    cell: Any
+    """That of the cell within."""
+
+
+class Zoneout(Cell):
+    r"""A cell whose units, each by chance, skip a step: they keep the value that they had.
+
+    Forward, for each array :math:`s` of the state; :math:`s'` is what the cell within makes of it, :math:`p` its rate:
+
+    .. math::
+        k &= \begin{cases} 1 & \text{with probability } p \\ 0 & \text{else} \end{cases}
+             \qquad \text{in use } k = p \\
+        s_t &= k \odot s_{t-1} + (1 - k) \odot s'_t, \qquad y_t = \text{the first array of } s_t
+
+    A mask is drawn anew for each row, unit and step while training. In use the unit takes the value that is to be
+    expected. Backward, where :math:`ds_t` has what step :math:`t + 1` sends back and, for the first array,
+    :math:`dy_t` too:
+
+    .. math::
+        ds'_t = (1 - k) \odot ds_t, \qquad
+        ds_{t-1} = k \odot ds_t + \text{what the cell within sends back for } ds'_t
+
+    Args:
+        cell: any `Cell` whose output is the first array of its state, as that of every cell of this package is. It is
+            run step by step, also if it has a faster way.
+        rates: the probability that a unit keeps its value, 0 to below 1: one number, or a tuple with one for each
+            array of the state, such as `(0.1, 0.5)` for `(h, c)`.
+        rng: a stream of its own is spawned from it.
+
+    Parameters are those of the cell, `cell.w_x` and so on; the state is that of the cell. Only training moves the
+    stream on; the masks are the same on every device and in every dtype.
+
+    Raises:
+        TypeError: `cell` is no `Cell`, a rate is no number, or `rng` no generator.
+        ValueError: the cell's output has not the size of the first array of its state, a rate is below 0, or 1 or
+            more, or there is not one for each array.
+
+    References:
+        Krueger et al., *Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations*, 2017.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> cell = Zoneout(LayerNormLSTMCell(3, 4, rng=rng), (0.1, 0.5), rng=rng)
+        >>> ys, (h, c) = cell(np.zeros((5, 2, 3), np.float32))
+        >>> ys.shape, h.shape, c.shape
+        ((5, 2, 4), (2, 4), (2, 4))
+    """
+
+    def __init__(self, cell: Cell, rates: float | tuple[float, ...], *, rng: Generator) -> None:
+        if not isinstance(cell, Cell):
+            raise TypeError(f"Zoneout: cell must be a Cell, not {cell!r}")
+        sizes = cell.state_sizes
+        if cell.out_size != sizes[0]:
+            raise ValueError(
+                f"Zoneout: the output of {cell!r} has size {cell.out_size}, but the first array of its state "
+                f"{sizes[0]}: the one must be the other"
+            )
+        rates = rates if isinstance(rates, tuple) else (rates,) * len(sizes)
+        if len(rates) != len(sizes):
+            raise ValueError(f"Zoneout: there are {len(rates)} rates, but {len(sizes)} arrays in the state of {cell!r}")
+        for i, rate in enumerate(rates):
+            check_rate("Zoneout", f"rates[{i}]", rate)
+        check_rng("Zoneout", rng)
+        self.in_size, self.out_size, self.state_sizes = cell.in_size, cell.out_size, sizes
+        self.cell, self.rates = cell, tuple(map(float, rates))
+        self.rng = rng.spawn(1)[0]
+
+    def initial_state(self, batch: int) -> State:
+        return self.cell.initial_state(batch)
+
+    def step_forward(
+        self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
+    ) -> tuple[Float[Array, "B H"], State, ZoneoutCache]:
+        _, after, inner = self.cell.step_forward(x, state, training=training)
+        keep = self.rates
+        if training:
+            keep = tree_map(lambda p, new: random_mask(self.rng, p, new.shape, new) if p else p, self.rates, after)
+        zoned: State = tree_map(lambda k, old, new: k * old + (1 - k) * new, keep, state, after)
+        return zoned[0], zoned, ZoneoutCache(keep, inner)
+
+    def step_backward(
+        self, dy: Float[Array, "B H"], dstate: State, cache: ZoneoutCache
+    ) -> tuple[Float[Array, "B D"] | None, State]:
+        keep, inner = cache
+        dzoned = (dy + dstate[0], *dstate[1:])
+        dafter = tree_map(lambda k, d: (1 - k) * d, keep, dzoned)
+        dx, dbefore = self.cell.step_backward(no_gradient(dy), dafter, inner)  # its output is its state: counted there
+        return dx, tree_map(lambda k, d, before: k * d + before, keep, dzoned, dbefore)

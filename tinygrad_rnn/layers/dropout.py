@@ -1,0 +1,59 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from ..arrays import Array, Float, Generator
+from ..checks import check_array, check_rate, check_rng
+from .masks import dropout_mask
+from .roles import Feedforward
+
+
+class Dropout(Feedforward):
+    r"""Sets entries to 0 at random while training; each entry and each call has a draw of its own.
+
+    What is kept is scaled up, so that the mean stays and nothing needs to be done in use. Forward and backward, with
+    :math:`p` the rate:
+
+    .. math::
+        m = \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \qquad
+        y = m \odot x, \qquad dx = m \odot dy
+
+    With `training=False`, or rate 0, y is x. Between the steps of a recurrent network `LockedDropout` loses less.
+
+    Args:
+        rate: the probability that an entry is dropped, 0 to below 1.
+        rng: a stream of its own is spawned from it.
+
+    The cache is the mask, None where nothing drops. Only training moves the stream on; the masks are the same on
+    every device and in every dtype.
+
+    Raises:
+        ValueError: `rate` is below 0, or 1 or more.
+        TypeError: `rate` is no number, or `rng` no generator; in `forward`, x holds no floating-point numbers.
+
+    References:
+        Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, 2014.
+
+    Example:
+        >>> dropout = Dropout(0.5, rng=np.random.default_rng(0))
+        >>> y, mask = dropout.forward(np.ones((2, 4)))
+        >>> sorted(set(y.ravel().tolist())), dropout(np.ones(2))
+        ([0.0, 2.0], array([1., 1.]))
+    """
+
+    def __init__(self, rate: float, *, rng: Generator) -> None:
+        check_rate("Dropout", "rate", rate)
+        check_rng("Dropout", rng)
+        self.rate = float(rate)
+        self.rng = rng.spawn(1)[0]
+
+    def forward(
+        self, x: Float[Array, "*shape"], *, training: bool = True
+    ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"] | None]:
+        check_array(self, "x", x, None)
+        mask = dropout_mask(self.rng, self.rate, x.shape, x, training)
+        return x if mask is None else x * mask, mask
+
+    def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"] | None) -> Float[Array, "*shape"]:
+        mask = cache
+        return dy if mask is None else dy * mask

@@ -1,0 +1,82 @@
+"""Dropout with one mask for all steps of a sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays import Array, Booleans, Float, Generator, Integers, State
+from ..checks import check_rate, check_rng
+from .masks import dropout_mask
+from .roles import Recurrent
+
+
+class LockedDropout(Recurrent):
+    r"""Dropout whose mask (B, D) is the same at all steps of a sequence, so that a feature is gone for all of it.
+
+    Dropping other features at each step would add noise that a recurrent layer sums up. As this knows time, it is a
+    `Recurrent`; its state is empty. Forward and backward, with :math:`p` the rate:
+
+    .. math::
+        m = \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \qquad
+        y_t = m \odot x_t, \qquad dx_t = m \odot dy_t
+
+    With `training=False`, or rate 0, ys is xs. Each call of `forward` draws, hence each chunk of a long sequence, and
+    each `step_forward` by itself.
+
+    Args:
+        rate: the probability that a feature of a row is dropped, 0 to below 1.
+        rng: a stream of its own is spawned from it.
+
+    State `()`. The cache is the mask, None where nothing drops. Only training moves the stream on; the masks are the
+    same on every device and in every dtype.
+
+    Raises:
+        ValueError: `rate` is below 0, or 1 or more.
+        TypeError: `rate` is no number, or `rng` no generator.
+
+    References:
+        Gal and Ghahramani, *A Theoretically Grounded Application of Dropout in Recurrent Neural Networks*, 2016;
+        Merity, Keskar and Socher, *Regularizing and Optimizing LSTM Language Models*, 2018.
+
+    Example:
+        >>> dropout = LockedDropout(0.5, rng=np.random.default_rng(0))
+        >>> ys, state, _ = dropout.forward(np.ones((3, 2, 4)))
+        >>> bool((ys == ys[0]).all()), state
+        (True, ())
+    """
+
+    def __init__(self, rate: float, *, rng: Generator) -> None:
+        check_rate("LockedDropout", "rate", rate)
+        check_rng("LockedDropout", rng)
+        self.rate = float(rate)
+        self.rng = rng.spawn(1)[0]
+
+    def initial_state(self, batch: int) -> State:
+        return ()
+
+    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
+        if not isinstance(state, tuple) or state:
+            raise TypeError(f"{self!r}: {name} must be (), for it has no state")
+
+    def step_forward(
+        self, x: Float[Array, "*T B D"], state: State, *, training: bool = True
+    ) -> tuple[Float[Array, "*T B D"], State, Float[Array, "B D"] | None]:
+        mask = dropout_mask(self.rng, self.rate, x.shape[-2:], x, training)
+        return x if mask is None else x * mask, (), mask
+
+    def step_backward(
+        self, dy: Float[Array, "*T B D"], dstate: State, cache: Float[Array, "B D"] | None
+    ) -> tuple[Float[Array, "*T B D"], State]:
+        mask = cache
+        () = dstate
+        return dy if mask is None else dy * mask, ()
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+    ) -> tuple[Any, State, Any]:
+        """All steps at once, which is one step with a leading axis more."""
+        return self.step_forward(xs, state, training=training)
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+        """All steps at once."""
+        return self.step_backward(dys, dstate, cache)

@@ -13,6 +13,7 @@ from tinygrad_rnn import (
     BinaryCrossEntropy,
     DropConnect,
     Dropout,
+    BinaryCrossEntropy,
     Embedding,
     GRUCell,
     Layer,
@@ -177,6 +178,12 @@ CASES = {
     "SoftmaxCrossEntropy smoothed": Case(
         lambda rng: SoftmaxCrossEntropy(reduction="none", label_smoothing=0.1), naive.softmax_cross_entropy
     ),
+    "MeanSquaredError": Case(lambda rng: MeanSquaredError(), naive.mean_squared_error),
+    "MeanSquaredError sum": Case(lambda rng: MeanSquaredError(reduction="sum"), naive.mean_squared_error),
+    "MeanSquaredError none": Case(lambda rng: MeanSquaredError(reduction="none"), naive.mean_squared_error),
+    "BinaryCrossEntropy": Case(lambda rng: BinaryCrossEntropy(), naive.binary_cross_entropy),
+    "BinaryCrossEntropy sum": Case(lambda rng: BinaryCrossEntropy(reduction="sum"), naive.binary_cross_entropy),
+    "BinaryCrossEntropy none": Case(lambda rng: BinaryCrossEntropy(reduction="none"), naive.binary_cross_entropy),
 }
 
 LENGTHS = np.array([3, 0, 5, 4])

@@ -28,6 +28,8 @@ from .layers.one_hot import OneHot
 from .layers.roles import Feedforward, Loss, Recurrent
 from .layers.softmax import Softmax
 from .layers.tied_linear import TiedLinear
+from .losses.binary_cross_entropy import BinaryCrossEntropy
+from .losses.mean_squared_error import MeanSquaredError
 from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from .models.bidirectional import Bidirectional
 from .models.residual import Residual
@@ -46,6 +48,7 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Bidirectional",
+    "BinaryCrossEntropy",
     "ByteTokenizer",
     "Cell",
     "CharTokenizer",
@@ -64,6 +67,7 @@ __all__ = [
     "Linear",
     "LockedDropout",
     "Loss",
+    "MeanSquaredError",
     "OneHot",
     "OneHotRows",
     "Parameter",

@@ -1,7 +1,7 @@
 """What bad input gets: an error that names the object, what came, what was expected, and what to do.
 
-Nothing is changed before these run. Values (ids, lengths) are read only where they lie on the CPU: on a GPU that
-would wait for all work in flight.
+Nothing is changed before these run. Values (ids, lengths, fractions) are read only where they lie on the CPU: on a GPU
+that would wait for all work in flight.
 """
 
 from __future__ import annotations
@@ -90,6 +90,17 @@ def check_ids(owner: object, ids: Any, size: int) -> None:
         )
 
 
+def check_fractions(owner: object, name: str, x: Any) -> None:
+    """The entries of `x` must be 0 to 1.
+
+    Raises:
+        ValueError: one is not; the message says which and where.
+    """
+    if isinstance(x, np.ndarray) and x.size and not (x.min() >= 0 and x.max() <= 1):
+        where = tuple(int(i) for i in np.argwhere(~((x >= 0) & (x <= 1)))[0])
+        raise ValueError(f"{owner!r}: {name} is {x[where]} at index {where}, but must be 0 to 1")
+
+
 def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any) -> None:
     """`lengths` must be an integer array (B,) of values 0 to T, where `like` lies.
 
@@ -120,17 +131,17 @@ def check_rng(owner: str, rng: Any) -> None:
         raise TypeError(f"{owner}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), not {rng!r}")
 
 
-def check_size(owner: str, name: str, size: Any) -> None:
-    """`size` must be a positive integer.
+def check_size(owner: str, name: str, size: Any, least: int = 1) -> None:
+    """`size` must be an integer of at least `least`.
 
     Raises:
         TypeError: not an integer.
-        ValueError: below 1.
+        ValueError: below that.
     """
     if isinstance(size, bool) or not hasattr(size, "__index__"):
         raise TypeError(f"{owner}: {name} must be an integer, not {size!r}")
-    if size < 1:
-        raise ValueError(f"{owner}: {name} must be at least 1, not {size}")
+    if size < least:
+        raise ValueError(f"{owner}: {name} must be at least {least}, not {size}")
 
 
 def check_rate(owner: str, name: str, rate: Any) -> None:

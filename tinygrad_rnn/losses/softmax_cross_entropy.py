@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, as_rows, clear_padding, namespace
-from ..checks import check_device, check_features, check_ids, check_integers, check_lengths
+from ..checks import check_device, check_features, check_ids, check_integers
 from ..layers.roles import Loss
+from .reduction import active_steps, check_reduction, reduce
 
 
 class SoftmaxCrossEntropyCache(NamedTuple):
@@ -58,8 +59,7 @@ class SoftmaxCrossEntropy(Loss):
     takes_ids = True
 
     def __init__(self, *, reduction: str = "mean", ignore_index: int = -1, label_smoothing: float = 0.0) -> None:
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f'SoftmaxCrossEntropy: reduction must be "mean", "sum" or "none", not {reduction!r}')
+        check_reduction("SoftmaxCrossEntropy", reduction)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"SoftmaxCrossEntropy: label_smoothing must be 0 to below 1, not {label_smoothing}")
         self.reduction, self.ignore_index, self.label_smoothing = reduction, ignore_index, label_smoothing
@@ -80,12 +80,8 @@ class SoftmaxCrossEntropy(Loss):
             )
         xp = namespace(ys)
         counts = targets.astype(xp.int64, copy=False) != self.ignore_index  # CuPy compares no unsigned integer with -1
-        if lengths is not None:
-            if targets.ndim != 2:
-                raise ValueError(f"{self!r}: lengths go with targets (T, B), not {targets.shape}")
-            steps, batch = targets.shape
-            check_lengths(self, lengths, steps, batch, ys)
-            active = xp.arange(steps)[:, None] < lengths
+        active = active_steps(self, lengths, targets)
+        if active is not None:
             ys, counts = clear_padding(ys, active), counts & active
         targets = xp.where(counts, targets, 0)
         check_ids(self, targets, ys.shape[-1])
@@ -102,11 +98,8 @@ class SoftmaxCrossEntropy(Loss):
             losses += self.label_smoothing * (log_total - shifted.mean(axis=-1))
         losses = xp.where(counts, losses, 0)
 
-        scale = xp.ones((), ys.dtype)
-        if self.reduction == "mean":
-            scale /= xp.maximum(counts.sum(), 1).astype(ys.dtype)
-        cache = SoftmaxCrossEntropyCache(p, targets, counts, scale)
-        return (losses if self.reduction == "none" else xp.asarray(losses.sum() * scale)), cache
+        loss, scale = reduce(self.reduction, losses, counts.sum())
+        return loss, SoftmaxCrossEntropyCache(p, targets, counts, scale)
 
     def backward(
         self, cache: SoftmaxCrossEntropyCache, dloss: Float[Array, "..."] | None = None

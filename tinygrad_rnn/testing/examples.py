@@ -178,7 +178,7 @@ class LossExample(Example):
         steps, batch = _size(lengths)
         self.lengths = None if lengths is None else lengths.copy()
         self.ys = draw(rng, (steps, batch, FEATURES))
-        self.targets: Any = draw(rng, self.ys.shape)
+        self.targets: Any = rng.random(self.ys.shape)  # from 0 to 1, which every loss of numbers takes
         if layer.takes_ids:
             self.targets = rng.integers(0, FEATURES, (steps, batch))
             self.targets[1, 0] = getattr(layer, "ignore_index", 0)

@@ -1,0 +1,49 @@
+"""Cross-entropy of a sigmoid, the loss of yes and no."""
+
+from __future__ import annotations
+
+from ..arrays import Array, namespace
+from ..checks import check_fractions
+from .elementwise import ElementwiseLoss
+
+
+class BinaryCrossEntropy(ElementwiseLoss):
+    r"""Cross-entropy of the targets with the sigmoid of the scores, in nats, each feature for itself.
+
+    Forward and backward, a number, in a form that never overflows; :math:`t` is the probability of yes:
+
+    .. math::
+        p &= \sigma(y) = \tfrac{1}{2} \tanh \tfrac{y}{2} + \tfrac{1}{2} \\
+        \ell &= -t \log p - (1 - t) \log (1 - p) = \max(y, 0) - y t + \log(1 + e^{-|y|}) \\
+        d\ell / dy &= p - t
+
+    Args:
+        reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss a number.
+
+    `forward` takes scores, before any sigmoid, and targets of the same shape and dtype, usually (T, B, D), and
+    `lengths` (B,) where they are that: steps past a row's end do not count. They have neither loss nor gradient,
+    whatever they hold.
+
+    Raises:
+        ValueError: `reduction` is none of these; in `forward`, shapes do not fit, or a target is outside 0 to 1 (which
+            is looked at on the CPU alone).
+        TypeError: in `forward`, scores or targets are no floating-point numbers, or of two dtypes or devices.
+
+    References:
+        Cox, *The Regression Analysis of Binary Sequences*, 1958.
+
+    Example:
+        >>> criterion = BinaryCrossEntropy()
+        >>> print(f"{criterion(np.zeros((2, 1, 3)), np.ones((2, 1, 3))):.6f}")  # ln 2
+        0.693147
+    """
+
+    def _losses(self, ys: Array, targets: Array) -> Array:
+        check_fractions(self, "targets", targets)
+        xp = namespace(ys)
+        losses: Array = xp.maximum(ys, 0) - ys * targets + xp.log1p(xp.exp(-abs(ys)))
+        return losses
+
+    def _slopes(self, ys: Array, targets: Array) -> Array:
+        p: Array = 0.5 * namespace(ys).tanh(0.5 * ys) + 0.5
+        return p - targets

@@ -1,0 +1,70 @@
+"""What losses have in common that compare number with number."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, clear_padding, namespace
+from ..checks import check_array, check_device, check_features
+from ..layers.roles import Loss
+from .reduction import active_steps, check_reduction, reduce
+
+
+class ElementwiseCache(NamedTuple):
+    """What the backward needs."""
+
+    ys: Float[Array, "*shape"]
+    """The predictions, 0 in the padding."""
+    targets: Float[Array, "*shape"]
+    """The targets, likewise."""
+    active: Bool[Booleans, "T B"] | None
+    """Where there is no padding; None without lengths."""
+    scale: Float[Array, ""]
+    """By what a number's loss is multiplied in the sum: 1, or one over the numbers that count."""
+
+
+class ElementwiseLoss(Loss):
+    """The loss of each number of `ys` with that of `targets`; a subclass says which, and its slope."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        check_reduction(type(self).__name__, reduction)
+        self.reduction = reduction
+
+    def forward(
+        self,
+        ys: Float[Array, "*shape"],
+        targets: Float[Array, "*shape"],
+        *,
+        lengths: Integer[Integers, " B"] | None = None,
+    ) -> tuple[Float[Array, "..."], ElementwiseCache]:
+        check_features(self, "ys", ys, None, None)
+        check_array(self, "targets", targets, None)
+        check_device(self, "targets", targets, ys)
+        if targets.dtype != ys.dtype:
+            raise TypeError(
+                f"{self!r}: targets is {targets.dtype}, but ys {ys.dtype}. Convert it, targets.astype('{ys.dtype}')"
+            )
+        if targets.shape != ys.shape:
+            raise ValueError(f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; they must be the same")
+        active = active_steps(self, lengths, targets)
+        ys, targets = clear_padding(ys, active), clear_padding(targets, active)
+        losses = clear_padding(self._losses(ys, targets), active)
+        count = ys.size if active is None else active.sum() * ys.shape[-1]
+        loss, scale = reduce(self.reduction, losses, count)
+        return loss, ElementwiseCache(ys, targets, active, scale)
+
+    def backward(self, cache: ElementwiseCache, dloss: Float[Array, "..."] | None = None) -> Float[Array, "*shape"]:
+        ys, targets, active, scale = cache
+        dlosses = scale if dloss is None else scale * dloss
+        if active is not None:
+            dlosses = namespace(ys).where(active[..., None], dlosses, 0)  # nothing flows into padding
+        return self._slopes(ys, targets) * dlosses
+
+    @abstractmethod
+    def _losses(self, ys: Array, targets: Array) -> Array:
+        """The loss of each number."""
+
+    @abstractmethod
+    def _slopes(self, ys: Array, targets: Array) -> Array:
+        """Its derivative by the prediction."""

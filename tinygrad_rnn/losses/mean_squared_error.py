@@ -1,0 +1,41 @@
+"""The squared error, the loss of a regression."""
+
+from __future__ import annotations
+
+from ..arrays import Array
+from .elementwise import ElementwiseLoss
+
+
+class MeanSquaredError(ElementwiseLoss):
+    r"""The squared distance of predictions and targets.
+
+    Forward and backward, a number:
+
+    .. math::
+        \ell = (y - t)^2, \qquad d\ell / dy = 2 (y - t)
+
+    Args:
+        reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss a number.
+
+    `forward` takes predictions and targets of one shape and dtype, usually (T, B, D), and `lengths` (B,) where they are
+    that: steps past a row's end do not count. They have neither loss nor gradient, whatever they hold.
+
+    Raises:
+        ValueError: `reduction` is none of these; in `forward`, shapes do not fit.
+        TypeError: in `forward`, predictions or targets are no floating-point numbers, or of two dtypes or devices.
+
+    References:
+        Gauss, *Theoria Motus*, 1809.
+
+    Example:
+        >>> criterion = MeanSquaredError()
+        >>> print(criterion(np.array([[[1.0, 5.0]]]), np.array([[[0.0, 2.0]]])))  # (1 + 9) / 2
+        5.0
+    """
+
+    def _losses(self, ys: Array, targets: Array) -> Array:
+        d = ys - targets
+        return d * d
+
+    def _slopes(self, ys: Array, targets: Array) -> Array:
+        return 2 * (ys - targets)

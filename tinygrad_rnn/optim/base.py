@@ -76,7 +76,7 @@ class Optimizer(ABC):
         norms = [clip(grad) for clip in self.clip]
         self.last_norm = norms[0] if norms else None
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
-        self._update(self._vector.value[self._part], grad, lr)
+        self._update(self._vector.value[self._part], grad, float(lr))  # one of NumPy's float64 would spread
         self.steps += 1
 
     def memory(self) -> Memory:

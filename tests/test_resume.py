@@ -12,10 +12,13 @@ import pytest
 from tinygrad_rnn import (
     SGD,
     Adagrad,
+    Adam,
+    AdamW,
     ClipNorm,
     Feedforward,
     Linear,
     OneHot,
+    RMSprop,
     RNNCell,
     Sequential,
     SoftmaxCrossEntropy,
@@ -32,6 +35,9 @@ OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "adagrad": lambda model: Adagrad(model, lr=lambda step: 0.1 / (1 + step), clip=ClipNorm(1.0)),
     "sgd": lambda model: SGD(model, lr=0.1),
     "momentum": lambda model: SGD(model, lr=0.1, momentum=0.9, nesterov=True),
+    "rmsprop": lambda model: RMSprop(model, lr=0.01),
+    "adam": lambda model: Adam(model, lr=0.01, clip=ClipNorm(1.0)),
+    "adamw": lambda model: AdamW(model, lr=0.01, decay=0.1),
 }
 
 

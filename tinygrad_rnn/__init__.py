@@ -36,7 +36,10 @@ from .models.residual import Residual
 from .models.sequential import Sequential
 from .models.vanilla_rnn import VanillaRNN
 from .optim.adagrad import Adagrad
+from .optim.adam import Adam
+from .optim.adamw import AdamW
 from .optim.clip import ClipNorm, ClipValue
+from .optim.rmsprop import RMSprop
 from .optim.sgd import SGD
 from .parameter import Parameter
 from .saving import Saved, Training, load, load_training, save
@@ -48,6 +51,8 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Bidirectional",
+    "Adam",
+    "AdamW",
     "BinaryCrossEntropy",
     "ByteTokenizer",
     "Cell",
@@ -71,6 +76,7 @@ __all__ = [
     "OneHot",
     "OneHotRows",
     "Parameter",
+    "RMSprop",
     "RNNCell",
     "ReLU",
     "Recurrent",

@@ -7,7 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SGD, Adagrad, ClipNorm, ClipValue, Layer, Linear, Parameter, RNNCell
+from tinygrad_rnn import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    ClipNorm,
+    ClipValue,
+    Layer,
+    Linear,
+    Parameter,
+    RMSprop,
+    RNNCell,
+)
+from tinygrad_rnn.testing import StrictDevice
+
+
+def momentum(model: Layer, lr: Any, **options: Any) -> SGD:
+    return SGD(model, lr, momentum=0.5, **options)
+
+
+every_optimizer = pytest.mark.parametrize("make", [SGD, momentum, Adagrad, RMSprop, Adam, AdamW])
 
 
 class Weights(Layer):
@@ -99,7 +119,7 @@ def test_lr_may_change_between_steps() -> None:
         np.testing.assert_allclose(model.b.value, w, rtol=1e-14)
 
 
-@pytest.mark.parametrize("make", [SGD, Adagrad, lambda model, lr: SGD(model, lr, momentum=0.5)])
+@every_optimizer
 def test_an_optimizer_keeps_to_float32(make: Any) -> None:
     for lr in (0.1, np.float64(0.1), lambda step: np.float64(0.1)):
         model = Weights("float32")
@@ -111,7 +131,7 @@ def test_an_optimizer_keeps_to_float32(make: Any) -> None:
         assert all(array.dtype == np.float32 for array in memory)
 
 
-@pytest.mark.parametrize("make", [SGD, Adagrad])
+@every_optimizer
 def test_step_never_clears_gradients(make: Any) -> None:
     model = Weights()
     optimizer = make(model, 0.1)
@@ -122,12 +142,41 @@ def test_step_never_clears_gradients(make: Any) -> None:
         np.testing.assert_array_equal(parameter.grad, g)
 
 
-@pytest.mark.parametrize("make", [SGD, Adagrad, lambda model, lr: SGD(model, lr, momentum=0.5)])
+@pytest.mark.parametrize("make", [SGD, momentum, Adagrad, RMSprop, Adam])  # AdamW decays
 def test_no_gradient_is_no_step(make: Any) -> None:
     model = Weights()
     before = model.flat_value.copy()
     make(model, 0.1).step()
     np.testing.assert_array_equal(model.flat_value, before)
+
+
+@every_optimizer
+def test_a_rate_of_numpy_computes_as_one_of_python(make: Any) -> None:
+    """One of NumPy's float64 is no array, but would make float64 of what it is multiplied with."""
+    models = Weights("float32"), Weights("float32")
+    for model, lr in zip(models, (0.1, np.float64(0.1)), strict=True):
+        optimizer = make(model, lr)
+        for step in range(3):
+            give(model, gradients(step))
+            optimizer.step()
+    np.testing.assert_array_equal(models[1].flat_value, models[0].flat_value)
+
+
+@every_optimizer
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_strict_device_takes_the_same_steps(make: Any, dtype: str) -> None:
+    """No hidden transfer, no host round trip, and the same numbers to the bit."""
+    device = StrictDevice()
+    here, there = Weights(dtype), Weights(dtype).to(device)
+    optimizers = [make(model, 0.1, clip=(ClipValue(1.0), ClipNorm(2.0))) for model in (here, there)]
+    for step in range(3):
+        give(here, gradients(step))
+        give(there, [device.asarray(g) for g in gradients(step)])
+        for optimizer in optimizers:
+            optimizer.step()
+    found: Any = there.flat_value
+    assert found.device == device
+    np.testing.assert_array_equal(device.to_host(found), here.flat_value)
 
 
 def test_nothing_is_clipped_unless_asked() -> None:

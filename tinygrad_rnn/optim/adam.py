@@ -1,0 +1,85 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from ..arrays import Array, namespace
+from ..layers.base import Layer
+from .base import Clipper, Optimizer
+
+
+class Adam(Optimizer):
+    r"""Gradient descent by the recent mean of the gradient, divided by its recent root mean square.
+
+    At step :math:`t`, counted from 1, with gradient :math:`g` and rate :math:`\eta`; the division by
+    :math:`1 - \beta^t` makes up for the zeros that the means start from:
+
+    .. math::
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
+        \hat{m} &= m / (1 - \beta_1^t), \qquad \hat{v} = v / (1 - \beta_2^t) \\
+        w &\leftarrow w - \eta\, \hat{m} \,/\, (\sqrt{\hat{v}} + \varepsilon)
+
+    Kept are the attributes `gradients`, :math:`m / (1 - \beta_1)`, and `squares`, :math:`v / (1 - \beta_2)`: these
+    factors and those of the second line go into two numbers a step, rather than into passes over the vector.
+
+    Args:
+        model: the layer whose parameters to change.
+        lr: :math:`\eta`, a number or a function of the step number.
+        betas: :math:`\beta_1` and :math:`\beta_2`, each 0 to below 1.
+        eps: :math:`\varepsilon`, above 0.
+        clip: a clipper or several.
+
+    Raises:
+        ValueError: an argument is out of range, or the model has no parameters.
+
+    References:
+        Kingma and Ba, *Adam: A Method for Stochastic Optimization*, 2015.
+
+    Example:
+        >>> layer = Linear(1, 2, rng=np.random.default_rng(0))
+        >>> optimizer = Adam(layer, lr=0.5)
+        >>> layer.b.grad = np.array([2.0, 4.0], np.float32)
+        >>> optimizer.step()
+        >>> layer.b.value
+        array([-0.5, -0.5], dtype=float32)
+    """
+
+    keeps = ("gradients", "squares")
+
+    def __init__(
+        self,
+        model: Layer,
+        lr: float | Callable[[int], float],
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        clip: Clipper | Sequence[Clipper] | None = None,
+    ) -> None:
+        name = type(self).__name__
+        first, second = betas
+        if not (0 <= first < 1 and 0 <= second < 1):
+            raise ValueError(f"{name}: betas must be 0 to below 1, not {first} and {second}")
+        if not eps > 0:
+            raise ValueError(f"{name}: eps must be above 0, not {eps}")
+        super().__init__(model, lr, clip=clip)
+        self.betas, self.eps = (first, second), eps
+        self.gradients, self.squares = self._zeros(), self._zeros()
+        self._buffer = self._zeros()
+
+    def _update(self, value: Array, grad: Array, lr: float) -> None:
+        xp, change, t = namespace(value), self._buffer, self.steps + 1
+        # m̂ and v̂ are these times what is kept.
+        of_gradients, of_squares = ((1 - beta) / (1 - beta**t) for beta in self.betas)
+        root = math.sqrt(of_squares)
+        self.gradients *= self.betas[0]
+        self.gradients += grad
+        self.squares *= self.betas[1]
+        xp.multiply(grad, grad, out=change)
+        self.squares += change
+        xp.sqrt(self.squares, out=change)
+        change += self.eps / root
+        xp.divide(self.gradients, change, out=change)
+        change *= lr * of_gradients / root
+        value -= change

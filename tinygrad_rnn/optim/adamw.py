@@ -1,0 +1,73 @@
+"""Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..arrays import Array
+from ..layers.base import Layer
+from ..parameter import Parameter
+from .adam import Adam
+from .base import Clipper
+
+
+class AdamW(Adam):
+    r"""Adam after a step of weight decay, which the division by the gradients' size does not reach.
+
+    With rate :math:`\eta` and decay :math:`\lambda`, for the parameters that decay:
+
+    .. math:: w \leftarrow w - \eta \lambda w
+
+    and then as `Adam`.
+
+    Args:
+        model: the layer whose parameters to change.
+        lr: :math:`\eta`, a number or a function of the step number.
+        betas: as in `Adam`.
+        eps: as in `Adam`.
+        decay: :math:`\lambda`, at least 0.
+        decays: a function of the dotted name and the `Parameter` that says whether it decays. None: those of two or
+            more axes do; biases and gains do not. It is asked once, of a tied parameter too, when the optimizer is
+            made.
+        clip: a clipper or several.
+
+    Raises:
+        ValueError: an argument is out of range, or the model has no parameters.
+
+    References:
+        Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2019.
+
+    Example:
+        >>> layer = Linear(1, 2, rng=np.random.default_rng(0))
+        >>> layer.w.value = layer.b.value = 1.0
+        >>> AdamW(layer, lr=0.5, decay=0.5).step()
+        >>> layer.w.value, layer.b.value
+        (array([[0.75, 0.75]], dtype=float32), array([1., 1.], dtype=float32))
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        lr: float | Callable[[int], float],
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        decay: float = 0.01,
+        decays: Callable[[str, Parameter], bool] | None = None,
+        clip: Clipper | Sequence[Clipper] | None = None,
+    ) -> None:
+        if not decay >= 0:
+            raise ValueError(f"AdamW: decay must be at least 0, not {decay}")
+        super().__init__(model, lr, betas=betas, eps=eps, clip=clip)
+        self.decay = decay
+        self._decaying = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if (len(parameter.shape) >= 2 if decays is None else decays(name, parameter))
+        ]
+
+    def _update(self, value: Array, grad: Array, lr: float) -> None:
+        for parameter in self._decaying:  # a call each, but a fifth of the time of three passes with a mask
+            weights = parameter.value
+            weights *= 1 - lr * self.decay
+        super()._update(value, grad, lr)

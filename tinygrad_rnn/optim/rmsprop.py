@@ -1,0 +1,76 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from ..arrays import Array, namespace
+from ..layers.base import Layer
+from .base import Clipper, Optimizer
+
+
+class RMSprop(Optimizer):
+    r"""Gradient descent with each parameter's gradient divided by its recent root mean square.
+
+    With gradient :math:`g`, rate :math:`\eta` and decay :math:`\rho`; :math:`\varepsilon` stands outside the root:
+
+    .. math::
+        s \leftarrow \rho s + (1 - \rho)\, g^2, \qquad w \leftarrow w - \eta\, g \,/\, (\sqrt{s} + \varepsilon)
+
+    Kept is the attribute `squares`, :math:`s / (1 - \rho)`: its factor goes into two numbers a step, rather than into a
+    pass over the vector.
+
+    Args:
+        model: the layer whose parameters to change.
+        lr: :math:`\eta`, a number or a function of the step number.
+        decay: :math:`\rho`, 0 to below 1.
+        eps: :math:`\varepsilon`, above 0.
+        clip: a clipper or several.
+
+    Raises:
+        ValueError: an argument is out of range, or the model has no parameters.
+
+    References:
+        Tieleman and Hinton, *Lecture 6.5: RMSprop*, Neural Networks for Machine Learning, 2012.
+
+    Example:
+        >>> layer = Linear(1, 2, rng=np.random.default_rng(0))
+        >>> optimizer = RMSprop(layer, lr=0.5, decay=0.75)
+        >>> layer.b.grad = np.array([2.0, 4.0], np.float32)
+        >>> optimizer.step()
+        >>> layer.b.value
+        array([-1., -1.], dtype=float32)
+    """
+
+    keeps = ("squares",)
+
+    def __init__(
+        self,
+        model: Layer,
+        lr: float | Callable[[int], float],
+        *,
+        decay: float = 0.99,
+        eps: float = 1e-8,
+        clip: Clipper | Sequence[Clipper] | None = None,
+    ) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"RMSprop: decay must be 0 to below 1, not {decay}")
+        if not eps > 0:
+            raise ValueError(f"RMSprop: eps must be above 0, not {eps}")
+        super().__init__(model, lr, clip=clip)
+        self.decay, self.eps = decay, eps
+        self.squares = self._zeros()
+        self._buffer = self._zeros()
+
+    def _update(self, value: Array, grad: Array, lr: float) -> None:
+        xp, change = namespace(value), self._buffer
+        root = math.sqrt(1 - self.decay)  # √s is this times the root of `squares`
+        self.squares *= self.decay
+        xp.multiply(grad, grad, out=change)
+        self.squares += change
+        xp.sqrt(self.squares, out=change)
+        change += self.eps / root
+        xp.divide(grad, change, out=change)
+        change *= lr / root
+        value -= change

@@ -18,13 +18,16 @@ from tinygrad_rnn import (
     Feedforward,
     Linear,
     OneHot,
+    ReduceOnPlateau,
     RMSprop,
     RNNCell,
     Sequential,
     SoftmaxCrossEntropy,
     TokenStream,
+    load,
     load_training,
     save,
+    schedules,
 )
 from tinygrad_rnn.optim.base import Memory, Optimizer
 
@@ -36,7 +39,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "sgd": lambda model: SGD(model, lr=0.1),
     "momentum": lambda model: SGD(model, lr=0.1, momentum=0.9, nesterov=True),
     "rmsprop": lambda model: RMSprop(model, lr=0.01),
-    "adam": lambda model: Adam(model, lr=0.01, clip=ClipNorm(1.0)),
+    "adam": lambda model: Adam(model, lr=schedules.cosine(0.01, steps=80, warmup=9), clip=ClipNorm(1.0)),
     "adamw": lambda model: AdamW(model, lr=0.01, decay=0.1),
 }
 
@@ -99,6 +102,26 @@ def test_resuming_is_exact_to_the_bit(tmp_path: Path, make: Any, dtype: str, sto
     assert again.steps == optimizer.steps
     for key in optimizer.keeps:
         np.testing.assert_array_equal(getattr(again, key), getattr(optimizer, key))
+
+
+@pytest.mark.parametrize("stop", range(12))
+def test_a_plateau_goes_on_from_its_file(tmp_path: Path, stop: int) -> None:
+    losses = [3.0, 2.0, float("nan"), 2.5, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+    def start() -> tuple[Any, ReduceOnPlateau]:
+        model = network(0, "float32")
+        return model, ReduceOnPlateau(SGD(model, lr=0.1), patience=1)
+
+    _, whole = start()
+    expected = [whole.update(loss) for loss in losses]
+    model, plateau = start()
+    found = [plateau.update(loss) for loss in losses[:stop]]
+    save(tmp_path / "model", model, metadata={"plateau": plateau.memory()})
+    _, again = start()
+    again.restore(load(tmp_path / "model", classes=[Noise]).metadata["plateau"])
+    assert found + [again.update(loss) for loss in losses[stop:]] == expected
+    assert again.memory() == whole.memory()
+    assert sum(expected) > 2
 
 
 def test_saving_does_not_disturb_the_training(tmp_path: Path) -> None:

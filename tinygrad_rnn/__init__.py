@@ -39,6 +39,7 @@ from .optim.adagrad import Adagrad
 from .optim.adam import Adam
 from .optim.adamw import AdamW
 from .optim.clip import ClipNorm, ClipValue
+from .optim.plateau import ReduceOnPlateau
 from .optim.rmsprop import RMSprop
 from .optim.sgd import SGD
 from .parameter import Parameter
@@ -81,6 +82,7 @@ __all__ = [
     "ReLU",
     "Recurrent",
     "Residual",
+    "ReduceOnPlateau",
     "Sequential",
     "Sigmoid",
     "Softmax",

@@ -14,7 +14,7 @@ from sphinx.util.typing import ExtensionMetadata
 logger = logging.getLogger(__name__)
 
 PACKAGE = "tinygrad_rnn"
-SUBMODULES = ("initializers", "datasets", "testing", "plotting")
+SUBMODULES = ("initializers", "schedules", "datasets", "testing", "plotting")
 
 
 def public_names() -> Iterator[tuple[str, object]]:

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn import SGD, Linear, schedules
+
+
+def test_constant_is_the_same_at_every_step() -> None:
+    assert {schedules.constant(0.3)(step) for step in (0, 1, 10**9)} == {0.3}
+
+
+def test_step_decay_falls_after_every_so_many_steps() -> None:
+    lr = schedules.step_decay(0.8, every=3, factor=0.5)
+    assert [lr(step) for step in range(8)] == [0.8] * 3 + [0.4] * 3 + [0.2] * 2
+
+
+def test_exponential_falls_at_every_step() -> None:
+    lr = schedules.exponential(0.8, rate=0.5)
+    assert [lr(step) for step in range(4)] == [0.8, 0.4, 0.2, 0.1]
+    assert schedules.exponential(0.8, rate=0.999)(1000) == pytest.approx(0.8 * math.exp(1000 * math.log(0.999)))
+    assert schedules.exponential(0.8, rate=0.5)(10**6) == 0
+
+
+def test_cosine_at_its_corners() -> None:
+    lr = schedules.cosine(0.3, steps=12, warmup=4, final=0.1)
+    assert [lr(step) for step in range(4)] == pytest.approx([0.075, 0.15, 0.225, 0.3], rel=1e-15)
+    assert lr(3) == lr(4) == 0.3  # to the bit
+    assert lr(8) == pytest.approx(0.2, rel=1e-15)  # half way
+    assert lr(6) == pytest.approx(0.1 + 0.2 * (1 + math.sqrt(0.5)) / 2, rel=1e-15)
+    assert lr(12) == lr(13) == lr(10**9) == 0.1
+
+
+def test_cosine_falls_all_the_way() -> None:
+    for warmup in (0, 1, 7, 99):
+        lr = schedules.cosine(1.0, steps=100, warmup=warmup, final=0.25)
+        values = [lr(step) for step in range(102)]
+        assert values[warmup] == 1.0
+        assert values[:warmup] == sorted(values[:warmup])
+        assert values[warmup:] == sorted(values[warmup:], reverse=True)
+        assert len(set(values[warmup:101])) == 101 - warmup
+        assert values[100] == values[101] == 0.25
+
+
+def test_cosine_without_options_goes_from_lr_to_zero() -> None:
+    lr = schedules.cosine(0.7, steps=2)
+    assert [lr(step) for step in range(4)] == [0.7, pytest.approx(0.35, rel=1e-15), 0.0, 0.0]
+
+
+def test_a_schedule_serves_an_optimizer() -> None:
+    model = Linear(1, 1, rng=np.random.default_rng(0)).to(dtype="float64")
+    optimizer = SGD(model, schedules.step_decay(1.0, every=2, factor=0.5))
+    model.b.grad.fill(1)
+    for expected in (-1.0, -2.0, -2.5, -3.0, -3.25):
+        optimizer.step()
+        assert model.b.value == expected
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: schedules.constant(-0.1), ValueError, r"constant: lr must be at least 0, not -0\.1"),
+        (lambda: schedules.constant(math.nan), ValueError, "constant: lr must be at least 0, not nan"),
+        (
+            lambda: schedules.step_decay(-1, every=1, factor=0.5),
+            ValueError,
+            "step_decay: lr must be at least 0, not -1",
+        ),
+        (
+            lambda: schedules.step_decay(1, every=0, factor=0.5),
+            ValueError,
+            "step_decay: every must be at least 1, not 0",
+        ),
+        (
+            lambda: schedules.step_decay(1, every=2.0, factor=0.5),  # type: ignore[arg-type]
+            TypeError,
+            r"step_decay: every must be an integer, not 2\.0",
+        ),
+        (
+            lambda: schedules.step_decay(1, every=2, factor=1.5),
+            ValueError,
+            r"step_decay: factor must be above 0 to 1, not 1\.5",
+        ),
+        (lambda: schedules.exponential(math.nan, rate=1), ValueError, "exponential: lr must be at least 0, not nan"),
+        (lambda: schedules.exponential(1, rate=0), ValueError, "exponential: rate must be above 0 to 1, not 0"),
+        (
+            lambda: schedules.exponential(1, rate=math.nan),
+            ValueError,
+            "exponential: rate must be above 0 to 1, not nan",
+        ),
+        (lambda: schedules.cosine(-1, steps=5), ValueError, "cosine: lr must be at least 0, not -1"),
+        (lambda: schedules.cosine(1, steps=0), ValueError, "cosine: steps must be at least 1, not 0"),
+        (lambda: schedules.cosine(1, steps=5, warmup=-1), ValueError, "cosine: warmup must be at least 0, not -1"),
+        (lambda: schedules.cosine(1, steps=5, warmup=5), ValueError, "cosine: warmup must be below steps, 5, not 5"),
+        (lambda: schedules.cosine(1, steps=5, final=-0.1), ValueError, r"cosine: final must be at least 0, not -0\.1"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^{message}$"):
+        make()

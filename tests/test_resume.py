@@ -17,6 +17,7 @@ from tinygrad_rnn import (
     ClipNorm,
     Feedforward,
     Linear,
+    MovingAverage,
     OneHot,
     ReduceOnPlateau,
     RMSprop,
@@ -102,6 +103,30 @@ def test_resuming_is_exact_to_the_bit(tmp_path: Path, make: Any, dtype: str, sto
     assert again.steps == optimizer.steps
     for key in optimizer.keeps:
         np.testing.assert_array_equal(getattr(again, key), getattr(optimizer, key))
+
+
+def test_a_moving_average_goes_on_from_its_file(tmp_path: Path) -> None:
+    def go_on(model: Any, optimizer: Any, moving: MovingAverage, state: Any, first: int, last: int) -> Any:
+        for i in range(first, last):
+            state, _ = train(model, optimizer, state, i, i + 1)
+            moving.update()
+        return state
+
+    model = network(0, "float32")
+    expected = MovingAverage(model, decay=0.9)
+    go_on(model, Adam(model, lr=0.01), expected, None, 0, 20)
+
+    model = network(0, "float32")
+    optimizer, moving = Adam(model, lr=0.01), MovingAverage(model, decay=0.9)
+    state = go_on(model, optimizer, moving, None, 0, 7)
+    save(tmp_path / "model", model, optimizer=optimizer, state=state)
+    save(tmp_path / "average", moving.average)
+    saved = load_training(tmp_path / "model", classes=[Noise])
+    average = load(tmp_path / "average", classes=[Noise]).model
+    again, moving = Adam(saved.model, lr=0.01), MovingAverage(saved.model, decay=0.9, average=average)
+    again.restore(saved.optimizer)
+    go_on(saved.model, again, moving, saved.state, 7, 20)
+    np.testing.assert_array_equal(moving.average.flat_value, expected.average.flat_value)
 
 
 @pytest.mark.parametrize("stop", range(12))

@@ -39,6 +39,7 @@ from .optim.adagrad import Adagrad
 from .optim.adam import Adam
 from .optim.adamw import AdamW
 from .optim.clip import ClipNorm, ClipValue
+from .optim.moving_average import MovingAverage
 from .optim.plateau import ReduceOnPlateau
 from .optim.rmsprop import RMSprop
 from .optim.sgd import SGD
@@ -74,6 +75,7 @@ __all__ = [
     "LockedDropout",
     "Loss",
     "MeanSquaredError",
+    "MovingAverage",
     "OneHot",
     "OneHotRows",
     "Parameter",

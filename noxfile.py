@@ -83,6 +83,13 @@ def mutants(session: nox.Session) -> None:
     pytest(session, "tests/test_mutants.py", "--all-mutants", *session.posargs)
 
 
+@nox.session(python="3.11", venv_backend="venv", default=False)
+def parity(session: nox.Session) -> None:
+    """Outputs, gradients and optimizers against PyTorch; `nox -s tests` skips these where it is missing."""
+    session.install(".", *needs("parity"))
+    pytest(session, "tests/parity", *session.posargs)
+
+
 @nox.session(venv_backend="venv", default=False)
 def bench(session: nox.Session) -> None:
     """Measure side by side with PyTorch: every script of benchmarks/, or the one given with its options."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SoftmaxCrossEntropy
+from tinygrad_rnn import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 
 from .conftest import Compare
 
@@ -76,3 +77,33 @@ def test_scores_of_ignored_tokens_may_be_anything(torch: Any) -> None:
     assert float(loss) == pytest.approx(theirs.item(), rel=1e-15)
     assert not dys[1].any()
     assert given.grad[1].isnan().all()
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
+@pytest.mark.parametrize(
+    ("make", "theirs"),
+    [(MeanSquaredError, "mse_loss"), (BinaryCrossEntropy, "binary_cross_entropy_with_logits")],
+)
+@every_reduction
+def test_number_by_number(
+    torch: Any, compare: Compare, reduction: str, make: Callable[..., Loss], theirs: str, padded: bool
+) -> None:
+    """Where rows end early, PyTorch is given what counts alone."""
+    function = getattr(torch.nn.functional, theirs)
+    for seed in range(8):
+        rng = np.random.default_rng([seed, padded])
+        T, B, D = (int(rng.integers(2, most + 1)) for most in (12, 6, 7))
+        ys, targets = 4 * rng.standard_normal((T, B, D)), rng.random((T, B, D))
+        lengths = np.array([1, *rng.integers(0, T + 1, B - 1)]) if padded else None
+        criterion = make(reduction=reduction)
+        loss, cache = criterion.forward(ys, targets, lengths=lengths)
+        dloss = rng.standard_normal(loss.shape)
+        dys = criterion.backward(cache, dloss)
+
+        active = np.arange(T)[:, None] < (T if lengths is None else lengths) * np.ones(B)
+        given = torch.tensor(ys, requires_grad=True)
+        counted = function(given[torch.tensor(active)], torch.tensor(targets[active]), reduction=reduction)
+        counted.backward(torch.tensor(dloss[active] if reduction == "none" else dloss))
+        ours = {"loss": loss[active] if reduction == "none" else loss, "ys": dys}
+        compare(f"`{make.__name__}` {reduction}", ours, {"loss": counted, "ys": given.grad})
+        assert reduction != "none" or not loss[~active].any()

@@ -8,7 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SGD, Adagrad, ClipNorm, ClipValue, Layer, Linear, RNNCell, Sequential
+from tinygrad_rnn import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    ClipNorm,
+    ClipValue,
+    Layer,
+    Linear,
+    RMSprop,
+    RNNCell,
+    Sequential,
+)
 
 from .conftest import Compare
 
@@ -32,6 +44,23 @@ OPTIMIZERS = {
         {"lr": 0.1, "momentum": 0.9, "nesterov": True},
     ),
     "Adagrad": Peer(lambda model, clip: Adagrad(model, 0.1, clip=clip, eps=0.01), "Adagrad", {"lr": 0.1, "eps": 0.01}),
+    "RMSprop": Peer(
+        lambda model, clip: RMSprop(model, 0.1, clip=clip, decay=0.9, eps=0.01),
+        "RMSprop",
+        {"lr": 0.1, "alpha": 0.9, "eps": 0.01},
+    ),
+    "Adam": Peer(
+        lambda model, clip: Adam(model, 0.1, clip=clip, betas=(0.8, 0.99), eps=0.01),
+        "Adam",
+        {"lr": 0.1, "betas": (0.8, 0.99), "eps": 0.01},
+    ),
+    "AdamW": Peer(  # in PyTorch all parameters decay
+        lambda model, clip: AdamW(
+            model, 0.1, clip=clip, betas=(0.8, 0.99), eps=0.01, decay=0.3, decays=lambda name, p: True
+        ),
+        "AdamW",
+        {"lr": 0.1, "betas": (0.8, 0.99), "eps": 0.01, "weight_decay": 0.3},
+    ),
 }
 """A new optimizer is one line here, with an eps that is large enough to be seen."""
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tinygrad_rnn import Embedding, Feedforward, Linear, ReLU, Sigmoid, Softmax, Tanh
+from tinygrad_rnn import Embedding, Feedforward, LayerNorm, Linear, ReLU, Sigmoid, Softmax, Tanh
 
 from .conftest import Compare
 
@@ -25,6 +25,10 @@ LAYERS = {
         lambda rng: Embedding(7, 4, rng=rng), lambda torch, x, w: torch.nn.functional.embedding(x.long(), w)
     ),
     "Linear": Peer(lambda rng: Linear(5, 4, rng=rng), lambda torch, x, w, b: torch.nn.functional.linear(x, w.T, b)),
+    "LayerNorm": Peer(
+        lambda rng: LayerNorm(5, eps=0.01),
+        lambda torch, x, g, b: torch.nn.functional.layer_norm(x, (5,), g, b, 0.01),
+    ),
     "Tanh": Peer(lambda rng: Tanh(), lambda torch, x: torch.tanh(x)),
     "Sigmoid": Peer(lambda rng: Sigmoid(), lambda torch, x: torch.sigmoid(x)),
     "ReLU": Peer(lambda rng: ReLU(), lambda torch, x: torch.relu(x)),

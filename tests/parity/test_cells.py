@@ -1,4 +1,4 @@
-"""Recurrent networks against `torch.nn.RNN` and its like: one to three layers, whole and padded rows."""
+"""Recurrent networks against `torch.nn.RNN` and its like: one to three layers, one and two directions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tinygrad_rnn import Cell, RNNCell, Sequential
+from tinygrad_rnn import Bidirectional, Cell, GRUCell, LSTMCell, RNNCell, Sequential
 
 from .conftest import Compare
 
@@ -28,6 +28,8 @@ CELLS = {
     "RNNCell relu": Peer(
         lambda D, H, rng: RNNCell(D, H, rng=rng, nonlinearity="relu"), "RNN", {"nonlinearity": "relu"}
     ),
+    "LSTMCell": Peer(lambda D, H, rng: LSTMCell(D, H, rng=rng), "LSTM", gates=(0, 1, 3, 2)),
+    "GRUCell": Peer(lambda D, H, rng: GRUCell(D, H, rng=rng), "GRU", gates=(0, 1, 2)),
 }
 """A new cell is one line here."""
 
@@ -48,44 +50,57 @@ def as_theirs(torch: Any, gates: tuple[int, ...], w_x: Any, w_h: Any, b: Any, b_
     return [reorder(w_x).T, reorder(w_h).T, reorder(b), second]
 
 
+def nested(states: list[Any], directions: int) -> tuple[Any, ...]:
+    """The states of the cells as that of the `Sequential`: a pair for each `Bidirectional`."""
+    return tuple(states) if directions == 1 else tuple(zip(states[::2], states[1::2], strict=True))
+
+
+def flat(state: tuple[Any, ...], directions: int) -> list[Any]:
+    """The other way round."""
+    return list(state) if directions == 1 else [part for pair in state for part in pair]
+
+
 def stacked(states: Any) -> dict[str, Any]:
     """The states of cells, each (h,) or (h, c), as PyTorch holds them: `h` (cells, B, H), and `c`."""
     return {name: np.stack(parts) for name, parts in zip("hc", zip(*states, strict=True), strict=False)}
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
+@pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("name", CELLS)
-def test_sequence(torch: Any, compare: Compare, name: str, layers: int, padded: bool) -> None:
+def test_sequence(torch: Any, compare: Compare, name: str, layers: int, directions: int, padded: bool) -> None:
     for seed in range(8):
-        check(torch, compare, name, layers, padded, np.random.default_rng([seed, layers, padded]))
+        rng = np.random.default_rng([seed, layers, directions, padded])
+        check(torch, compare, name, layers, directions, padded, rng)
 
 
-def check(torch: Any, compare: Compare, name: str, layers: int, padded: bool, rng: np.random.Generator) -> None:
+def check(
+    torch: Any, compare: Compare, name: str, layers: int, directions: int, padded: bool, rng: np.random.Generator
+) -> None:
     peer = CELLS[name]
     T, B, D, H = (int(rng.integers(1, most + 1)) for most in (25, 8, 10, 12))
-    cells = [peer.make(H if layer else D, H, rng) for layer in range(layers)]
-    model = Sequential(*cells).to(dtype="float64")
-    for parameter in model.parameters():
+    sizes = [D, *[directions * H] * (layers - 1)]
+    cells = [peer.make(size, H, rng) for size in sizes for _ in range(directions)]  # in PyTorch's order
+    model = Sequential(*(cells if directions == 1 else map(Bidirectional, cells[::2], cells[1::2])))
+    for parameter in model.to(dtype="float64").parameters():
         parameter.value = rng.standard_normal(parameter.shape) / np.sqrt(H)
     lengths = rng.integers(1, T + 1, B) if padded else None  # PyTorch has no empty rows
-    xs, dys = rng.standard_normal((T, B, D)), rng.standard_normal((T, B, H))
+    xs, dys = rng.standard_normal((T, B, D)), rng.standard_normal((T, B, directions * H))
     state, dstate = (
-        tuple(tuple(rng.standard_normal((B, size)) for size in cell.state_sizes) for cell in cells) for _ in range(2)
+        [tuple(rng.standard_normal((B, size)) for size in cell.state_sizes) for cell in cells] for _ in range(2)
     )
 
-    ys, after, cache = model.forward(xs, state, lengths=lengths)
-    dxs, dbefore = model.backward(dys, dstate, cache)
+    ys, after, cache = model.forward(xs, nested(state, directions), lengths=lengths)
+    dxs, dbefore = model.backward(dys, nested(dstate, directions), cache)
 
     def leaf(array: Any) -> Any:
         return torch.tensor(array, requires_grad=True)
 
-    module = getattr(torch.nn, peer.module)(D, H, layers, dtype=torch.float64, **peer.options)
-    parameters = {key: leaf(p.value) for key, p in model.named_parameters()}
-    values = []
-    for i, cell in enumerate(cells):
-        own = {key: parameters[f"layers.{i}.{key}"] for key, _ in cell.named_parameters()}
-        values += as_theirs(torch, peer.gates, **own)
+    options = {"bidirectional": directions == 2, "dtype": torch.float64, **peer.options}
+    module = getattr(torch.nn, peer.module)(D, H, layers, **options)
+    parameters = [{key: leaf(p.value) for key, p in cell.named_parameters()} for cell in cells]
+    values = [value for own in parameters for value in as_theirs(torch, peer.gates, **own)]
     for p, value in zip(module.parameters(), values, strict=True):
         p.data.copy_(value)
 
@@ -95,20 +110,21 @@ def check(torch: Any, compare: Compare, name: str, layers: int, padded: bool, rn
     torch.autograd.backward([outputs, *end], upstream)
     torch.autograd.backward(values, [p.grad for p in module.parameters()])
 
+    line = f"`{name}`, {'one direction' if directions == 1 else 'two directions'}"
     compare(
-        f"`{name}`: outputs, final states",
-        {"ys": ys, **stacked(after)},
+        f"{line}: outputs, final states",
+        {"ys": ys, **stacked(flat(after, directions))},
         {"ys": outputs, **dict(zip(begin, end, strict=True))},
     )
     compare(
-        f"`{name}`: gradients of inputs, initial states",
-        {"xs": dxs, **stacked(dbefore)},
+        f"{line}: gradients of inputs, initial states",
+        {"xs": dxs, **stacked(flat(dbefore, directions))},
         {"xs": inputs.grad, **{key: array.grad for key, array in begin.items()}},
     )
     compare(
-        f"`{name}`: gradients of parameters",
-        {key: p.grad for key, p in model.named_parameters()},
-        {key: p.grad for key, p in parameters.items()},
+        f"{line}: gradients of parameters",
+        {f"{i}.{key}": p.grad for i, cell in enumerate(cells) for key, p in cell.named_parameters()},
+        {f"{i}.{key}": p.grad for i, own in enumerate(parameters) for key, p in own.items()},
     )
 
 

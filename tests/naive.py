@@ -366,32 +366,6 @@ def zoneout(inner: Any) -> Any:
                         array[row, j] = keep * old + (1 - keep) * new
                 ys[t, row] = last[0][row]
         return ys, last
-def number_by_number(function: Any) -> Any:
-    """The loss of `function` of a prediction and a target, reduced."""
-
-    def forward(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
-        losses, counted = np.zeros(ys.shape), 0
-        for t, row, i in np.ndindex(ys.shape):
-            if lengths is None or t < lengths[row]:
-                counted += 1
-                losses[t, row, i] = function(float(ys[t, row, i]), float(targets[t, row, i]))
-        if layer.reduction == "none":
-            return losses
-        return math.fsum(losses.flat) / (max(counted, 1) if layer.reduction == "mean" else 1)
-
-
-def number_by_number(function: Any) -> Any:
-    """The loss of `function` of a prediction and a target, reduced."""
-
-    def forward(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
-        losses, counted = np.zeros(ys.shape), 0
-        for t, row, i in np.ndindex(ys.shape):
-            if lengths is None or t < lengths[row]:
-                counted += 1
-                losses[t, row, i] = function(float(ys[t, row, i]), float(targets[t, row, i]))
-        if layer.reduction == "none":
-            return losses
-        return math.fsum(losses.flat) / (max(counted, 1) if layer.reduction == "mean" else 1)
 
     return forward
 
@@ -405,6 +379,22 @@ def drop_connect(inner: Any) -> Any:
             masked = [[w * mask[i][j] for j, w in enumerate(row)] for i, row in enumerate(cell.w_h.value.tolist())]
             cell.w_h = SimpleNamespace(value=np.array(masked))
         return inner(cell, xs, state, lengths)
+
+    return forward
+
+
+def number_by_number(function: Any) -> Any:
+    """The loss of `function` of a prediction and a target, reduced."""
+
+    def forward(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
+        losses, counted = np.zeros(ys.shape), 0
+        for t, row, i in np.ndindex(ys.shape):
+            if lengths is None or t < lengths[row]:
+                counted += 1
+                losses[t, row, i] = function(float(ys[t, row, i]), float(targets[t, row, i]))
+        if layer.reduction == "none":
+            return losses
+        return math.fsum(losses.flat) / (max(counted, 1) if layer.reduction == "mean" else 1)
 
     return forward
 

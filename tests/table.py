@@ -13,7 +13,6 @@ from tinygrad_rnn import (
     BinaryCrossEntropy,
     DropConnect,
     Dropout,
-    BinaryCrossEntropy,
     Embedding,
     GRUCell,
     Layer,

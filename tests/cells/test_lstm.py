@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from table import SteppedLSTM
 from tinygrad_rnn import LSTMCell, OneHotRows
 from tinygrad_rnn.kernels.lstm import LSTMCache
-from tinygrad_rnn.testing.examples import leaves, same
+from tinygrad_rnn.testing.examples import leaves
 
 GATES = ["input", "forget", "output", "new"]
 
@@ -91,8 +91,11 @@ def test_the_kernel_is_the_step(
         assert found.pop("dxs") is expected.pop("dxs") is None
     elif not steps:  # without a step, none says that there is a gradient
         expected["dxs"] = np.zeros_like(xs)
-    same(expected, found, f"the kernel of {fast!r}", allowed)
-    assert {array.dtype for array in found.values()} == {np.dtype(dtype)}
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert found[name].dtype == dtype
+        scale = max(abs(array).max(initial=0), 1)  # what is summed is about 1, even where the sum cancels to less
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=allowed * scale, err_msg=name)
 
     # The cache too, field by field, where a row runs: in its padding nothing is promised.
     assert type(cache) is LSTMCache

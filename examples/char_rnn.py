@@ -22,10 +22,11 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets
+from tinygrad_rnn import datasets, schedules
 
-OPTIMIZERS: dict[str, Any] = {"adagrad": rnn.Adagrad, "sgd": rnn.SGD}
-LEARNING_RATES = {"adagrad": 0.02, "sgd": 0.5}
+CELLS: dict[str, Any] = {"rnn": rnn.RNNCell, "lstm": rnn.LSTMCell, "gru": rnn.GRUCell}
+OPTIMIZERS: dict[str, Any] = {"adagrad": rnn.Adagrad, "adam": rnn.Adam, "sgd": rnn.SGD}
+LEARNING_RATES = {"adagrad": 0.02, "adam": 0.003, "sgd": 0.5}
 NOT_SAVED = ("command", "resume", "device")  # the other arguments are, and a resumed training takes them over
 
 
@@ -46,12 +47,13 @@ def train(args: argparse.Namespace, saved: rnn.Training | None) -> None:
     device = rnn.Device(args.device)
     model = saved.model if saved else build(V, args).to(device)
     criterion, lr = rnn.SoftmaxCrossEntropy(), args.lr or LEARNING_RATES[args.optimizer]
+    if args.schedule == "cosine":
+        lr = schedules.cosine(lr, steps=args.iterations)
     optimizer = OPTIMIZERS[args.optimizer](model, lr, clip=rnn.ClipValue(args.clip))
     if saved:
         optimizer.restore(saved.optimizer)
     state = saved.state if saved else None
-    size = sum(parameter.size for parameter in model.parameters())
-    print(f"{stream.tokens + held_out.tokens:,} characters, {V} different; {model!r}, {size:,} parameters")
+    print(f"{stream.tokens + held_out.tokens:,} characters, {V} different\n\n{model.summary()}\n")
 
     def save() -> None:
         arguments = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
@@ -72,21 +74,19 @@ def train(args: argparse.Namespace, saved: rnn.Training | None) -> None:
         if not math.isfinite(losses[-1]):
             squares = [sum(float((p.grad * p.grad).sum()) for p in layer.parameters()) for layer in model.layers]
             norms = ", ".join(f"layers.{k} {math.sqrt(square):.3g}" for k, square in enumerate(squares))
-            raise ValueError(
-                f"iteration {i}: the loss is {losses[-1]}; norms of gradients: {norms}. Try a smaller --lr"
-            )
+            raise ValueError(f"iteration {i}: the loss is {losses[-1]}; gradient norms: {norms}. Try a smaller --lr")
         optimizer.step()
         if interrupted:
             save()
             sys.exit(f"\nstopped after {i} iterations and saved; go on by train --resume {args.out}")
         if args.validate_every and i % args.validate_every == 0:
             save()
-            tqdm.write(f"iteration {i}: held out {evaluate(model, held_out, device):.3f} nats; saved")
+            tqdm.write(f"iteration {i}: held out {rnn.evaluate(model, held_out):.3f} nats; saved")
         if args.sample_every and i % args.sample_every == 0:
             tqdm.write("".join(sample(model, tokenizer, args, np.random.default_rng(args.seed))) + "\n")
     save()
 
-    rows = [("training, last 100", float(np.mean(losses[-100:]))), ("held out", evaluate(model, held_out, device))]
+    rows = [("training, last 100", float(np.mean(losses[-100:]))), ("held out", rnn.evaluate(model, held_out))]
     rows.append(("  bigram counts", bigram_loss(stream, held_out, V)))
     head, tail = "\n\n".join(parts[:cut]).encode(), "\n\n".join(parts[cut:]).encode()
     for name, compress in (("  zlib", zlib.compress), ("  xz", lzma.compress)):
@@ -100,8 +100,13 @@ def train(args: argparse.Namespace, saved: rnn.Training | None) -> None:
 
 
 def build(V: int, args: argparse.Namespace) -> rnn.Sequential:
-    H, rng = args.hidden, np.random.default_rng(args.seed)
-    return rnn.Sequential(rnn.OneHot(V), rnn.RNNCell(V, H, rng=rng), rnn.Linear(H, V, rng=rng))
+    rng, size = np.random.default_rng(args.seed), args.embedding or V
+    layers: list[Any] = [rnn.Embedding(V, size, rng=rng) if args.embedding else rnn.OneHot(V)]
+    for _ in range(args.layers):
+        layers.append(CELLS[args.cell](size, args.hidden, rng=rng))
+        layers += [rnn.Dropout(args.dropout, rng=rng)] * (args.dropout > 0)
+        size = args.hidden
+    return rnn.Sequential(*layers, rnn.Linear(size, V, rng=rng))
 
 
 def iterations(args: argparse.Namespace, done: int, losses: list[float]) -> Iterator[int]:
@@ -115,17 +120,6 @@ def iterations(args: argparse.Namespace, done: int, losses: list[float]) -> Iter
             yield done
             bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.3f} nats", refresh=False)
             bar.update()
-
-
-def evaluate(model: rnn.Sequential, stream: rnn.TokenStream, device: rnn.Device) -> float:
-    """The mean loss in nats, the state carried over each whole document."""
-    criterion, total = rnn.SoftmaxCrossEntropy(reduction="sum"), 0.0
-    state: Any = None
-    for chunk in stream:
-        xs, targets, fresh = (device.asarray(array) for array in chunk)
-        logits, state = model(xs, model.restart(state, fresh))
-        total += float(device.to_host(criterion(logits, targets)))
-    return total / stream.transitions
 
 
 def bigram_loss(train: rnn.TokenStream, test: rnn.TokenStream, V: int) -> float:
@@ -154,13 +148,18 @@ def main(arguments: list[str] | None = None) -> None:
     add = trainer.add_argument
     add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
     add("--documents", action="store_true", help="each paragraph is a document, with a start and an end")
-    add("--hidden", type=int, default=256, help="units (256)")
+    add("--cell", choices=CELLS, default="rnn")
+    add("--layers", type=int, default=1, help="of such cells (1)")
+    add("--hidden", type=int, default=256, help="units of a layer (256)")
+    add("--embedding", type=int, metavar="D", help="D features a character, in place of one-hot rows")
+    add("--dropout", type=float, default=0.0, help="rate, after each layer of cells (0)")
     add("--batch", type=int, default=32, help="rows read side by side (32)")
     add("--steps", type=int, default=64, help="steps of back-propagation through time (64)")
     add("--iterations", type=int, help="how long, in steps of the optimizer, those before --resume too")
     add("--seconds", type=float, default=60.0, help="how long, where --iterations is not given (60)")
     add("--optimizer", choices=OPTIMIZERS, default="adagrad")
     add("--lr", type=float, help=f"learning rate (default: {LEARNING_RATES})")
+    add("--schedule", choices=("constant", "cosine"), default="constant", help="of the rate; cosine needs --iterations")
     add("--clip", type=float, default=5.0, help="clip each entry of the gradient to this (5)")
     add("--validate-every", type=int, metavar="N", help="measure the held-out loss, and save, every N iterations")
     add("--sample-every", type=int, metavar="N", help="write a sample every N iterations")

@@ -16,6 +16,7 @@ from .data.files import encode_file
 from .data.streams import TokenStream
 from .data.word_tokenizer import WordTokenizer
 from .device import Device
+from .evaluation import evaluate
 from .generation import Token, generate, generate_samples
 from .layers.activation import ReLU, Sigmoid, Tanh
 from .layers.base import Layer
@@ -99,6 +100,7 @@ __all__ = [
     "WordTokenizer",
     "Zoneout",
     "encode_file",
+    "evaluate",
     "generate",
     "generate_samples",
     "generate_text",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +20,24 @@ TEXT = "The owl sat in the oak. It saw a mouse, and the mouse saw it.\n\n" * 60
 SAVED = "char_rnn.safetensors"
 
 
-def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The example with `arguments`, its output as text whatever the locale."""
+# The example, to which Ctrl-C comes in the middle of the fourth step of its optimizer.
+CTRL_C = f"""
+import os, runpy, signal
+from tinygrad_rnn.optim.base import Optimizer
+step = Optimizer.step
+def interrupted(self):
+    if self.steps == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+    step(self)
+Optimizer.step = interrupted
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
+
+
+def run(folder: Path, *arguments: object, script: str = "") -> subprocess.CompletedProcess[str]:
+    """The example, or `script`, with `arguments`; its output as text whatever the locale."""
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
+        [sys.executable, *(["-c", script] if script else [str(SCRIPT)]), *map(str, arguments)],
         cwd=folder,
         env=os.environ | {"PYTHONUTF8": "1"},
         capture_output=True,
@@ -52,7 +65,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_training_prints_its_losses_beside_those_of_compressors(trained: tuple[Path, str]) -> None:
     _, output = trained
     first, *_ = output.splitlines()
-    assert first.startswith(f"{len(TEXT):,} characters, {len(set(TEXT))} different; Sequential(OneHot(")
+    assert first == f"{len(TEXT):,} characters, {len(set(TEXT))} different"
+    assert load(trained[0] / SAVED).model.summary() in output
     rows = table(output)
     assert list(rows) == ["training, last 100", "held out", "bigram counts", "zlib", "xz"]
     for name, (nats, bits, perplexity) in rows.items():
@@ -125,22 +139,12 @@ def test_validation_and_samples_come_as_often_as_asked(trained: tuple[Path, str]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
-def test_ctrl_c_saves_and_says_so(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, str(SCRIPT), "train", *SMALL, "--iterations", "1000000", "--validate-every", "1"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as training:
-        assert training.stdout is not None
-        while "saved" not in training.stdout.readline():
-            assert training.poll() is None
-        training.send_signal(signal.SIGINT)
-        _, errors = training.communicate(timeout=60)
-    (iterations,) = re.findall(r"stopped after (\d+) iterations and saved; go on by train --resume", errors)
-    assert training.returncode == 1
-    assert load(tmp_path / SAVED).metadata["iterations"] == int(iterations)
+def test_ctrl_c_saves_and_says_so(trained: tuple[Path, str], tmp_path: Path) -> None:
+    done = run(tmp_path, "train", "--text", trained[0] / "text", *SMALL, script=CTRL_C)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"\nstopped after 4 iterations and saved; go on by train --resume {SAVED}\n")
+    assert "held out" not in done.stdout
+    assert load(tmp_path / SAVED).metadata["iterations"] == 4
 
 
 def test_paragraphs_are_documents(trained: tuple[Path, str]) -> None:
@@ -154,6 +158,33 @@ def test_paragraphs_are_documents(trained: tuple[Path, str]) -> None:
     first, *others = done.stdout.split("\n\n")
     assert others == [first, first, ""]  # greedy: one text, which ends by itself
     assert 0 < len(first) < 1000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        (("--cell", "lstm", "--optimizer", "adam"), "OneHot(20), LSTMCell(20, 16), Linear(16, 20)"),
+        (
+            ("--cell", "gru", "--layers", 2, "--embedding", 8, "--dropout", 0.5, "--schedule", "cosine"),
+            "Embedding(20, 8), GRUCell(8, 16), Dropout(0.5), GRUCell(16, 16), Dropout(0.5), Linear(16, 20)",
+        ),
+    ],
+    ids=["lstm", "gru"],
+)
+def test_other_models_resume_to_the_bit_too(
+    trained: tuple[Path, str], tmp_path: Path, options: tuple[str, ...], layers: str
+) -> None:
+    folder, _ = trained
+    begin = ("train", "--text", folder / "text", *SMALL, "--out", "part", *options)
+    whole = ("train", "--text", folder / "text", *SMALL, "--out", "whole", *options, "--iterations", 9)
+    assert run(tmp_path, *whole).returncode == 0
+    assert run(tmp_path, *begin, "--iterations", 9, script=CTRL_C).returncode == 1
+    assert load(tmp_path / "part").metadata["iterations"] == 4
+    assert run(tmp_path, "train", "--resume", "part").returncode == 0
+    one, other = load(tmp_path / "whole").model, load(tmp_path / "part").model
+    assert repr(one) == f"Sequential({layers})"
+    np.testing.assert_array_equal(one.flat_value, other.flat_value)
 
 
 def test_samples_differ_and_filters_apply(trained: tuple[Path, str]) -> None:
@@ -176,7 +207,7 @@ def test_samples_differ_and_filters_apply(trained: tuple[Path, str]) -> None:
         (("train", "--resume", SAVED, "--text", "short"), r"was trained on another text: give that one by --text"),
         (
             ("train", "--text", "text", *SMALL, "--optimizer", "sgd", "--lr", "inf", "--out", "no"),
-            r"iteration 2: the loss is nan; norms of gradients: layers\.0 0, layers\.1 nan, layers\.2 nan",
+            r"iteration 2: the loss is nan; gradient norms: layers\.0 0, layers\.1 nan, layers\.2 nan",
         ),
     ],
     ids=["missing text", "short text", "unknown character", "missing model", "no more", "other text", "diverged"],

@@ -13,13 +13,14 @@ Example:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from .arrays import Array, Generator
 from .checks import check_rng
 
-__all__ = ["glorot", "he", "identity", "normal", "orthogonal", "uniform", "zeros"]
+__all__ = ["blocks", "glorot", "he", "identity", "normal", "orthogonal", "uniform", "zeros"]
 
 
 def uniform(shape: tuple[int, ...], *, rng: Generator, limit: float | None = None) -> Array:
@@ -65,3 +66,8 @@ def identity(shape: tuple[int, int], *, scale: float = 1.0) -> Array:
 def zeros(shape: tuple[int, ...]) -> Array:
     """All 0: biases."""
     return np.zeros(shape, np.float32)
+
+
+def blocks(draw: Callable[..., Array], shape: tuple[int, int], count: int, *, rng: Generator) -> Array:
+    """`count` draws of `shape` side by side, such as one for each gate of a cell: (in, count * out)."""
+    return np.concatenate([draw(shape, rng=rng) for _ in range(count)], axis=1)

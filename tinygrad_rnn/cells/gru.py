@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from .. import initializers
@@ -94,8 +93,8 @@ class GRUCell(Cell):
             raise ValueError(f'GRUCell: reset must be "after" or "before", not {reset!r}')
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
         self.reset = reset
-        self.w_x = Parameter(_three(initializers.glorot, (in_size, out_size), rng))
-        self.w_h = Parameter(_three(initializers.orthogonal, (out_size, out_size), rng))
+        self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 3, rng=rng))
+        self.w_h = Parameter(initializers.blocks(initializers.orthogonal, (out_size, out_size), 3, rng=rng))
         self.b = Parameter(initializers.zeros((3 * out_size,)))
         if reset == "after":
             self.b_h = Parameter(initializers.zeros((out_size,)))
@@ -167,10 +166,3 @@ class GRUCell(Cell):
         self.b.grad += db
         self.b_h.grad += db_h
         return dxs, (dh,)
-
-
-def _three(draw: Callable[..., Array], shape: tuple[int, int], rng: Generator) -> Array:
-    """Blocks of r, z and n, each drawn for itself, side by side."""
-    blocks = [draw(shape, rng=rng) for _ in range(3)]
-    joined: Array = namespace(blocks[0]).concatenate(blocks, axis=1)
-    return joined

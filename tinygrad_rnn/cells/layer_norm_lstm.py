@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import initializers
@@ -83,8 +82,8 @@ class LayerNormLSTMCell(Cell):
         check_size("LayerNormLSTMCell", "out_size", out_size)
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
         self.eps = float(eps)
-        self.w_x = Parameter(_gates(initializers.glorot, (in_size, out_size), rng))
-        self.w_h = Parameter(_gates(initializers.orthogonal, (out_size, out_size), rng))
+        self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))
+        self.w_h = Parameter(initializers.blocks(initializers.orthogonal, (out_size, out_size), 4, rng=rng))
         self.b = Parameter(initializers.zeros((4 * out_size,)))
         self.b.value[out_size : 2 * out_size] = 1
         self.norm_x = LayerNorm(4 * out_size, eps=eps, bias=False)
@@ -124,10 +123,3 @@ class LayerNormLSTMCell(Cell):
         self.w_h.grad += h_prev.T @ da_h
         self.b.grad += da.sum(axis=0)
         return da_x @ self.w_x.value.T, (da_h @ self.w_h.value.T, dc * f)
-
-
-def _gates(draw: Callable[..., Array], shape: tuple[int, int], rng: Generator) -> Array:
-    """The weights of the four gates side by side, drawn one after the other."""
-    gates = [draw(shape, rng=rng) for _ in range(4)]
-    side_by_side: Array = namespace(gates[0]).concatenate(gates, axis=1)
-    return side_by_side

@@ -73,14 +73,10 @@ class LSTMCell(Cell):
         check_size("LSTMCell", "in_size", in_size)
         check_size("LSTMCell", "out_size", out_size)
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
-        w_x = [initializers.glorot((in_size, out_size), rng=rng) for _ in range(4)]
-        w_h = [initializers.orthogonal((out_size, out_size), rng=rng) for _ in range(4)]
-        b = initializers.zeros((4 * out_size,))
-        b[out_size : 2 * out_size] = 1
-        xp = namespace(b)
-        self.w_x = Parameter(xp.concatenate(w_x, axis=1))
-        self.w_h = Parameter(xp.concatenate(w_h, axis=1))
-        self.b = Parameter(b)
+        self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))
+        self.w_h = Parameter(initializers.blocks(initializers.orthogonal, (out_size, out_size), 4, rng=rng))
+        self.b = Parameter(initializers.zeros((4 * out_size,)))
+        self.b.value[out_size : 2 * out_size] = 1
 
     def step_forward(
         self, x: Shaped[Input, "B D"], state: State, *, training: bool = True

@@ -1,0 +1,40 @@
+"""`examples/custom_cell.py` as a user runs it: in a process of its own, from another folder."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "custom_cell.py"
+
+
+def test_the_cell_is_checked_learns_and_is_saved(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    gradients, contract, task, *trainings, loaded = done.stdout.splitlines()
+    assert float(gradients.removeprefix("worst gradient error ")) < 1e-7
+    assert contract == "clauses of the contract that hold: 17"
+    assert task.endswith(f"by chance {math.log(4):.3f}")
+
+    losses = {}
+    for line in trainings:
+        match = re.fullmatch(r"(\w+) +(\d\.\d{3}) -> (\d\.\d{3})", line)
+        assert match, line
+        losses[match[1]] = float(match[2]), float(match[3])
+    assert list(losses) == ["RNNCell", "MinimalGatedCell"]
+    assert all(abs(first - math.log(4)) < 0.2 for first, _ in losses.values())
+    assert losses["MinimalGatedCell"][1] < 0.05
+
+    assert loaded == "loaded Sequential(OneHot(4), MinimalGatedCell(4, 32), Linear(32, 4)), same outputs: True"
+    assert not list(tmp_path.iterdir())

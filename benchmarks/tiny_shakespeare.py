@@ -3,7 +3,7 @@
     python benchmarks/tiny_shakespeare.py --cell lstm --hidden 256 --lr 0.004 --seeds 0 1 2
 
 Carried: the state goes through the whole held-out text. Windows: all windows of 64 characters that do not overlap, each
-from the zero state, which knows nothing at its first characters. One BLAS thread. To choose settings, give
+from the zero state, which knows nothing at its first characters. To choose settings, give
 `--tune`: the last tenth of the training part is then held out, and the real one is not looked at.
 """
 
@@ -16,7 +16,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import tinygrad_rnn as rnn
 from tinygrad_rnn import datasets, schedules
@@ -86,5 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):
-        main()
+    main()

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import tinygrad_rnn as rnn
 
@@ -85,7 +84,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        with threadpool_limits(1):  # more BLAS threads slow down products as small as these
-            main()
+        main()
     except (ValueError, TypeError, FloatingPointError) as error:
         sys.exit(f"adding_problem: {error}")

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import tinygrad_rnn as rnn
@@ -192,8 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        # More BLAS threads slow down products as small as these. A loss that is not finite gets a message of its own.
-        with threadpool_limits(1), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # a loss that is not finite gets a message of its own
             main()
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         sys.exit(f"char_rnn: {error}")

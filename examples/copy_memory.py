@@ -21,7 +21,6 @@ import math
 import sys
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import tinygrad_rnn as rnn
 from tinygrad_rnn import schedules
@@ -101,7 +100,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        with threadpool_limits(1):  # more BLAS threads slow down products as small as these
-            main()
+        main()
     except (ValueError, TypeError, FloatingPointError) as error:
         sys.exit(f"copy_memory: {error}")

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import tinygrad_rnn as rnn
 from tinygrad_rnn import initializers
@@ -106,5 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):  # more BLAS threads slow down products as small as these
-        main()
+    main()

@@ -9,7 +9,6 @@ import argparse
 import sys
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from tinygrad_rnn import VanillaRNN
 
@@ -47,7 +46,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        with threadpool_limits(1):  # more BLAS threads slow down products as small as these
-            main()
+        main()
     except (ValueError, TypeError, FloatingPointError) as error:
         sys.exit(f"vanilla_words: {error}")

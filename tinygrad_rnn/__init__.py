@@ -47,6 +47,7 @@ from .optim.sgd import SGD
 from .parameter import Parameter
 from .saving import Saved, Training, load, load_training, save
 from .text_generation import generate_text
+from .threads import set_threads
 
 __version__ = "0.1.0"
 
@@ -109,5 +110,6 @@ __all__ = [
     "load_training",
     "pad",
     "save",
+    "set_threads",
     "split_documents",
 ]

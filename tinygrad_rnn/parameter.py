@@ -8,6 +8,7 @@ from typing import Any
 from .arrays import Array, device_name, namespace
 from .checks import check_device, float_dtype
 from .device import Device, device_of
+from .threads import set_default_threads
 
 
 class Parameter:
@@ -33,6 +34,7 @@ class Parameter:
 
     def __init__(self, value: Array) -> None:
         float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
+        set_default_threads()
         self._value = value.copy()
         self._grad: Array | None = None
         self._vector: ParameterVector | None = None

@@ -5,12 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from table import SteppedGRU
-from tinygrad_rnn import GRUCell, OneHotRows, initializers
-from tinygrad_rnn.kernels.gru import GRUCache
+from tinygrad_rnn import GRUCell, initializers
 
 RESETS = ["after", "before"]
 DTYPES = ["float32", "float64"]
@@ -74,60 +71,6 @@ def test_a_closed_z_lets_the_new_state_in_and_an_open_one_keeps_the_old(reset: s
     cell.b.value[:3] = -50  # r closed as well: nothing of the old state is left
     w_xn = cell.w_x.value[:, 6:]
     np.testing.assert_allclose(cell(xs, (h,))[0], np.tanh(xs @ w_xn), rtol=1e-5, atol=1e-6)
-
-
-def everything(cell: GRUCell, xs: Any, h: Any, lengths: Any, dys: Any, dh: Any) -> dict[str, Any]:
-    """Outputs, the cache field by field, and gradients."""
-    ys, (h,), cache = cell.forward(xs, (h,), lengths=lengths)
-    dxs, (dh,) = cell.backward(dys, (dh,), cache)
-    inner = cache.inner
-    if not isinstance(inner, GRUCache) and inner:  # that of the steps
-        inner = GRUCache(None, *(np.stack([getattr(step, name) for step in inner]) for name in GRUCache._fields[1:]))
-    fields = {name: getattr(inner, name) for name in GRUCache._fields[1:]} if inner else {}
-    grads = {f"d{name}": parameter.grad for name, parameter in cell.named_parameters()}
-    return {"ys": ys, "h": h, "dh": dh, **({} if dxs is None else {"dxs": dxs}), **fields, **grads}
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
-@given(
-    steps=st.integers(0, 7),
-    batch=st.integers(0, 5),
-    in_size=st.integers(1, 6),
-    out_size=st.integers(1, 9),
-    one_hot=st.booleans(),
-    seed=st.integers(0, 2**32),
-    data=st.data(),
-)
-def test_the_kernel_equals_the_step(
-    dtype: str,
-    tolerance: float,
-    steps: int,
-    batch: int,
-    in_size: int,
-    out_size: int,
-    one_hot: bool,
-    seed: int,
-    data: st.DataObject,
-) -> None:
-    rng = np.random.default_rng(seed)
-    some = st.lists(st.integers(0, steps), min_size=batch, max_size=batch)
-    lengths = data.draw(st.none() | some.map(lambda numbers: np.array(numbers, int)), label="lengths")
-    cell = GRUCell(in_size, out_size, rng=rng).to(dtype=dtype)
-    for parameter in cell.parameters():
-        parameter.value += 0.3 * rng.standard_normal(parameter.shape)
-    stepped = SteppedGRU(in_size, out_size, rng=rng).to(dtype=dtype)
-    for mine, other in zip(stepped.parameters(), cell.parameters(), strict=True):
-        mine.value = other.value
-    xs: Any = rng.standard_normal((steps, batch, in_size)).astype(dtype)
-    if one_hot:
-        xs = OneHotRows(rng.integers(0, in_size, (steps, batch)), in_size)
-    h, dh = (rng.standard_normal((batch, out_size)).astype(dtype) for _ in range(2))
-    dys = rng.standard_normal((steps, batch, out_size)).astype(dtype)
-    found, expected = (everything(c, xs, h, lengths, dys, dh) for c in (cell, stepped))
-    for name, array in expected.items():
-        assert found[name].dtype == dtype
-        scale = max(1.0, abs(array).max(initial=0))
-        np.testing.assert_allclose(found[name], array, rtol=0, atol=tolerance * scale, err_msg=name)
 
 
 class Negated(GRUCell):

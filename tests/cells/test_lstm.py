@@ -4,13 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from table import SteppedLSTM
-from tinygrad_rnn import LSTMCell, OneHotRows
-from tinygrad_rnn.kernels.lstm import LSTMCache
-from tinygrad_rnn.testing.examples import leaves
+from tinygrad_rnn import LSTMCell
 
 GATES = ["input", "forget", "output", "new"]
 
@@ -48,62 +44,6 @@ def test_each_gate_does_what_its_name_says() -> None:
         y, (h, c) = lstm.step(np.ones((1, 1)), (np.ones((1, 1)), np.full((1, 1), 0.5)))
         assert c[0, 0] == pytest.approx(take * np.tanh(1) + keep * 0.5, rel=1e-15)
         assert h[0, 0] == y[0, 0] == pytest.approx(show * np.tanh(c[0, 0]), rel=1e-15)
-
-
-def outcome(lstm: LSTMCell, xs: Any, state: Any, lengths: Any, dys: Any, dstate: Any) -> tuple[Any, dict[str, Any]]:
-    """The cache, and all that comes out of a forward and a backward."""
-    lstm.zero_grad()
-    ys, after, cache = lstm.forward(xs, state, lengths=lengths)
-    dxs, before = lstm.backward(dys, dstate, cache)
-    found = {"ys": ys, **leaves("state", after), "dxs": dxs, **leaves("dstate", before)}
-    return cache.inner, found | {name: p.grad for name, p in lstm.named_parameters()}
-
-
-@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 1e-5)])
-@given(
-    steps=st.integers(0, 7),
-    batch=st.integers(0, 5),
-    in_size=st.integers(1, 6),
-    out_size=st.integers(1, 6),
-    seed=st.integers(0, 2**32 - 1),
-    ids=st.booleans(),
-    whole=st.booleans(),
-)
-def test_the_kernel_is_the_step(
-    dtype: str, allowed: float, steps: int, batch: int, in_size: int, out_size: int, seed: int, ids: bool, whole: bool
-) -> None:
-    rng = np.random.default_rng(seed)
-
-    def normal(*shape: int) -> Any:
-        return rng.standard_normal(shape).astype(dtype)
-
-    fast, slow = (cell(in_size, out_size, kind).to(dtype=dtype) for kind in (LSTMCell, SteppedLSTM))
-    fast.flat_value[...] = slow.flat_value[...] = normal(*fast.flat_value.shape)
-    xs: Any = normal(steps, batch, in_size)
-    if ids:
-        xs = OneHotRows(rng.integers(0, in_size, (steps, batch)), in_size)
-    lengths = None if whole else rng.integers(0, steps + 1, batch)
-    given = (normal(batch, out_size), normal(batch, out_size)), lengths, normal(steps, batch, out_size)
-    dstate = normal(batch, out_size), normal(batch, out_size)
-    cache, found = outcome(fast, xs, *given, dstate)
-    caches, expected = outcome(slow, xs, *given, dstate)
-    if ids:
-        assert found.pop("dxs") is expected.pop("dxs") is None
-    elif not steps:  # without a step, none says that there is a gradient
-        expected["dxs"] = np.zeros_like(xs)
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        assert found[name].dtype == dtype
-        scale = max(abs(array).max(initial=0), 1)  # what is summed is about 1, even where the sum cancels to less
-        np.testing.assert_allclose(found[name], array, rtol=0, atol=allowed * scale, err_msg=name)
-
-    # The cache too, field by field, where a row runs: in its padding nothing is promised.
-    assert type(cache) is LSTMCache
-    for t, row in np.ndindex(steps, batch):
-        if lengths is None or t < lengths[row]:
-            for name in LSTMCache._fields[1:]:
-                one, other = getattr(cache, name)[t, row], getattr(caches[t], name)[row]
-                np.testing.assert_allclose(one, other, rtol=0, atol=10 * allowed, err_msg=f"{name} at {t}, row {row}")
 
 
 @pytest.mark.parametrize("kind", [LSTMCell, SteppedLSTM])

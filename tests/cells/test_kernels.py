@@ -1,0 +1,102 @@
+"""Each kernel against the step that it stands for, whatever the sizes, lengths, dtype and layout of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from table import SteppedGRU, SteppedLSTM, SteppedRNN
+from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell
+from tinygrad_rnn.arrays import tree_map
+from tinygrad_rnn.testing.examples import leaves
+
+Make = Callable[..., Any]
+PAIRS: dict[str, tuple[Make, Make]] = {
+    "RNNCell": (RNNCell, SteppedRNN),
+    "RNNCell relu": (partial(RNNCell, nonlinearity="relu"), partial(SteppedRNN, nonlinearity="relu")),
+    "LSTMCell": (LSTMCell, SteppedLSTM),
+    "GRUCell": (GRUCell, SteppedGRU),
+}
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "as usual": lambda array: array,
+    "Fortran's order": np.asfortranarray,
+    "every second of twice as many": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+    "backwards": lambda array: array[::-1].copy()[::-1],
+}
+
+
+def outcome(cell: Cell, xs: Any, state: Any, lengths: Any, dys: Any, dstate: Any) -> tuple[Any, dict[str, Any]]:
+    """The cache, and all that comes out of a forward and a backward."""
+    ys, after, cache = cell.forward(xs, state, lengths=lengths)
+    dxs, before = cell.backward(dys, dstate, cache)
+    found = {"ys": ys, **leaves("state", after), "dxs": dxs, **leaves("dstate", before)}
+    return cache.inner, found | {name: p.grad for name, p in cell.named_parameters()}
+
+
+def close(found: Any, expected: Any, allowed: float, name: str) -> None:
+    """What is summed is about 1, even where the sum cancels to less."""
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol=allowed * max(abs(expected).max(initial=0), 1), err_msg=name
+    )
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
+@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 1e-5)])
+@given(
+    steps=st.integers(0, 7),
+    batch=st.integers(0, 5),
+    in_size=st.integers(1, 6),
+    out_size=st.integers(1, 9),
+    seed=st.integers(0, 2**32 - 1),
+    one_hot=st.booleans(),
+    whole=st.booleans(),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+)
+def test_the_kernel_is_the_step(
+    pair: tuple[Make, Make],
+    dtype: str,
+    allowed: float,
+    steps: int,
+    batch: int,
+    in_size: int,
+    out_size: int,
+    seed: int,
+    one_hot: bool,
+    whole: bool,
+    layout: str,
+) -> None:
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Any:
+        return LAYOUTS[layout](rng.standard_normal(shape).astype(dtype))
+
+    fast, slow = (make(in_size, out_size, rng=np.random.default_rng(0)).to(dtype=dtype) for make in pair)
+    fast.flat_value[...] = slow.flat_value[...] = 0.5 * rng.standard_normal(fast.flat_value.shape)
+    xs = OneHotRows(rng.integers(0, in_size, (steps, batch)), in_size) if one_hot else normal(steps, batch, in_size)
+    state, dstate = (tree_map(lambda array: normal(*array.shape), fast.initial_state(batch)) for _ in range(2))
+    dys, lengths = normal(steps, batch, out_size), rng.integers(0, steps + 1, batch)
+    cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)
+    caches, expected = outcome(slow, xs, state, None if whole else lengths, dys, dstate)
+    if one_hot:
+        assert found.pop("dxs") is expected.pop("dxs") is None
+    elif not steps:  # without a step, none says that there is a gradient
+        expected["dxs"] = np.zeros_like(xs)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert found[name].dtype == dtype
+        close(found[name], array, allowed, name)
+
+    # The caches too, field by field, where a row runs: in its padding nothing is promised.
+    for t, row in np.ndindex(steps, batch):
+        if whole or t < lengths[row]:
+            assert type(cache) is type(caches[t])
+            for name in cache._fields[1:]:
+                close(
+                    getattr(cache, name)[t, row], getattr(caches[t], name)[row], 10 * allowed, f"{name} at {t}, {row}"
+                )

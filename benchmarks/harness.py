@@ -1,118 +1,227 @@
-"""Variants of the same work, timed in turn, on one thread.
+"""Variants of the same work, timed in turn, on the same number of threads.
 
 A script of this folder calls `compare`. Each round runs every variant once, A B A B ..., and each run is a process of
 its own: it shares neither allocator nor threads with another, and a spell in which the machine is busy meets both sides
 of a pair. What counts is the median over the rounds of `other / first`, with its smallest and largest value.
 
-Tables are printed, and written to `results/` as Markdown and, with every single time, as JSON.
+Where a script says how many multiply-adds the matrix products of a row make, each round measures the rate of NumPy's
+BLAS on a large product, too, again in a process of its own: "limit" is the time that the products alone would take.
+
+Tables are printed, and written to `results/` as Markdown and, with every single time, as JSON. One file holds all
+numbers of threads; `threads` is a column of its table.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import operator
 import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Run = Callable[..., dict[str, Any]]
-"""Of the numbers of a row, by name, to `seconds`, and if need be `losses`, which must agree, and `versions`."""
+Run = Callable[..., dict[str, Any] | None]
+"""Of `threads` and what a row holds, by name, to `seconds`, and if need be `outputs`, lists of numbers by name, which
+must agree, and `versions`; None where the variant has nothing to say of this row."""
 
-THREADS = 1
 RESULTS = Path(__file__).parent / "results"
 DIFFERENCE = operator.sub
 RATIO = operator.truediv
+TOLERANCE = 1e-3
+LIMIT = "limit"  # the name of the run that measures it
+SIDE = 1024  # of the matrices whose product it takes
 
 
 def compare(
     title: str,
     variants: Mapping[str, Run],
-    rows: Sequence[Mapping[str, int]] = ({},),
+    rows: Sequence[Mapping[str, Any]] = ({},),
     *,
     rounds: int,
+    threads: Sequence[int] = (1, 2),
     by: Callable[[float, float], float] = RATIO,
+    multiply_adds: Callable[..., int] | None = None,
 ) -> None:
     """Time the variants at each row, set each against the first, and print and write the tables."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"default {rounds}")
+    parser.add_argument("--threads", type=int, nargs="+", default=threads, help=f"default {threads}")
     parser.add_argument("--run", nargs=2, metavar=("VARIANT", "ROW"), help="one run, for the process of a variant")
     options = parser.parse_args()
     if options.run:
         name, row = options.run
-        print(json.dumps(variants[name](**json.loads(row))))
+        print(json.dumps((limit if name == LIMIT else variants[name])(**json.loads(row))))
         return
 
-    results = []
-    versions = {"CPU": f"{_cpu()} ({os.cpu_count()} cores)", "threads": str(THREADS), "rounds": str(options.rounds)}
-    versions |= {"Python": platform.python_version(), "NumPy": np.__version__, "BLAS of NumPy": _blas()}
-    for row in rows:
-        seconds: dict[str, list[float]] = {name: [] for name in variants}
-        for _ in range(options.rounds):
-            runs = {name: _process(name, row) for name in variants}
-            _same_losses(runs)
-            for name, run in runs.items():
-                seconds[name].append(run["seconds"])
-                versions |= run.get("versions", {})
-        results.append({"row": dict(row), "seconds": seconds})
-        print(_table(title, results[-1:], by), flush=True)
-
-    name = Path(sys.argv[0]).stem
-    RESULTS.mkdir(exist_ok=True)
-    facts = "\n".join(f"- {key}: {value}" for key, value in versions.items())
-    (RESULTS / f"{name}.md").write_text(f"{_table(title, results, by)}\n{facts}\n", encoding="utf-8")
-    (RESULTS / f"{name}.json").write_text(
-        json.dumps({"title": title, "versions": versions, "results": results}, indent=1) + "\n", encoding="utf-8"
-    )
-    print(facts)
+    results: list[dict[str, Any]] = []
+    versions = {**software(), "rounds": str(options.rounds)}
+    versions |= {"time": "of the CPU on one thread, which leaves out that of other programs; on more, time that passes"}
+    for count, row in product(options.threads, rows):
+        result, found = _measure(variants, count, row, options.rounds, multiply_adds)
+        results.append(result)
+        versions |= found
+        if multiply_adds:
+            rates = [rate for done in results if done["row"]["threads"] == count for rate in done["GFLOP/s"]]
+            versions[_limit_of(count)] = f"{median(rates):.0f} GFLOP/s"
+        print(_table([result], by), flush=True)
+        text = f"# {title}\n\n{_table(results, by)}"
+        write_results(text, {"title": title, "results": results}, versions)
+    print("\n".join(_facts(versions)))
 
 
-def _process(name: str, row: Mapping[str, int]) -> dict[str, Any]:
+def _measure(
+    variants: Mapping[str, Run],
+    threads: int,
+    row: Mapping[str, Any],
+    rounds: int,
+    multiply_adds: Callable[..., int] | None,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """All times of a row, and the versions of what ran."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    rates: list[float] = []
+    versions: dict[str, str] = {}
+    for _ in range(rounds):
+        runs = {name: run for name in variants if (run := _process(name, threads, row)) is not None}
+        _same_outputs(runs)
+        for name, run in runs.items():
+            seconds[name].append(run["seconds"])
+            versions |= run.get("versions", {})
+        if multiply_adds:
+            rates.append(_process(LIMIT, threads, {})["GFLOP/s"])
+    result: dict[str, Any] = {"row": {"threads": threads, **row}, "seconds": seconds}
+    if multiply_adds:
+        result |= {"GFLOP/s": rates, "limit": [2e-9 * multiply_adds(**row) / rate for rate in rates]}
+    return result, versions
+
+
+def seconds_of(work: Callable[[], Any], threads: int, *, least: int = 5, total: float = 1.0) -> float:
+    """The median time of the work, which is done for `total` seconds and at least `least` times.
+
+    On one thread it is CPU time, which on an idle machine is the time that passes, and on a busy one leaves out that of
+    others. On more it is the time that passes: the CPU time of threads adds up.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
+    times: list[float] = []
+    while len(times) < least or sum(times) < total:
+        start = clock()
+        work()
+        times.append(clock() - start)
+    return median(times)
+
+
+def limit(threads: int) -> dict[str, Any]:
+    """The rate of a product of two large float32 matrices; a multiply-add is two operations."""
+    a = np.random.default_rng(0).standard_normal((SIDE, SIDE), dtype=np.float32)
+    out = np.empty_like(a)
+    np.dot(a, a, out=out)
+    return {"GFLOP/s": 2e-9 * SIDE**3 / seconds_of(lambda: np.dot(a, a, out=out), threads, total=0.3)}
+
+
+def torch_on(threads: int) -> tuple[Any, dict[str, str]]:
+    """PyTorch, imported here alone, so that it needs no types; and its version."""
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(threads)
+    has = [name for name in ("mkl", "mkldnn") if getattr(torch.backends, name).is_available()]
+    return torch, {"PyTorch": f"{torch.__version__}, with {' and '.join(has) or 'neither mkl nor mkldnn'}"}
+
+
+def sample(array: NDArray[Any]) -> list[float]:
+    """Some 100 entries of an output, the same ones on both sides."""
+    places = np.random.default_rng(0).integers(0, array.size, 100)
+    return [float(number) for number in array.reshape(-1)[places]]
+
+
+def _process(name: str, threads: int, row: Mapping[str, Any]) -> Any:
     """One run of a variant. The number of threads is set before it imports NumPy."""
     libraries = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(libraries, str(THREADS))
-    command = [sys.executable, sys.argv[0], "--run", name, json.dumps(row)]
+    environment = os.environ | dict.fromkeys(libraries, str(threads))
+    command = [sys.executable, sys.argv[0], "--run", name, json.dumps({"threads": threads, **row})]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    run: dict[str, Any] = json.loads(done.stdout)
-    return run
+    return json.loads(done.stdout)
 
 
-def _same_losses(runs: Mapping[str, dict[str, Any]]) -> None:
-    """Raise AssertionError unless the losses agree: else it is not the same work that is timed."""
-    first, *others = [run.get("losses", []) for run in runs.values()]
+def _same_outputs(runs: Mapping[str, dict[str, Any]]) -> None:
+    """Raise AssertionError unless the outputs agree: else it is not the same work that is timed."""
+    first, *others = runs.values()
     for other in others:
-        np.testing.assert_allclose(other, first, rtol=1e-3, err_msg=f"losses of the first steps of {list(runs)}")
+        assert first.get("outputs", {}).keys() == other.get("outputs", {}).keys()
+        for name, numbers in first.get("outputs", {}).items():
+            bound = TOLERANCE * float(np.abs(numbers).max())
+            message = f"{name} of {list(runs)}"
+            np.testing.assert_allclose(other["outputs"][name], numbers, rtol=0, atol=bound, err_msg=message)
 
 
-def _table(title: str, results: Sequence[dict[str, Any]], by: Callable[[float, float], float]) -> str:
+def _table(results: Sequence[dict[str, Any]], by: Callable[[float, float], float]) -> str:
     """A Markdown table: medians in milliseconds, and each variant set against the first."""
     sizes, (first, *others) = list(results[0]["row"]), list(results[0]["seconds"])
-    head = [*sizes, f"{first}, ms"]
+    limited = "limit" in results[0]
+    head = [*sizes, *["limit, ms"] * limited, f"{first}, ms"]
     for name in others:
         head += [f"{name}, ms", "ratio (min to max)" if by is RATIO else "difference, ms (min to max)"]
     lines = [head, ["---:"] * len(head)]
     for result in results:
         base = result["seconds"][first]
-        line = [str(size) for size in result["row"].values()] + [f"{1e3 * median(base):.3g}"]
+        line = [str(size) for size in result["row"].values()]
+        line += [milliseconds(times) for times in ([result["limit"], base] if limited else [base])]
         for name in others:
             seconds = result["seconds"][name]
-            pairs = [by(b, a) * (1 if by is RATIO else 1e3) for a, b in zip(base, seconds, strict=True)]
-            line += [f"{1e3 * median(seconds):.3g}", f"{median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"]
+            line += [milliseconds(seconds), _against(base, seconds, by)] if seconds else ["", ""]
         lines.append(line)
-    rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return f"# {title}\n\n{rows}"
+    return markdown(lines)
 
 
-def _blas() -> str:
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table, of its cells."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def milliseconds(seconds: Sequence[float]) -> str:
+    """The median in milliseconds, of three digits."""
+    number = 1e3 * median(seconds)
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _against(base: Sequence[float], seconds: Sequence[float], by: Callable[[float, float], float]) -> str:
+    """The median over the rounds, and the range."""
+    pairs = [by(b, a) * (1 if by is RATIO else 1e3) for a, b in zip(base, seconds, strict=True)]
+    return f"{median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
+
+
+def write_results(text: str, numbers: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+    """Write the files of the script that runs: the text and the versions, and all numbers with the versions."""
+    path = RESULTS / Path(sys.argv[0]).stem
+    RESULTS.mkdir(exist_ok=True)
+    facts = "\n".join(_facts(versions))
+    path.with_suffix(".md").write_text(f"{text}\n{facts}\n", encoding="utf-8")
+    content = json.dumps({**numbers, "versions": versions}, indent=1)
+    path.with_suffix(".json").write_text(content + "\n", encoding="utf-8")
+
+
+def _facts(versions: Mapping[str, str]) -> list[str]:
+    return [f"- {key}: {value}" for key, value in versions.items()]
+
+
+def _limit_of(threads: int) -> str:
+    plural = "s" * (threads > 1)
+    return f"limit on {threads} thread{plural}, from the product of two {SIDE} x {SIDE} float32 matrices by NumPy"
+
+
+def software() -> dict[str, str]:
+    """The machine, and the versions of what runs everywhere."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas['name']} {blas['version']}"
+    found = {"CPU": f"{_cpu()} ({os.cpu_count()} cores)", "Python": platform.python_version()}
+    return {**found, "NumPy": np.__version__, "BLAS of NumPy": f"{blas['name']} {blas['version']}"}
 
 
 def _cpu() -> str:

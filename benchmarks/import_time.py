@@ -21,7 +21,7 @@ def importing(*modules: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     variants = {
-        "import numpy": lambda: importing("numpy"),
-        "import tinygrad_rnn": lambda: importing("numpy", "tinygrad_rnn"),
+        "import numpy": lambda threads: importing("numpy"),
+        "import tinygrad_rnn": lambda threads: importing("numpy", "tinygrad_rnn"),
     }
-    compare("Import time: target, less than 40 ms more than NumPy", variants, rounds=15, by=DIFFERENCE)
+    compare("Import time: target, less than 40 ms more than NumPy", variants, rounds=15, threads=[1], by=DIFFERENCE)

@@ -97,5 +97,5 @@ def bench(session: nox.Session) -> None:
     if session.posargs:
         session.run("python", *session.posargs)
         return
-    for script in ("import_time", "training_step"):
+    for script in ("import_time", "layers", "training_step", "generation", "cost"):
         session.run("python", f"benchmarks/{script}.py")

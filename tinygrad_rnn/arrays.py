@@ -172,6 +172,8 @@ else:
 
 def as_rows(x: Any) -> Any:
     """`x` (..., D) as a matrix (N, D), without a copy where it is contiguous."""
+    if x.ndim == 2:
+        return x
     if isinstance(x, OneHotRows):
         return OneHotRows(x.ids.reshape(-1), x.size)
     return x.reshape(-1, x.shape[-1])

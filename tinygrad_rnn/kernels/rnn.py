@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, OneHotRows, as_rows, namespace
+from .products import multiplied, multiplier
 
 
 class RNNCache(NamedTuple):
@@ -37,14 +38,14 @@ def forward(
     if isinstance(xs, OneHotRows):
         hs[1:] = xs @ (w_x + b)
     else:
-        xp.matmul(as_rows(xs), w_x, out=hs[1:].reshape(T * B, H))
+        multiplier(w_x, T * B)(as_rows(xs), hs[1:].reshape(T * B, H))
         hs[1:] += b
 
     # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
-    product = xp.empty((B, H), h.dtype)
+    multiply, product = multiplier(w_h, B), xp.empty((B, H), h.dtype)
     for t in range(T):
         a = hs[t + 1]
-        xp.dot(hs[t], w_h, out=product)
+        multiply(hs[t], product)
         a += product
         if nonlinearity == "tanh":
             xp.tanh(a, out=a)
@@ -75,20 +76,21 @@ def backward(
         das *= active[:, :, None]
 
     # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T. The transposed copy makes that product faster.
-    w_h_t, dh = xp.ascontiguousarray(w_h.T), dh.copy()
+    multiply, dh, product = multiplier(xp.ascontiguousarray(w_h.T), B), dh.copy(), xp.empty((B, H), hs.dtype)
     for t in reversed(range(T)):
         dh += dys[t]
         da = das[t]
         da *= dh
         if active is None:
-            xp.dot(da, w_h_t, out=dh)
+            multiply(da, dh)
         else:
-            xp.copyto(dh, xp.dot(da, w_h_t), where=active[t][:, None])  # straight through, where the row has ended
+            multiply(da, product)
+            xp.copyto(dh, product, where=active[t][:, None])  # straight through, where the row has ended
 
     # 3. Gradients of weights and inputs, over all steps at once.
     da_rows = as_rows(das)
     dw_x = as_rows(xs).T @ da_rows
     dw_h = as_rows(h_prevs).T @ da_rows
     db = da_rows.sum(axis=0)
-    dxs = None if isinstance(xs, OneHotRows) else (da_rows @ w_x.T).reshape(xs.shape)
+    dxs = None if isinstance(xs, OneHotRows) else multiplied(da_rows, w_x.T).reshape(xs.shape)
     return dxs, dh, dw_x, dw_h, db

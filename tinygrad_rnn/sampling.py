@@ -40,12 +40,12 @@ def token_probabilities(
     check_filters(temperature, top_k, top_p, min_p)
     if temperature == 0:
         temperature, top_k = 1.0, 1
-    scores = np.asarray(logits, np.float64)
+    scores: Array = np.asarray(logits, np.float64)
     kept: Any = slice(None)
     if top_k is not None or top_p is not None:  # sorted only where asked: it costs more than all else here
         kept = (-scores).argsort(kind="stable")[:top_k]  # the likeliest first; of equals, the lower id
     with np.errstate(over="ignore", under="ignore"):  # divided by next to nothing: -inf, whose exponential is 0
-        p = np.exp((scores[kept] - scores.max()) / temperature)
+        p: Array = np.exp((scores[kept] - scores.max()) / temperature)
     p /= p.sum()
     if top_k is top_p is min_p is None:
         return p  # nothing was filtered out, so it adds up to 1 already

@@ -6,9 +6,9 @@ the one before the sequence; so `hs[t]` is what step t starts from and `hs[t + 1
 What makes it fast: the input side is two products over all steps (for one-hot rows look-ups), of which one slab holds
 r and z, so that one tanh serves both, and another n, so that both are contiguous; each step then adds two products and
 works in place. Going back, each of the four gradients of a step is dh times a factor that the cache gives, so all
-factors are made before the loop, where one multiplication then makes the gradients; those of the weights are one
-product each, over all steps, after it. Memory beyond input and output: `hs`, `rzs` (T, B, 2H), `ns` and `ms` (T, B, H)
-and, going back, `das` (T, B, 4, H) and `new` (T, B, H).
+factors are made ahead, for some steps at once, few enough to stay in the cache, and one multiplication a step then
+makes the gradients; those of the weights are one product each, over all steps, after the loop. Memory beyond input and
+output: `hs`, `rzs` (T, B, 2H), `ns` and `ms` (T, B, H) and, going back, `das` (T, B, 4, H).
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, OneHotRows, as_rows, namespace
+from .products import multiplied, multiplier
+
+BLOCK = 1 << 15
+"""Numbers in a (steps, B, H) part of a sequence, some ten of which stay in the cache of a core."""
 
 
 class GRUCache(NamedTuple):
@@ -43,12 +47,12 @@ def forward(
     rzs = _input_side(xs, 0.5 * w_x[:, : 2 * H], 0.5 * b[: 2 * H])
     ns = _input_side(xs, w_x[:, 2 * H :], b[2 * H :])
 
-    w_rz, w_n = 0.5 * w_h[:, : 2 * H], xp.ascontiguousarray(w_h[:, 2 * H :])
+    multiply_rz, multiply_n = multiplier(0.5 * w_h[:, : 2 * H], B), multiplier(xp.ascontiguousarray(w_h[:, 2 * H :]), B)
     product = xp.empty((B, 2 * H), h.dtype)
     for t in range(T):
         # 2. r_t and z_t = 0.5 * tanh(0.5 * a) + 0.5.
         gates = rzs[t]
-        xp.dot(hs[t], w_rz, out=product)
+        multiply_rz(hs[t], product)
         gates += product
         xp.tanh(gates, out=gates)
         gates *= 0.5
@@ -57,7 +61,7 @@ def forward(
 
         # 3. m_t = h_{t-1} @ w_hn + b_h and n_t = tanh(x_t @ w_xn + b_n + r_t * m_t).
         m, n, h = ms[t], ns[t], hs[t + 1]
-        xp.dot(hs[t], w_n, out=m)
+        multiply_n(hs[t], m)
         m += b_h
         xp.multiply(r, m, out=h)
         n += h
@@ -78,7 +82,7 @@ def _input_side(xs: Input, w: Array, b: Array) -> Array:
     if isinstance(xs, OneHotRows):
         return xs @ (w + b)
     T, B, _ = xs.shape
-    product: Array = (as_rows(xs) @ w).reshape(T, B, b.size)
+    product = multiplied(as_rows(xs), w).reshape(T, B, b.size)
     product += b
     return product
 
@@ -91,40 +95,31 @@ def backward(
     T, B, H = ms.shape
     xp = namespace(ms)
 
-    # 1. What dh_t is to be multiplied by for dm_t, da^r_t, da^z_t and da^n_t, for all t, where these will stand. In
-    #    this order the first three flow into h_{t-1} @ w_h, if w_h has its block of n first, the last three into
-    #    x_t @ w_x.
+    # The gradients dm_t, da^r_t, da^z_t and da^n_t side by side. In this order the first three flow into h_{t-1} @ w_h,
+    # if w_h has its block of n first, the last three into x_t @ w_x. The copy of w_h.T makes a step's product faster.
     das = xp.empty((T, B, 4, H), ms.dtype)
-    dm, da_r, da_z, da_n = das[:, :, 0], das[:, :, 1], das[:, :, 2], das[:, :, 3]
-    new = 1 - zs  # the share of the new state
-    xp.multiply(ns, ns, out=da_n)  # (1 - n^2) (1 - z)
-    xp.subtract(1, da_n, out=da_n)
-    da_n *= new
-    xp.subtract(h_prevs, ns, out=da_z)  # (h_{t-1} - n) z (1 - z)
-    da_z *= zs
-    da_z *= new
-    xp.multiply(da_n, rs, out=dm)  # da_n r
-    xp.subtract(1, rs, out=da_r)  # da_n m r (1 - r)
-    da_r *= ms
-    da_r *= dm
-    if active is not None:
-        das *= active[:, :, None, None]
-
-    # 2. The gradients at step t, then dh_{t-1} = dh_t * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T, of which a copy, the
-    #    block of n first, makes the product faster.
-    w_h_t = xp.ascontiguousarray(xp.roll(w_h, H, axis=1).T)
+    multiply = multiplier(xp.ascontiguousarray(xp.roll(w_h, H, axis=1).T), B)
     dh, product = dh.copy(), xp.empty((B, H), dh.dtype)
-    for t in reversed(range(T)):
-        dh += dys[t]
-        da = das[t]
-        da *= dh[:, None]
-        xp.dot(da.reshape(B, 4 * H)[:, : 3 * H], w_h_t, out=product)
-        if active is None:
-            dh *= zs[t]
-            dh += product
-        else:
-            product += dh * zs[t]
-            xp.copyto(dh, product, where=active[t][:, None])  # straight through, where the row has ended
+    block = max(1, BLOCK // max(1, B * H))
+    for stop in range(T, 0, -block):
+        # 1. For the steps of a block, from the last, what dh_t is to be multiplied by.
+        start = max(stop - block, 0)
+        _factors(das[start:stop], *(values[start:stop] for values in (h_prevs, rs, zs, ns, ms)))
+        if active is not None:
+            das[start:stop] *= active[start:stop, :, None, None]
+
+        # 2. The gradients at step t, then dh_{t-1} = dh_t * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T.
+        for t in reversed(range(start, stop)):
+            dh += dys[t]
+            da = das[t]
+            da *= dh[:, None]
+            multiply(da.reshape(B, 4 * H)[:, : 3 * H], product)
+            if active is None:
+                dh *= zs[t]
+                dh += product
+            else:
+                product += dh * zs[t]
+                xp.copyto(dh, product, where=active[t][:, None])  # straight through, where the row has ended
 
     # 3. Gradients of weights and inputs, over all steps at once.
     rows = das.reshape(T * B, 4 * H)
@@ -132,5 +127,16 @@ def backward(
     dw_x = as_rows(xs).T @ da_x
     dw_h = xp.roll(as_rows(h_prevs).T @ da_h, -H, axis=1)
     db = rows.sum(axis=0)
-    dxs = None if isinstance(xs, OneHotRows) else (da_x @ w_x.T).reshape(xs.shape)
+    dxs = None if isinstance(xs, OneHotRows) else multiplied(da_x, w_x.T).reshape(xs.shape)
     return dxs, dh, dw_x, dw_h, db[H:], db[:H]
+
+
+def _factors(out: Array, h_prevs: Array, rs: Array, zs: Array, ns: Array, ms: Array) -> None:
+    """What dh_t is to be multiplied by for dm_t, da^r_t, da^z_t and da^n_t, to `out` (steps, B, 4, H)."""
+    new = 1 - zs  # the share of the new state
+    da_n = (1 - ns * ns) * new
+    dm = da_n * rs
+    out[:, :, 0] = dm
+    out[:, :, 1] = dm * ms * (1 - rs)
+    out[:, :, 2] = (h_prevs - ns) * zs * new
+    out[:, :, 3] = da_n

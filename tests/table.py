@@ -34,6 +34,7 @@ from tinygrad_rnn import (
     TiedLinear,
     Zoneout,
 )
+from tinygrad_rnn.kernels import gru
 
 
 class SteppedRNN(RNNCell):
@@ -184,6 +185,8 @@ CASES = {
     "BinaryCrossEntropy sum": Case(lambda rng: BinaryCrossEntropy(reduction="sum"), naive.binary_cross_entropy),
     "BinaryCrossEntropy none": Case(lambda rng: BinaryCrossEntropy(reduction="none"), naive.binary_cross_entropy),
 }
+
+gru.BLOCK = 32  # so that the few steps of the checks are several blocks
 
 LENGTHS = np.array([3, 0, 5, 4])
 """A whole row, an empty one, and rows that end at different times."""

@@ -58,8 +58,21 @@ EQUIVALENT = {
     f"{ARRAYS}, line 2: `14` -> `15`": BOUND,
     "tinygrad_rnn.layers.roles._given, line 8: `True` -> `False`": "the lengths are equal, or line 5 has raised",
     f"{KERNELS}.rnn.backward, line 16: `xp.ascontiguousarray(w_h.T)` -> `w_h.T`": COPY,
-    f"{KERNELS}.gru.backward, line 26: `xp.ascontiguousarray(xp.roll(w_h, H, axis=1).T)` -> "
+    f"{KERNELS}.gru.backward, line 8: `xp.ascontiguousarray(xp.roll(w_h, H, axis=1).T)` -> "
     "`xp.roll(w_h, H, axis=1).T`": COPY,
+} | {
+    f"{KERNELS}.gru.backward, line 10: {change}": "how many steps a block has is for speed"
+    for change in (
+        "`BLOCK // (B * H + 1) + 1` -> `BLOCK // (B * H + 1)`",
+        "`BLOCK // (B * H + 1) + 1` -> `1`",
+        "`BLOCK // (B * H + 1)` -> `BLOCK`",
+        "`BLOCK // (B * H + 1)` -> `B * H + 1`",
+        "`B * H + 1` -> `1`",
+        "`B * H + 1` -> `B * H - 1`",
+        "`B * H` -> `B`",
+        "`B * H` -> `H`",
+        "`1` -> `0` (2)",
+    )
 }
 """Mutants that compute the same as the function, and why."""
 

@@ -29,7 +29,7 @@ def test_it_is_the_product(
     a, w = rng.standard_normal((rows, K + 5)).astype(dtype)[:, 5:], rng.standard_normal((N, K)).astype(dtype).T
     before = a.copy(), w.copy()
     out = np.full((rows, N), np.nan, dtype)
-    multiplier(w, rows)(a, out)
+    multiplier(w, rows)(a, out=out)
     expected = np.einsum("ik,kj->ij", a.astype(float), w.astype(float))
     np.testing.assert_allclose(out, expected, rtol=0, atol=4 * K * float(np.finfo(dtype).eps))
     np.testing.assert_array_equal(multiplied(a, w), out)
@@ -45,7 +45,7 @@ def test_blocks_are_multiplied_where_that_is_faster(rng: np.random.Generator, mo
         monkeypatch.setattr(products, "_has_small_product", lambda small=small: small)
         multiply, before, out = multiplier(w, 32), a @ w, np.empty((32, 768))
         w += 1
-        multiply(a, out)
+        multiply(a, out=out)
         np.testing.assert_allclose(out, before if small else a @ w, rtol=0, atol=1e-10)
 
 

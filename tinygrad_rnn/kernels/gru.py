@@ -52,7 +52,7 @@ def forward(
     for t in range(T):
         # 2. r_t and z_t = 0.5 * tanh(0.5 * a) + 0.5.
         gates = rzs[t]
-        multiply_rz(hs[t], product)
+        multiply_rz(hs[t], out=product)
         gates += product
         xp.tanh(gates, out=gates)
         gates *= 0.5
@@ -61,7 +61,7 @@ def forward(
 
         # 3. m_t = h_{t-1} @ w_hn + b_h and n_t = tanh(x_t @ w_xn + b_n + r_t * m_t).
         m, n, h = ms[t], ns[t], hs[t + 1]
-        multiply_n(hs[t], m)
+        multiply_n(hs[t], out=m)
         m += b_h
         xp.multiply(r, m, out=h)
         n += h
@@ -100,7 +100,7 @@ def backward(
     das = xp.empty((T, B, 4, H), ms.dtype)
     multiply = multiplier(xp.ascontiguousarray(xp.roll(w_h, H, axis=1).T), B)
     dh, product = dh.copy(), xp.empty((B, H), dh.dtype)
-    block = max(1, BLOCK // max(1, B * H))
+    block = BLOCK // (B * H + 1) + 1
     for stop in range(T, 0, -block):
         # 1. For the steps of a block, from the last, what dh_t is to be multiplied by.
         start = max(stop - block, 0)
@@ -113,7 +113,7 @@ def backward(
             dh += dys[t]
             da = das[t]
             da *= dh[:, None]
-            multiply(da.reshape(B, 4 * H)[:, : 3 * H], product)
+            multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
             if active is None:
                 dh *= zs[t]
                 dh += product

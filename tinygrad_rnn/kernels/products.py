@@ -11,8 +11,8 @@ import numpy as np
 from ..arrays import Array, namespace
 
 
-def multiplier(w: Array, rows: int) -> Callable[[Array, Array], object]:
-    """`multiply(a, out)`, which sets `out` (rows, N) to `a @ w`, for any `a` (rows, K). `w` (K, N) must stay as it is.
+def multiplier(w: Array, rows: int) -> Callable[..., object]:
+    """`multiply(a, out=out)`, which sets `out` (rows, N) to `a @ w`, for any `a` (rows, K); `w` (K, N) must not change.
 
     The matrix product of OpenBLAS first copies w into an order of its own, at each call, which for 32 rows takes a
     quarter of the time. With AVX-512 it has another for small matrices, of up to 10^6 multiplications, that does not.
@@ -21,11 +21,13 @@ def multiplier(w: Array, rows: int) -> Callable[[Array, Array], object]:
     of a good size divide the matrices, it is one product.
     """
     xp, K, N = namespace(w), *w.shape
+    product: Callable[..., object] = functools.partial(xp.dot, b=w)
+    if xp is not np or rows * K * N <= 10**6 or not _has_small_product():
+        return product
     m = _divisor(rows, 32)
-    n = _divisor(N, min(64, 10**6 // (m * K))) if m * K else 0
-    if xp is not np or rows * K * N <= 10**6 or min(m, n) < 16 or not _has_small_product():
-        return lambda a, out: xp.dot(a, w, out=out)
-
+    n = _divisor(N, min(64, 10**6 // (m * K)))
+    if min(m, n) < 16:
+        return product
     blocks = np.ascontiguousarray(w.reshape(K, N // n, n).swapaxes(0, 1))
 
     def multiply(a: Array, out: Array) -> object:
@@ -38,7 +40,7 @@ def multiplier(w: Array, rows: int) -> Callable[[Array, Array], object]:
 def multiplied(a: Array, w: Array) -> Array:
     """`a @ w`, with `multiplier`."""
     out: Array = namespace(a).empty((len(a), w.shape[1]), a.dtype)
-    multiplier(w, len(a))(a, out)
+    multiplier(w, len(a))(a, out=out)
     return out
 
 

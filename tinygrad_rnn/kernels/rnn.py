@@ -38,14 +38,14 @@ def forward(
     if isinstance(xs, OneHotRows):
         hs[1:] = xs @ (w_x + b)
     else:
-        multiplier(w_x, T * B)(as_rows(xs), hs[1:].reshape(T * B, H))
+        multiplier(w_x, T * B)(as_rows(xs), out=hs[1:].reshape(T * B, H))
         hs[1:] += b
 
     # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
     multiply, product = multiplier(w_h, B), xp.empty((B, H), h.dtype)
     for t in range(T):
         a = hs[t + 1]
-        multiply(hs[t], product)
+        multiply(hs[t], out=product)
         a += product
         if nonlinearity == "tanh":
             xp.tanh(a, out=a)
@@ -82,9 +82,9 @@ def backward(
         da = das[t]
         da *= dh
         if active is None:
-            multiply(da, dh)
+            multiply(da, out=dh)
         else:
-            multiply(da, product)
+            multiply(da, out=product)
             xp.copyto(dh, product, where=active[t][:, None])  # straight through, where the row has ended
 
     # 3. Gradients of weights and inputs, over all steps at once.

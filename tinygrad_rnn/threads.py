@@ -12,7 +12,8 @@ import os
 from .checks import check_size
 
 _VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
-_decided = any(name in os.environ for name in _VARIABLES)
+_decided = next((os.environ[name] for name in _VARIABLES if name in os.environ), "")
+_count = int(_decided) if _decided.isdecimal() else None
 
 
 def set_threads(count: int) -> None:
@@ -29,15 +30,20 @@ def set_threads(count: int) -> None:
     Example:
         >>> set_threads(1)
     """
-    global _decided
+    global _count
     check_size("set_threads", "count", count)
     from threadpoolctl import threadpool_limits  # 10 ms, which the import of the package is spared
 
     threadpool_limits(count, user_api="blas")
-    _decided = True
+    _count = count
 
 
 def set_default_threads() -> None:
     """One thread, where nobody has decided."""
-    if not _decided:
+    if _count is None and not _decided:
         set_threads(1)
+
+
+def one_thread() -> bool:
+    """Whether BLAS is known to use a single one."""
+    return _count == 1

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -26,6 +24,7 @@ def test_it_is_the_product(
     rows: int, K: int, N: int, small: bool, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(products, "_has_small_product", lambda: small)
+    monkeypatch.setattr(products, "one_thread", lambda: True)
     a, w = rng.standard_normal((rows, K + 5)).astype(dtype)[:, 5:], rng.standard_normal((N, K)).astype(dtype).T
     before = a.copy(), w.copy()
     out = np.full((rows, N), np.nan, dtype)
@@ -38,33 +37,44 @@ def test_it_is_the_product(
     np.testing.assert_array_equal(w, before[1])
 
 
-def test_blocks_are_multiplied_where_that_is_faster(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_stack_of_matrices(
+    small: bool, shared: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one `a` for all of them, or with one each."""
+    monkeypatch.setattr(products, "_has_small_product", lambda: small)
+    monkeypatch.setattr(products, "one_thread", lambda: True)
+    a, w = rng.standard_normal((64, 256) if shared else (4, 64, 256)), rng.standard_normal((4, 256, 96))
+    out = np.empty((4, 64, 96))
+    multiplier(w, 64)(a, out=out)
+    np.testing.assert_allclose(out, np.einsum("ik,gkj->gij" if shared else "gik,gkj->gij", a, w), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(("small", "one", "copied"), [(True, True, True), (False, True, False), (True, False, False)])
+def test_blocks_are_multiplied_where_that_is_faster(
+    small: bool, one: bool, copied: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Seen by the copy that is then made of w."""
+    monkeypatch.setattr(products, "_has_small_product", lambda: small)
+    monkeypatch.setattr(products, "one_thread", lambda: one)
     w, a = rng.standard_normal((256, 768)), rng.standard_normal((32, 256))
-    for small in (False, True):
-        monkeypatch.setattr(products, "_has_small_product", lambda small=small: small)
-        multiply, before, out = multiplier(w, 32), a @ w, np.empty((32, 768))
-        w += 1
-        multiply(a, out=out)
-        np.testing.assert_allclose(out, before if small else a @ w, rtol=0, atol=1e-10)
+    multiply, before, out = multiplier(w, 32), a @ w, np.empty((32, 768))
+    w += 1
+    multiply(a, out=out)
+    np.testing.assert_allclose(out, before if copied else a @ w, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(
-    ("blas", "found", "variables", "small"),
+    ("blas", "found", "small"),
     [
-        ("scipy-openblas", ["X86_V3", "X86_V4"], {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "8"}, True),
-        ("openblas", ["SSE3", "AVX512F"], {"OMP_NUM_THREADS": "1"}, True),
-        ("openblas", ["X86_V4"], {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}, False),
-        ("openblas", ["X86_V4"], {}, False),
-        ("openblas", ["X86_V3"], {"OMP_NUM_THREADS": "1"}, False),
-        ("mkl", ["X86_V4"], {"OMP_NUM_THREADS": "1"}, False),
+        ("scipy-openblas", ["X86_V3", "X86_V4"], True),
+        ("openblas", ["SSE3", "AVX512F"], True),
+        ("openblas", ["X86_V3"], False),
+        ("mkl", ["X86_V4"], False),
     ],
 )
-def test_which_product_numpy_has(
-    blas: str, found: list[str], variables: dict[str, str], small: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_which_product_numpy_has(blas: str, found: list[str], small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"Build Dependencies": {"blas": {"name": blas}}, "SIMD Extensions": {"found": found}}
     monkeypatch.setattr(np, "show_config", lambda mode: config)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(os, "environ", variables)
     assert products._has_small_product.__wrapped__() is small

@@ -4,12 +4,11 @@ Notation: T steps, B rows, D inputs, H units. `hs` and `cs` (T + 1, B, H) hold t
 before the sequence; so `hs[t]` is what step t starts from and `hs[t + 1]` what it ends with. Gates are in the order
 i, f, o, g; what has an axis of 4 has it for them: the weights, (4, D, H) and (4, H, H), and `gates` (T, 4, B, H).
 
-What makes it fast: the input side is one product a gate over all steps (for one-hot rows a look-up). A gate at a step
-is a block (B, H) without gaps, and one tanh serves all four: sigmoid(a) = 0.5 tanh(0.5 a) + 0.5, and the weights have
-the inner 0.5 already. A step makes four products with square weights, which for a batch BLAS does up to a third faster
-than one with all four side by side. Going back, what does not depend on later steps is computed for all steps at once;
-so are, after the loop, the gradients of the weights. Memory beyond input and output: 5 arrays (T, B, H) and, going
-back, 5 more.
+What makes it fast: a gate at a step is a block (B, H) without gaps, and one tanh serves all four, for sigmoid(a) =
+0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. A step makes four products with square weights, which
+BLAS does faster than one with all four side by side (see `multiplier`). The input side is computed for all steps at
+once (for one-hot rows by look-ups); going back, so is what does not depend on later steps, and, after the loop, the
+gradients of the weights. Memory beyond input and output: 5 arrays (T, B, H) and, going back, 5 more.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, OneHotRows, as_rows, namespace
+from .products import multiplier
 
 
 class LSTMCache(NamedTuple):
@@ -49,14 +49,17 @@ def forward(
     # 2. x_t @ w_x + b, for all t.
     gates = xp.empty((T, 4, B, H), h.dtype)
     for k in range(4):
-        xp.add((as_rows(xs) @ w_x[k]).reshape(T, B, H), b[k], out=gates[:, k])
+        if isinstance(xs, OneHotRows):
+            gates[:, k] = xs @ (w_x[k] + b[k])
+        else:
+            xp.add((as_rows(xs) @ w_x[k]).reshape(T, B, H), b[k], out=gates[:, k])
 
     # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
-    products, product = xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
+    multiply, products, product = multiplier(w_h, B), xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
     for t in range(T):
         a, h, c = gates[t], hs[t + 1], cs[t + 1]
         i, f, o, g = a
-        xp.matmul(hs[t], w_h, out=products)
+        multiply(hs[t], out=products)
         a += products
         xp.tanh(a, out=a)
         sigmoids = a[:3]
@@ -105,7 +108,7 @@ def backward(
 
     # 3. da_t, then dc_{t-1} = dc_t * f and dh_{t-1} = da_t @ w_h.T. The transposed copy makes that product faster. da_t
     # takes the memory of its slopes, with its gates side by side, as the products after the loop need them.
-    das, w_h_t = slopes.reshape(T, B, 4, H), w_h.reshape(H, 4, H).transpose(1, 2, 0).copy()
+    das, multiply = slopes.reshape(T, B, 4, H), multiplier(w_h.reshape(H, 4, H).transpose(1, 2, 0).copy(), B)
     dh, dc, product = dh.copy(), dc.copy(), xp.empty((B, H), cs.dtype)
     da = xp.empty((4, B, H), cs.dtype)
     products = xp.empty((4, B, H), cs.dtype)
@@ -117,7 +120,7 @@ def backward(
         xp.multiply(slopes[t, 2], dh, out=da[2])
         xp.multiply(slopes[t, 3], dc, out=da[3])
         das[t] = da.swapaxes(0, 1)
-        xp.matmul(da, w_h_t, out=products)
+        multiply(da, out=products)
         if active is None:
             dc *= f[t]
             products.sum(axis=0, out=dh)
@@ -130,6 +133,6 @@ def backward(
     da_rows = das.reshape(T * B, 4 * H)
     dw_x = as_rows(xs).T @ da_rows
     dw_h = as_rows(h_prevs).T @ da_rows
-    db = da_rows.sum(axis=0)
+    db = xp.ones(T * B, cs.dtype) @ da_rows
     dxs = None if isinstance(xs, OneHotRows) else (da_rows @ w_x.T).reshape(xs.shape)
     return dxs, dh, dc, dw_x, dw_h, db

@@ -8,7 +8,6 @@ from typing import Any
 from .arrays import Array, device_name, namespace
 from .checks import check_device, float_dtype
 from .device import Device, device_of
-from .threads import set_default_threads
 
 
 class Parameter:
@@ -34,7 +33,7 @@ class Parameter:
 
     def __init__(self, value: Array) -> None:
         float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
-        set_default_threads()
+        device_of(value)  # so that the first one prepares its device, also where no other is named
         self._value = value.copy()
         self._grad: Array | None = None
         self._vector: ParameterVector | None = None

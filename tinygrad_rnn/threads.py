@@ -19,9 +19,9 @@ _count = int(_decided) if _decided.isdecimal() else None
 def set_threads(count: int) -> None:
     """Let BLAS use `count` threads, in the whole process, from now on.
 
-    The first `Parameter` that is made sets one, unless this was called before, or an environment variable such as
-    `OPENBLAS_NUM_THREADS` says how many. More may pay from some 512 units on, where the cores do nothing else. The
-    results are the same to rounding, whatever the number. It has nothing to do with a GPU.
+    The first `Parameter` or `Device("cpu")` that is made sets one, unless this was called before, or an environment
+    variable such as `OPENBLAS_NUM_THREADS` says how many. More may pay from some 512 units on, where the cores do
+    nothing else. The results are the same to rounding, whatever the number. It has nothing to do with a GPU.
 
     Raises:
         TypeError: `count` is no integer.

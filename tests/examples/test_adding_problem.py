@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "adding_problem.py"
+from running import EXAMPLES, run_example
+
+SCRIPT = EXAMPLES / "adding_problem.py"
+run = partial(run_example, "adding_problem")
 SMALL = ("--steps", "10", "--hidden", "16", "--iterations", "600", "--every", "50")
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
 
 
 def errors(output: str) -> list[float]:

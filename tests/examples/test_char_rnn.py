@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import os
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from running import EXAMPLES, run_example
 from tinygrad_rnn import load
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "char_rnn.py"
+SCRIPT = EXAMPLES / "char_rnn.py"
+run = partial(run_example, "char_rnn")
 SMALL = ("--hidden", "16", "--batch", "4", "--steps", "16")
 TEXT = "The owl sat in the oak. It saw a mouse, and the mouse saw it.\n\n" * 60
 SAVED = "char_rnn.safetensors"
@@ -32,18 +33,6 @@ def interrupted(self):
 Optimizer.step = interrupted
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
-
-
-def run(folder: Path, *arguments: object, script: str = "") -> subprocess.CompletedProcess[str]:
-    """The example, or `script`, with `arguments`; its output as text whatever the locale."""
-    return subprocess.run(
-        [sys.executable, *(["-c", script] if script else [str(SCRIPT)]), *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
 
 
 def table(output: str) -> dict[str, list[float]]:
@@ -140,7 +129,7 @@ def test_validation_and_samples_come_as_often_as_asked(trained: tuple[Path, str]
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_ctrl_c_saves_and_says_so(trained: tuple[Path, str], tmp_path: Path) -> None:
-    done = run(tmp_path, "train", "--text", trained[0] / "text", *SMALL, script=CTRL_C)
+    done = run(tmp_path, "train", "--text", trained[0] / "text", *SMALL, code=CTRL_C)
     assert done.returncode == 1
     assert done.stderr.endswith(f"\nstopped after 4 iterations and saved; go on by train --resume {SAVED}\n")
     assert "held out" not in done.stdout
@@ -179,7 +168,7 @@ def test_other_models_resume_to_the_bit_too(
     begin = ("train", "--text", folder / "text", *SMALL, "--out", "part", *options)
     whole = ("train", "--text", folder / "text", *SMALL, "--out", "whole", *options, "--iterations", 9)
     assert run(tmp_path, *whole).returncode == 0
-    assert run(tmp_path, *begin, "--iterations", 9, script=CTRL_C).returncode == 1
+    assert run(tmp_path, *begin, "--iterations", 9, code=CTRL_C).returncode == 1
     assert load(tmp_path / "part").metadata["iterations"] == 4
     assert run(tmp_path, "train", "--resume", "part").returncode == 0
     one, other = load(tmp_path / "whole").model, load(tmp_path / "part").model

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import runpy
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from running import EXAMPLES, run_example
 from tinygrad_rnn import GRUCell, LSTMCell
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "copy_memory.py"
+SCRIPT = EXAMPLES / "copy_memory.py"
+run = partial(run_example, "copy_memory")
 SMALL = ("--delay", "5", "--hidden", "32", "--iterations", "400", "--every", "100")
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
 
 
 def measured(output: str) -> list[tuple[float, float, float, float]]:

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "custom_cell.py"
+from running import run_example
 
 
 def test_the_cell_is_checked_learns_and_is_saved(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
+    done = run_example("custom_cell", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     gradients, contract, task, *trainings, loaded = done.stdout.splitlines()
     assert float(gradients.removeprefix("worst gradient error ")) < 1e-7

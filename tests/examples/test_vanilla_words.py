@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "vanilla_words.py"
+from running import EXAMPLES, run_example
+
+SCRIPT = EXAMPLES / "vanilla_words.py"
+run = partial(run_example, "vanilla_words")
 SMALL = ("--words", "hello", "help", "world", "--hidden", "16", "--epochs", "120")
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
 
 
 def test_it_learns_words_and_completes_them(tmp_path: Path) -> None:

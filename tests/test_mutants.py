@@ -39,6 +39,7 @@ from tinygrad_rnn import (
     VanillaRNN,
 )
 from tinygrad_rnn.arrays import Generator, OneHotColumns, State
+from tinygrad_rnn.kernels import products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
@@ -46,34 +47,38 @@ from tinygrad_rnn.testing.mutants import mutants
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
-ARRAYS, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.__matmul__", "tinygrad_rnn.kernels"
-COPY = "the copy is for speed"
+PRODUCT, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.add_product", "tinygrad_rnn.kernels"
+BLOCK = "how many steps a block has is for speed"
 BOUND = "the sums are the same on both sides of the bound, which is for speed"
-EQUIVALENT = {
-    f"{ARRAYS}, line 2: `ids.size * size` -> `ids.size`": BOUND,
-    f"{ARRAYS}, line 2: `ids.size * size` -> `size`": BOUND,
-    f"{ARRAYS}, line 2: `1 << 14` -> `1`": BOUND,
-    f"{ARRAYS}, line 2: `1 << 14` -> `14`": BOUND,
-    f"{ARRAYS}, line 2: `1` -> `0`": BOUND,
-    f"{ARRAYS}, line 2: `14` -> `15`": BOUND,
-    "tinygrad_rnn.layers.roles._given, line 8: `True` -> `False`": "the lengths are equal, or line 5 has raised",
-    f"{KERNELS}.rnn.backward, line 16: `xp.ascontiguousarray(w_h.T)` -> `w_h.T`": COPY,
-    f"{KERNELS}.gru.backward, line 8: `xp.ascontiguousarray(xp.roll(w_h, H, axis=1).T)` -> "
-    "`xp.roll(w_h, H, axis=1).T`": COPY,
-} | {
-    f"{KERNELS}.gru.backward, line 10: {change}": "how many steps a block has is for speed"
-    for change in (
-        "`BLOCK // (B * H + 1) + 1` -> `BLOCK // (B * H + 1)`",
-        "`BLOCK // (B * H + 1) + 1` -> `1`",
-        "`BLOCK // (B * H + 1)` -> `BLOCK`",
-        "`BLOCK // (B * H + 1)` -> `B * H + 1`",
-        "`B * H + 1` -> `1`",
-        "`B * H + 1` -> `B * H - 1`",
-        "`B * H` -> `B`",
-        "`B * H` -> `H`",
-        "`1` -> `0` (2)",
-    )
-}
+EQUIVALENT = (
+    {
+        f"{PRODUCT}, line 2: {change}": BOUND
+        for change in (
+            "`ids.size * size` -> `ids.size`",
+            "`ids.size * size` -> `size`",
+            "`1 << 13` -> `1`",
+            "`1 << 13` -> `13`",
+            "`1` -> `0`",
+            "`13` -> `14`",
+        )
+    }
+    | {
+        f"{KERNELS}.products.add_gradient, line 2: `if isinstance(x, OneHotRows):` deleted": "zeros cost time",
+        f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
+        "tinygrad_rnn.layers.roles._given, line 8: `True` -> `False`": "the lengths are equal, or line 5 has raised",
+        f"{KERNELS}.rnn.backward, line 4: `block_steps(T, B, H)` -> `T`": BLOCK,
+    }
+    | {
+        f"{KERNELS}.{kernel}.backward, line 4: {change}": BLOCK
+        for kernel in ("gru", "lstm")
+        for change in ("`block_steps(T, B, 4 * H)` -> `T`", "`4 * H` -> `4`", "`4 * H` -> `H`", "`4` -> `5`")
+    }
+    | {
+        f"{KERNELS}.{kernel}.backward, line 5: `steps * B` -> `{rows}`": "the expected number of rows is for speed"
+        for kernel in ("gru", "lstm", "rnn")
+        for rows in ("steps", "B")
+    }
+)
 """Mutants that compute the same as the function, and why."""
 
 
@@ -121,8 +126,26 @@ def many_ids(layer: Layer, rng: Generator) -> None:
     np.add.at(expected, ids, dy)
     for device in (Device("cpu"), StrictDevice()):
         layer.to(device, "float64").zero_grad()
-        layer.backward(device.asarray(dy), device.asarray(ids))
-        np.testing.assert_allclose(device.to_host(layer.w.grad), expected, rtol=0, atol=1e-11)
+        for _ in range(2):
+            layer.backward(device.asarray(dy), device.asarray(ids))
+        np.testing.assert_allclose(device.to_host(layer.w.grad), 2 * expected, rtol=0, atol=1e-11)
+
+
+def large_products(layer: Layer, rng: Generator) -> None:
+    """So large that, where that is faster, the gradients of weights are made in parts: they are the same."""
+    if not isinstance(layer, RNNCell):
+        return
+    layer = RNNCell(96, 64, rng=rng).to(dtype="float64")
+    xs, dys = rng.standard_normal((5, 2, 96)), rng.standard_normal((5, 2, 64))
+    whole, kept = layer.backward(dys, None, layer.forward(xs)[2])[0], products._parts
+    gradient = layer.flat_grad.copy()
+    products._parts = lambda like, rows, K, N: (rows // 2, N // 4)
+    try:
+        in_parts = layer.backward(dys, None, layer.forward(xs)[2])[0]
+    finally:
+        products._parts = kept
+    np.testing.assert_allclose(in_parts, whole, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(layer.flat_grad, 2 * gradient, rtol=0, atol=1e-11)
 
 
 def updates(layer: Layer, rng: Generator) -> None:
@@ -238,7 +261,7 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer, the quickest first."""
-    checks = (recipe, one_hot_rows, wrong_states_raise, no_step, many_ids, updates)
+    checks = (recipe, one_hot_rows, wrong_states_raise, no_step, many_ids, large_products, updates)
     return sorted((job(name, check) for name in LAYERS for check in checks), key=lambda job: job.seconds)
 
 

@@ -148,20 +148,26 @@ class OneHotColumns:
         self.ids, self.size = ids, size
 
     def __matmul__(self, rows: Array) -> Array:
+        total: Array = namespace(rows).zeros((self.size, rows.shape[1]), rows.dtype)
+        self.add_product(rows, total)
+        return total
+
+    def add_product(self, rows: Array, total: Array) -> None:
+        """`total += columns @ rows`, without the zeros for ids that do not occur."""
         ids, size, xp = self.ids, self.size, namespace(rows)
-        if xp is not np or ids.size * size <= 1 << 14:
+        if xp is not np or ids.size * size <= 1 << 13:
             # The dense product. On a GPU because it is deterministic there (atomic additions are not).
-            total: Array = (xp.arange(size)[:, None] == ids).astype(rows.dtype) @ rows
-            return total
-        # Id by id: its rows are gathered, which stays in the cache, and added up by a product with ones. 2 to 80 times
+            total += (xp.arange(size)[:, None] == ids).astype(rows.dtype) @ rows
+            return
+        # Id by id: the rows are sorted by it, and those of each are added up by a product with ones. 2 to 80 times
         # faster than the dense product.
         order = ids.argsort(kind="stable")
-        ids = ids[order]
-        starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-        total, ones = np.zeros((size, rows.shape[1]), rows.dtype), np.ones(len(ids), rows.dtype)
-        for start, stop in pairwise(starts):
-            np.dot(ones[start:stop], rows.take(order[start:stop], axis=0), out=total[ids[start]])
-        return total
+        ids, rows = ids[order], rows.take(order, axis=0)
+        starts = np.concatenate(([0], np.flatnonzero(ids[1:] != ids[:-1]) + 1))
+        ones, sums = np.ones(len(ids), rows.dtype), np.empty((len(starts), rows.shape[1]), rows.dtype)
+        for out, (start, stop) in zip(sums, pairwise([*starts.tolist(), len(ids)]), strict=True):
+            np.dot(ones[start:stop], rows[start:stop], out=out)
+        total[ids[starts]] += sums
 
 
 if TYPE_CHECKING:

@@ -1,50 +1,55 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from tinygrad_rnn import OneHotRows
 from tinygrad_rnn.kernels import products
-from tinygrad_rnn.kernels.products import multiplied, multiplier
+from tinygrad_rnn.kernels.products import add_gradient, block_steps, blocks, input_gradient, input_side, multiplier
 
 SIZES = [
-    (32, 256, 768),  # blocks of 32 rows and 64 columns
-    (64, 1536, 512),  # of 16 columns
+    (32, 256, 768),  # parts of 16 rows and 64 columns
+    (64, 1536, 512),  # of 16 rows and 32 columns
     (100, 200, 600),  # of 25 rows and 60 columns
-    (31, 211, 211),  # which no block divides
+    (31, 211, 211),  # which no parts divide
     (16, 8, 8),  # small itself
     (1, 1024, 1024),
     (0, 3, 4),
 ]
 
 
+@pytest.fixture(params=[False, True], ids=["whole", "in parts"])
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether products are made in parts."""
+    monkeypatch.setattr(products, "_has_small_product", lambda: request.param)
+    monkeypatch.setattr(products, "one_thread", lambda: True)
+    return bool(request.param)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(("rows", "K", "N"), SIZES)
 def test_it_is_the_product(
-    rows: int, K: int, N: int, small: bool, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rows: int, K: int, N: int, transposed: bool, dtype: str, parts: bool, rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr(products, "_has_small_product", lambda: small)
-    monkeypatch.setattr(products, "one_thread", lambda: True)
-    a, w = rng.standard_normal((rows, K + 5)).astype(dtype)[:, 5:], rng.standard_normal((N, K)).astype(dtype).T
+    a = rng.standard_normal((rows, K + 5)).astype(dtype)[:, 5:]
+    w = rng.standard_normal((N, K)).astype(dtype).T if transposed else rng.standard_normal((K, N)).astype(dtype)
     before = a.copy(), w.copy()
-    out = np.full((rows, N), np.nan, dtype)
-    multiplier(w, rows)(a, out=out)
-    expected = np.einsum("ik,kj->ij", a.astype(float), w.astype(float))
-    np.testing.assert_allclose(out, expected, rtol=0, atol=4 * K * float(np.finfo(dtype).eps))
-    np.testing.assert_array_equal(multiplied(a, w), out)
-    assert multiplied(a, w).dtype == dtype
+    multiply = multiplier(w, rows)
+    for some in (a, a[:-1]):  # another number of rows is right too
+        out = np.full((len(some), N), np.nan, dtype)
+        multiply(some, out=out)
+        expected = np.einsum("ik,kj->ij", some.astype(float), w.astype(float))
+        np.testing.assert_allclose(out, expected, rtol=0, atol=4 * K * float(np.finfo(dtype).eps))
     np.testing.assert_array_equal(a, before[0])
     np.testing.assert_array_equal(w, before[1])
 
 
-@pytest.mark.parametrize("small", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_stack_of_matrices(
-    small: bool, shared: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stack_of_matrices(shared: bool, parts: bool, rng: np.random.Generator) -> None:
     """With one `a` for all of them, or with one each."""
-    monkeypatch.setattr(products, "_has_small_product", lambda: small)
-    monkeypatch.setattr(products, "one_thread", lambda: True)
     a, w = rng.standard_normal((64, 256) if shared else (4, 64, 256)), rng.standard_normal((4, 256, 96))
     out = np.empty((4, 64, 96))
     multiplier(w, 64)(a, out=out)
@@ -52,7 +57,7 @@ def test_a_stack_of_matrices(
 
 
 @pytest.mark.parametrize(("small", "one", "copied"), [(True, True, True), (False, True, False), (True, False, False)])
-def test_blocks_are_multiplied_where_that_is_faster(
+def test_parts_are_multiplied_where_that_is_faster(
     small: bool, one: bool, copied: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen by the copy that is then made of w."""
@@ -63,6 +68,61 @@ def test_blocks_are_multiplied_where_that_is_faster(
     w += 1
     multiply(a, out=out)
     np.testing.assert_allclose(out, before if copied else a @ w, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows", "K", "N"), [(8, 32, 128, 512), (3, 32, 128, 512), (5, 7, 48, 33), (9, 1, 3, 4), (0, 3, 16, 32)]
+)
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_gradient_is_added(
+    steps: int, rows: int, K: int, N: int, gaps: bool, parts: bool, rng: np.random.Generator
+) -> None:
+    """Also from and to a part of a larger array."""
+    xs, ds = rng.standard_normal((steps, rows, K)), rng.standard_normal((steps, rows, N + 32 * gaps))[..., :N]
+    dw = rng.standard_normal((K, N + 5 * gaps))[:, :N]
+    expected = dw + np.einsum("tbk,tbn->kn", xs, ds)
+    add_gradient(dw, xs, ds)
+    np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("size", [5, 100])
+def test_a_gradient_of_one_hot_rows_is_added(size: int, rng: np.random.Generator) -> None:
+    ids, ds, dw = rng.integers(0, size, (4, 30)), rng.standard_normal((4, 30, 6)), rng.standard_normal((size, 6))
+    expected = dw + np.einsum("tbk,tbn->kn", np.eye(size)[ids], ds)
+    add_gradient(dw, OneHotRows(ids, size), ds)
+    np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(("T", "B"), [(64, 32), (1, 1), (7, 100), (9, 1000), (0, 3), (4, 0)])
+def test_blocks_are_all_the_steps(T: int, B: int) -> None:
+    steps = block_steps(T, B, 512)
+    found = blocks(T, steps)
+    assert [t for block in found for t in range(block.start, block.stop)] == list(range(T))
+    assert all(block.stop - block.start == steps for block in found[:-1])
+    assert steps * B <= max(products.ROWS, products.NUMBERS // 512, B)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_the_input_side_and_its_gradient(one_hot: bool, rng: np.random.Generator) -> None:
+    """Block by block, the last of them shorter."""
+    T, B, D, H = 7, 3, 4, 5
+    w, b = rng.standard_normal((2, D, H)), rng.standard_normal((2, 1, H))
+    ids = rng.integers(0, D, (T, B))
+    dense = np.eye(D)[ids] if one_hot else rng.standard_normal((T, B, D))
+    xs: Any = OneHotRows(ids, D) if one_hot else dense
+    out, das = np.full((T, 2, B, H), np.nan), rng.standard_normal((T, B, 2 * H))
+    project = input_side(xs, w, b, 3 * B)
+    flat = w.swapaxes(0, 1).reshape(D, 2 * H)
+    dxs, fill = input_gradient(xs, flat, 3 * B)
+    for block in blocks(T, 3):
+        project(block, out[block])
+        fill(block, das[block])
+    np.testing.assert_allclose(out, np.einsum("tbd,gdh->tgbh", dense, w) + b, rtol=0, atol=1e-13)
+    if one_hot:
+        assert dxs is None
+    else:
+        assert dxs is not None
+        np.testing.assert_allclose(dxs, das @ flat.T, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ class Cell(Recurrent):
     state_sizes: tuple[int, ...]
     """The features of each array of the state, which begins as zeros (B, size)."""
 
+    @property
+    def has_kernel(self) -> bool:
+        """Whether a whole sequence runs at once. A subclass, which may have another step, is unrolled step by step."""
+        return False
+
     def initial_state(self, batch: int) -> State:
         return self._zero_state(batch, None)
 

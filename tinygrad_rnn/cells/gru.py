@@ -145,11 +145,15 @@ class GRUCell(Cell):
             dh_prev += dm
         return da @ self.w_x.value.T, (dh_prev,)
 
+    @property
+    def has_kernel(self) -> bool:
+        return type(self) is GRUCell and self.reset == "after"
+
     def unroll_forward(
         self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
-        """The whole sequence at once, where the reset comes after; else step by step, as is a subclass."""
-        if type(self) is not GRUCell or self.reset == "before":
+        """The whole sequence at once, where the reset comes after; else step by step."""
+        if not self.has_kernel:
             return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
         ys, h, cache = kernel.forward(
             xs, state[0], self.w_x.value, self.w_h.value, self.b.value, self.b_h.value, active
@@ -158,11 +162,9 @@ class GRUCell(Cell):
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         """As `unroll_forward`."""
-        if type(self) is not GRUCell or self.reset == "before":
+        if not self.has_kernel:
             return super().unroll_backward(dys, dstate, cache, active=active)
-        dxs, dh, dw_x, dw_h, db, db_h = kernel.backward(dys, dstate[0], cache, self.w_x.value, self.w_h.value, active)
-        self.w_x.grad += dw_x
-        self.w_h.grad += dw_h
-        self.b.grad += db
-        self.b_h.grad += db_h
+        weights = self.w_x.value, self.w_h.value
+        gradients = self.w_x.grad, self.w_h.grad, self.b.grad, self.b_h.grad
+        dxs, dh = kernel.backward(dys, dstate[0], cache, *weights, active, *gradients)
         return dxs, (dh,)

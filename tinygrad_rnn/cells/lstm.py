@@ -110,11 +110,15 @@ class LSTMCell(Cell):
         self.b.grad += da.sum(axis=0)
         return da @ self.w_x.value.T, (da @ self.w_h.value.T, dc * f)
 
+    @property
+    def has_kernel(self) -> bool:
+        return type(self) is LSTMCell
+
     def unroll_forward(
         self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
-        """The whole sequence at once. A subclass, which may have another step, is unrolled step by step."""
-        if type(self) is not LSTMCell:
+        """The whole sequence at once."""
+        if not self.has_kernel:
             return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
         h, c = state
         ys, h, c, cache = kernel.forward(xs, h, c, self.w_x.value, self.w_h.value, self.b.value, active)
@@ -122,11 +126,9 @@ class LSTMCell(Cell):
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         """The whole sequence at once."""
-        if type(self) is not LSTMCell:
+        if not self.has_kernel:
             return super().unroll_backward(dys, dstate, cache, active=active)
+        weights, gradients = (self.w_x.value, self.w_h.value), (self.w_x.grad, self.w_h.grad, self.b.grad)
         dh, dc = dstate
-        dxs, dh, dc, dw_x, dw_h, db = kernel.backward(dys, dh, dc, cache, self.w_x.value, self.w_h.value, active)
-        self.w_x.grad += dw_x
-        self.w_h.grad += dw_h
-        self.b.grad += db
+        dxs, dh, dc = kernel.backward(dys, dh, dc, cache, *weights, active, *gradients)
         return dxs, (dh, dc)

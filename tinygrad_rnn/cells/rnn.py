@@ -103,23 +103,23 @@ class RNNCell(Cell):
         self.b.grad += da.sum(axis=0)
         return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
 
+    @property
+    def has_kernel(self) -> bool:
+        return type(self) is RNNCell
+
     def unroll_forward(
         self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
-        """The whole sequence at once. A subclass, which may have another step, is unrolled step by step."""
-        if type(self) is not RNNCell:
+        """The whole sequence at once."""
+        if not self.has_kernel:
             return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
         h, cache = kernel.forward(self.nonlinearity, xs, state[0], self.w_x.value, self.w_h.value, self.b.value, active)
         return cache.h, (h,), cache
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         """The whole sequence at once."""
-        if type(self) is not RNNCell:
+        if not self.has_kernel:
             return super().unroll_backward(dys, dstate, cache, active=active)
-        dxs, dh, dw_x, dw_h, db = kernel.backward(
-            self.nonlinearity, dys, dstate[0], cache, self.w_x.value, self.w_h.value, active
-        )
-        self.w_x.grad += dw_x
-        self.w_h.grad += dw_h
-        self.b.grad += db
+        weights, gradients = (self.w_x.value, self.w_h.value), (self.w_x.grad, self.w_h.grad, self.b.grad)
+        dxs, dh = kernel.backward(self.nonlinearity, dys, dstate[0], cache, *weights, active, *gradients)
         return dxs, (dh,)

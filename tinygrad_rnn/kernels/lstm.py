@@ -5,18 +5,18 @@ before the sequence; so `hs[t]` is what step t starts from and `hs[t + 1]` what 
 i, f, o, g; what has an axis of 4 has it for them: the weights, (4, D, H) and (4, H, H), and `gates` (T, 4, B, H).
 
 What makes it fast: a gate at a step is a block (B, H) without gaps, and one tanh serves all four, for sigmoid(a) =
-0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. A step makes four products with square weights, which
-BLAS does faster than one with all four side by side (see `multiplier`). The input side is computed for all steps at
-once (for one-hot rows by look-ups); going back, so is what does not depend on later steps, and, after the loop, the
-gradients of the weights. Memory beyond input and output: 5 arrays (T, B, H) and, going back, 5 more.
+0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. For the steps of a block together, the input side is
+computed ahead (for one-hot rows by look-ups); going back, so is what does not depend on later steps, and, afterwards,
+so are the gradients of the weights. Memory beyond input and output: `hs`, `cs` and `gates`, 6 arrays (T, B, H), and,
+going back, `das` (steps of a block, B, 4, H).
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Input, OneHotRows, as_rows, namespace
-from .products import multiplier
+from ..arrays import Array, Booleans, Input, as_rows, namespace
+from .products import add_gradient, block_steps, blocks, input_gradient, input_side, multiplier
 
 
 class LSTMCache(NamedTuple):
@@ -46,93 +46,106 @@ def forward(
     for w in (w_x, w_h, b):
         w[:3] *= 0.5
 
-    # 2. x_t @ w_x + b, for all t.
-    gates = xp.empty((T, 4, B, H), h.dtype)
-    for k in range(4):
-        if isinstance(xs, OneHotRows):
-            gates[:, k] = xs @ (w_x[k] + b[k])
-        else:
-            xp.add((as_rows(xs) @ w_x[k]).reshape(T, B, H), b[k], out=gates[:, k])
+    steps = block_steps(T, B, 4 * H)
+    project, multiply = input_side(xs, w_x, b, steps * B), multiplier(w_h, B)
+    gates, products, product = xp.empty((T, 4, B, H), h.dtype), xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
+    for block in blocks(T, steps):
+        # 2. x_t @ w_x + b, for the steps of a block at once.
+        project(block, gates[block])
 
-    # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
-    multiply, products, product = multiplier(w_h, B), xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
-    for t in range(T):
-        a, h, c = gates[t], hs[t + 1], cs[t + 1]
-        i, f, o, g = a
-        multiply(hs[t], out=products)
-        a += products
-        xp.tanh(a, out=a)
-        sigmoids = a[:3]
-        sigmoids *= 0.5
-        sigmoids += 0.5
-        xp.multiply(f, cs[t], out=c)
-        xp.multiply(i, g, out=product)
-        c += product
-        xp.tanh(c, out=product)
-        xp.multiply(o, product, out=h)
-        if active is not None:
-            ended = ~active[t][:, None]  # past its end a row keeps its state
-            xp.copyto(h, hs[t], where=ended)
-            xp.copyto(c, cs[t], where=ended)
+        # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+        for t in range(block.start, block.stop):
+            a, h, c = gates[t], hs[t + 1], cs[t + 1]
+            i, f, o, g = a
+            multiply(hs[t], out=products)
+            a += products
+            xp.tanh(a, out=a)
+            sigmoids = a[:3]
+            sigmoids *= 0.5
+            sigmoids += 0.5
+            xp.multiply(f, cs[t], out=c)
+            xp.multiply(i, g, out=product)
+            c += product
+            xp.tanh(c, out=product)
+            xp.multiply(o, product, out=h)
+            if active is not None:
+                ended = ~active[t][:, None]  # past its end a row keeps its state
+                xp.copyto(h, hs[t], where=ended)
+                xp.copyto(c, cs[t], where=ended)
 
     i, f, o, g = gates.swapaxes(0, 1)
     return hs[1:], hs[T].copy(), cs[T].copy(), LSTMCache(xs, hs[:T], cs[:T], i, f, o, g, cs[1:])
 
 
 def backward(
-    dys: Array, dh: Array, dc: Array, cache: LSTMCache, w_x: Array, w_h: Array, active: Booleans | None
-) -> tuple[Array | None, Array, Array, Array, Array, Array]:
-    """`dys` (T, B, H), `dh` and `dc` (B, H) to `(dxs, dh, dc, dw_x, dw_h, db)`; `dxs` is None for one-hot rows."""
+    dys: Array,
+    dh: Array,
+    dc: Array,
+    cache: LSTMCache,
+    w_x: Array,
+    w_h: Array,
+    active: Booleans | None,
+    dw_x: Array,
+    dw_h: Array,
+    db: Array,
+) -> tuple[Array | None, Array, Array]:
+    """`dys` (T, B, H), `dh` and `dc` (B, H) to `(dxs, dh, dc)`; adds to `dw_x`, `dw_h` and `db`.
+
+    `dxs` is None for one-hot rows.
+    """
     xs, h_prevs, c_prevs, i, f, o, g, cs = cache
     T, B, H = cs.shape
     xp = namespace(cs)
+    steps = block_steps(T, B, 4 * H)
+    dxs, fill_dxs = input_gradient(xs, w_x, steps * B)
+    multiply, dh, dc, product = multiplier(w_h.T, B), dh.copy(), dc.copy(), xp.empty((B, H), cs.dtype)
+    for block in reversed(blocks(T, steps)):
+        # 1. For the steps of a block, what dh_t is multiplied by to go on to dc_t, and what dc_t (for o: dh_t) is
+        #    multiplied by for da_t, where da_t will stand, its gates side by side: (steps, B, 4, H).
+        das, dc_dhs = _factors(*(values[block] for values in (i, f, o, g, c_prevs, cs)))
+        if active is not None:
+            das *= active[block, :, None, None]
+            dc_dhs *= active[block, :, None]
 
-    # 1. For all t, what dc_t (for o: dh_t) is multiplied by to give da_t; for i it is g * i * (1 - i).
-    slopes, tanh_c = xp.empty((T, 4, B, H), cs.dtype), xp.tanh(cs)
-    i_slope, f_slope, o_slope, g_slope = slopes.swapaxes(0, 1)
-    for slope, gate, partner in ((i_slope, i, g), (f_slope, f, c_prevs), (o_slope, o, tanh_c)):
+        # 2. da_t, then dc_{t-1} = dc_t * f and dh_{t-1} = da_t @ w_h.T.
+        for t in reversed(range(block.start, block.stop)):
+            da = das[t - block.start]
+            dh += dys[t]
+            xp.multiply(dh, dc_dhs[t - block.start], out=product)
+            dc += product
+            da[:, :2] *= dc[:, None]
+            da[:, 2] *= dh
+            da[:, 3] *= dc
+            if active is None:
+                dc *= f[t]
+                multiply(da.reshape(B, 4 * H), out=dh)
+            else:
+                running = active[t][:, None]  # straight through, where the row has ended
+                xp.copyto(dc, dc * f[t], where=running)
+                multiply(da.reshape(B, 4 * H), out=product)
+                xp.copyto(dh, product, where=running)
+
+        # 3. Gradients of weights and inputs, over the steps of the block at once.
+        das = das.reshape(len(das), B, 4 * H)
+        add_gradient(dw_x, xs[block], das)
+        add_gradient(dw_h, h_prevs[block], das)
+        db += xp.ones(len(das) * B, cs.dtype) @ as_rows(das)
+        fill_dxs(block, das)
+    return dxs, dh, dc
+
+
+def _factors(i: Array, f: Array, o: Array, g: Array, c_prevs: Array, cs: Array) -> tuple[Array, Array]:
+    """What dc_t (for o: dh_t) is to be multiplied by for da_t, (steps, B, 4, H), and dh_t for dc_t, (steps, B, H)."""
+    (steps, B, H), xp = cs.shape, namespace(cs)
+    das, tanh_c, slope = xp.empty((steps, B, 4, H), cs.dtype), xp.tanh(cs), xp.empty_like(cs)
+    for k, (gate, partner) in enumerate(((i, g), (f, c_prevs), (o, tanh_c))):
         xp.subtract(1, gate, out=slope)
         slope *= gate
-        slope *= partner
-    xp.multiply(g, g, out=g_slope)
-    xp.subtract(1, g_slope, out=g_slope)
-    g_slope *= i
-
-    # 2. What dh_t is multiplied by to go on to dc_t: o * (1 - tanh(c_t)^2), where tanh(c_t) stood.
-    dc_dh = xp.multiply(tanh_c, tanh_c, out=tanh_c)
-    xp.subtract(1, dc_dh, out=dc_dh)
-    dc_dh *= o
-    if active is not None:
-        slopes *= active[:, None, :, None]
-        dc_dh *= active[:, :, None]
-
-    # 3. da_t, then dc_{t-1} = dc_t * f and dh_{t-1} = da_t @ w_h.T. The transposed copy makes that product faster. da_t
-    # takes the memory of its slopes, with its gates side by side, as the products after the loop need them.
-    das, multiply = slopes.reshape(T, B, 4, H), multiplier(w_h.reshape(H, 4, H).transpose(1, 2, 0).copy(), B)
-    dh, dc, product = dh.copy(), dc.copy(), xp.empty((B, H), cs.dtype)
-    da = xp.empty((4, B, H), cs.dtype)
-    products = xp.empty((4, B, H), cs.dtype)
-    for t in reversed(range(T)):
-        dh += dys[t]
-        xp.multiply(dh, dc_dh[t], out=product)
-        dc += product
-        xp.multiply(slopes[t, :2], dc, out=da[:2])
-        xp.multiply(slopes[t, 2], dh, out=da[2])
-        xp.multiply(slopes[t, 3], dc, out=da[3])
-        das[t] = da.swapaxes(0, 1)
-        multiply(da, out=products)
-        if active is None:
-            dc *= f[t]
-            products.sum(axis=0, out=dh)
-        else:
-            running = active[t][:, None]  # straight through, where the row has ended
-            xp.copyto(dc, dc * f[t], where=running)
-            xp.copyto(dh, products.sum(axis=0, out=product), where=running)
-
-    # 4. Gradients of weights and inputs, over all steps at once.
-    da_rows = das.reshape(T * B, 4 * H)
-    dw_x = as_rows(xs).T @ da_rows
-    dw_h = as_rows(h_prevs).T @ da_rows
-    db = xp.ones(T * B, cs.dtype) @ da_rows
-    dxs = None if isinstance(xs, OneHotRows) else (da_rows @ w_x.T).reshape(xs.shape)
-    return dxs, dh, dc, dw_x, dw_h, db
+        xp.multiply(slope, partner, out=das[:, :, k])
+    xp.multiply(g, g, out=slope)
+    xp.subtract(1, slope, out=slope)
+    xp.multiply(slope, i, out=das[:, :, 3])
+    xp.multiply(tanh_c, tanh_c, out=slope)
+    xp.subtract(1, slope, out=slope)
+    slope *= o
+    return das, slope

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import initializers
 from ..arrays import Array, Float, Generator, Integer, Integers, OneHotRows, as_rows
 from ..checks import check_array, check_ids, check_integers, check_size
@@ -48,11 +50,15 @@ class Embedding(Feedforward):
     def forward(
         self, x: Integer[Integers, "*lead"], *, training: bool = True
     ) -> tuple[Float[Array, "*lead D"], Integer[Integers, "*lead"]]:
+        self.check_ids(x)
+        return self.w.value.take(x, axis=0), x
+
+    def check_ids(self, x: Any) -> None:
+        """Raise TypeError or ValueError unless `x` holds ids of the vocabulary."""
         check_integers(self, "x", x, self.w.value)
         check_ids(self, x, self.vocab_size)
-        return self.w.value.take(x, axis=0), x
 
     def backward(self, dy: Float[Array, "*lead D"], cache: Integer[Integers, "*lead"]) -> None:
         check_array(self, "dy", dy, self.w.value)
         ids = cache
-        self.w.grad += OneHotRows(ids.reshape(-1), self.vocab_size).T @ as_rows(dy)
+        OneHotRows(ids.reshape(-1), self.vocab_size).T.add_product(as_rows(dy), self.w.grad)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -236,7 +237,8 @@ def _function(source: str, original: FunctionType) -> FunctionType:
     # `global`, or a function that calls itself, or a method its namesake, would find what is local to `outer`.
     outer = f"def outer({free}):\n global {name}\n{textwrap.indent(source, ' ')}"
     flags = original.__code__.co_flags & annotations.compiler_flag
-    code = compile(outer, f"<mutant of {original.__qualname__}>", "exec", flags, dont_inherit=True)
+    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # a mutant may be odd, as `(a, b)[:, 0]`
+        code = compile(outer, f"<mutant of {original.__qualname__}>", "exec", flags, dont_inherit=True)
     for inner in ("outer", name):
         code = next(part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == inner)
     function = FunctionType(code, original.__globals__, name, original.__defaults__, original.__closure__)

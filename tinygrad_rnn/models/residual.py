@@ -7,7 +7,7 @@ from typing import Any
 
 from ..arrays import OneHotRows, State
 from ..layers.roles import Feedforward, Recurrent
-from .sequential import Sequential
+from .sequential import Layers, Sequential
 
 
 class Residual(Sequential):
@@ -53,15 +53,19 @@ class Residual(Sequential):
             )
         self.in_size = self.out_size = self.out_size or self.in_size
 
-    def _forward(self, run: Callable[..., Any], x: Any, state: State, training: bool) -> tuple[Any, State, Any]:
+    def _forward(
+        self, run: Callable[..., Any], layers: Layers, x: Any, state: State, training: bool
+    ) -> tuple[Any, State, Any]:
         if isinstance(x, OneHotRows):
             raise TypeError(
                 f"{self!r}: the input is {x!r}, to which no output is added, for it is never made dense. Put an "
                 "Embedding or a Linear before"
             )
-        y, state, caches = super()._forward(run, x, state, training)
+        y, state, caches = super()._forward(run, layers, x, state, training)
         return x + y, state, caches
 
-    def _backward(self, run: Callable[..., Any], dy: Any, dstate: State, caches: Any) -> tuple[Any, State]:
-        dx, dstate = super()._backward(run, dy, dstate, caches)
+    def _backward(
+        self, run: Callable[..., Any], layers: Layers, dy: Any, dstate: State, caches: Any
+    ) -> tuple[Any, State]:
+        dx, dstate = super()._backward(run, layers, dy, dstate, caches)
         return dy + dx, dstate

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..arrays import Booleans, Integers, State
 from ..layers.base import Layer
 from ..layers.roles import Feedforward, Recurrent
+from . import folding
+
+Layers: TypeAlias = Sequence[Feedforward | Recurrent]
 
 
 class Sequential(Recurrent):
     """Layers in a row, each given what the one before puts out, unrolled over time.
 
     Recurrent layers are run over the whole sequence one after the other, which computes the same as step by step and
-    is faster; `step` takes one step through all of them. Feed-forward layers see all steps at once.
+    is faster; `step` takes one step through all of them. Feed-forward layers see all steps at once. On the CPU an
+    `Embedding` at the start is folded into a cell that follows, where that is faster.
 
     Args:
         layers: any number of `Feedforward` and `Recurrent` layers; a `Sequential` is one too.
@@ -75,10 +79,22 @@ class Sequential(Recurrent):
         def run(layer: Recurrent, xs: Any, before: Any) -> tuple[Any, State, Any]:
             return layer.forward(xs, before, lengths=lengths, training=training)
 
-        return self._forward(run, xs, state, training)
+        if not folding.can_fold(self.layers, xs):
+            return self._forward(run, self.layers, xs, state, training)
+        embedding, cell, *layers = self.layers
+        ys, after, cache = folding.forward(embedding, cell, xs, state[1], lengths, training)
+        ys, states, caches = self._forward(run, layers, ys, state[2:], training)
+        return ys, ((), after, *states), (cache, *caches)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        return self._backward(lambda layer, dys, dafter, inner: layer.backward(dys, dafter, inner), dys, dstate, cache)
+        def run(layer: Recurrent, dys: Any, dafter: Any, inner: Any) -> tuple[Any, State]:
+            return layer.backward(dys, dafter, inner)
+
+        if not isinstance(cache[0], folding.FoldedCache):
+            return self._backward(run, self.layers, dys, dstate, cache)
+        embedding, cell, *layers = self.layers
+        dys, dstates = self._backward(run, layers, dys, dstate[2:], cache[1:])
+        return None, ((), folding.backward(embedding, cell, dys, dstate[1], cache[0]), *dstates)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
         def run(layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, Any]:
@@ -86,17 +102,20 @@ class Sequential(Recurrent):
                 before = layer.initial_state(x.shape[0])
             return layer.step_forward(x, before, training=training)
 
-        return self._forward(run, x, state, training)
+        return self._forward(run, self.layers, x, state, training)
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        return self._backward(
-            lambda layer, dy, dafter, inner: layer.step_backward(dy, dafter, inner), dy, dstate, cache
-        )
+        def run(layer: Recurrent, dy: Any, dafter: Any, inner: Any) -> tuple[Any, State]:
+            return layer.step_backward(dy, dafter, inner)
 
-    def _forward(self, run: Callable[..., Any], x: Any, state: State, training: bool) -> tuple[Any, State, Any]:
+        return self._backward(run, self.layers, dy, dstate, cache)
+
+    def _forward(
+        self, run: Callable[..., Any], layers: Layers, x: Any, state: State, training: bool
+    ) -> tuple[Any, State, Any]:
         """First layer to last; `run(layer, x, state)` takes `x` through a recurrent one."""
         states, caches = [], []
-        for layer, before in zip(self.layers, state, strict=True):
+        for layer, before in zip(layers, state, strict=True):
             after: State = ()
             if layer.knows_time:
                 x, after, cache = run(layer, x, before)
@@ -106,10 +125,12 @@ class Sequential(Recurrent):
             caches.append(cache)
         return x, tuple(states), tuple(caches)
 
-    def _backward(self, run: Callable[..., Any], dy: Any, dstate: State, caches: Any) -> tuple[Any, State]:
+    def _backward(
+        self, run: Callable[..., Any], layers: Layers, dy: Any, dstate: State, caches: Any
+    ) -> tuple[Any, State]:
         """Last layer to first; `run(layer, dy, dstate, cache)` takes `dy` back through a recurrent one."""
         dstates = []
-        for layer, dafter, cache in zip(self.layers[::-1], dstate[::-1], caches[::-1], strict=True):
+        for layer, dafter, cache in zip(layers[::-1], dstate[::-1], caches[::-1], strict=True):
             dbefore: State = ()
             if layer.knows_time:
                 dy, dbefore = run(layer, dy, dafter, cache)
@@ -119,7 +140,7 @@ class Sequential(Recurrent):
         return dy, tuple(dstates[::-1])
 
 
-def _check_widths(name: str, layers: tuple[Feedforward | Recurrent, ...]) -> int | None:
+def _check_widths(name: str, layers: Layers) -> int | None:
     """The width that leaves the last layer, once each fits the one before."""
     width: int | None = None
     before: Layer | None = None

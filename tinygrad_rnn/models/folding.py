@@ -1,0 +1,67 @@
+"""An embedding and the cell after it as one cell of one-hot rows.
+
+With the table E (V, D), `E[ids] @ w_x` is `(E @ w_x)[ids]`: the cell on one-hot rows, with the projected table E @ w_x
+(V, N) for its w_x. So a sequence of more ids than there are in the vocabulary needs fewer products, and no array
+(T, B, D), forth or back. Back, from dp, the gradient of the projected table: dw_x = E.T @ dp and dE = dp @ w_x.T.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+from ..arrays import Integers, OneHotRows, State, device_name, namespace
+from ..cells.base import Cell
+from ..layers.embedding import Embedding
+from ..parameter import Parameter
+
+
+class FoldedCache(NamedTuple):
+    """What stands for the caches of the two."""
+
+    cell: Any
+    """That of the cell on one-hot rows."""
+
+
+def can_fold(layers: Any, ids: Integers) -> bool:
+    """Whether the first two layers are an embedding and a cell with a kernel, and to fold them pays.
+
+    A user's layers may compute something else. On a GPU it would not pay: there the rows of each id are added up by a
+    dense product.
+    """
+    if (
+        len(layers) < 2
+        or type(layers[0]) is not Embedding
+        or not (isinstance(layers[1], Cell) and layers[1].has_kernel)
+    ):
+        return False
+    return 2 * layers[0].vocab_size <= ids.size and device_name(ids) == "cpu"
+
+
+def forward(
+    embedding: Any, cell: Any, ids: Integers, state: State | None, lengths: Integers | None, training: bool
+) -> tuple[Any, State, FoldedCache]:
+    """As the two layers one after the other: ids (T, B) to the outputs, the state and the cache."""
+    embedding.check_ids(ids)
+    folded = _folded(cell, embedding.w.value @ cell.w_x.value)
+    rows = OneHotRows(ids, embedding.vocab_size)
+    ys, after, cache = folded.forward(rows, state, lengths=lengths, training=training)
+    return ys, after, FoldedCache(cache)
+
+
+def backward(embedding: Any, cell: Any, dys: Any, dstate: Any, cache: FoldedCache) -> State:
+    """The gradient by the state; that by ids is None."""
+    table, w_x = embedding.w, cell.w_x
+    # The gradients of one-hot rows do without the weights, so here any of this shape will do.
+    folded = _folded(cell, namespace(w_x.value).empty((table.shape[0], w_x.shape[1]), w_x.value.dtype))
+    dbefore: State = folded.backward(dys, dstate, cache.cell)[1]
+    w_x.grad += table.value.T @ folded.w_x.grad
+    table.grad += folded.w_x.grad @ w_x.value.T
+    return dbefore
+
+
+def _folded(cell: Any, w_x: Any) -> Any:
+    """The cell with other weights for its input: a copy that shares all other parameters."""
+    folded = copy.copy(cell)
+    folded.in_size, folded.w_x = w_x.shape[0], Parameter(w_x)
+    return folded

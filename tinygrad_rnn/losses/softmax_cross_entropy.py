@@ -86,16 +86,18 @@ class SoftmaxCrossEntropy(Loss):
         targets = xp.where(counts, targets, 0)
         check_ids(self, targets, ys.shape[-1])
 
-        shifted = ys - ys.max(axis=-1, keepdims=True)
-        p = xp.exp(shifted)
+        p = ys - ys.max(axis=-1, keepdims=True)  # in the memory of p, as is all that takes as much
+        chosen = as_rows(p)[_entries(targets)].reshape(targets.shape)
+        mean = p.mean(axis=-1) if self.label_smoothing else 0
+        xp.exp(p, out=p)
         total = p.sum(axis=-1, keepdims=True)
         p /= total
         p[~counts] = 0  # or a NaN there would become a gradient
         log_total = xp.log(total)[..., 0]
-        losses = log_total - as_rows(shifted)[_entries(targets)].reshape(targets.shape)
+        losses = log_total - chosen
         if self.label_smoothing:
             losses *= 1 - self.label_smoothing
-            losses += self.label_smoothing * (log_total - shifted.mean(axis=-1))
+            losses += self.label_smoothing * (log_total - mean)
         losses = xp.where(counts, losses, 0)
 
         loss, scale = reduce(self.reduction, losses, counts.sum())

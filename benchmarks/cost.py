@@ -2,10 +2,10 @@
 
 Run it with `python benchmarks/cost.py`, where the package is installed, on Linux. One BLAS thread.
 
-- Memory of a step: the peak of what NumPy holds during the second step of a model, its input left out, against what a
-  backward needs: the parameters, their gradients and Adam's two vectors, the logits, and of arrays (T, B, H) 2 for the
-  RNN, 5 for the GRU and 7 for the LSTM. "Cache" is what the cell itself keeps from forward to backward, less its input,
-  in such arrays, and with the state before the first step.
+- Memory of a step: the peak of what NumPy holds during the second step of a character model, its text left out, against
+  what a backward needs: the parameters, their gradients and Adam's two vectors, the logits, and of arrays (T, B, H) 2
+  for the RNN, 5 for the GRU and 7 for the LSTM. "Cache" is what the cell itself keeps from forward to backward, in such
+  arrays, and with the state before the first step; the gradient by its outputs is one more.
 - Growth: resident memory of the process after 1,000 and after 10,000 steps, each on another text.
 - Size: of the files of the package, without what Python compiles from them.
 - Time: forward and backward of a cell, at growing T and B.
@@ -58,9 +58,9 @@ def training(front: Any, H: int) -> Callable[[Any, Any], Any]:
 
 def memory(cell: str, D: int, H: int, B: int, T: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    xs, targets = rng.standard_normal((T, B, D), dtype=np.float32), rng.integers(0, V, (T, B))
+    xs, targets = rng.integers(0, V, (2, T, B))
     tracemalloc.start()
-    layer = CELLS[cell](D, H, rng=rng)
+    layer = rnn.Sequential(rnn.Embedding(V, D, rng=rng), CELLS[cell](D, H, rng=rng))
     step = training(layer, H)
     step(xs, targets)
     tracemalloc.reset_peak()

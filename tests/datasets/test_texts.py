@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_rnn import datasets
-from tinygrad_rnn.datasets import paragraphs, pydoc_topics, read_text, tiny_shakespeare
+from tinygrad_rnn.datasets import texts
+from tinygrad_rnn.datasets.texts import paragraphs, pydoc_topics, read_text, tiny_shakespeare
 
 
 def test_pydoc_topics_repeats_no_paragraph_and_drops_none() -> None:
@@ -95,8 +95,8 @@ def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes 
         there.unlink(missing_ok=True)
         if found is not None:
             there.write_bytes(found)
-        expected = datasets._Source(there.as_uri(), "text.txt", len(TEXT), hashlib.sha256(TEXT).hexdigest())
-        monkeypatch.setattr(datasets, "_TINY_SHAKESPEARE", expected)
+        expected = texts._Source(there.as_uri(), "text.txt", len(TEXT), hashlib.sha256(TEXT).hexdigest())
+        monkeypatch.setattr(texts, "_TINY_SHAKESPEARE", expected)
         return there
 
     return put
@@ -185,7 +185,7 @@ def test_a_write_that_fails_leaves_nothing(
 
 
 def test_the_address_and_size_that_are_documented() -> None:
-    source = datasets._TINY_SHAKESPEARE
+    source = texts._TINY_SHAKESPEARE
     assert source.url.startswith("https://")
     assert re.fullmatch("86c4e6aa[0-9a-f]{52}65ed", source.sha256)
     assert f"{source.size:,} characters" in str(tiny_shakespeare.__doc__)

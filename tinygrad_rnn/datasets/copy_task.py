@@ -1,0 +1,83 @@
+"""The copy task, a test of memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..arrays import Generator, Integer, Integers
+from ..checks import check_rng, check_size
+
+
+class CopySource:
+    r"""The copy task: to read symbols, to wait, and then to write them from memory.
+
+    After `length` symbols come blanks, until a marker, `delay` steps behind the last symbol, tells that it is time.
+    Up to there the target is the blank, and from then on it is the symbols, while blanks are read. So a sequence has
+    :math:`T = L + D + L` steps:
+
+    ======= ============== ================================ ==============
+    steps   L              D                                L
+    ======= ============== ================================ ==============
+    xs      the symbols    blanks, the last one the marker  blanks
+    targets blanks         blanks                           the symbols
+    ======= ============== ================================ ==============
+
+    Nothing is left to chance for who remembers: the `entropy` is 0. Who knows all this but remembers no symbol of the
+    S pays :math:`\ln S` nats for each: :math:`L \ln S / T` a step, the `chance` that a model must beat.
+
+    Args:
+        symbols: S, how many symbols there are; their ids are 0 to S - 1.
+        length: L, how many are to be copied.
+        delay: D, the steps from the last symbol read to the first one written, at least 1.
+
+    Attributes: the arguments; `blank` and `marker`, ids S and S + 1; `vocab_size`, S + 2, though no target is the
+    marker, so that S + 1 scores will do; `steps`, T; `entropy` and `chance`, nats a step.
+
+    Raises:
+        TypeError: an argument is no integer.
+        ValueError: `symbols` is below 2, `length` or `delay` below 1.
+
+    References:
+        Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997; in this form, Arjovsky, Shah and Bengio, *Unitary
+        Evolution Recurrent Neural Networks*, 2016.
+
+    Example:
+        >>> from tinygrad_rnn.datasets import CopySource
+        >>> source = CopySource(8, length=3, delay=2)
+        >>> xs, targets = source.sample(1, rng=np.random.default_rng(0))
+        >>> xs.T.tolist(), targets.T.tolist()
+        ([[6, 5, 4, 8, 9, 8, 8, 8]], [[8, 8, 8, 8, 8, 6, 5, 4]])
+        >>> source.entropy, round(source.chance, 4)
+        (0.0, 0.7798)
+    """
+
+    entropy = 0.0
+
+    def __init__(self, symbols: int, *, length: int, delay: int) -> None:
+        check_size("CopySource", "symbols", symbols, 2)
+        check_size("CopySource", "length", length)
+        check_size("CopySource", "delay", delay)
+        self.symbols, self.length, self.delay = symbols, length, delay
+        self.blank, self.marker, self.vocab_size = symbols, symbols + 1, symbols + 2
+        self.steps = length + delay + length
+        self.chance = length * math.log(symbols) / self.steps
+
+    def sample(self, batch: int, *, rng: Generator) -> tuple[Integer[Integers, "T B"], Integer[Integers, "T B"]]:
+        """Sequences drawn independently: xs and targets, ids (T, B) of int64.
+
+        Raises:
+            TypeError: `batch` is no integer, or `rng` no Generator.
+            ValueError: `batch` is negative.
+        """
+        check_size(repr(self), "batch", batch, 0)
+        check_rng(repr(self), rng)
+        symbols = rng.integers(self.symbols, size=(self.length, batch))
+        xs = np.full((self.steps, batch), self.blank)
+        targets = xs.copy()
+        xs[: self.length], xs[-self.length - 1], targets[-self.length :] = symbols, self.marker, symbols
+        return xs, targets
+
+    def __repr__(self) -> str:
+        return f"CopySource({self.symbols}, length={self.length}, delay={self.delay})"

@@ -1,0 +1,71 @@
+"""Sources of strings, which begin and end, each a document of its own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Array, Generator
+from ..checks import check_rng, check_size
+from .source import Source
+
+Branches: TypeAlias = Sequence[tuple[int, float, Any]]
+"""What may come next: a token, its probability, which is above 0, and the state that it leads to."""
+
+
+class StringSource(Source):
+    """Strings, drawn token by token: what may follow is known by a state.
+
+    A string of N tokens has N - 1 predicted ones: the first is always the same, and nothing precedes it.
+
+    Attributes: of `Source`; `string_entropy`, the entropy of a string in nats; `mean_length`, the mean N.
+    """
+
+    string_entropy: float
+    mean_length: float
+    _start: Any
+    """The state before the first token."""
+
+    def sample(self, count: int, *, rng: Generator) -> list[NDArray[np.int64]]:
+        """`count` strings, arrays (N_i,) of int64, drawn independently: documents for `TokenStream`, rows for `pad`.
+
+        Raises:
+            TypeError: `count` is no integer, or `rng` no Generator.
+            ValueError: `count` is negative.
+        """
+        check_size(repr(self), "count", count, 0)
+        check_rng(repr(self), rng)
+        return [np.array(self._string(rng), np.int64) for _ in range(count)]
+
+    def _string(self, rng: Generator) -> list[int]:
+        ids: list[int] = []
+        state = self._start
+        while branches := self._branches(state):
+            chance, upto = rng.random(), accumulate(probability for _, probability, _ in branches)
+            drawn = (branch for branch, bound in zip(branches, upto, strict=True) if chance < bound)
+            token, _, state = next(drawn, branches[-1])  # rounding may keep the last bound below 1
+            ids.append(token)
+        return ids
+
+    def _predict(self, ids: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
+        chances, rows = np.zeros(len(ids)), np.zeros((len(ids), self.vocab_size))
+        branches = self._branches(self._start)
+        for t, drawn in enumerate(ids.tolist()):
+            for token, probability, state in branches:
+                if token == drawn:
+                    chances[t], branches = probability, self._branches(state)
+                    break
+            else:
+                break  # it never comes here
+            for token, probability, _ in branches:
+                rows[t, token] = probability
+        return chances, rows
+
+    @abstractmethod
+    def _branches(self, state: Any) -> Branches:
+        """What may come next; nothing where the string is at its end."""

@@ -17,25 +17,12 @@ Neural Networks*, 2016; Tallec and Ollivier, *Can Recurrent Neural Networks Warp
 """
 
 import argparse
-import math
 import sys
 
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import schedules
-
-SYMBOLS, LENGTH = 8, 10
-BLANK, MARKER = SYMBOLS, SYMBOLS + 1
-
-
-def sequences(rng: np.random.Generator, delay: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets, ids (T, B): after `LENGTH` symbols and `delay` steps, of which the last is the marker."""
-    symbols = rng.integers(SYMBOLS, size=(LENGTH, batch))
-    xs = np.full((LENGTH + delay + LENGTH, batch), BLANK)
-    targets = xs.copy()
-    xs[:LENGTH], xs[-LENGTH - 1], targets[-LENGTH:] = symbols, MARKER, symbols
-    return xs, targets
+from tinygrad_rnn import datasets, schedules
 
 
 def chrono(cell: rnn.GRUCell | rnn.LSTMCell, longest: int, rng: np.random.Generator) -> None:
@@ -64,35 +51,36 @@ def main(arguments: list[str] | None = None) -> None:
     if args.delay < 1:
         raise ValueError(f"the marker needs a step: --delay must be at least 1, not {args.delay}")
 
-    V, T = SYMBOLS + 2, LENGTH + args.delay + LENGTH
+    source = datasets.CopySource(8, length=10, delay=args.delay)
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
-    cell = {"gru": rnn.GRUCell, "lstm": rnn.LSTMCell}[args.cell](V, args.hidden, rng=weights)
+    cell = {"gru": rnn.GRUCell, "lstm": rnn.LSTMCell}[args.cell](source.vocab_size, args.hidden, rng=weights)
     if args.chrono:
-        chrono(cell, T, weights)
-    model = rnn.Sequential(rnn.OneHot(V), cell, rnn.Linear(args.hidden, SYMBOLS + 1, rng=weights))
-    criterion, chance = rnn.SoftmaxCrossEntropy(), LENGTH * math.log(SYMBOLS) / T
+        chrono(cell, source.steps, weights)
+    scores = rnn.Linear(args.hidden, source.symbols + 1, rng=weights)  # of the symbols and the blank
+    model = rnn.Sequential(rnn.OneHot(source.vocab_size), cell, scores)
+    criterion = rnn.SoftmaxCrossEntropy()
     lr = schedules.cosine(args.lr, steps=args.iterations)
     optimizer = rnn.Adam(model, lr, clip=rnn.ClipNorm(1.0))
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 
     for i in range(1, args.iterations + 1):
-        xs, targets = sequences(data, args.delay, args.batch)
+        xs, targets = source.sample(args.batch, rng=data)
         ys, _, cache = model.forward(xs)
         _, loss_cache = criterion.forward(ys, targets)
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), None, cache)
         optimizer.step()
         if i % args.every == 0:
-            xs, targets = sequences(fresh, args.delay, 500)  # never seen in training
+            xs, targets = source.sample(500, rng=fresh)  # never seen in training
             ys, _ = model(xs)
             loss = float(criterion(ys, targets))
-            right = (ys.argmax(axis=-1) == targets)[-LENGTH:].mean()
+            right = (ys.argmax(axis=-1) == targets)[-source.length :].mean()
             print(
-                f"iteration {i}: {loss:.4f} nats a step, {loss / chance:.3f} of chance {chance:.4f}; "
+                f"iteration {i}: {loss:.4f} nats a step, {loss / source.chance:.3f} of chance {source.chance:.4f}; "
                 f"{100 * right:.0f} % of symbols right",
                 flush=True,
             )
-            if loss <= args.goal * chance:
+            if loss <= args.goal * source.chance:
                 print(f"at most {args.goal} of chance after {i} iterations")
                 return
     print(f"still above {args.goal} of chance after {args.iterations} iterations")

@@ -58,15 +58,6 @@ def test_the_seed_determines_all(tmp_path: Path) -> None:
     assert len(measured(one)) == 1
 
 
-def test_the_symbols_come_back_after_the_marker() -> None:
-    script = runpy.run_path(str(SCRIPT))
-    xs, targets = script["sequences"](np.random.default_rng(0), 4, 50)
-    assert xs.shape == targets.shape == (10 + 4 + 10, 50)
-    assert set(xs[:10].flat) == set(range(8))
-    for rows, ids in ((xs[10:13], 8), (xs[13], 9), (xs[14:], 8), (targets[:14], 8), (targets[14:], xs[:10])):
-        np.testing.assert_array_equal(rows, np.broadcast_to(ids, rows.shape))
-
-
 @pytest.mark.parametrize("make", [GRUCell, LSTMCell])
 def test_chrono_makes_the_first_memory_last(make: type[GRUCell | LSTMCell]) -> None:
     cell = make(10, 64, rng=np.random.default_rng(0))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from operator import index
 from typing import Any, NamedTuple, SupportsIndex
 
-import numpy as np
-
-from .arrays import Array, Generator, Integers, State, tree_map
-from .checks import check_ids, check_integers, check_rng, check_size
+from .arrays import Generator, Integers, State, tree_map
+from .checks import check_rng, check_size
 from .device import Device
 from .layers.roles import Recurrent
-from .sampling import check_filters, draw, log_probability, token_probabilities
+from .prompts import check_finite, check_stop, one_prompt, run_prompt
+from .sampling import check_filters, draw, log_probabilities, token_probabilities
 
 
 def generate(
@@ -66,7 +64,7 @@ def generate(
         (True, False)
     """
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    ends = _check_stop(stop)
+    ends = check_stop("generate", stop)
     y, state = _begin(model, ids, state, length, filters, rng)
     return (chosen for _, chosen, _ in _run(model, y, state, [rng], length, ends, filters))
 
@@ -134,26 +132,19 @@ def generate_samples(
     """
     check_size("generate_samples", "samples", samples)
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    ends = _check_stop(stop)
+    ends = check_stop("generate", stop)
     y, state = _begin(model, ids, state, length, filters, rng)
     y, state = tree_map(lambda array: array.repeat(samples, axis=0), (y, state))
     steps = _run(model, y, state, rng.spawn(samples), length, ends, filters)
-    return (Token(b, chosen, log_probability(logits, chosen)) for b, chosen, logits in steps)
+    return (Token(b, chosen, float(log_probabilities(logits)[chosen])) for b, chosen, logits in steps)
 
 
 def _begin(model: Any, ids: Any, state: Any, length: Any, filters: dict[str, Any], rng: Any) -> tuple[Any, State]:
     """The logits (1, V) after the prompt, and the state, once the arguments are found good."""
-    if not isinstance(model, Recurrent):
-        raise TypeError(f"generate: model must be a Recurrent, such as Sequential, not {model!r}")
-    prompt = _check_prompt(model, ids)
-    _check_length(length)
+    check_size("generate", "length", length, least=0)
     check_filters(**filters)
     check_rng("generate", rng)
-    prompt = (model.device or Device("cpu")).asarray(prompt)
-    if not model.causal:
-        model.step(prompt[:1], state)  # raises, and says why: here, and not after the first id
-    ys, state = model(prompt[:, None], state)
-    return ys[-1], state
+    return run_prompt("generate", model, one_prompt("generate", ids), state)
 
 
 def _run(
@@ -168,7 +159,7 @@ def _run(
     for t in range(length):
         logits = device.to_host(y)
         for b in running:
-            _check_finite(logits[b], t)
+            check_finite("generate", logits[b], t)
             if filters["temperature"] == 0:
                 chosen[b] = int(logits[b].argmax())
             else:
@@ -180,40 +171,3 @@ def _run(
             yield b, chosen[b], logits[b]
         if t + 1 < length:
             y, state = model.step(device.asarray(chosen), state)
-
-
-def _check_prompt(model: Recurrent, ids: Any) -> Any:
-    prompt = np.asarray(ids)
-    if prompt.ndim != 1:
-        raise ValueError(f"generate: ids has shape {prompt.shape}, expected (N,): one prompt. Give one row, ids[:, b]")
-    if not prompt.size:
-        raise ValueError("generate: the prompt is empty: give at least one id, such as that of a start token")
-    check_integers(model, "ids", prompt)
-    if model.takes_ids and model.in_size is not None:  # on a GPU the layer does not look at the values
-        check_ids(model, prompt, model.in_size)
-    return prompt.astype(np.int64)
-
-
-def _check_length(length: Any) -> None:
-    if isinstance(length, bool) or not hasattr(length, "__index__"):
-        raise TypeError(f"generate: length must be an integer, not {length!r}")
-    if length < 0:
-        raise ValueError(f"generate: length must be at least 0, not {length}")
-
-
-def _check_stop(stop: Any) -> frozenset[int]:
-    try:
-        return frozenset(map(index, stop))
-    except TypeError:
-        raise TypeError(f"generate: stop must be a collection of ids, such as (3,), not {stop!r}") from None
-
-
-def _check_finite(logits: Array, step: int) -> None:
-    finite = np.isfinite(logits)
-    if not finite.all():
-        wrong = int(finite.argmin())
-        raise ValueError(
-            f"generate: at step {step} the logit of id {wrong} is {logits[wrong]}, and {finite.size - finite.sum()} of "
-            f"{finite.size} are not finite: the model has diverged. Load weights from before that, and train on with a "
-            "lower learning rate or a clip"
-        )

@@ -66,12 +66,13 @@ def draw(probabilities: Array, rng: Generator) -> int:
     return int(upto.searchsorted(rng.random() * upto[-1], side="right"))
 
 
-def log_probability(logits: Array, chosen: int) -> float:
-    """The logarithm of a softmax in float64, at `chosen`."""
-    scores = np.asarray(logits, np.float64)
+def log_probabilities(logits: Float[Array, "*lead V"]) -> Float[Array, "*lead V"]:
+    """The logarithms of a softmax in float64, none above 0. Of finite logits, one may be -inf, none is NaN."""
+    scores: Array = np.asarray(logits, np.float64)
     with np.errstate(over="ignore", under="ignore"):
-        scores = scores - scores.max()
-        return float(scores[chosen] - np.log(np.exp(scores).sum()))
+        scores = scores - scores.max(axis=-1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+    return scores
 
 
 def check_filters(temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> None:

@@ -46,6 +46,7 @@ from .optim.rmsprop import RMSprop
 from .optim.sgd import SGD
 from .parameter import Parameter
 from .saving import Saved, Training, load, load_training, save
+from .search import Hypothesis, beam_search, greedy_search
 from .text_generation import generate_text
 from .threads import set_threads
 
@@ -69,6 +70,7 @@ __all__ = [
     "Embedding",
     "Feedforward",
     "GRUCell",
+    "Hypothesis",
     "LSTMCell",
     "Layer",
     "LayerNorm",
@@ -100,11 +102,13 @@ __all__ = [
     "VanillaRNN",
     "WordTokenizer",
     "Zoneout",
+    "beam_search",
     "encode_file",
     "evaluate",
     "generate",
     "generate_samples",
     "generate_text",
+    "greedy_search",
     "length_batches",
     "load",
     "load_training",

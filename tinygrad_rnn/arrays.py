@@ -76,11 +76,15 @@ def no_gradient(array: Any) -> Any:
     return xp.broadcast_to(xp.zeros((), array.dtype), array.shape)
 
 
-def select(mask: Booleans, chosen: Any, other: Any) -> Array:
-    """`chosen` where `mask` (over the leading axes) is True, else `other`, an array or a number."""
+def select(mask: Booleans, chosen: Any, other: Any) -> Any:
+    """`chosen` where `mask` (over the leading axes) is True, else `other`, an array or a number.
+
+    None where `chosen` is None, as the gradient of integers is.
+    """
+    if chosen is None:
+        return None
     mask = mask.reshape(mask.shape + (1,) * (chosen.ndim - mask.ndim))
-    selected: Array = namespace(chosen).where(mask, chosen, other)
-    return selected
+    return namespace(chosen).where(mask, chosen, other)
 
 
 def is_empty(mask: Any) -> bool:
@@ -90,7 +94,7 @@ def is_empty(mask: Any) -> bool:
 
 def clear_padding(values: Any, active: Booleans | None) -> Any:
     """`values` (T, B, ...) with 0 where `active` (T, B) is False. `active` None: nothing is padding."""
-    if active is None or values is None:
+    if active is None:
         return values
     if isinstance(values, OneHotRows):
         return OneHotRows(namespace(active).where(active, values.ids, 0), values.size)

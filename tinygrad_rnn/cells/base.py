@@ -79,15 +79,10 @@ class Cell(Recurrent):
             if active is None:
                 dx, dstate = self.step_backward(dys[t], dstate, cache[t])
             else:
-                running = tree_map(lambda d, t=t: _select(active[t], d, 0), dstate)
+                running = tree_map(lambda d, t=t: select(active[t], d, 0), dstate)
                 dx, before = self.step_backward(dys[t], running, cache[t])
-                dstate = tree_map(partial(_select, active[t]), before, dstate)
+                dstate = tree_map(partial(select, active[t]), before, dstate)
             dxs.append(dx)
         if not dxs or dxs[0] is None:
             return None, dstate
         return namespace(dxs[0]).stack(dxs[::-1]), dstate
-
-
-def _select(mask: Booleans, chosen: Any, other: Any) -> Any:
-    """As `select`, where the gradient of an integer array is None."""
-    return None if chosen is None else select(mask, chosen, other)

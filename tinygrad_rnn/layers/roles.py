@@ -215,12 +215,23 @@ class Recurrent(Layer, ABC):
         if not hasattr(fresh, "device") or fresh.dtype.kind != "b":
             raise TypeError(f"{self!r}: fresh must be an array (B,) of bools, True where a row begins anew")
         check_device(self, "fresh", fresh, self._like())
-        if state is not None and is_empty(fresh):
-            return state
-        start = self.initial_state(fresh.shape[0])
         if state is None:
-            return start
+            return self.initial_state(fresh.shape[0])
+        if is_empty(fresh):
+            return state
         self.check_state(state, fresh.shape[0])
+        return self._restart(state, fresh)
+
+    def example_state(self, batch: int) -> State:
+        """A state like those in use, for the checks of `testing`, which draw its floating-point numbers anew.
+
+        `initial_state`, but of a layer where that leaves out what a state may hold.
+        """
+        return self.initial_state(batch)
+
+    def _restart(self, state: State, fresh: Booleans) -> State:
+        """As `restart`, of a state that is one of this layer; None in place of a part begins anew."""
+        start = self.initial_state(fresh.shape[0])
         begun: State = tree_map(lambda old, new: new if old is None else select(fresh, new, old), state, start)
         return begun
 

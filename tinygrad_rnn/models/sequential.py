@@ -57,6 +57,15 @@ class Sequential(Recurrent):
     def initial_state(self, batch: int) -> State:
         return tuple(layer.initial_state(batch) if isinstance(layer, Recurrent) else () for layer in self.layers)
 
+    def example_state(self, batch: int) -> State:
+        return tuple(layer.example_state(batch) if isinstance(layer, Recurrent) else () for layer in self.layers)
+
+    def _restart(self, state: State, fresh: Booleans) -> State:
+        return tuple(
+            layer.restart(part, fresh) if isinstance(layer, Recurrent) else ()
+            for layer, part in zip(self.layers, state, strict=True)
+        )
+
     def _start(self, xs: Any, batch: int) -> State:
         return tuple(None if isinstance(layer, Recurrent) else () for layer in self.layers)  # each resolves its own
 

@@ -121,7 +121,7 @@ class RecurrentExample(Example):
         self.xs = _input(layer, rng, (steps, batch))
         self.state: State = tree_map(
             lambda array: draw(rng, array.shape) if array.dtype.kind == "f" else array,
-            self.layer.initial_state(batch),
+            self.layer.example_state(batch),
         )
 
     @property

@@ -19,9 +19,13 @@ from .device import Device
 from .evaluation import evaluate
 from .generation import Token, generate, generate_samples
 from .layers.activation import ReLU, Sigmoid, Tanh
+from .layers.additive_attention import AdditiveAttention
+from .layers.attention import Attention
 from .layers.base import Layer
+from .layers.dot_attention import DotAttention
 from .layers.dropout import Dropout
 from .layers.embedding import Embedding
+from .layers.general_attention import GeneralAttention
 from .layers.layer_norm import LayerNorm
 from .layers.linear import Linear
 from .layers.locked_dropout import LockedDropout
@@ -57,6 +61,8 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AdditiveAttention",
+    "Attention",
     "Bidirectional",
     "BinaryCrossEntropy",
     "ByteTokenizer",
@@ -65,11 +71,13 @@ __all__ = [
     "ClipNorm",
     "ClipValue",
     "Device",
+    "DotAttention",
     "DropConnect",
     "Dropout",
     "Embedding",
     "Feedforward",
     "GRUCell",
+    "GeneralAttention",
     "Hypothesis",
     "LSTMCell",
     "Layer",

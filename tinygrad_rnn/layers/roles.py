@@ -172,8 +172,8 @@ class Recurrent(Layer, ABC):
             TypeError: a dtype or device differs from that.
         """
         inner, active, no_dys, no_dstate, no_dxs = cache
-        dys = clear_padding(_given(self, "dys", dys, no_dys), active)
-        dstate = _given(self, "dstate", dstate, no_dstate)
+        dys = clear_padding(given_or_zeros(self, "dys", dys, no_dys), active)
+        dstate = given_or_zeros(self, "dstate", dstate, no_dstate)
         dxs, dstate = self.unroll_backward(dys, dstate, inner, active=active)
         if no_dxs is None or dxs is None:
             return no_dxs, dstate
@@ -251,7 +251,7 @@ class Recurrent(Layer, ABC):
             raise ValueError(f"{self!r}: {name} has shape {x.shape}, but its last axis must have size {self.in_size}")
 
 
-def _given(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
+def given_or_zeros(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
     """`gradient` with the like part of `zeros` wherever it is None; its shapes, dtype and device must be those."""
     if gradient is None:
         return zeros
@@ -260,7 +260,8 @@ def _given(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
             raise ValueError(
                 f"{owner!r}: {name} must be None or a tuple of {len(zeros)}, as the state that forward gave"
             )
-        return tuple(_given(owner, f"{name}[{i}]", g, z) for i, (g, z) in enumerate(zip(gradient, zeros, strict=True)))
+        pairs = enumerate(zip(gradient, zeros, strict=True))
+        return tuple(given_or_zeros(owner, f"{name}[{i}]", part, zero) for i, (part, zero) in pairs)
     if zeros is not None:
         check_array(owner, name, gradient, zeros)
         if gradient.shape != zeros.shape:

@@ -1,0 +1,111 @@
+"""Attention that scores by a small network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .. import initializers
+from ..arrays import Array, Float, Generator, as_rows, namespace
+from ..checks import check_size
+from ..parameter import Parameter
+from .attention import Attention
+
+
+class AdditiveAttentionCache(NamedTuple):
+    """What the backward needs."""
+
+    queries: Float[Array, "T B Q"]
+    memory: Float[Array, "S B M"]
+    p: Float[Array, "T B A"]
+    """The part of the queries in the sums, the offset with it."""
+    k: Float[Array, "S B A"]
+    """That of the memory."""
+
+
+class AdditiveAttention(Attention):
+    r"""Attention whose score is a network of one hidden layer, which sees the query and the memory.
+
+    Forward:
+
+    .. math::
+        p_t &= q_t W_q + b, \qquad k_s = m_s W_m \\
+        u_{ts} &= \tanh(p_t + k_s), \qquad e_{ts} = u_{ts} v^\top
+
+    Backward, the sums for the parameters running over all rows of the batch too:
+
+    .. math::
+        dz_{ts} &= de_{ts}\, v \odot (1 - u_{ts}^2), \qquad dv \mathrel{+}= \sum_{ts} de_{ts}\, u_{ts} \\
+        dp_t &= \sum_s dz_{ts}, \qquad dk_s = \sum_t dz_{ts} \\
+        dq_t &= dp_t W_q^\top, \qquad dm_s \mathrel{+}= dk_s W_m^\top \\
+        dW_q &\mathrel{+}= \sum_t q_t^\top dp_t, \qquad dW_m \mathrel{+}= \sum_s m_s^\top dk_s,
+              \qquad db \mathrel{+}= \sum_t dp_t
+
+    All :math:`u_{ts}` together would be an array (T, B, S, A). It is never made: forward and backward each go through
+    the queries one by one, with arrays (S, B, A), and backward computes every tanh once more. So the memory grows with
+    T + S and not with their product, and a backward takes T · S · B · A tanhs, as its forward does.
+
+    Args:
+        query_size: Q, features of a query.
+        memory_size: M, features of the memory.
+        hidden_size: A, units of the hidden layer.
+        rng: draws the weights.
+
+    Parameters `w_query` (Q, A) and `w_memory` (M, A), Glorot; `b` (A,), 0; `v` (A,), uniform in :math:`\pm 1/\sqrt A`.
+
+    Raises:
+        ValueError: a size is below 1; in `forward`, a size does not fit.
+        TypeError: a size is no integer, or `rng` no generator; in `forward`, a dtype or device differs from that of
+            the parameters.
+
+    References:
+        Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
+
+    Example:
+        >>> attention = AdditiveAttention(3, 4, 8, rng=np.random.default_rng(0))
+        >>> context, weights = attention(np.ones((5, 2, 3), np.float32), np.ones((7, 2, 4), np.float32))
+        >>> context.shape, weights.shape
+        ((5, 2, 4), (5, 2, 7))
+    """
+
+    query_size: int
+    memory_size: int
+
+    def __init__(self, query_size: int, memory_size: int, hidden_size: int, *, rng: Generator) -> None:
+        check_size("AdditiveAttention", "query_size", query_size)
+        check_size("AdditiveAttention", "memory_size", memory_size)
+        check_size("AdditiveAttention", "hidden_size", hidden_size)
+        self.query_size, self.memory_size, self.hidden_size = query_size, memory_size, hidden_size
+        self.w_query = Parameter(initializers.glorot((query_size, hidden_size), rng=rng))
+        self.w_memory = Parameter(initializers.glorot((memory_size, hidden_size), rng=rng))
+        self.b = Parameter(initializers.zeros((hidden_size,)))
+        self.v = Parameter(initializers.uniform((hidden_size,), rng=rng))
+
+    def scores(
+        self, queries: Float[Array, "T B Q"], memory: Float[Array, "S B M"]
+    ) -> tuple[Float[Array, "T B S"], AdditiveAttentionCache]:
+        p = queries @ self.w_query.value + self.b.value
+        k = memory @ self.w_memory.value
+        T, S, B, xp = len(p), *k.shape[:2], namespace(k)
+        scores = xp.empty((T, B, S), k.dtype)
+        for t in range(T):
+            scores[t] = (xp.tanh(p[t] + k) @ self.v.value).T
+        return scores, AdditiveAttentionCache(queries, memory, p, k)
+
+    def scores_backward(
+        self, dscores: Float[Array, "T B S"], cache: AdditiveAttentionCache
+    ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
+        queries, memory, p, k = cache
+        xp, v = namespace(k), self.v.value
+        dp, dk = xp.empty_like(p), xp.zeros_like(k)
+        for t in range(len(p)):
+            u = xp.tanh(p[t] + k)
+            de = dscores[t].T[..., None]
+            self.v.grad += as_rows(de * u).sum(axis=0)
+            dz = de * v * (1 - u * u)
+            dp[t] = dz.sum(axis=0)
+            dk += dz
+        dp_rows, dk_rows = as_rows(dp), as_rows(dk)
+        self.w_query.grad += as_rows(queries).T @ dp_rows
+        self.w_memory.grad += as_rows(memory).T @ dk_rows
+        self.b.grad += dp_rows.sum(axis=0)
+        return dp @ self.w_query.value.T, dk @ self.w_memory.value.T

@@ -94,6 +94,18 @@ class Attention(Layer, ABC):
             check_lengths(self, lengths, steps, batch, memory)
             active = namespace(lengths).arange(steps)[:, None] < lengths
             memory = clear_padding(memory, active)
+        return self.look(queries, memory, active)
+
+    def look(
+        self,
+        queries: Float[Array, "T B Q"],
+        memory: Float[Array, "S B M"],
+        active: Bool[Booleans, "S B"] | None,
+    ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"], AttentionCache]:
+        """As `forward`, unchecked, of a memory that is 0 where `active` is False.
+
+        For who looks step by step: all caches then share one memory, cleared once.
+        """
         scores, inner = self.scores(queries, memory)
         weights = _softmax(scores, active)
         context = product(weights, memory)

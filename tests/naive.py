@@ -284,6 +284,46 @@ def sequential_that_drops(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     return ys, ((), (), after_lower, (), after_upper, ())
 
 
+def attention(score: Any) -> Any:
+    """The attention of `score`, a function of the layer, a query and an entry of the memory, both lists of numbers."""
+
+    def forward(layer: Any, queries: Any, memory: Any, lengths: Any) -> Any:
+        (T, B, _), (S, _, M) = queries.shape, memory.shape
+        context, weights = np.zeros((T, B, M)), np.zeros((T, B, S))
+        for t, row in np.ndindex(T, B):
+            entries = memory[: S if lengths is None else lengths[row], row].tolist()
+            exps = [math.exp(score(layer, queries[t, row].tolist(), entry)) for entry in entries]
+            for s, entry in enumerate(entries):
+                weights[t, row, s] = exps[s] / sum(exps)
+                for i in range(M):
+                    context[t, row, i] += weights[t, row, s] * entry[i]
+        return context, weights
+
+    return forward
+
+
+def dot(layer: Any, query: list[float], entry: list[float]) -> float:
+    return sum(q * m for q, m in zip(query, entry, strict=True))
+
+
+def bilinear(layer: Any, query: list[float], entry: list[float]) -> float:
+    w = layer.w.value.tolist()
+    return float(sum(q * w[i][j] * m for i, q in enumerate(query) for j, m in enumerate(entry)))
+
+
+def one_hidden_layer(layer: Any, query: list[float], entry: list[float]) -> float:
+    w_query, w_memory, b, v = (p.value.tolist() for p in (layer.w_query, layer.w_memory, layer.b, layer.v))
+    score = 0.0
+    for j in range(len(v)):
+        of_query = sum(q * w_query[i][j] for i, q in enumerate(query))
+        of_entry = sum(m * w_memory[i][j] for i, m in enumerate(entry))
+        score += v[j] * math.tanh(of_query + of_entry + b[j])
+    return score
+
+
+dot_attention, general_attention, additive_attention = map(attention, (dot, bilinear, one_hidden_layer))
+
+
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
     losses, counted = np.zeros(targets.shape), 0
     for t, row in np.ndindex(targets.shape):
@@ -394,7 +434,7 @@ def number_by_number(function: Any) -> Any:
                 losses[t, row, i] = function(float(ys[t, row, i]), float(targets[t, row, i]))
         if layer.reduction == "none":
             return losses
-        return math.fsum(losses.flat) / (max(counted, 1) if layer.reduction == "mean" else 1)
+        return np.asarray(math.fsum(losses.flat) / (max(counted, 1) if layer.reduction == "mean" else 1))
 
     return forward
 

@@ -9,11 +9,14 @@ import numpy as np
 
 import naive
 from tinygrad_rnn import (
+    AdditiveAttention,
     Bidirectional,
     BinaryCrossEntropy,
+    DotAttention,
     DropConnect,
     Dropout,
     Embedding,
+    GeneralAttention,
     GRUCell,
     Layer,
     LayerNorm,
@@ -173,6 +176,9 @@ CASES = {
         ),
         naive.sequential_that_drops,
     ),
+    "DotAttention": Case(lambda rng: DotAttention(), naive.dot_attention),
+    "GeneralAttention": Case(lambda rng: GeneralAttention(2, 7, rng=rng), naive.general_attention),
+    "AdditiveAttention": Case(lambda rng: AdditiveAttention(2, 7, 8, rng=rng), naive.additive_attention),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy smoothed": Case(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 
 import tinygrad_rnn
 from table import CASES, LENGTHS, Case
-from tinygrad_rnn import Cell, Feedforward, Layer, Loss, OneHotRows, Recurrent, VanillaRNN
+from tinygrad_rnn import Attention, Cell, Feedforward, Layer, Loss, OneHotRows, Recurrent, VanillaRNN
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
-from tinygrad_rnn.testing.examples import examples, leaves, same
+from tinygrad_rnn.testing.examples import Arrays, Example, examples, same
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 every_sequence = pytest.mark.parametrize(
@@ -28,7 +29,15 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def test_every_public_layer_is_in_the_table() -> None:
-    roles = {Layer, Feedforward, Recurrent, Cell, Loss, VanillaRNN}  # the last has none, and tests of its own
+    roles = {
+        Layer,
+        Feedforward,
+        Recurrent,
+        Cell,
+        Attention,
+        Loss,
+        VanillaRNN,
+    }  # the last has tests of its own
     public = {
         value
         for value in vars(tinygrad_rnn).values()
@@ -39,24 +48,16 @@ def test_every_public_layer_is_in_the_table() -> None:
 
 def check_forward(case: Case, lengths: Any) -> None:
     example = examples(case.make(rng()), rng(1), lengths)[0]
-    layer: Any = example.layer
-    given = [
-        value for name in ("x", "xs", "ys", "state", "targets") if (value := getattr(example, name, None)) is not None
-    ]
-    if isinstance(layer, Feedforward):
-        found: dict[str, Any] = {"y": layer(*given)}
-        expected = {"y": case.naive(layer, *given)}
-    elif isinstance(layer, Loss):
-        found = {"loss": layer(*given, lengths=lengths)}
-        expected = {"loss": np.asarray(case.naive(layer, *given, lengths))}
-    else:
-        ys, state = layer(*given, lengths=lengths)
-        found = {"ys": ys, **leaves("state", state)}
-        ys, state = case.naive(layer, *given, lengths)
-        expected = {"ys": ys, **leaves("state", state)}
+    found, expected = (outputs(example, function) for function in (example.layer, partial(case.naive, example.layer)))
     if isinstance(found.get("y"), OneHotRows):
         found["y"] = found["y"] @ np.eye(found["y"].size)
-    same(expected, found, f"{layer!r} differs from its equations", 1e-12)
+    same(expected, found, f"{example.layer!r} differs from its equations", 1e-12)
+
+
+def outputs(example: Example, function: Any) -> Arrays:
+    """All that `function` gives, by name."""
+    given = example.call(function)
+    return example.named(*given) if isinstance(given, tuple) else example.named(given)
 
 
 @every_case

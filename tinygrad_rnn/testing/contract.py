@@ -13,6 +13,7 @@ import numpy as np
 
 from ..arrays import Generator, OneHotRows, tree_map
 from ..device import Device
+from ..layers.attention import Attention
 from ..layers.base import Layer
 from ..layers.roles import Feedforward, Loss, Recurrent
 from . import sequences
@@ -20,10 +21,10 @@ from .examples import Arrays, Example, RecurrentExample, draw, examples, floats,
 
 
 def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
-    """Check the contract of a layer, cell, recurrent or loss, clause by clause.
+    """Check the contract of a layer, cell, recurrent, attention or loss, clause by clause.
 
     Args:
-        layer: `Feedforward`, `Recurrent` or `Loss`; it stays as it is.
+        layer: `Feedforward`, `Recurrent`, `Attention` or `Loss`; it stays as it is.
         rng: draws inputs and parameters.
 
     Returns:
@@ -31,7 +32,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
 
     Raises:
         AssertionError: a clause does not hold; the message says which, of which array, and where.
-        TypeError: the layer plays none of the three roles.
+        TypeError: the layer plays none of these roles.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -56,12 +57,15 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         clauses.append(sequences.padding_never_matters)
     if isinstance(layer, Recurrent):
         clauses += [
-            sequences.none_is_zeros,
-            sequences.gradients_that_do_not_fit_raise,
             sequences.the_last_state_is_small,
             sequences.a_state_is_frozen_past_the_end,
-            sequences.a_batch_equals_its_rows,
             sequences.a_sequence_equals_its_chunks if layer.causal else sequences.step_raises,
+        ]
+    if isinstance(layer, (Recurrent, Attention)):
+        clauses += [
+            sequences.none_is_zeros,
+            sequences.gradients_that_do_not_fit_raise,
+            sequences.a_batch_equals_its_rows,
         ]
     for clause in clauses:
         try:
@@ -196,26 +200,21 @@ def layout_does_not_matter(layer: Layer, rng: Generator) -> None:
 
 
 def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
-    """T = 0 and B = 0 give arrays of these sizes, gradients too, and no NaN."""
-    for steps, batch in ((0, 3), (4, 0), (0, 0)):
-        example = examples(layer, rng)[0]
-        whole = example.forward()[0]
-        for name in ("x", "xs", "ys", "targets"):
-            if hasattr(example, name):
-                setattr(example, name, getattr(example, name)[:steps, :batch])
-        if isinstance(example, RecurrentExample):
-            example.state = tree_map(lambda array, batch=batch: array[:batch], example.state)
+    """No steps (T = 0, and S = 0 of a memory) and no rows (B = 0) give arrays of these sizes, gradients too, no NaN."""
+    whole = examples(layer, rng)[0]
+    outputs = whole.forward()[0]
+    for empty in (*whole.sizes, "".join(whole.sizes)):
+        example = whole.cut({axis: slice(0) for axis in empty})
+        message = f"{layer!r}: " + ", ".join(f"{k} = {0 if k in empty else size}" for k, size in whole.sizes.items())
         found = example.everything({name: draw(rng, array.shape) for name, array in example.forward()[0].items()})
-        for name, array in whole.items():
-            lead = (batch,) if name.startswith("state") else (steps, batch)
-            expected = (*lead, *array.shape[len(lead) :]) if array.ndim else ()
-            shape = found[name].shape
-            assert shape == expected, f"{layer!r}: T = {steps}, B = {batch}: {name} has shape {shape}, not {expected}"
+        for name, array in outputs.items():
+            shape, expected = found[name].shape, example.part(name, array, {axis: slice(0) for axis in empty}).shape
+            assert shape == expected, f"{message}: {name} has shape {shape}, not {expected}"
         for name, array in example.variables.items():
             shape = found[f"gradient of {name}"].shape
-            assert shape == array.shape, f"{layer!r}: T = {steps}, B = {batch}: gradient of {name} has shape {shape}"
+            assert shape == array.shape, f"{message}: gradient of {name} has shape {shape}"
         for name, array in found.items():
-            assert not np.isnan(array).any(), f"{layer!r}: T = {steps}, B = {batch}: {name} holds NaN"
+            assert not np.isnan(array).any(), f"{message}: {name} holds NaN"
 
 
 def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
@@ -238,8 +237,7 @@ def nothing_is_drawn_in_use(layer: Layer, rng: Generator) -> None:
     """Only training moves a random stream on: to evaluate, or to sample, in the middle of it changes nothing."""
     example: Any = examples(layer, rng)[0]
     streams = example.layer.generators()
-    given = (example.xs, example.state) if isinstance(layer, Recurrent) else (example.x,)
-    calls = {"a call": partial(example.layer, *given)}
+    calls = {"a call": partial(example.call, example.layer)}
     if isinstance(layer, Recurrent) and layer.causal:
         calls["a step"] = partial(example.layer.step, example.xs[0], example.state)
     for how, call in calls.items():

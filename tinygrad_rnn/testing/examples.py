@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from ..arrays import Array, Generator, Integers, State, namespace, tree_map
 from ..device import Device
+from ..layers.attention import Attention
 from ..layers.base import Layer
 from ..layers.roles import Feedforward, Loss, Recurrent
 
 STEPS, BATCH, FEATURES = 4, 3, 5
 """T, B and, where the layer takes any, D. With T = 1 or B = 1 some wrong gradients look right."""
+QUERIES = 6
+"""T of the queries to a memory, which has `STEPS`: other than all that is not T."""
 
 Arrays = dict[str, Any]
 E = TypeVar("E", bound="Example")
@@ -29,6 +33,12 @@ class Example(ABC):
 
     how = ""
     """What tells this way from the usual one, for messages."""
+    sizes: ClassVar[Mapping[str, int]] = {"T": STEPS, "B": BATCH}
+    """The axes that may be empty, and what they are without lengths."""
+    time = "T"
+    """The axis that lengths are about."""
+    own_axes: ClassVar[Mapping[str, str]] = {}
+    """The leading axes of arrays that have others than (T, B), by name."""
 
     def __init__(self, layer: Layer, rng: Generator) -> None:
         self.layer = copy.deepcopy(layer).to("cpu", "float64")
@@ -44,7 +54,7 @@ class Example(ABC):
     @property
     def given(self) -> Arrays:
         """All that a call is given, also what has no gradient."""
-        names = ("x", "xs", "ys", "state", "targets", "lengths")
+        names = ("x", "xs", "ys", "state", "queries", "memory", "targets", "lengths")
         return {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
 
     @property
@@ -59,9 +69,18 @@ class Example(ABC):
         outputs, cache = self.run()
         return floats(outputs), cache
 
-    @abstractmethod
     def run(self) -> tuple[Arrays, Any]:
         """All outputs by name, and the cache."""
+        *outputs, cache = self.call(self.layer.forward)  # type: ignore[attr-defined]  # every role has one
+        return self.named(*outputs), cache
+
+    @abstractmethod
+    def call(self, function: Callable[..., Any]) -> Any:
+        """What `function` gives of the inputs: the layer, its forward, or what is to compute the same."""
+
+    @abstractmethod
+    def named(self, *outputs: Any) -> Arrays:
+        """All outputs by name."""
 
     @abstractmethod
     def backward(self, upstream: Arrays, cache: Any) -> Arrays:
@@ -78,6 +97,23 @@ class Example(ABC):
         variables = {f"gradient of {name}": array for name, array in self.backward(upstream, cache).items()}
         parameters = {f"gradient of {name}": p.grad.copy() for name, p in self.layer.named_parameters()}
         return outputs | variables | parameters
+
+    def axes(self, name: str) -> str:
+        """The letters of the leading axes of an array, or of its gradient: T steps, B rows, S steps of a memory."""
+        name = name.removeprefix("gradient of ")
+        return self.own_axes.get(name, "B" if name.startswith(("state", "lengths")) else "TB")
+
+    def part(self, name: str, array: Any, where: Mapping[str, slice]) -> Any:
+        """A view of `array`, cut along the axes of these letters."""
+        return array[(*(where.get(axis, slice(None)) for axis in self.axes(name)[: array.ndim]), ...)]
+
+    def cut(self: E, where: Mapping[str, slice]) -> E:
+        """The same example, cut likewise. All its rows are whole."""
+        cut = copy.copy(self)
+        cut.lengths = None  # type: ignore[attr-defined]  # where there are any
+        for name, value in cut.given.items():
+            setattr(cut, name, tree_map(lambda array, name=name: self.part(name, array, where), value))
+        return cut
 
     def to(self: E, device: Device, dtype: str) -> E:
         """The same example on another device, in another dtype."""
@@ -101,9 +137,12 @@ class FeedforwardExample(Example):
     def inputs(self) -> Arrays:
         return {"x": self.x}
 
-    def run(self) -> tuple[Arrays, Any]:
-        y, cache = self.layer.forward(self.x)
-        return {"y": y}, cache
+    def call(self, function: Callable[..., Any]) -> Any:
+        return function(self.x)
+
+    def named(self, *outputs: Any) -> Arrays:
+        (y,) = outputs
+        return {"y": y}
 
     def backward(self, upstream: Arrays, cache: Any) -> Arrays:
         return floats({"x": self.layer.backward(upstream.get("y"), cache)})
@@ -128,16 +167,12 @@ class RecurrentExample(Example):
     def inputs(self) -> Arrays:
         return {"xs": self.xs, **leaves("state", self.state)}
 
-    def run(self) -> tuple[Arrays, Any]:
-        ys, state, cache = self.layer.forward(self.xs, self.state, lengths=self.lengths)
-        return {"ys": ys, **leaves("state", state)}, cache
+    def call(self, function: Callable[..., Any]) -> Any:
+        return function(self.xs, self.state, lengths=self.lengths)
 
-    def cut(self, steps: slice, rows: slice) -> RecurrentExample:
-        """Some steps of some rows, all of them whole, from the same state."""
-        part = copy.copy(self)
-        part.lengths, part.xs = None, self.xs[steps, rows]
-        part.state = tree_map(lambda array: array[rows], self.state)
-        return part
+    def named(self, *outputs: Any) -> Arrays:
+        ys, state = outputs
+        return {"ys": ys, **leaves("state", state)}
 
     def backward(self, upstream: Arrays, cache: Any) -> Arrays:
         dxs, dstate = self.layer.backward(upstream.get("ys"), planted("state", self.state, upstream), cache)
@@ -168,6 +203,37 @@ class StepsExample(RecurrentExample):
         return floats({**whole, **leaves("state", dstate)})
 
 
+class AttentionExample(Example):
+    """`queries` (T, B, Q) and `memory` (S, B, M), of which lengths speak, to the context and the weights."""
+
+    layer: Attention
+    sizes: ClassVar[Mapping[str, int]] = {"T": QUERIES, "B": BATCH, "S": STEPS}
+    time = "S"
+    own_axes: ClassVar[Mapping[str, str]] = {"memory": "SB", "weights": "TBS"}
+
+    def __init__(self, layer: Attention, rng: Generator, lengths: Integers | None = None) -> None:
+        super().__init__(layer, rng)
+        steps, batch = _size(lengths)
+        self.lengths = None if lengths is None else lengths.copy()
+        self.queries = draw(rng, (QUERIES, batch, layer.query_size or FEATURES))
+        self.memory = draw(rng, (steps, batch, layer.memory_size or FEATURES))
+
+    @property
+    def inputs(self) -> Arrays:
+        return {"queries": self.queries, "memory": self.memory}
+
+    def call(self, function: Callable[..., Any]) -> Any:
+        return function(self.queries, self.memory, lengths=self.lengths)
+
+    def named(self, *outputs: Any) -> Arrays:
+        context, weights = outputs
+        return {"context": context, "weights": weights}
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        dqueries, dmemory = self.layer.backward(upstream.get("context"), upstream.get("weights"), cache)
+        return {"queries": dqueries, "memory": dmemory}
+
+
 class LossExample(Example):
     """`ys` (T, B, V) and targets, one of them ignored, to the loss."""
 
@@ -187,9 +253,12 @@ class LossExample(Example):
     def inputs(self) -> Arrays:
         return {"ys": self.ys}
 
-    def run(self) -> tuple[Arrays, Any]:
-        loss, cache = self.layer.forward(self.ys, self.targets, lengths=self.lengths)
-        return {"loss": loss}, cache
+    def call(self, function: Callable[..., Any]) -> Any:
+        return function(self.ys, self.targets, lengths=self.lengths)
+
+    def named(self, *outputs: Any) -> Arrays:
+        (loss,) = outputs
+        return {"loss": loss}
 
     def backward(self, upstream: Arrays, cache: Any) -> Arrays:
         return {"ys": self.layer.backward(cache, upstream["loss"])}
@@ -208,7 +277,11 @@ def examples(layer: Layer, rng: Generator, lengths: Integers | None = None) -> l
     if isinstance(layer, Recurrent):
         whole = RecurrentExample(layer, rng, lengths)
         return [whole, StepsExample(layer, rng)] if layer.causal and lengths is None else [whole]
-    raise TypeError(f"{layer!r} is neither Feedforward, Recurrent nor Loss, so there is no standard way to call it")
+    if isinstance(layer, Attention):
+        return [AttentionExample(layer, rng, lengths)]
+    raise TypeError(
+        f"{layer!r} is neither Feedforward, Recurrent, Attention nor Loss, so there is no standard way to call it"
+    )
 
 
 def draw(rng: Generator, shape: tuple[int, ...]) -> Array:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ..arrays import Generator
 from ..layers.base import Layer
 from ..layers.roles import Recurrent
-from .examples import Arrays, RecurrentExample, examples, leaves, planted, same
+from .examples import Arrays, Example, RecurrentExample, examples, leaves, planted, same
 
 LENGTHS = np.array([3, 0, 5, 4])
 """A row that is whole, an empty one, and two that end before."""
@@ -21,17 +22,13 @@ def padding_never_matters(layer: Layer, rng: Generator) -> None:
     upstream = example.upstream(rng)
     expected = example.everything(upstream)
     past = np.arange(LENGTHS.max())[:, None] >= LENGTHS
-    for name in ("xs", "ys", "targets"):
-        if hasattr(example, name):
-            array = getattr(example, name)
-            array[past] = np.nan if array.dtype.kind == "f" else 10**6
-    if "ys" in upstream:
-        upstream["ys"][past] = np.nan
+    for array in _of_steps(example, example.given | upstream).values():
+        array[past] = np.nan if array.dtype.kind == "f" else 10**6
     found = example.everything(upstream)
     same(expected, found, f"{layer!r}: what lies past a row's end matters")
-    for name in ("ys", "gradient of xs", "gradient of ys"):
-        if name in found:
-            assert not found[name][past].any(), f"{layer!r}: {name} is not 0 past a row's end"
+    names = [*upstream, *(f"gradient of {name}" for name in example.variables)]
+    for name, array in _of_steps(example, {name: found[name] for name in names}).items():
+        assert not array[past].any(), f"{layer!r}: {name} is not 0 past a row's end"
 
 
 def a_state_is_frozen_past_the_end(layer: Layer, rng: Generator) -> None:
@@ -46,41 +43,44 @@ def a_state_is_frozen_past_the_end(layer: Layer, rng: Generator) -> None:
 
 
 def none_is_zeros(layer: Layer, rng: Generator) -> None:
-    """An absent state is the initial one; an absent `dys` or `dstate`, or a part of it, is zeros."""
-    example = _whole(layer, rng)
-    example.state = example.layer.initial_state(example.xs.shape[1])
-    ys, state, _ = example.layer.forward(example.xs)
-    outputs, cache = example.forward()
-    found = {"ys": ys, **leaves("state", state)}
-    same(outputs, {name: found[name] for name in outputs}, f"{layer!r}: state=None is not the initial state")
+    """An absent state is the initial one; an absent upstream gradient, or a part of `dstate`, is zeros."""
+    example = examples(layer, rng)[0]
+    if isinstance(example, RecurrentExample):
+        example.state = example.layer.initial_state(example.xs.shape[1])
+        ys, state, _ = example.layer.forward(example.xs)
+        outputs, found = example.forward()[0], {"ys": ys, **leaves("state", state)}
+        same(outputs, {name: found[name] for name in outputs}, f"{layer!r}: state=None is not the initial state")
+    _, cache = example.forward()
     upstream = example.upstream(rng)
-    states = set(upstream) - {"ys"}
-    for absent in ({"ys"}, states, {"ys", *states}):
+    states = {name for name in upstream if name.startswith("state")}
+    for absent in [*({name} for name in upstream), states, set(upstream)]:
         zeros = {name: array * (name not in absent) for name, array in upstream.items()}
         given = {name: array for name, array in upstream.items() if name not in absent}
-        for dstate in [planted("state", example.state, given)] + ([None] if states <= absent else []):
-            dxs, before = example.layer.backward(given.get("ys"), dstate, cache)
+        message, expected = f"{layer!r}: None for {sorted(absent)} is not zeros", example.backward(zeros, cache)
+        same(expected, example.backward(given, cache), message)
+        if isinstance(example, RecurrentExample) and states <= absent:
+            dxs, before = example.layer.backward(given.get("ys"), None, cache)
             found = {"xs": dxs, **leaves("state", before)}
-            expected = example.backward(zeros, cache)
-            same(expected, {n: found[n] for n in expected}, f"{layer!r}: None for {sorted(absent)} is not zeros")
+            same(expected, {name: found[name] for name in expected}, message)
 
 
 def gradients_that_do_not_fit_raise(layer: Layer, rng: Generator) -> None:
     """An upstream gradient of another shape, dtype or structure than what forward gave."""
-    example = _whole(layer, rng)
+    example = examples(layer, rng)[0]
     outputs, cache = example.forward()
-    ys, state = outputs.get("ys"), planted("state", example.state, outputs)
-    calls: list[tuple[type[Exception], Any, Any]] = [(ValueError, None, given) for given in ((*state, ys), [*state])]
-    if ys is not None:
-        calls += [(ValueError, ys[:, :1], None), (TypeError, ys.astype("float32"), None)]
-    for name in set(outputs) - {"ys"}:
-        calls.append((ValueError, None, planted("state", example.state, outputs | {name: outputs[name][:1]})))
-        calls.append((TypeError, None, planted("state", example.state, outputs | {name: outputs[name].astype("f4")})))
-    for error, dys, dstate in calls:
+    calls: list[tuple[type[Exception], str, Callable[[], object]]] = []
+    for name, array in outputs.items():
+        calls.append((ValueError, name, partial(example.backward, outputs | {name: array[:, :1]}, cache)))
+        calls.append((TypeError, name, partial(example.backward, outputs | {name: array.astype("float32")}, cache)))
+    if isinstance(example, RecurrentExample):
+        state = planted("state", example.state, outputs)
+        for dstate in ((*state, outputs.get("ys")), [*state]):
+            calls.append((ValueError, "state", partial(example.layer.backward, None, dstate, cache)))
+    for error, name, call in calls:
         try:
-            example.layer.backward(dys, dstate, cache)
+            call()
         except error as raised:
-            assert "dys" in str(raised) or "dstate" in str(raised), f"{layer!r}: {raised} names no gradient"
+            assert f"d{name}" in str(raised), f"{layer!r}: {raised} does not name d{name}"
             continue
         raise AssertionError(f"{layer!r}: backward takes gradients that do not fit, without a {error.__name__}")
 
@@ -97,7 +97,7 @@ def the_last_state_is_small(layer: Layer, rng: Generator) -> None:
 
 def a_batch_equals_its_rows(layer: Layer, rng: Generator) -> None:
     """A batch with lengths gives what its rows give, cut to their lengths and run one by one."""
-    example = _whole(layer, rng, lengths=True)
+    example = examples(layer, rng, LENGTHS)[0]
     if example.layer.generators():
         return  # a batch draws in another order than its rows
     upstream = example.upstream(rng)
@@ -105,14 +105,13 @@ def a_batch_equals_its_rows(layer: Layer, rng: Generator) -> None:
     parameters = {f"gradient of {name}" for name, _ in example.layer.named_parameters()}
     total: Arrays = dict.fromkeys(parameters, 0)
     for i, length in enumerate(LENGTHS.tolist()):
-        row, steps = slice(i, i + 1), slice(0, length)
-        single = example.cut(steps, row)
-        alone = single.everything({n: a[steps, row] if n == "ys" else a[row] for n, a in upstream.items()})
+        where = {"B": slice(i, i + 1), example.time: slice(length)}
+        alone = example.cut(where).everything({n: example.part(n, array, where) for n, array in upstream.items()})
         for name, array in alone.items():
             if name in parameters:
                 total[name] += array
             else:
-                mine = batch[name][steps, row] if name in ("ys", "gradient of xs") else batch[name][row]
+                mine = example.part(name, batch[name], where)
                 same({name: array}, {name: mine}, f"{layer!r}: row {i} in a batch is not row {i} alone", 1e-12)
     same(total, {name: batch[name] for name in total}, f"{layer!r}: a batch is not the sum of its rows", 1e-12)
 
@@ -133,8 +132,8 @@ def a_sequence_equals_its_chunks(layer: Layer, rng: Generator) -> None:
     if example.layer.generators():
         return  # a chunk may draw a mask of its own
     whole = example.everything(upstream)
-    every, first, rest = slice(None), slice(0, 1), slice(1, None)
-    head, tail = example.cut(first, every), example.cut(rest, every)
+    first, rest = slice(0, 1), slice(1, None)
+    head, tail = example.cut({"T": first}), example.cut({"T": rest})
     example.layer.zero_grad()
     ys_head, head_cache = head.run()
     tail.state = planted("state", example.state, ys_head)
@@ -160,6 +159,16 @@ def step_raises(layer: Layer, rng: Generator) -> None:
     except ValueError:
         return
     raise AssertionError(f"{layer!r}: is not causal, but step does not raise ValueError")
+
+
+def _of_steps(example: Example, arrays: Arrays) -> Arrays:
+    """Those that have the two axes that lengths are about, steps and rows, as views where these come first."""
+    found = {}
+    for name, array in arrays.items():
+        axes = "" if isinstance(array, tuple) else example.axes(name)[: array.ndim]
+        if example.time in axes:
+            found[name] = np.moveaxis(array, (axes.index(example.time), axes.index("B")), (0, 1))
+    return found
 
 
 def _whole(layer: Layer, rng: Generator, *, lengths: bool = False) -> RecurrentExample:

@@ -1,0 +1,119 @@
+"""A decoder whose outputs look at a memory, after the recurrence."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..arrays import Array, Booleans, Integers, State, namespace
+from ..layers.attention import Attention
+from ..layers.roles import Feedforward, Recurrent
+from .attending import Attending, width_after
+
+
+class AttentionDecoderCache(NamedTuple):
+    """What `AttentionDecoder` keeps; of a step, all but the first with an axis of one step."""
+
+    decoder: Any
+    """The cache of the recurrent layer."""
+    attention: Any
+    """That of the attention."""
+    weights: Array
+    """(T, B, S), the weights of the memory."""
+    output: tuple[Any, ...]
+    """Those of the output layers."""
+
+
+class AttentionDecoder(Attending):
+    r"""A decoder that looks at a memory with each of its outputs: recurrence first, then attention.
+
+    Forward, with :math:`m_s` the memory; :math:`\alpha_t` is what the attention finds for the query :math:`h_t`:
+
+    .. math::
+        (h_t, s_t) &= \mathrm{decoder}(x_t, s_{t-1}) \\
+        c_t &= \sum_s \alpha_{ts} m_s \\
+        y_t &= \mathrm{output}([h_t, c_t])
+
+    Backward, :math:`dq_t` being what the attention sends back to its query, and :math:`dm'_s` the gradient by the
+    memory in the state after the sequence, where the memory stands too:
+
+    .. math::
+        [dh_t, dc_t] &= \mathrm{output}'^\top dy_t, \qquad dh_t \mathrel{+}= dq_t \\
+        dm_s &= dm'_s + \sum_t (\text{what the attention sends back to } m_s)
+
+    Nothing that is found in the memory goes into the recurrence, so all steps look at once, in a few large products.
+    Where each step should know what those before it found, see `InputFeedingDecoder`.
+
+    Args:
+        decoder: a causal `Recurrent`, such as `Sequential(Embedding(...), LSTMCell(...))`; H features come from it.
+        attention: takes queries of H features, and a memory of M; `DotAttention` one of H.
+        output: `Feedforward` layers in a row, the first for H + M features. Luong's are `Linear(H + M, A)`, `Tanh()`
+            and `Linear(A, V)`. None: the output is :math:`[h_t, c_t]`.
+
+    The state is `(state of decoder, memory (B, S, M), lengths (B,))`, whose last two `attach` sets, as `EncoderDecoder`
+    does; the initial one has a memory of nothing, S = 0, in which 0 is found. In `restart` a row keeps its memory, and
+    begins anew on that. Parameters are those of `decoder`, `attention` and `output.0`, `output.1`, ...
+
+    Raises:
+        TypeError: a part is not of its class.
+        ValueError: a size does not fit its neighbour, or `decoder` is not causal or has no `out_size`.
+
+    References:
+        Luong, Pham and Manning, *Effective Approaches to Attention-based Neural Machine Translation*, 2015.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> attention = GeneralAttention(4, 5, rng=rng)
+        >>> decoder = AttentionDecoder(RNNCell(3, 4, rng=rng), attention, Linear(4 + 5, 6, rng=rng))
+        >>> state = decoder.attach(None, np.ones((7, 2, 5), np.float32), lengths=np.array([7, 3]))
+        >>> ys, state = decoder(np.ones((8, 2, 3), np.float32), state)
+        >>> ys.shape, state[1].shape
+        ((8, 2, 6), (2, 7, 5))
+    """
+
+    def __init__(self, decoder: Recurrent, attention: Attention, *output: Feedforward) -> None:
+        super().__init__(decoder, attention)
+        self.output = output
+        self.takes_ids, self.in_size = decoder.takes_ids, decoder.in_size
+        source = f"{decoder!r} and {attention!r} together"
+        self.out_size = width_after(type(self).__name__, output, self.query_size + self.memory_size, source)
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+    ) -> tuple[Any, State, AttentionDecoderCache]:
+        before, *source = state
+        hs, after, cache = self.decoder.forward(xs, before, lengths=lengths, training=training)
+        ys, caches = self._look(hs, *source, training)
+        return ys, (after, *source), AttentionDecoderCache(cache, *caches)
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+        dafter, dmemory_after, _ = dstate
+        dhs, dmemory = self._look_backward(dys, cache)
+        dxs, dbefore = self.decoder.backward(dhs, dafter, cache.decoder)
+        return dxs, (dbefore, dmemory_after + dmemory, None)
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, AttentionDecoderCache]:
+        before, *source = state
+        h, after, cache = self.decoder.step_forward(x, before, training=training)
+        ys, caches = self._look(h[None], *source, training)
+        return ys[0], (after, *source), AttentionDecoderCache(cache, *caches)
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dafter, dmemory_after, _ = dstate
+        dhs, dmemory = self._look_backward(dy[None], cache)
+        dx, dbefore = self.decoder.step_backward(dhs[0], dafter, cache.decoder)
+        return dx, (dbefore, dmemory_after + dmemory, None)
+
+    def _look(self, hs: Array, memory: Array, lengths: Integers, training: bool) -> tuple[Array, tuple[Any, ...]]:
+        """What comes after the recurrence, from `hs` (T, B, H) to `ys`, and the caches of that."""
+        contexts, weights, attention = self.attention.forward(
+            hs, memory.swapaxes(0, 1), lengths=lengths, training=training
+        )
+        ys, output = self._output_forward(namespace(hs).concatenate((hs, contexts), axis=-1), training)
+        return ys, (attention, weights, output)
+
+    def _look_backward(self, dys: Array, cache: AttentionDecoderCache) -> tuple[Array, Array]:
+        """`dys` to the gradients by `hs` and by the memory, (B, S, M) as in the state."""
+        djoined = self._output_backward(dys, cache.output)
+        dhs, dcontexts = djoined[..., : self.query_size], djoined[..., self.query_size :]
+        dqueries, dmemory = self.attention.backward(dcontexts, None, cache.attention)
+        return dhs + dqueries, dmemory.swapaxes(0, 1)

@@ -1,0 +1,215 @@
+"""A decoder that tells each step what the one before found in a memory."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..arrays import Array, Booleans, Integers, OneHotRows, State, clear_padding, namespace, select, tree_map
+from ..layers.attention import Attention
+from ..layers.roles import Feedforward, Recurrent
+from .attending import Attending, width_after
+
+
+class InputFeedingStep(NamedTuple):
+    """What one step of the recurrence keeps."""
+
+    decoder: Any
+    """The cache of the recurrent layer."""
+    attention: Any
+    """That of the attention, with an axis of one step."""
+    combine: Any
+    """That of the layer that combines."""
+    a: Array
+    """(B, A), what goes on to the next step."""
+
+
+class InputFeedingDecoderCache(NamedTuple):
+    """What `InputFeedingDecoder` keeps, of a step, or of a sequence (T, ...)."""
+
+    embedding: Any
+    """The cache of the embedding."""
+    steps: Any
+    """An `InputFeedingStep`, or a tuple of them."""
+    weights: Array
+    """(B, S) or (T, B, S), the weights of the memory."""
+    output: tuple[Any, ...]
+    """Those of the output layers."""
+
+
+class InputFeedingDecoder(Attending):
+    r"""A decoder that looks at a memory at each step, and tells the next step what it found.
+
+    Forward, with :math:`m_s` the memory; :math:`\alpha_t` is what the attention finds for the query :math:`h_t`:
+
+    .. math::
+        (h_t, s_t) &= \mathrm{decoder}([\mathrm{embedding}(x_t), a_{t-1}], s_{t-1}) \\
+        c_t &= \sum_s \alpha_{ts} m_s \\
+        a_t &= \tanh(\mathrm{combine}([h_t, c_t])), \qquad y_t = \mathrm{output}(a_t)
+
+    Backward, :math:`da_t` having what step :math:`t + 1` sends back and what comes from :math:`dy_t`, :math:`dq_t`
+    being what the attention sends back to its query, and :math:`dm'_s` the gradient by the memory in the state after
+    the sequence, where the memory stands too:
+
+    .. math::
+        [dh_t, dc_t] &= \mathrm{combine}'^\top (da_t \odot (1 - a_t^2)), \qquad dh_t \mathrel{+}= dq_t \\
+        [de_t, da_{t-1}] &= \mathrm{decoder}'^\top dh_t, \qquad dx_t = \mathrm{embedding}'^\top de_t \\
+        dm_s &= dm'_s + \sum_t (\text{what the attention sends back to } m_s)
+
+    So a step knows where those before it looked, which helps it to miss nothing and to repeat nothing. The price: one
+    step after the other looks, in small products, where `AttentionDecoder` looks for all at once. Choose an attention
+    whose score is cheap for one query, such as `GeneralAttention`: `AdditiveAttention` turns the whole memory anew at
+    each step. Embedding and output layers see all steps at once.
+
+    Args:
+        embedding: a `Feedforward`, such as an `Embedding`, which gives E features.
+        decoder: a causal `Recurrent`, such as a cell or a `Sequential` of cells, which takes E + A features and gives
+            H. It is run step by step, also if it has a faster way.
+        attention: takes queries of H features, and a memory of M; `DotAttention` one of H.
+        combine: a `Feedforward` such as `Linear(H + M, A)`.
+        output: `Feedforward` layers in a row, the first for A features, such as `Linear(A, V)`. None: the output is
+            :math:`a_t`.
+
+    The state is `(state of decoder, a (B, A), memory (B, S, M), lengths (B,))`, whose last two `attach` sets, as
+    `EncoderDecoder` does; the initial one has a memory of nothing, S = 0, in which 0 is found. In `restart` a row keeps
+    its memory, and begins anew on that. Parameters are those of `embedding`, `decoder`, `attention`, `combine` and
+    `output.0`, `output.1`, ...
+
+    Raises:
+        TypeError: a part is not of its class; in `forward`, the embedding gives one-hot rows.
+        ValueError: a size does not fit its neighbour, `decoder` is not causal, or a size of it, or the `out_size` of
+            `combine`, is None.
+
+    References:
+        Luong, Pham and Manning, *Effective Approaches to Attention-based Neural Machine Translation*, 2015.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> decoder = InputFeedingDecoder(
+        ...     Embedding(9, 3, rng=rng),
+        ...     LSTMCell(3 + 6, 4, rng=rng),
+        ...     GeneralAttention(4, 5, rng=rng),
+        ...     Linear(4 + 5, 6, rng=rng),
+        ...     Linear(6, 9, rng=rng),
+        ... )
+        >>> state = decoder.attach(None, np.ones((7, 2, 5), np.float32), lengths=np.array([7, 3]))
+        >>> ys, (lstm, a, memory, lengths) = decoder(np.array([[0, 0], [3, 8]]), state)
+        >>> ys.shape, a.shape, memory.shape
+        ((2, 2, 9), (2, 6), (2, 7, 5))
+    """
+
+    def __init__(
+        self,
+        embedding: Feedforward,
+        decoder: Recurrent,
+        attention: Attention,
+        combine: Feedforward,
+        *output: Feedforward,
+    ) -> None:
+        name = type(self).__name__
+        for part, layer in (("embedding", embedding), ("combine", combine)):
+            if not isinstance(layer, Feedforward):
+                raise TypeError(f"{name}: {part} must be a Feedforward, not {layer!r}")
+        self.embedding = embedding
+        super().__init__(decoder, attention)
+        joined = self.query_size + self.memory_size
+        if combine.in_size not in (None, joined):
+            raise ValueError(
+                f"{name}: combine, {combine!r}, takes {combine.in_size} features, but {joined} come from {decoder!r} "
+                f"and {attention!r} together"
+            )
+        if decoder.in_size is None or combine.out_size is None:
+            raise ValueError(f"{name}: {decoder!r} must have an in_size, and {combine!r} an out_size")
+        self.embedding_size = decoder.in_size - combine.out_size
+        width = embedding.out_size or (None if embedding.takes_ids else embedding.in_size)
+        if width not in (None, self.embedding_size):
+            raise ValueError(
+                f"{name}: decoder, {decoder!r}, takes {decoder.in_size} features, but {width} come from {embedding!r} "
+                f"and {combine.out_size} from {combine!r}"
+            )
+        self.combine, self.output, self.feedback_sizes = combine, output, (combine.out_size,)
+        self.takes_ids = embedding.takes_ids
+        self.in_size = self.embedding_size if width is None else embedding.in_size
+        self.out_size = width_after(name, output, combine.out_size, f"combine, {combine!r}")
+
+    def unroll_forward(
+        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+    ) -> tuple[Any, State, InputFeedingDecoderCache]:
+        """The recurrence step by step, all else at once."""
+        inner, a, *source = state
+        carried, looked_at = (inner, a), self._look_at(*source)
+        es, embedding = self._embed(xs, training)
+        T, xp = xs.shape[0], namespace(a)
+        as_, weights, steps = xp.empty((T, *a.shape), a.dtype), xp.empty((T, *source[0].shape[:2]), a.dtype), []
+        for t in range(T):
+            after, weights[t], step = self._feed(es[t], carried, *looked_at, training)
+            carried = after if active is None else tree_map(partial(select, active[t]), after, carried)
+            as_[t] = carried[1]
+            steps.append(step)
+        ys, output = self._output_forward(as_, training)
+        return ys, (*carried, *source), InputFeedingDecoderCache(embedding, tuple(steps), weights, output)
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+        """Last step first. A row that has ended passes the gradient of its state straight through."""
+        dinner, da, dmemory_after, _ = dstate
+        das = self._output_backward(dys, cache.output)
+        des = namespace(das).empty((*das.shape[:2], self.embedding_size), das.dtype)
+        dmemory = dmemory_after.copy()
+        for t in reversed(range(len(cache.steps))):
+            dcarried = (dinner, da + das[t])
+            running = dcarried if active is None else tree_map(lambda d, t=t: select(active[t], d, 0), dcarried)
+            des[t], before, dlooked = self._feed_backward(running, cache.steps[t])
+            dinner, da = before if active is None else tree_map(partial(select, active[t]), before, dcarried)
+            dmemory += dlooked.swapaxes(0, 1)
+        return self.embedding.backward(des, cache.embedding), (dinner, da, dmemory, None)
+
+    def step_forward(
+        self, x: Any, state: State, *, training: bool = True
+    ) -> tuple[Any, State, InputFeedingDecoderCache]:
+        inner, a, *source = state
+        e, embedding = self._embed(x, training)
+        carried, weights, step = self._feed(e, (inner, a), *self._look_at(*source), training)
+        y, output = self._output_forward(carried[1], training)
+        return y, (*carried, *source), InputFeedingDecoderCache(embedding, step, weights, output)
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dinner, da, dmemory_after, _ = dstate
+        dcarried = (dinner, da + self._output_backward(dy, cache.output))
+        de, dbefore, dlooked = self._feed_backward(dcarried, cache.steps)
+        return self.embedding.backward(de, cache.embedding), (*dbefore, dmemory_after + dlooked.swapaxes(0, 1), None)
+
+    def _embed(self, xs: Any, training: bool) -> tuple[Any, Any]:
+        es, cache = self.embedding.forward(xs, training=training)
+        if isinstance(es, OneHotRows):
+            raise TypeError(
+                f"{self!r}: the embedding gives {es!r}, beside which nothing can be put, for it is never made dense. "
+                "Take an Embedding, or put a Linear behind"
+            )
+        return es, cache
+
+    def _look_at(self, memory: Array, lengths: Integers) -> tuple[Array, Booleans]:
+        """The memory of a state as all steps look at it, (S, B, M), 0 in the padding, and where that is not."""
+        active: Booleans = namespace(lengths).arange(memory.shape[1])[:, None] < lengths
+        return clear_padding(memory.swapaxes(0, 1), active), active
+
+    def _feed(
+        self, e: Array, carried: State, memory: Array, active: Booleans, training: bool
+    ) -> tuple[State, Array, InputFeedingStep]:
+        """One step of the recurrence, from `e` (B, E): what goes on, the weights (B, S), and the cache."""
+        inner, a = carried
+        xp = namespace(a)
+        h, inner, decoder = self.decoder.step_forward(xp.concatenate((e, a), axis=1), inner, training=training)
+        contexts, weights, attention = self.attention.look(h[None], memory, active)
+        combined, combine = self.combine.forward(xp.concatenate((h, contexts[0]), axis=1), training=training)
+        a = xp.tanh(combined)
+        return (inner, a), weights[0], InputFeedingStep(decoder, attention, combine, a)
+
+    def _feed_backward(self, dcarried: State, cache: InputFeedingStep) -> tuple[Array, State, Array]:
+        """Back through it: the gradients by `e`, by what came from the step before, and by the memory (S, B, M)."""
+        dinner, da = dcarried
+        decoder, attention, combine, a = cache
+        djoined = self.combine.backward(da * (1 - a * a), combine)
+        dh, dcontext = djoined[:, : self.query_size], djoined[:, self.query_size :]
+        dqueries, dmemory = self.attention.backward(dcontext[None], None, attention)
+        dx, dinner = self.decoder.step_backward(dh + dqueries[0], dinner, decoder)
+        return dx[:, : self.embedding_size], (dinner, dx[:, self.embedding_size :]), dmemory

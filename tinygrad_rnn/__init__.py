@@ -36,7 +36,11 @@ from .layers.tied_linear import TiedLinear
 from .losses.binary_cross_entropy import BinaryCrossEntropy
 from .losses.mean_squared_error import MeanSquaredError
 from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from .models.attention_decoder import AttentionDecoder
 from .models.bidirectional import Bidirectional
+from .models.bridge import Bridge
+from .models.encoder_decoder import EncoderDecoder
+from .models.input_feeding_decoder import InputFeedingDecoder
 from .models.residual import Residual
 from .models.sequential import Sequential
 from .models.vanilla_rnn import VanillaRNN
@@ -63,8 +67,10 @@ __all__ = [
     "AdamW",
     "AdditiveAttention",
     "Attention",
+    "AttentionDecoder",
     "Bidirectional",
     "BinaryCrossEntropy",
+    "Bridge",
     "ByteTokenizer",
     "Cell",
     "CharTokenizer",
@@ -75,10 +81,12 @@ __all__ = [
     "DropConnect",
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
     "Feedforward",
     "GRUCell",
     "GeneralAttention",
     "Hypothesis",
+    "InputFeedingDecoder",
     "LSTMCell",
     "Layer",
     "LayerNorm",

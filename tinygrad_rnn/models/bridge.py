@@ -1,0 +1,91 @@
+"""From the last state of an encoder to the first of a decoder."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .. import initializers
+from ..arrays import Array, Float, Generator, as_rows, namespace
+from ..checks import check_array, check_features, check_size
+from ..layers.roles import Feedforward
+from ..parameter import Parameter
+
+
+class BridgeCache(NamedTuple):
+    """What `Bridge` keeps."""
+
+    x: Array
+    y: Array
+
+
+class Bridge(Feedforward):
+    r"""A squashed linear map, from the last state of an encoder to the first of a decoder that is of another size.
+
+    x is all arrays of the one state side by side, y those of the other; `EncoderDecoder` joins and cuts them. Forward
+    and backward, the sums running over all leading axes:
+
+    .. math::
+        y &= \tanh(x W + b) \\
+        da &= dy \odot (1 - y^2), \qquad dx = da\, W^\top, \qquad
+        dW \mathrel{+}= \sum x^\top da, \qquad db \mathrel{+}= \sum da
+
+    For one array into one, this is what the first decoder with attention did with the half of its encoder that reads
+    backward.
+
+    Args:
+        in_size: D, features of all arrays of the encoder's state together. A bidirectional encoder has twice as many
+            as one of its cells.
+        out_sizes: of each array of the decoder's state, its features; H together.
+        rng: draws the weights.
+
+    Parameters `w` (D, H), Glorot for each array by itself; `b` (H,), 0. `forward` takes (..., D) and gives (..., H).
+
+    Raises:
+        ValueError: a size is below 1, or there is none; in `forward`, the last axis of x is not D.
+        TypeError: a size is no integer, `out_sizes` no tuple, or `rng` no generator; in `forward`, the dtype or device
+            of x differs from the parameters'.
+
+    References:
+        Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> encoder = Bidirectional(LSTMCell(3, 4, rng=rng), LSTMCell(3, 4, rng=rng))
+        >>> decoder = Sequential(LSTMCell(2, 5, rng=rng), Linear(5, 2, rng=rng))
+        >>> model = EncoderDecoder(encoder, decoder, bridge=Bridge(4 + 4 + 4 + 4, (5, 5), rng=rng))
+        >>> model(np.ones((7, 2, 3), np.float32), np.ones((6, 2, 2), np.float32)).shape
+        (6, 2, 2)
+    """
+
+    in_size: int
+    out_size: int
+
+    def __init__(self, in_size: int, out_sizes: tuple[int, ...], *, rng: Generator) -> None:
+        check_size("Bridge", "in_size", in_size)
+        if not isinstance(out_sizes, tuple):
+            raise TypeError(f"Bridge: out_sizes must be a tuple, one size for each array of a state, not {out_sizes!r}")
+        if not out_sizes:
+            raise ValueError("Bridge: out_sizes is empty: there must be an array to give")
+        for i, size in enumerate(out_sizes):
+            check_size("Bridge", f"out_sizes[{i}]", size)
+        self.in_size, self.out_sizes, self.out_size = in_size, out_sizes, sum(out_sizes)
+        parts = [initializers.glorot((in_size, size), rng=rng) for size in out_sizes]
+        self.w = Parameter(namespace(parts[0]).concatenate(parts, axis=1))
+        self.b = Parameter(initializers.zeros((self.out_size,)))
+
+    def forward(
+        self, x: Float[Array, "*lead D"], *, training: bool = True
+    ) -> tuple[Float[Array, "*lead H"], BridgeCache]:
+        check_features(self, "x", x, self.in_size, self.w.value)
+        a = as_rows(x) @ self.w.value + self.b.value
+        y = namespace(a).tanh(a).reshape(*x.shape[:-1], self.out_size)
+        return y, BridgeCache(x, y)
+
+    def backward(self, dy: Float[Array, "*lead H"], cache: BridgeCache) -> Float[Array, "*lead D"]:
+        check_array(self, "dy", dy, self.w.value)
+        x, y = cache
+        da = as_rows(dy * (1 - y * y))
+        self.w.grad += as_rows(x).T @ da
+        self.b.grad += da.sum(axis=0)
+        dx: Array = (da @ self.w.value.T).reshape(x.shape)
+        return dx

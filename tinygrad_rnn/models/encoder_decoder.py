@@ -1,0 +1,251 @@
+"""A sequence to another: one layer reads it, another writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple, final
+
+from ..arrays import Array, Float, Integer, Integers, Shaped, State, namespace, tree_map
+from ..layers.base import Layer
+from ..layers.roles import Recurrent
+from .attending import Attending
+from .bridge import Bridge
+
+
+class EncoderDecoderCache(NamedTuple):
+    """The caches of the parts."""
+
+    encoder: Any
+    bridge: Any
+    """None where there is no bridge."""
+    decoder: Any
+
+
+class EncoderDecoder(Layer):
+    r"""A sequence to another: an encoder reads the source; where it ends, a decoder begins, and writes the target.
+
+    Forward; only a decoder with attention, such as `AttentionDecoder`, looks at :math:`m`, all that the encoder put
+    out:
+
+    .. math::
+        (m, s) &= \mathrm{encoder}(x) \\
+        s_0 &= s \quad \text{or} \quad \mathrm{bridge}(s) \\
+        (y, \cdot) &= \mathrm{decoder}(z, s_0, m)
+
+    Here z are the targets as the decoder reads them while training, each one step late: what it is to say at step t is
+    judged by a loss, and told at step t + 1. Backward, through the decoder, the bridge and the encoder:
+
+    .. math::
+        (dz, ds_0, dm) &= \mathrm{decoder}'^\top dy \\
+        ds &= ds_0 \quad \text{or} \quad \mathrm{bridge}'^\top ds_0 \\
+        dx &= \mathrm{encoder}'^\top (dm, ds)
+
+    Args:
+        encoder: a `Recurrent`, such as a `Sequential` with a `Bidirectional`. Its last state tells the decoder how to
+            begin; with attention, its output is the memory.
+        decoder: a causal `Recurrent`: any, or an `AttentionDecoder` or `InputFeedingDecoder`.
+        bridge: a `Bridge` from the arrays of the encoder's state to those of the decoder's; None where these are of the
+            same sizes, and are handed on as they are, in their order.
+
+    It has no state: what would be one is given by `encode`, and goes into `decoder.step`, `generate` and the searches.
+    Parameters are those of `encoder`, `decoder` and `bridge`.
+
+    Raises:
+        TypeError: a part is not of its class.
+        ValueError: the state of the encoder, or the bridge, does not fit the decoder; the decoder looks at a memory of
+            another size than the encoder puts out, or is not causal.
+
+    References:
+        Sutskever, Vinyals and Le, *Sequence to Sequence Learning with Neural Networks*, 2014. With attention: Bahdanau,
+        Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> encoder = Sequential(Embedding(10, 4, rng=rng), LSTMCell(4, 8, rng=rng))
+        >>> recurrent = Sequential(Embedding(12, 4, rng=rng), LSTMCell(4, 8, rng=rng))
+        >>> model = EncoderDecoder(encoder, AttentionDecoder(recurrent, DotAttention(), Linear(8 + 8, 12, rng=rng)))
+        >>> sources, targets = np.array([[3, 1], [4, 1], [5, 0]]), np.array([[0, 0], [7, 8]])
+        >>> model(sources, targets, source_lengths=np.array([3, 2])).shape
+        (2, 2, 12)
+        >>> logits, state = model.decoder.step(np.array([0, 0]), model.encode(sources, lengths=np.array([3, 2])))
+        >>> logits.shape
+        (2, 12)
+    """
+
+    def __init__(self, encoder: Recurrent, decoder: Recurrent, *, bridge: Bridge | None = None) -> None:
+        for name, layer in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(layer, Recurrent):
+                raise TypeError(f"EncoderDecoder: {name} must be a Recurrent, not {layer!r}")
+        if not isinstance(bridge, Bridge | None):
+            raise TypeError(f"EncoderDecoder: bridge must be a Bridge or None, not {bridge!r}")
+        if not decoder.causal:
+            raise ValueError(f"EncoderDecoder: decoder, {decoder!r}, is not causal: it would see what it is to write")
+        if isinstance(decoder, Attending) and encoder.out_size not in (None, decoder.memory_size):
+            raise ValueError(
+                f"EncoderDecoder: {decoder.attention!r} of the decoder looks at a memory of {decoder.memory_size} "
+                f"features, but {encoder.out_size} come from the encoder, {encoder!r}"
+            )
+        self.encoder, self.decoder, self.bridge = encoder, decoder, bridge
+        self._check_states()
+        self.out_size = decoder.out_size
+
+    def forward(
+        self,
+        sources: Shaped[Array, "S B *D"],
+        targets: Shaped[Array, "T B *E"],
+        *,
+        source_lengths: Integer[Integers, " B"] | None = None,
+        target_lengths: Integer[Integers, " B"] | None = None,
+        training: bool = True,
+    ) -> tuple[Float[Array, "T B H"], EncoderDecoderCache]:
+        """Read `sources`, then write what follows each of `targets`.
+
+        Args:
+            sources: (S, B, D), or ids (S, B).
+            targets: what the decoder reads, (T, B, E), or ids (T, B): a start, then the target but for its last.
+            source_lengths: (B,), steps of each row of the sources, 0 to S.
+            target_lengths: (B,), steps of each row of the targets, 0 to T.
+            training: False as in use: layers such as dropout do nothing.
+
+        Returns:
+            ys (T, B, H), and the cache for `backward`.
+
+        Raises:
+            ValueError: a shape, an id or a length does not fit, or sources and targets are not of as many rows.
+            TypeError: a dtype or device differs from the parameters'.
+        """
+        state, encoder, bridge = self._encode(sources, source_lengths, training)
+        if targets.ndim > 1 and targets.shape[1] != sources.shape[1]:
+            raise ValueError(
+                f"{self!r}: sources have shape {sources.shape}, but targets {targets.shape}; their second axis, the "
+                "rows of the batch, must be the same"
+            )
+        ys, _, decoder = self.decoder.forward(targets, state, lengths=target_lengths, training=training)
+        return ys, EncoderDecoderCache(encoder, bridge, decoder)
+
+    def backward(self, dys: Float[Array, "T B H"], cache: EncoderDecoderCache) -> tuple[Any, Any]:
+        """Back through both; adds to the parameters' gradients.
+
+        Args:
+            dys: (T, B, H), the gradient of the loss by `ys`.
+            cache: what `forward` gave.
+
+        Returns:
+            The gradients by `sources` and by `targets`, None where these are ids.
+
+        Raises:
+            ValueError: `dys` is not of the shape of what forward gave.
+            TypeError: its dtype or device differs from that.
+        """
+        dtargets, dstate = self.decoder.backward(dys, None, cache.decoder)
+        dmemory = None
+        if isinstance(self.decoder, Attending):
+            dmemory, dstate = dstate[-2].swapaxes(0, 1), dstate[0]
+        last, dbegun = cache.encoder.no_dstate, _arrays(dstate)
+        if self.bridge is not None:
+            djoined = self.bridge.backward(namespace(dbegun[0]).concatenate(dbegun, axis=1), cache.bridge)
+            dbegun = _cut(djoined, [array.shape[1] for array in _arrays(last)])
+        dsources, _ = self.encoder.backward(dmemory, _filled(last, dbegun), cache.encoder)
+        return dsources, dtargets
+
+    @final
+    def __call__(
+        self,
+        sources: Shaped[Array, "S B *D"],
+        targets: Shaped[Array, "T B *E"],
+        *,
+        source_lengths: Integer[Integers, " B"] | None = None,
+        target_lengths: Integer[Integers, " B"] | None = None,
+    ) -> Float[Array, "T B H"]:
+        """`ys` as in use: `forward` with `training=False`, less the cache."""
+        ys, _ = self.forward(
+            sources, targets, source_lengths=source_lengths, target_lengths=target_lengths, training=False
+        )
+        return ys
+
+    def encode(self, sources: Shaped[Array, "S B *D"], *, lengths: Integer[Integers, " B"] | None = None) -> State:
+        """The state that the decoder begins from, as in use: for `decoder.step`, `generate` and the searches.
+
+        A batch of one serves many rows: `tree_map(lambda array: array.repeat(k, axis=0), state)`.
+
+        Args:
+            sources: as in `forward`.
+            lengths: their `source_lengths`.
+
+        Raises:
+            ValueError: a shape, an id or a length does not fit.
+            TypeError: a dtype or device differs from the parameters'.
+        """
+        state, _, _ = self._encode(sources, lengths, training=False)
+        return state
+
+    def alignments(
+        self,
+        sources: Shaped[Array, "S B *D"],
+        targets: Shaped[Array, "T B *E"],
+        *,
+        source_lengths: Integer[Integers, " B"] | None = None,
+        target_lengths: Integer[Integers, " B"] | None = None,
+    ) -> Float[Array, "T B S"]:
+        """The weights (T, B, S) with which each step looks at each of the source, as in use; 0 in the padding.
+
+        Arguments and errors are those of a call.
+
+        Raises:
+            ValueError: the decoder has no attention.
+        """
+        if not isinstance(self.decoder, Attending):
+            raise ValueError(f"{self!r} has no alignments: its decoder has no attention. See AttentionDecoder")
+        state = self.encode(sources, lengths=source_lengths)
+        return self.decoder.alignments(targets, state, lengths=target_lengths)
+
+    def _encode(self, sources: Any, lengths: Integers | None, training: bool) -> tuple[State, Any, Any]:
+        """The state that the decoder begins from, and the caches of encoder and bridge."""
+        ys, last, encoder = self.encoder.forward(sources, lengths=lengths, training=training)
+        arrays, bridge = _arrays(last), None
+        if self.bridge is not None:
+            joined, bridge = self.bridge.forward(namespace(ys).concatenate(arrays, axis=1), training=training)
+            arrays = _cut(joined, self.bridge.out_sizes)
+        begun = self.decoder.initial_state(ys.shape[1])
+        if not isinstance(self.decoder, Attending):
+            return _filled(begun, arrays), encoder, bridge
+        state = (_filled(begun[0], arrays), *begun[1:])
+        return self.decoder.attach(state, ys, lengths=lengths), encoder, bridge
+
+    def _check_states(self) -> None:
+        begun = self.decoder.initial_state(0)
+        given, wanted = (
+            tuple(math.prod(array.shape[1:]) for array in _arrays(state))
+            for state in (self.encoder.initial_state(0), begun[0] if isinstance(self.decoder, Attending) else begun)
+        )
+        if self.bridge is None and given != wanted:
+            raise ValueError(
+                f"EncoderDecoder: the state of the encoder, {self.encoder!r}, has arrays of sizes {given}, but that of "
+                f"the decoder, {self.decoder!r}, {wanted}. Give bridge=Bridge({sum(given)}, {wanted}, rng=rng)"
+            )
+        if self.bridge is not None and (self.bridge.in_size, self.bridge.out_sizes) != (sum(given), wanted):
+            raise ValueError(
+                f"EncoderDecoder: bridge is {self.bridge!r}, but from the state of the encoder, {self.encoder!r}, to "
+                f"that of the decoder, {self.decoder!r}, it must be Bridge({sum(given)}, {wanted}, rng=rng)"
+            )
+
+
+def _arrays(state: State) -> list[Any]:
+    """The arrays of a state, in order."""
+    found: list[Any] = []
+    tree_map(found.append, state)
+    return found
+
+
+def _filled(like: State, arrays: list[Any]) -> State:
+    """A state of the structure of `like`, of these arrays: the inverse of `_arrays`."""
+    rest = iter(arrays)
+    state: State = tree_map(lambda _: next(rest), like)
+    return state
+
+
+def _cut(joined: Array, sizes: Sequence[int]) -> list[Any]:
+    """Arrays (B, size) from those that stand side by side."""
+    return [joined[:, end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]

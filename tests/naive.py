@@ -324,6 +324,105 @@ def one_hidden_layer(layer: Any, query: list[float], entry: list[float]) -> floa
 dot_attention, general_attention, additive_attention = map(attention, (dot, bilinear, one_hidden_layer))
 
 
+def through(layers: Any, x: Any) -> Any:
+    """One vector through `Linear`, `Tanh` and `Dropout` layers in use, one after the other."""
+    functions = {"Linear": linear, "Tanh": tanh, "Dropout": identity}
+    for layer in layers:
+        x = functions[type(layer).__name__](layer, np.array(x))
+    return list(x)
+
+
+def attention_decoder(recurrent: Any, attend: Any) -> Any:
+    """`AttentionDecoder`: each output of the naive `recurrent` looks at its row of the memory, cut to its length."""
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+        before, memory, sizes = state
+        hs, after = recurrent(layer.decoder, xs, before, lengths)
+        ys = np.zeros((*xs.shape[:2], layer.out_size))
+        for row in range(xs.shape[1]):
+            entries = memory[row, : sizes[row]][:, None]
+            for t in range(len(xs) if lengths is None else lengths[row]):
+                context, _ = attend(layer.attention, hs[t, row][None, None], entries, None)
+                ys[t, row] = through(layer.output, [*hs[t, row], *context[0, 0]])
+        return ys, (after, memory, sizes)
+
+    return forward
+
+
+def input_feeding_decoder(embed: Any, recurrent: Any, attend: Any) -> Any:
+    """`InputFeedingDecoder`: a row after the other, a step after the other, each with a batch of one."""
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+        before, feedback, memory, sizes = state
+        ys, states = np.zeros((*xs.shape[:2], layer.out_size)), []
+        for row in range(xs.shape[1]):
+            s, a, entries = row_of(before, row), feedback[row].tolist(), memory[row, : sizes[row]][:, None]
+            for t in range(len(xs) if lengths is None else lengths[row]):
+                e = embed(layer.embedding, xs[t : t + 1, row : row + 1])[0, 0].tolist()
+                hs, s = recurrent(layer.decoder, np.array([[e + a]]), s, None)
+                context, _ = attend(layer.attention, hs, entries, None)
+                a = [math.tanh(number) for number in through([layer.combine], [*hs[0, 0], *context[0, 0]])]
+                ys[t, row] = through(layer.output, a)
+            states.append((s, np.array([a])))
+        return ys, (*rows_of(states), memory, sizes)
+
+    return forward
+
+
+def attending_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(AttentionDecoder(RNNCell, DotAttention), Linear)`."""
+    hs, after = attention_decoder(rnn, dot_attention)(layer.layers[0], xs, state[0], lengths)
+    return cut(linear(layer.layers[1], hs), lengths), (after, ())
+
+
+def embedding_lstm(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Embedding, LSTMCell)`."""
+    hs, after = lstm(layer.layers[1], embedding(layer.layers[0], xs), state[1], lengths)
+    return hs, ((), after)
+
+
+def embedding_lstm_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Embedding, LSTMCell, Linear)`."""
+    hs, after = embedding_lstm(layer, xs, state[:2], lengths)
+    return cut(linear(layer.layers[2], hs), lengths), (*after, ())
+
+
+def embedding_bidirectional(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Embedding, Bidirectional(LSTMCell, LSTMCell))`."""
+    hs, after = bidirectional(lstm, lstm)(layer.layers[1], embedding(layer.layers[0], xs), state[1], lengths)
+    return hs, ((), after)
+
+
+def bridge(layer: Any, x: Any) -> Any:
+    return tanh(None, linear(layer, x))
+
+
+def encoder_decoder(encode: Any, decode: Any, shape: Any) -> Any:
+    """`EncoderDecoder` of a naive encoder and decoder; `shape(arrays, memory, lengths)` is the decoder's state.
+
+    The encoder begins from zeros; what it ends with, a list of all numbers of a row, goes through the bridge, if any.
+    """
+
+    def forward(layer: Any, sources: Any, targets: Any, *, source_lengths: Any, target_lengths: Any) -> Any:
+        B = sources.shape[1]
+        memory, last = encode(layer.encoder, sources, layer.encoder.initial_state(B), source_lengths)
+        arrays = flat(last)
+        if layer.bridge is not None:
+            joined = np.array([bridge(layer.bridge, np.array([n for a in arrays for n in a[row]])) for row in range(B)])
+            starts = [sum(layer.bridge.out_sizes[:i]) for i in range(len(layer.bridge.out_sizes))]
+            arrays = [joined[:, i : i + n] for i, n in zip(starts, layer.bridge.out_sizes, strict=True)]
+        sizes = np.full(B, len(sources)) if source_lengths is None else source_lengths
+        state = shape(arrays, np.stack([memory[:, row] for row in range(B)]), sizes)
+        return decode(layer.decoder, targets, state, target_lengths)[0]
+
+    return forward
+
+
+def flat(state: Any) -> Any:
+    """The arrays of a state, in order."""
+    return [array for part in state for array in flat(part)] if isinstance(state, tuple) else [state]
+
+
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
     losses, counted = np.zeros(targets.shape), 0
     for t, row in np.ndindex(targets.shape):

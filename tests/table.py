@@ -10,14 +10,18 @@ import numpy as np
 import naive
 from tinygrad_rnn import (
     AdditiveAttention,
+    AttentionDecoder,
     Bidirectional,
     BinaryCrossEntropy,
+    Bridge,
     DotAttention,
     DropConnect,
     Dropout,
     Embedding,
+    EncoderDecoder,
     GeneralAttention,
     GRUCell,
+    InputFeedingDecoder,
     Layer,
     LayerNorm,
     LayerNormLSTMCell,
@@ -179,6 +183,90 @@ CASES = {
     "DotAttention": Case(lambda rng: DotAttention(), naive.dot_attention),
     "GeneralAttention": Case(lambda rng: GeneralAttention(2, 7, rng=rng), naive.general_attention),
     "AdditiveAttention": Case(lambda rng: AdditiveAttention(2, 7, 8, rng=rng), naive.additive_attention),
+    "Bridge": Case(lambda rng: Bridge(5, (4,), rng=rng), naive.bridge),
+    "Bridge to two arrays": Case(lambda rng: Bridge(3, (2, 4), rng=rng), naive.bridge),
+    "AttentionDecoder of vectors": Case(
+        lambda rng: AttentionDecoder(
+            RNNCell(3, 4, rng=rng),
+            GeneralAttention(4, 5, rng=rng),
+            Linear(9, 3, rng=rng),
+            Tanh(),
+            Linear(3, 2, rng=rng),
+        ),
+        naive.attention_decoder(naive.rnn, naive.general_attention),
+    ),
+    "AttentionDecoder of ids": Case(
+        lambda rng: AttentionDecoder(
+            Sequential(Embedding(6, 3, rng=rng), RNNCell(3, 4, rng=rng)), AdditiveAttention(4, 2, 3, rng=rng)
+        ),
+        naive.attention_decoder(naive.embedding_rnn, naive.additive_attention),
+    ),
+    "AttentionDecoder in a model": Case(
+        lambda rng: Sequential(AttentionDecoder(RNNCell(3, 4, rng=rng), DotAttention()), Linear(8, 2, rng=rng)),
+        naive.attending_linear,
+    ),
+    "InputFeedingDecoder of ids": Case(
+        lambda rng: InputFeedingDecoder(
+            Embedding(6, 2, rng=rng),
+            LSTMCell(2 + 3, 4, rng=rng),
+            GeneralAttention(4, 5, rng=rng),
+            Linear(4 + 5, 3, rng=rng),
+            Dropout(0.4, rng=rng),
+            Linear(3, 6, rng=rng),
+        ),
+        naive.input_feeding_decoder(naive.embedding, naive.lstm, naive.general_attention),
+    ),
+    "InputFeedingDecoder of vectors": Case(
+        lambda rng: InputFeedingDecoder(
+            Tanh(),
+            Sequential(Linear(2 + 3, 4, rng=rng), RNNCell(4, 4, rng=rng)),
+            AdditiveAttention(4, 5, 3, rng=rng),
+            Linear(4 + 5, 3, rng=rng),
+        ),
+        naive.input_feeding_decoder(naive.tanh, naive.linear_rnn, naive.additive_attention),
+    ),
+    "EncoderDecoder": Case(
+        lambda rng: EncoderDecoder(
+            Sequential(Embedding(5, 2, rng=rng), LSTMCell(2, 3, rng=rng)),
+            Sequential(Embedding(6, 2, rng=rng), LSTMCell(2, 3, rng=rng), Linear(3, 6, rng=rng)),
+        ),
+        naive.encoder_decoder(
+            naive.embedding_lstm, naive.embedding_lstm_linear, lambda arrays, *_: ((), tuple(arrays), ())
+        ),
+    ),
+    "EncoderDecoder with AttentionDecoder": Case(
+        lambda rng: EncoderDecoder(
+            Sequential(Embedding(5, 2, rng=rng), Bidirectional(LSTMCell(2, 3, rng=rng), LSTMCell(2, 2, rng=rng))),
+            AttentionDecoder(
+                Sequential(Embedding(6, 2, rng=rng), LSTMCell(2, 4, rng=rng)),
+                AdditiveAttention(4, 5, 3, rng=rng),
+                Linear(4 + 5, 6, rng=rng),
+            ),
+            bridge=Bridge(3 + 3 + 2 + 2, (4, 4), rng=rng),
+        ),
+        naive.encoder_decoder(
+            naive.embedding_bidirectional,
+            naive.attention_decoder(naive.embedding_lstm, naive.additive_attention),
+            lambda arrays, *source: (((), tuple(arrays)), *source),
+        ),
+    ),
+    "EncoderDecoder of vectors with InputFeedingDecoder": Case(
+        lambda rng: EncoderDecoder(
+            RNNCell(3, 4, rng=rng),
+            InputFeedingDecoder(
+                Linear(3, 2, rng=rng),
+                RNNCell(2 + 3, 4, rng=rng),
+                GeneralAttention(4, 4, rng=rng),
+                Linear(4 + 4, 3, rng=rng),
+                Linear(3, 2, rng=rng),
+            ),
+        ),
+        naive.encoder_decoder(
+            naive.rnn,
+            naive.input_feeding_decoder(naive.linear, naive.rnn, naive.general_attention),
+            lambda arrays, *source: (tuple(arrays), np.zeros((len(arrays[0]), 3)), *source),
+        ),
+    ),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy smoothed": Case(

@@ -16,15 +16,16 @@ from ..device import Device
 from ..layers.attention import Attention
 from ..layers.base import Layer
 from ..layers.roles import Feedforward, Loss, Recurrent
+from ..models.encoder_decoder import EncoderDecoder
 from . import sequences
 from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same
 
 
 def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
-    """Check the contract of a layer, cell, recurrent, attention or loss, clause by clause.
+    """Check the contract of a layer, whatever its role, clause by clause.
 
     Args:
-        layer: `Feedforward`, `Recurrent`, `Attention` or `Loss`; it stays as it is.
+        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it stays as it is.
         rng: draws inputs and parameters.
 
     Returns:
@@ -61,7 +62,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
             sequences.a_state_is_frozen_past_the_end,
             sequences.a_sequence_equals_its_chunks if layer.causal else sequences.step_raises,
         ]
-    if isinstance(layer, (Recurrent, Attention)):
+    if isinstance(layer, (Recurrent, Attention, EncoderDecoder)):
         clauses += [
             sequences.none_is_zeros,
             sequences.gradients_that_do_not_fit_raise,

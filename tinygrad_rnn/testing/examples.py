@@ -18,11 +18,12 @@ from ..device import Device
 from ..layers.attention import Attention
 from ..layers.base import Layer
 from ..layers.roles import Feedforward, Loss, Recurrent
+from ..models.encoder_decoder import EncoderDecoder
 
 STEPS, BATCH, FEATURES = 4, 3, 5
 """T, B and, where the layer takes any, D. With T = 1 or B = 1 some wrong gradients look right."""
-QUERIES = 6
-"""T of the queries to a memory, which has `STEPS`: other than all that is not T."""
+OTHER_STEPS = 6
+"""Of the second sequence where there are two: other than all that is not a number of steps."""
 
 Arrays = dict[str, Any]
 E = TypeVar("E", bound="Example")
@@ -35,8 +36,8 @@ class Example(ABC):
     """What tells this way from the usual one, for messages."""
     sizes: ClassVar[Mapping[str, int]] = {"T": STEPS, "B": BATCH}
     """The axes that may be empty, and what they are without lengths."""
-    time = "T"
-    """The axis that lengths are about."""
+    ends: ClassVar[Mapping[str, str]] = {"T": "lengths"}
+    """The axes that lengths are about, and what these are called."""
     own_axes: ClassVar[Mapping[str, str]] = {}
     """The leading axes of arrays that have others than (T, B), by name."""
 
@@ -54,7 +55,7 @@ class Example(ABC):
     @property
     def given(self) -> Arrays:
         """All that a call is given, also what has no gradient."""
-        names = ("x", "xs", "ys", "state", "queries", "memory", "targets", "lengths")
+        names = ("x", "xs", "ys", "state", "queries", "memory", "sources", "targets", *self.ends.values())
         return {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
 
     @property
@@ -101,7 +102,7 @@ class Example(ABC):
     def axes(self, name: str) -> str:
         """The letters of the leading axes of an array, or of its gradient: T steps, B rows, S steps of a memory."""
         name = name.removeprefix("gradient of ")
-        return self.own_axes.get(name, "B" if name.startswith(("state", "lengths")) else "TB")
+        return self.own_axes.get(name, "B" if name.startswith("state") or name.endswith("lengths") else "TB")
 
     def part(self, name: str, array: Any, where: Mapping[str, slice]) -> Any:
         """A view of `array`, cut along the axes of these letters."""
@@ -110,7 +111,8 @@ class Example(ABC):
     def cut(self: E, where: Mapping[str, slice]) -> E:
         """The same example, cut likewise. All its rows are whole."""
         cut = copy.copy(self)
-        cut.lengths = None  # type: ignore[attr-defined]  # where there are any
+        for name in self.ends.values():
+            setattr(cut, name, None)
         for name, value in cut.given.items():
             setattr(cut, name, tree_map(lambda array, name=name: self.part(name, array, where), value))
         return cut
@@ -207,15 +209,15 @@ class AttentionExample(Example):
     """`queries` (T, B, Q) and `memory` (S, B, M), of which lengths speak, to the context and the weights."""
 
     layer: Attention
-    sizes: ClassVar[Mapping[str, int]] = {"T": QUERIES, "B": BATCH, "S": STEPS}
-    time = "S"
+    sizes: ClassVar[Mapping[str, int]] = {"T": OTHER_STEPS, "B": BATCH, "S": STEPS}
+    ends: ClassVar[Mapping[str, str]] = {"S": "lengths"}
     own_axes: ClassVar[Mapping[str, str]] = {"memory": "SB", "weights": "TBS"}
 
     def __init__(self, layer: Attention, rng: Generator, lengths: Integers | None = None) -> None:
         super().__init__(layer, rng)
         steps, batch = _size(lengths)
         self.lengths = None if lengths is None else lengths.copy()
-        self.queries = draw(rng, (QUERIES, batch, layer.query_size or FEATURES))
+        self.queries = draw(rng, (OTHER_STEPS, batch, layer.query_size or FEATURES))
         self.memory = draw(rng, (steps, batch, layer.memory_size or FEATURES))
 
     @property
@@ -232,6 +234,39 @@ class AttentionExample(Example):
     def backward(self, upstream: Arrays, cache: Any) -> Arrays:
         dqueries, dmemory = self.layer.backward(upstream.get("context"), upstream.get("weights"), cache)
         return {"queries": dqueries, "memory": dmemory}
+
+
+class EncoderDecoderExample(Example):
+    """`sources` (S, B, D) and `targets` (T, B, E) to `ys`; where a row of the one is long, the other is short."""
+
+    layer: EncoderDecoder
+    sizes: ClassVar[Mapping[str, int]] = {"T": STEPS, "B": BATCH, "S": OTHER_STEPS}
+    ends: ClassVar[Mapping[str, str]] = {"T": "target_lengths", "S": "source_lengths"}
+    own_axes: ClassVar[Mapping[str, str]] = {"sources": "SB"}
+
+    def __init__(self, layer: EncoderDecoder, rng: Generator, lengths: Integers | None = None) -> None:
+        super().__init__(layer, rng)
+        steps, batch = _size(lengths)
+        self.target_lengths = None if lengths is None else lengths.copy()
+        self.source_lengths = None if lengths is None else lengths[::-1].copy()
+        self.sources = _input(self.layer.encoder, rng, (max(steps, OTHER_STEPS), batch))
+        self.targets = _input(self.layer.decoder, rng, (steps, batch))
+
+    @property
+    def inputs(self) -> Arrays:
+        return {"sources": self.sources, "targets": self.targets}
+
+    def call(self, function: Callable[..., Any]) -> Any:
+        lengths = {"source_lengths": self.source_lengths, "target_lengths": self.target_lengths}
+        return function(self.sources, self.targets, **lengths)
+
+    def named(self, *outputs: Any) -> Arrays:
+        (ys,) = outputs
+        return {"ys": ys}
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        dsources, dtargets = self.layer.backward(upstream.get("ys"), cache)
+        return floats({"sources": dsources, "targets": dtargets})
 
 
 class LossExample(Example):
@@ -279,8 +314,11 @@ def examples(layer: Layer, rng: Generator, lengths: Integers | None = None) -> l
         return [whole, StepsExample(layer, rng)] if layer.causal and lengths is None else [whole]
     if isinstance(layer, Attention):
         return [AttentionExample(layer, rng, lengths)]
+    if isinstance(layer, EncoderDecoder):
+        return [EncoderDecoderExample(layer, rng, lengths)]
     raise TypeError(
-        f"{layer!r} is neither Feedforward, Recurrent, Attention nor Loss, so there is no standard way to call it"
+        f"{layer!r} is neither Feedforward, Recurrent, Attention, EncoderDecoder nor Loss, so there is no standard way "
+        "to call it"
     )
 
 

@@ -18,7 +18,7 @@ STEP = 1e-5
 def check_gradients(
     layer: Layer, *, rng: Generator, lengths: Integers | None = None, tolerance: float = 1e-7
 ) -> dict[str, float]:
-    """Check the backward of a layer, cell, recurrent, attention or loss against central differences in float64.
+    """Check the backward of a layer, whatever its role, against central differences in float64.
 
     A copy of the layer is checked, with random parameters, over four steps of three rows (or those of `lengths`), from
     a random state, with random gradients for every output and for the last state, and gradients that are not 0 before.
@@ -26,9 +26,10 @@ def check_gradients(
     see: hold it against an independent version.
 
     Args:
-        layer: `Feedforward`, `Recurrent`, `Attention` or `Loss`; it stays as it is.
+        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it stays as it is.
         rng: draws all of this.
-        lengths: (B,), steps of each row, for a `Recurrent` or a `Loss`; of the memory, for an `Attention`.
+        lengths: (B,), steps of each row, for a `Recurrent` or a `Loss`; of the memory, for an `Attention`; of the
+            targets, and in reverse of the sources, for an `EncoderDecoder`.
         tolerance: the largest error allowed.
 
     Returns:
@@ -105,7 +106,7 @@ def _report(name: str, how: str, analytic: Any, expected: Any, error: Any, toler
     flat = np.where(np.isnan(error), np.inf, error)
     index = tuple(int(i) for i in np.unravel_index(flat.argmax(), error.shape))
     place = f"at {list(index)}"
-    if name in ("x", "xs", "ys", "queries", "memory"):
+    if name in ("x", "xs", "ys", "queries", "memory", "sources", "targets"):
         place += f", time step {index[0]}, row {index[1]},"
     return (
         f"{name}{how} {place} backward gives {analytic[index]:.9g}, central differences {expected[index]:.9g}; "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +22,12 @@ def padding_never_matters(layer: Layer, rng: Generator) -> None:
     example = examples(layer, rng, LENGTHS)[0]
     upstream = example.upstream(rng)
     expected = example.everything(upstream)
-    past = np.arange(LENGTHS.max())[:, None] >= LENGTHS
-    for array in _of_steps(example, example.given | upstream).values():
+    for _, array, past in _of_steps(example, example.given | upstream):
         array[past] = np.nan if array.dtype.kind == "f" else 10**6
     found = example.everything(upstream)
     same(expected, found, f"{layer!r}: what lies past a row's end matters")
     names = [*upstream, *(f"gradient of {name}" for name in example.variables)]
-    for name, array in _of_steps(example, {name: found[name] for name in names}).items():
+    for name, array, past in _of_steps(example, {name: found[name] for name in names}):
         assert not array[past].any(), f"{layer!r}: {name} is not 0 past a row's end"
 
 
@@ -104,8 +104,9 @@ def a_batch_equals_its_rows(layer: Layer, rng: Generator) -> None:
     batch = example.everything(upstream)
     parameters = {f"gradient of {name}" for name, _ in example.layer.named_parameters()}
     total: Arrays = dict.fromkeys(parameters, 0)
-    for i, length in enumerate(LENGTHS.tolist()):
-        where = {"B": slice(i, i + 1), example.time: slice(length)}
+    for i in range(len(LENGTHS)):
+        ends = {axis: slice(int(getattr(example, lengths)[i])) for axis, lengths in example.ends.items()}
+        where = {"B": slice(i, i + 1), **ends}
         alone = example.cut(where).everything({n: example.part(n, array, where) for n, array in upstream.items()})
         for name, array in alone.items():
             if name in parameters:
@@ -161,14 +162,14 @@ def step_raises(layer: Layer, rng: Generator) -> None:
     raise AssertionError(f"{layer!r}: is not causal, but step does not raise ValueError")
 
 
-def _of_steps(example: Example, arrays: Arrays) -> Arrays:
-    """Those that have the two axes that lengths are about, steps and rows, as views where these come first."""
-    found = {}
+def _of_steps(example: Example, arrays: Arrays) -> Iterator[tuple[str, Any, Any]]:
+    """Those with steps that lengths are about: name, a view with steps and rows first, and where these are padding."""
     for name, array in arrays.items():
         axes = "" if isinstance(array, tuple) else example.axes(name)[: array.ndim]
-        if example.time in axes:
-            found[name] = np.moveaxis(array, (axes.index(example.time), axes.index("B")), (0, 1))
-    return found
+        for axis, lengths in example.ends.items():
+            if axis in axes:
+                view = np.moveaxis(array, (axes.index(axis), axes.index("B")), (0, 1))
+                yield name, view, np.arange(len(view))[:, None] >= getattr(example, lengths)
 
 
 def _whole(layer: Layer, rng: Generator, *, lengths: bool = False) -> RecurrentExample:

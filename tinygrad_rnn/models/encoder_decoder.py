@@ -117,7 +117,8 @@ class EncoderDecoder(Layer):
             TypeError: a dtype or device differs from the parameters'.
         """
         state, encoder, bridge = self._encode(sources, source_lengths, training)
-        if targets.ndim > 1 and targets.shape[1] != sources.shape[1]:
+        rows = getattr(targets, "shape", ())[1:2]  # of what is no sequence, the decoder tells
+        if rows and rows != sources.shape[1:2]:
             raise ValueError(
                 f"{self!r}: sources have shape {sources.shape}, but targets {targets.shape}; their second axis, the "
                 "rows of the batch, must be the same"
@@ -125,11 +126,11 @@ class EncoderDecoder(Layer):
         ys, _, decoder = self.decoder.forward(targets, state, lengths=target_lengths, training=training)
         return ys, EncoderDecoderCache(encoder, bridge, decoder)
 
-    def backward(self, dys: Float[Array, "T B H"], cache: EncoderDecoderCache) -> tuple[Any, Any]:
+    def backward(self, dys: Any, cache: EncoderDecoderCache) -> tuple[Any, Any]:
         """Back through both; adds to the parameters' gradients.
 
         Args:
-            dys: (T, B, H), the gradient of the loss by `ys`.
+            dys: (T, B, H), the gradient of the loss by `ys`; None is zeros.
             cache: what `forward` gave.
 
         Returns:
@@ -145,8 +146,8 @@ class EncoderDecoder(Layer):
             dmemory, dstate = dstate[-2].swapaxes(0, 1), dstate[0]
         last, dbegun = cache.encoder.no_dstate, _arrays(dstate)
         if self.bridge is not None:
-            djoined = self.bridge.backward(namespace(dbegun[0]).concatenate(dbegun, axis=1), cache.bridge)
-            dbegun = _cut(djoined, [array.shape[1] for array in _arrays(last)])
+            dlast = self.bridge.backward(_joined(dbegun), cache.bridge)
+            dbegun = _cut(dlast, [array.shape[1] for array in _arrays(last)])
         dsources, _ = self.encoder.backward(dmemory, _filled(last, dbegun), cache.encoder)
         return dsources, dtargets
 
@@ -206,7 +207,7 @@ class EncoderDecoder(Layer):
         ys, last, encoder = self.encoder.forward(sources, lengths=lengths, training=training)
         arrays, bridge = _arrays(last), None
         if self.bridge is not None:
-            joined, bridge = self.bridge.forward(namespace(ys).concatenate(arrays, axis=1), training=training)
+            joined, bridge = self.bridge.forward(_joined(arrays), training=training)
             arrays = _cut(joined, self.bridge.out_sizes)
         begun = self.decoder.initial_state(ys.shape[1])
         if not isinstance(self.decoder, Attending):
@@ -246,6 +247,12 @@ def _filled(like: State, arrays: list[Any]) -> State:
     return state
 
 
+def _joined(arrays: list[Any]) -> Array:
+    """Arrays (B, size) side by side."""
+    joined: Array = namespace(arrays[0]).concatenate(arrays, axis=1)
+    return joined
+
+
 def _cut(joined: Array, sizes: Sequence[int]) -> list[Any]:
-    """Arrays (B, size) from those that stand side by side."""
+    """Arrays (B, size) from what stands side by side: the inverse of `_joined`."""
     return [joined[:, end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]

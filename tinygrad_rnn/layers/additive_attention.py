@@ -88,24 +88,31 @@ class AdditiveAttention(Attention):
         T, S, B, xp = len(p), *k.shape[:2], namespace(k)
         scores = xp.empty((T, B, S), k.dtype)
         for t in range(T):
-            scores[t] = (xp.tanh(p[t] + k) @ self.v.value).T
+            u = p[t] + k
+            xp.tanh(u, out=u)
+            scores[t] = (as_rows(u) @ self.v.value).reshape(S, B).T
         return scores, AdditiveAttentionCache(queries, memory, p, k)
 
     def scores_backward(
         self, dscores: Float[Array, "T B S"], cache: AdditiveAttentionCache
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
         queries, memory, p, k = cache
-        xp, v = namespace(k), self.v.value
+        xp = namespace(k)
         dp, dk = xp.empty_like(p), xp.zeros_like(k)
         for t in range(len(p)):
-            u = xp.tanh(p[t] + k)
-            de = dscores[t].T[..., None]
-            self.v.grad += as_rows(de * u).sum(axis=0)
-            dz = de * v * (1 - u * u)
-            dp[t] = dz.sum(axis=0)
+            u = p[t] + k
+            xp.tanh(u, out=u)
+            de = dscores[t].T
+            self.v.grad += de.reshape(-1) @ as_rows(u)
+            u *= u
+            dz = de[..., None] * (1 - u)  # without the factor v, which is that of every sum
+            dz.sum(axis=0, out=dp[t])
             dk += dz
+        dp *= self.v.value
+        dk *= self.v.value
         dp_rows, dk_rows = as_rows(dp), as_rows(dk)
         self.w_query.grad += as_rows(queries).T @ dp_rows
         self.w_memory.grad += as_rows(memory).T @ dk_rows
         self.b.grad += dp_rows.sum(axis=0)
-        return dp @ self.w_query.value.T, dk @ self.w_memory.value.T
+        dqueries = (dp_rows @ self.w_query.value.T).reshape(queries.shape)
+        return dqueries, (dk_rows @ self.w_memory.value.T).reshape(memory.shape)

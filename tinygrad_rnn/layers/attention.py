@@ -134,8 +134,7 @@ class Attention(Layer, ABC):
         memory, weights, inner, active, no_dcontext = cache
         dcontext = given_or_zeros(self, "dcontext", dcontext, no_dcontext)
         dweights = given_or_zeros(self, "dweights", dweights, no_gradient(weights))
-        if active is not None:
-            dweights = namespace(dweights).where(active.T, dweights, 0)  # nothing flows into padding
+        dweights = clear_padding(dweights.swapaxes(0, 2), active).swapaxes(0, 2)
         da = dweights + product(dcontext, memory.swapaxes(0, 2))
         dscores = weights * (da - (weights * da).sum(axis=-1, keepdims=True))
         dqueries, dmemory = self.scores_backward(dscores, inner)

@@ -72,6 +72,6 @@ class GeneralAttention(Attention):
         self, dscores: Float[Array, "T B S"], cache: GeneralAttentionCache
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
         queries, memory, p = cache
-        dp = product(dscores, memory)
-        self.w.grad += as_rows(queries).T @ as_rows(dp)
-        return dp @ self.w.value.T, product(dscores.swapaxes(0, 2), p)
+        dp_rows = as_rows(product(dscores, memory))
+        self.w.grad += as_rows(queries).T @ dp_rows
+        return (dp_rows @ self.w.value.T).reshape(queries.shape), product(dscores.swapaxes(0, 2), p)

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 from table import SteppedRNN
-from tinygrad_rnn import Feedforward, Layer, Loss, Parameter, Recurrent, RNNCell, SoftmaxCrossEntropy
+from tinygrad_rnn import (
+    Attention,
+    DotAttention,
+    Feedforward,
+    Layer,
+    Loss,
+    Parameter,
+    Recurrent,
+    RNNCell,
+    SoftmaxCrossEntropy,
+)
 from tinygrad_rnn.arrays import State, namespace
 from tinygrad_rnn.checks import check_array
 from tinygrad_rnn.testing import check_contract, contract, sequences
@@ -300,6 +310,42 @@ class StepsThoughNotCausal(SteppedRNN):
         return x, state
 
 
+class WeighsPadding(DotAttention):
+    """Its content does not matter, but it gets a share."""
+
+    def forward(self, queries: Any, memory: Any, *, lengths: Any = None, training: bool = True) -> tuple[Any, Any, Any]:
+        if lengths is not None:
+            memory = np.where((np.arange(len(memory))[:, None] < lengths)[..., None], memory, 0)
+        return super().forward(queries, memory)
+
+
+class TakesNoWeightsForSome(DotAttention):
+    def backward(self, dcontext: Any, dweights: Any, cache: Any) -> tuple[Any, Any]:
+        return super().backward(dcontext, cache.weights if dweights is None else dweights, cache)
+
+
+class TakesAnyContext(DotAttention):
+    """The gradient of one row is spread over all, unasked."""
+
+    def backward(self, dcontext: Any, dweights: Any, cache: Any) -> tuple[Any, Any]:
+        if dcontext is not None:
+            dcontext = np.broadcast_to(dcontext, cache.no_dcontext.shape)
+        return super().backward(dcontext, dweights, cache)
+
+
+class CentresQueries(DotAttention):
+    """Over the batch."""
+
+    def scores(self, queries: Any, memory: Any) -> tuple[Any, Any]:
+        return super().scores(queries - 0.1 * queries.sum(axis=1, keepdims=True), memory)
+
+
+class NaNWithoutMemory(DotAttention):
+    def forward(self, queries: Any, memory: Any, *, lengths: Any = None, training: bool = True) -> tuple[Any, Any, Any]:
+        context, weights, cache = super().forward(queries, memory, lengths=lengths)
+        return context if len(memory) else context * np.nan, weights, cache
+
+
 class Case(NamedTuple):
     kind: Any
     clause: str
@@ -351,6 +397,11 @@ BREAKING = [
     Case(MixesRows, ROWS, "row 0 in a batch is not row 0 alone: ys at"),
     Case(CountsSteps, CHUNKS, "a sequence is not its chunks: ys at"),
     Case(StepsDifferently, CHUNKS, r"a sequence is not a loop of step: (ys|state\[0\]) at"),
+    Case(WeighsPadding, "padding_never_matters", "what lies past a row's end matters: gradient of queries at", (ROWS,)),
+    Case(TakesNoWeightsForSome, "none_is_zeros", r"None for \['weights'\] is not zeros: queries at"),
+    Case(TakesAnyContext, "gradients_that_do_not_fit_raise", "takes gradients that do not fit, without a ValueError"),
+    Case(CentresQueries, ROWS, "row 0 in a batch is not row 0 alone: context at"),
+    Case(NaNWithoutMemory, EMPTY, "T = 6, B = 3, S = 0: context holds NaN", (ROWS,)),
     Case(StepsThoughNotCausal, "step_raises", "is not causal, but step does not raise ValueError"),
 ]
 
@@ -362,13 +413,13 @@ def make(kind: Any) -> Layer:
 
 @functools.cache
 def clauses_of(role: type[Layer]) -> list[str]:
-    keeps: list[Layer] = [Twice(), SoftmaxCrossEntropy(), make(SteppedRNN)]
+    keeps: list[Layer] = [Twice(), SoftmaxCrossEntropy(), make(SteppedRNN), DotAttention()]
     return check_contract(next(layer for layer in keeps if isinstance(layer, role)), rng=np.random.default_rng(1))
 
 
 def clauses(layer: Layer) -> list[str]:
     """Those of the role of `layer`."""
-    names = clauses_of(next(role for role in (Feedforward, Loss, Recurrent) if isinstance(layer, role)))
+    names = clauses_of(next(role for role in (Feedforward, Loss, Recurrent, Attention) if isinstance(layer, role)))
     return names if getattr(layer, "causal", True) else [n if n != CHUNKS else "step_raises" for n in names]
 
 
@@ -392,7 +443,7 @@ def test_a_layer_that_breaks_a_clause_is_caught_by_that_clause(case: Case) -> No
         check_contract(layer, rng=np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("kind", [Twice, Scale, SteppedRNN, RNNCell, SoftmaxCrossEntropy])
+@pytest.mark.parametrize("kind", [Twice, Scale, SteppedRNN, RNNCell, SoftmaxCrossEntropy, DotAttention])
 def test_a_layer_that_keeps_the_contract_passes(kind: Any) -> None:
     layer = make(kind)
     before = {name: p.value.copy() for name, p in layer.named_parameters()}
@@ -403,7 +454,7 @@ def test_a_layer_that_keeps_the_contract_passes(kind: Any) -> None:
 
 
 def test_every_clause_has_a_layer_that_breaks_it() -> None:
-    kinds = (Twice, SoftmaxCrossEntropy, SteppedRNN, StepsThoughNotCausal)
+    kinds = (Twice, SoftmaxCrossEntropy, SteppedRNN, StepsThoughNotCausal, DotAttention)
     every = {name for kind in kinds for name in clauses(make(kind))}
     assert {case.clause for case in BREAKING} == every
 

@@ -58,7 +58,10 @@ class Attention(Layer, ABC):
 
     @abstractmethod
     def scores(self, queries: Any, memory: Any) -> tuple[Any, Any]:
-        """`queries` (T, B, Q) and `memory` (S, B, M) to `(scores, cache)`, scores (T, B, S); any in the padding."""
+        """`queries` (T, B, Q) and `memory` (S, B, M), 0 in the padding, to `(scores, cache)`, scores (T, B, S).
+
+        Those of the padding may be any numbers.
+        """
 
     @abstractmethod
     def scores_backward(self, dscores: Any, cache: Any) -> tuple[Any, Any]:

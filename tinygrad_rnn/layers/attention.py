@@ -115,10 +115,7 @@ class Attention(Layer, ABC):
         return context, weights, AttentionCache(memory, weights, inner, active, no_gradient(context))
 
     def backward(
-        self,
-        dcontext: Float[Array, "T B M"] | None,
-        dweights: Float[Array, "T B S"] | None,
-        cache: AttentionCache,
+        self, dcontext: Any, dweights: Any, cache: AttentionCache
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
         """Back to what was looked with and at; adds to the parameters' gradients.
 

@@ -192,7 +192,8 @@ def test_a_state_is_repeated_and_picked_by_rows_for_beams(make: Any) -> None:
 def test_ids_are_generated_from_a_state(make: Any) -> None:
     layer = make()
     state = layer.attach(None, memory(batch=1))
-    written, y, last = [], *layer.step(np.array([1]), state)
+    written = list[int]()
+    y, last = layer.step(np.array([1]), state)
     for _ in range(4):
         written.append(int(y[0].argmax()))
         y, last = layer.step(np.array(written[-1:]), last)
@@ -211,7 +212,7 @@ def test_alignments_are_what_the_attention_finds_at_each_step(make: Any) -> None
         assert not weights[:, row, size:].any()
         assert weights[:steps, row, :size].all()
     assert layer.alignments(ids(0), state).shape == (0, 3, 4)
-    y, last = layer.step(ids()[0], state)  # the second step, by its own query
+    _, last = layer.step(ids()[0], state)  # the second step, by its own query
     later = layer.alignments(ids()[1:2], last)
     np.testing.assert_allclose(later[0], layer.alignments(ids(), state)[1], atol=1e-12)
 
@@ -243,7 +244,8 @@ def test_without_any_parameter_it_begins_in_float32() -> None:
     layer = AttentionDecoder(Sum(), DotAttention())
     assert [array.dtype.kind for array in leaves("state", layer.initial_state(2)).values()] == ["f", "f", "i"]
     ys, _ = layer(np.ones((3, 2, 2), np.float32), layer.attach(None, np.ones((4, 2, 2), np.float32)))
-    np.testing.assert_array_equal(ys[2], np.float32([[3, 3, 1, 1]] * 2))
+    np.testing.assert_array_equal(ys[2], [[3, 3, 1, 1]] * 2)
+    assert ys.dtype == np.float32
 
 
 def refused(error: type[Exception], message: str, call: Any) -> None:
@@ -328,7 +330,11 @@ def test_parts_that_do_not_fit_are_named(name: str) -> None:
     source = f"{cell!r} and {attention!r} together" if width == 9 else "combine, Linear(9, 1)"
     linear = Linear(3, 4, rng=rng)
     for error, message, parts in (
-        (TypeError, f"decoder must be a Recurrent, such as a cell or a Sequential, not {linear!r}", (linear, attention)),
+        (
+            TypeError,
+            f"decoder must be a Recurrent, such as a cell or a Sequential, not {linear!r}",
+            (linear, attention),
+        ),
         (TypeError, "attention must be an Attention, not Tanh()", (cell, Tanh())),
         (
             ValueError,

@@ -43,7 +43,7 @@ def test_arguments_that_do_not_fit_are_told_why() -> None:
         with pytest.raises(error, match=f"^{re.escape(message)}$"):
             bridge(*sizes)
     wrong: Any = None
-    with pytest.raises(TypeError, match="rng must be a numpy.random.Generator"):
+    with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator"):
         Bridge(3, (2,), rng=wrong)
 
 

@@ -12,7 +12,9 @@ import pytest
 from table import SteppedRNN
 from tinygrad_rnn import (
     Attention,
+    AttentionDecoder,
     DotAttention,
+    EncoderDecoder,
     Feedforward,
     Layer,
     Loss,
@@ -346,6 +348,30 @@ class NaNWithoutMemory(DotAttention):
         return context if len(memory) else context * np.nan, weights, cache
 
 
+class Translates(EncoderDecoder):
+    """Keeps the contract."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        super().__init__(RNNCell(3, 4, rng=rng), AttentionDecoder(RNNCell(2, 4, rng=rng), DotAttention()))
+
+
+class ReadsOnAfterTheSource(Translates):
+    def forward(self, sources: Any, targets: Any, **lengths: Any) -> tuple[Any, Any]:
+        return super().forward(sources, targets, **lengths | {"source_lengths": None})
+
+
+class ReadsOnAfterTheTarget(Translates):
+    def forward(self, sources: Any, targets: Any, **lengths: Any) -> tuple[Any, Any]:
+        return super().forward(sources, targets, **lengths | {"target_lengths": None})
+
+
+class NaNWithoutSource(Translates):
+    def forward(self, sources: Any, targets: Any, **lengths: Any) -> tuple[Any, Any]:
+        ys, cache = super().forward(sources, targets, **lengths)
+        return ys if len(sources) else ys * np.nan, cache
+
+
 class Case(NamedTuple):
     kind: Any
     clause: str
@@ -402,6 +428,9 @@ BREAKING = [
     Case(TakesAnyContext, "gradients_that_do_not_fit_raise", "takes gradients that do not fit, without a ValueError"),
     Case(CentresQueries, ROWS, "row 0 in a batch is not row 0 alone: context at"),
     Case(NaNWithoutMemory, EMPTY, "T = 6, B = 3, S = 0: context holds NaN", (ROWS,)),
+    Case(ReadsOnAfterTheSource, "padding_never_matters", "what lies past a row's end matters: ys at", (ROWS,)),
+    Case(ReadsOnAfterTheTarget, "padding_never_matters", "what lies past a row's end matters: ys at", (ROWS,)),
+    Case(NaNWithoutSource, EMPTY, "T = 4, B = 3, S = 0: ys holds NaN", (ROWS,)),
     Case(StepsThoughNotCausal, "step_raises", "is not causal, but step does not raise ValueError"),
 ]
 
@@ -413,13 +442,14 @@ def make(kind: Any) -> Layer:
 
 @functools.cache
 def clauses_of(role: type[Layer]) -> list[str]:
-    keeps: list[Layer] = [Twice(), SoftmaxCrossEntropy(), make(SteppedRNN), DotAttention()]
+    keeps: list[Layer] = [Twice(), SoftmaxCrossEntropy(), make(SteppedRNN), DotAttention(), Translates()]
     return check_contract(next(layer for layer in keeps if isinstance(layer, role)), rng=np.random.default_rng(1))
 
 
 def clauses(layer: Layer) -> list[str]:
     """Those of the role of `layer`."""
-    names = clauses_of(next(role for role in (Feedforward, Loss, Recurrent, Attention) if isinstance(layer, role)))
+    roles = (Feedforward, Loss, Recurrent, Attention, EncoderDecoder)
+    names = clauses_of(next(role for role in roles if isinstance(layer, role)))
     return names if getattr(layer, "causal", True) else [n if n != CHUNKS else "step_raises" for n in names]
 
 
@@ -443,7 +473,7 @@ def test_a_layer_that_breaks_a_clause_is_caught_by_that_clause(case: Case) -> No
         check_contract(layer, rng=np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("kind", [Twice, Scale, SteppedRNN, RNNCell, SoftmaxCrossEntropy, DotAttention])
+@pytest.mark.parametrize("kind", [Twice, Scale, SteppedRNN, RNNCell, SoftmaxCrossEntropy, DotAttention, Translates])
 def test_a_layer_that_keeps_the_contract_passes(kind: Any) -> None:
     layer = make(kind)
     before = {name: p.value.copy() for name, p in layer.named_parameters()}
@@ -454,13 +484,13 @@ def test_a_layer_that_keeps_the_contract_passes(kind: Any) -> None:
 
 
 def test_every_clause_has_a_layer_that_breaks_it() -> None:
-    kinds = (Twice, SoftmaxCrossEntropy, SteppedRNN, StepsThoughNotCausal, DotAttention)
+    kinds = (Twice, SoftmaxCrossEntropy, SteppedRNN, StepsThoughNotCausal, DotAttention, Translates)
     every = {name for kind in kinds for name in clauses(make(kind))}
     assert {case.clause for case in BREAKING} == every
 
 
 def test_a_layer_of_no_role_is_refused() -> None:
-    message = r"Layer\(\) is neither Feedforward, Recurrent, Attention, EncoderDecoder nor Loss, so there is no standard way"
+    message = r"Layer\(\) is neither Feedforward, Recurrent, Attention, EncoderDecoder nor Loss, so there is no"
     with pytest.raises(TypeError, match=message):
         check_contract(Layer(), rng=np.random.default_rng(1))
 

@@ -82,7 +82,7 @@ class AttentionDecoder(Attending):
     ) -> tuple[Any, State, AttentionDecoderCache]:
         before, *source = state
         hs, after, cache = self.decoder.forward(xs, before, lengths=lengths, training=training)
-        ys, caches = self._look(hs, *source, training)
+        ys, caches = self._look(hs, source, training)
         return ys, (after, *source), AttentionDecoderCache(cache, *caches)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
@@ -94,7 +94,7 @@ class AttentionDecoder(Attending):
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, AttentionDecoderCache]:
         before, *source = state
         h, after, cache = self.decoder.step_forward(x, before, training=training)
-        ys, caches = self._look(h[None], *source, training)
+        ys, caches = self._look(h[None], source, training)
         return ys[0], (after, *source), AttentionDecoderCache(cache, *caches)
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
@@ -103,8 +103,9 @@ class AttentionDecoder(Attending):
         dx, dbefore = self.decoder.step_backward(dhs[0], dafter, cache.decoder)
         return dx, (dbefore, dmemory_after + dmemory, None)
 
-    def _look(self, hs: Array, memory: Array, lengths: Integers, training: bool) -> tuple[Array, tuple[Any, ...]]:
+    def _look(self, hs: Array, source: list[Any], training: bool) -> tuple[Array, tuple[Any, ...]]:
         """What comes after the recurrence, from `hs` (T, B, H) to `ys`, and the caches of that."""
+        memory, lengths = source
         contexts, weights, attention = self.attention.forward(
             hs, memory.swapaxes(0, 1), lengths=lengths, training=training
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, final
 
-from ..arrays import Array, Float, Integer, Integers, Shaped, State, namespace, tree_map
+from ..arrays import Array, Float, Integer, Integers, State, namespace, tree_map
 from ..layers.base import Layer
 from ..layers.roles import Recurrent
 from .attending import Attending
@@ -93,8 +93,8 @@ class EncoderDecoder(Layer):
 
     def forward(
         self,
-        sources: Shaped[Array, "S B *D"],
-        targets: Shaped[Array, "T B *E"],
+        sources: Any,
+        targets: Any,
         *,
         source_lengths: Integer[Integers, " B"] | None = None,
         target_lengths: Integer[Integers, " B"] | None = None,
@@ -154,8 +154,8 @@ class EncoderDecoder(Layer):
     @final
     def __call__(
         self,
-        sources: Shaped[Array, "S B *D"],
-        targets: Shaped[Array, "T B *E"],
+        sources: Any,
+        targets: Any,
         *,
         source_lengths: Integer[Integers, " B"] | None = None,
         target_lengths: Integer[Integers, " B"] | None = None,
@@ -166,7 +166,7 @@ class EncoderDecoder(Layer):
         )
         return ys
 
-    def encode(self, sources: Shaped[Array, "S B *D"], *, lengths: Integer[Integers, " B"] | None = None) -> State:
+    def encode(self, sources: Any, *, lengths: Integer[Integers, " B"] | None = None) -> State:
         """The state that the decoder begins from, as in use: for `decoder.step`, `generate` and the searches.
 
         A batch of one serves many rows: `tree_map(lambda array: array.repeat(k, axis=0), state)`.
@@ -184,8 +184,8 @@ class EncoderDecoder(Layer):
 
     def alignments(
         self,
-        sources: Shaped[Array, "S B *D"],
-        targets: Shaped[Array, "T B *E"],
+        sources: Any,
+        targets: Any,
         *,
         source_lengths: Integer[Integers, " B"] | None = None,
         target_lengths: Integer[Integers, " B"] | None = None,

@@ -77,9 +77,8 @@ def test_the_caches_of_all_steps_share_one_memory() -> None:
 
 def test_a_decoder_that_draws_may_stand_within() -> None:
     rng = RNG(0)
-    layer = decoder(
-        decoder=Sequential(LockedDropout(0.5, rng=rng), LSTMCell(5, 4, rng=rng)), embedding=Dropout(0.5, rng=rng)
-    )
+    recurrent = Sequential(LockedDropout(0.5, rng=rng), LSTMCell(5, 4, rng=rng))
+    layer = decoder(embedding=Dropout(0.5, rng=rng), decoder=recurrent)
     one, other = (layer.forward(draw(4, 3, 2), layer.attach(None, draw(7, 3, 5)))[0] for _ in range(2))
     assert (one != other).any()
 
@@ -108,8 +107,13 @@ def test_parts_that_do_not_fit_are_named() -> None:
         (TypeError, "combine must be a Feedforward, not RNNCell(3, 2)", {"combine": cell}),
         (
             ValueError,
-            "combine, Linear(8, 3), takes 8 features, but 9 come from LSTMCell(5, 4) and GeneralAttention(4, 5) together",
+            "combine, Linear(8, 3), takes 8 features, but 9 come from LSTMCell(5, 4) and GeneralAttention(4, 5) togeth",
             {"combine": Linear(8, 3, rng=rng)},
+        ),
+        (
+            ValueError,
+            "decoder, Sequential(Embedding(5, 4)), takes ids, but gets the vectors of the embedding",
+            {"decoder": Sequential(Embedding(5, 4, rng=rng))},
         ),
         (ValueError, "LSTMCell(5, 4) must have an in_size, and Any3() an out_size", {"combine": Any3()}),
         (

@@ -77,8 +77,8 @@ class InputFeedingDecoder(Attending):
 
     Raises:
         TypeError: a part is not of its class; in `forward`, the embedding gives one-hot rows.
-        ValueError: a size does not fit its neighbour, `decoder` is not causal, or a size of it, or the `out_size` of
-            `combine`, is None.
+        ValueError: a size does not fit its neighbour, `decoder` takes ids or is not causal, or a size of it, or the
+            `out_size` of `combine`, is None.
 
     References:
         Luong, Pham and Manning, *Effective Approaches to Attention-based Neural Machine Translation*, 2015.
@@ -112,6 +112,8 @@ class InputFeedingDecoder(Attending):
                 raise TypeError(f"{name}: {part} must be a Feedforward, not {layer!r}")
         self.embedding = embedding
         super().__init__(decoder, attention)
+        if decoder.takes_ids:
+            raise ValueError(f"{name}: decoder, {decoder!r}, takes ids, but gets the vectors of the embedding")
         joined = self.query_size + self.memory_size
         if combine.in_size not in (None, joined):
             raise ValueError(

@@ -280,7 +280,7 @@ def test_what_does_not_fit_is_told_why() -> None:
         (
             lambda: general(queries, memory, lengths=LENGTHS[1:]),
             ValueError,
-            r"lengths has shape \(3,\), expec",
+            r"lengths has shape \(3,\), exp",
         ),
         (
             lambda: general(queries, memory, lengths=LENGTHS + 1),

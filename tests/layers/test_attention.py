@@ -201,6 +201,7 @@ def test_parameters_begin_as_stated() -> None:
     ):
         assert 0.9 * limit < abs(parameter.value).max() <= limit
     assert list(DotAttention().named_parameters()) == []
+    assert general.config() == {"query_size": 200, "memory_size": 100}
     assert additive.config() == {"query_size": 200, "memory_size": 100, "hidden_size": 50}
 
 

@@ -169,7 +169,7 @@ class EncoderDecoder(Layer):
     def encode(self, sources: Any, *, lengths: Integer[Integers, " B"] | None = None) -> State:
         """The state that the decoder begins from, as in use: for `decoder.step`, `generate` and the searches.
 
-        A batch of one serves many rows: `tree_map(lambda array: array.repeat(k, axis=0), state)`.
+        For k rows from each source, such as those of a beam, repeat every array: `array.repeat(k, axis=0)`.
 
         Args:
             sources: as in `forward`.

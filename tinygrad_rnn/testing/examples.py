@@ -23,7 +23,7 @@ from ..models.encoder_decoder import EncoderDecoder
 STEPS, BATCH, FEATURES = 4, 3, 5
 """T, B and, where the layer takes any, D. With T = 1 or B = 1 some wrong gradients look right."""
 OTHER_STEPS = 6
-"""Of the second sequence where there are two: other than all that is not a number of steps."""
+"""Of the other sequence where there are two, queries or sources: another number than `STEPS`, as for every axis."""
 
 Arrays = dict[str, Any]
 E = TypeVar("E", bound="Example")

@@ -8,7 +8,8 @@ Where a script says how many multiply-adds the matrix products of a row make, ea
 BLAS on a large product, too, again in a process of its own: "limit" is the time that the products alone would take.
 
 Tables are printed, and written to `results/` as Markdown and, with every single time, as JSON. One file holds all
-numbers of threads; `threads` is a column of its table.
+numbers of threads; `threads` is a column of its table. Rows of a number of threads that a run leaves out stay as they
+were, if the machine and the versions are the same.
 """
 
 from __future__ import annotations
@@ -66,11 +67,11 @@ def compare(
         print(json.dumps((limit if name == LIMIT else variants[name])(**json.loads(row))))
         return
 
-    results: list[dict[str, Any]] = []
-    versions = {**software(), "rounds": str(options.rounds), "time": clock}
+    results, versions = _earlier(options.threads)
+    versions |= {"rounds": str(options.rounds), "time": clock}
     for count, row in product(options.threads, rows):
         result, found = _measure(variants, count, row, options.rounds, multiply_adds)
-        results.append(result)
+        results = sorted([*results, result], key=lambda done: int(done["row"]["threads"]))
         versions |= found
         if multiply_adds:
             rates = [rate for done in results if done["row"]["threads"] == count for rate in done["GFLOP/s"]]
@@ -79,6 +80,17 @@ def compare(
         text = f"# {title}\n\n{_table(results, by)}"
         write_results(text, {"title": title, "results": results}, versions)
     print("\n".join(_facts(versions)))
+
+
+def _earlier(threads: Sequence[int]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """What the file has of other numbers of threads, of this machine and software; and the versions of all."""
+    path, versions = RESULTS / f"{Path(sys.argv[0]).stem}.json", software()
+    if not path.exists():
+        return [], versions
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not versions.items() <= found["versions"].items():
+        return [], versions
+    return [done for done in found["results"] if done["row"]["threads"] not in threads], found["versions"]
 
 
 def _measure(

@@ -140,7 +140,7 @@ def large_products(layer: Layer, rng: Generator) -> None:
     xs, dys = rng.standard_normal((5, 2, 96)), rng.standard_normal((5, 2, 64))
     whole, kept = layer.backward(dys, None, layer.forward(xs)[2])[0], products._parts
     gradient = layer.flat_grad.copy()
-    products._parts = lambda like, rows, K, N: (rows // 2, N // 4)
+    products._parts = lambda array, rows, K, N: (rows // 2, N // 4)
     try:
         in_parts = layer.backward(dys, None, layer.forward(xs)[2])[0]
     finally:

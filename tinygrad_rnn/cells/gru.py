@@ -14,7 +14,7 @@ from .base import Cell
 
 
 class GRUCell(Cell):
-    r"""The gated recurrent unit: the gate z keeps the state or lets the new one in, the gate r resets what that sees.
+    r"""The gated recurrent unit: a gate z keeps the state or lets in a new one, which sees what a gate r lets it.
 
     Forward, with :math:`\sigma(a) = 1 / (1 + e^{-a})`; the columns of :math:`W_x`, :math:`W_h` and :math:`b` are three
     blocks, those of r, z and n:
@@ -35,11 +35,11 @@ class GRUCell(Cell):
     .. math::
         m_t = h_{t-1}, \qquad q_t = r_t \odot m_t, \qquad a^n_t = x_t W_{xn} + b_n + q_t W_{hn}
 
-    Backward, where :math:`dh_t` is the sum of :math:`dy_t` and what step :math:`t + 1` sends back:
+    Backward, where :math:`dh_t` is what step :math:`t + 1` sends back, and :math:`\bar{dh}_t = dy_t + dh_t`:
 
     .. math::
-        da^n_t &= dh_t \odot (1 - z_t) \odot (1 - n_t^2), \qquad
-        da^z_t = dh_t \odot (h_{t-1} - n_t) \odot z_t \odot (1 - z_t) \\
+        da^n_t &= \bar{dh}_t \odot (1 - z_t) \odot (1 - n_t^2), \qquad
+        da^z_t = \bar{dh}_t \odot (h_{t-1} - n_t) \odot z_t \odot (1 - z_t) \\
         da^r_t &= dq_t \odot m_t \odot r_t \odot (1 - r_t), \qquad dm_t = dq_t \odot r_t \\
         da_t &= (da^r_t, da^z_t, da^n_t), \qquad dx_t = da_t W_x^\top, \qquad
         dW_x \mathrel{+}= x_t^\top da_t, \qquad db \mathrel{+}= da_t \\
@@ -49,14 +49,14 @@ class GRUCell(Cell):
 
     .. math::
         dq_t &= da^n_t, \qquad
-        dh_{t-1} = dh_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t W_{hn}^\top \\
+        dh_{t-1} = \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t W_{hn}^\top \\
         dW_{hn} &\mathrel{+}= h_{t-1}^\top dm_t, \qquad db_h \mathrel{+}= dm_t
 
     and, for the reset before it,
 
     .. math::
         dq_t &= da^n_t W_{hn}^\top, \qquad
-        dh_{t-1} = dh_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t \\
+        dh_{t-1} = \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t \\
         dW_{hn} &\mathrel{+}= q_t^\top da^n_t
 
     A sequence runs at once where the reset comes after; where it comes before, step by step.

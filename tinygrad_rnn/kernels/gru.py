@@ -1,15 +1,15 @@
 """The GRU whose reset comes after the product, over a whole sequence, forward and back.
 
 Notation: T steps, B rows, D inputs, H units. `hs` (T + 1, B, H) holds the states, `hs[0]` the one before the sequence;
-so `hs[t]` is what step t starts from and `hs[t + 1]` what it ends with. Gates are in the order r, z, n; what has an
-axis of 3 has it for them: the weights, (3, D, H) and (3, H, H), and `gates` (T, 3, B, H).
+so `hs[t]` is h_{t-1}, what step t starts from, and `hs[t + 1]` is h_t. Gates are in the order r, z, n; what has an
+axis of 3 has it for them: `gates` (T, 3, B, H) and, in `forward`, the weights, (3, D, H), (3, H, H) and (3, 1, H).
 
-What makes it fast: a block of steps at a time, the input side is computed at once (for one-hot rows by look-ups), then
-each step makes its products by w_h and works in place; one tanh serves r and z, for sigmoid(a) = 0.5 tanh(0.5 a) + 0.5,
-and the weights have the inner 0.5 already. Going back, each of the four gradients of a step is dh times a factor that
-the cache gives, so the factors of a block are made ahead, and one multiplication a step makes the gradients; those of
-the weights are one product each, over the steps of a block. Memory beyond input and output: `hs`, `gates` and `ms`
-(T, B, H) and, going back, `das` (steps of a block, B, 4, H).
+What makes it fast: one tanh serves r and z, for sigmoid(a) = 0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5
+already. The steps are taken in blocks. Forward, the input side is computed for a block before its steps (for one-hot
+rows by look-ups). Going back, each of the four gradients of a step is dh times a factor that the cache gives, so the
+factors of a block are made before its steps, one multiplication a step makes the gradients, and those of the weights
+are computed after them, for the block at once. Memory beyond input and output, which is a part of `hs`: `gates` and
+`ms`, 4 arrays (T, B, H), and some of the size of a block.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ class GRUCache(NamedTuple):
 def forward(
     xs: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array, active: Booleans | None
 ) -> tuple[Array, Array, GRUCache]:
-    """`xs` (T, B, D) and the state `h` (B, H) to the outputs (T, B, H), the last state (B, H) and the cache."""
+    """`xs` (T, B, D) and the state `h` (B, H) to the outputs (T, B, H), the last state (B, H) and the cache.
+
+    `w_x` is (D, 3H), `w_h` (H, 3H), `b` (3H,) and `b_h` (H,); `active` (T, B) is True where a row runs, None where all
+    do.
+    """
     T, B, _ = xs.shape
     H, xp = w_h.shape[0], namespace(h)
     hs, ms = xp.empty((T + 1, B, H), h.dtype), xp.empty((T, B, H), h.dtype)
@@ -45,7 +49,7 @@ def forward(
     for w in (w_x, w_h, b):
         w[:2] *= 0.5
 
-    steps = block_steps(T, B, 4 * H)
+    steps = block_steps(T, B, 4 * H)  # of three gates and m
     project, multiply = input_side(xs, w_x, b, steps * B), multiplier(w_h, B)
     gates, products = xp.empty((T, 3, B, H), h.dtype), xp.empty((3, B, H), h.dtype)
     for block in blocks(T, steps):
@@ -90,39 +94,39 @@ def backward(
     db_h: Array,
 ) -> tuple[Array | None, Array]:
     """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to the four gradients."""
-    xs, h_prevs, rs, zs, ns, ms = cache
-    T, B, H = ms.shape
-    xp = namespace(ms)
+    xs, h_prev, r, z, n, m = cache
+    T, B, H = m.shape
+    xp = namespace(m)
     steps = block_steps(T, B, 4 * H)
     dxs, fill_dxs = input_gradient(xs, w_x, steps * B)
-    multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its block of n first
+    multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
     dh, product = dh.copy(), xp.empty((B, H), dh.dtype)
     for block in reversed(blocks(T, steps)):
         # 1. For the steps of a block, what dh_t is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
-        #    will stand, side by side: (steps, B, 4, H). The first three flow into h_{t-1} @ w_h, if w_h has its block
-        #    of n first, the last three into x_t @ w_x.
-        das = _factors(*(values[block] for values in (h_prevs, rs, zs, ns, ms)))
+        #    will stand, side by side: (steps, B, 4, H). dh_t is the sum of all that reaches h_t.
+        das = _factors(*(values[block] for values in (h_prev, r, z, n, m)))
         if active is not None:
             das *= active[block, :, None, None]
 
-        # 2. The gradients at step t, then dh_{t-1} = dh_t * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T.
+        # 2. The gradients at step t, then dh_{t-1} = dh_t * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T: by the products with
+        #    w_h of n, r and z. By those with w_x, of r, z and n, they are the last three.
         for t in reversed(range(block.start, block.stop)):
             dh += dys[t]
             da = das[t - block.start]
             da *= dh[:, None]
             multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
             if active is None:
-                dh *= zs[t]
+                dh *= z[t]
                 dh += product
             else:
-                product += dh * zs[t]
-                xp.copyto(dh, product, where=active[t][:, None])  # straight through, where the row has ended
+                product += dh * z[t]
+                xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
 
         # 3. Gradients of weights and inputs, for the steps of the block at once.
         das = das.reshape(len(das), B, 4 * H)
         add_gradient(dw_x, xs[block], das[:, :, H:])
-        add_gradient(dw_h[:, 2 * H :], h_prevs[block], das[:, :, :H])
-        add_gradient(dw_h[:, : 2 * H], h_prevs[block], das[:, :, H : 3 * H])
+        add_gradient(dw_h[:, 2 * H :], h_prev[block], das[:, :, :H])
+        add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
         sums = as_rows(das).sum(axis=0)
         db += sums[H:]
         db_h += sums[:H]
@@ -130,15 +134,15 @@ def backward(
     return dxs, dh
 
 
-def _factors(h_prevs: Array, rs: Array, zs: Array, ns: Array, ms: Array) -> Array:
+def _factors(h_prev: Array, r: Array, z: Array, n: Array, m: Array) -> Array:
     """What dh_t is to be multiplied by for dm_t, da^r_t, da^z_t and da^n_t: (steps, B, 4, H)."""
-    (steps, B, H), xp = ms.shape, namespace(ms)
-    out: Array = xp.empty((steps, B, 4, H), ms.dtype)
-    new = 1 - zs  # the share of the new state
-    da_n = (1 - ns * ns) * new
-    dm = da_n * rs
-    out[:, :, 0] = dm
-    out[:, :, 1] = dm * ms * (1 - rs)
-    out[:, :, 2] = (h_prevs - ns) * zs * new
-    out[:, :, 3] = da_n
+    (steps, B, H), xp = m.shape, namespace(m)
+    out: Array = xp.empty((steps, B, 4, H), m.dtype)
+    new = 1 - z  # the share of the new state
+    for_n = (1 - n * n) * new
+    for_m = for_n * r
+    out[:, :, 0] = for_m
+    out[:, :, 1] = for_m * m * (1 - r)
+    out[:, :, 2] = (h_prev - n) * z * new
+    out[:, :, 3] = for_n
     return out

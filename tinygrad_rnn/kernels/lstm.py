@@ -1,14 +1,15 @@
 """The LSTM over a whole sequence, forward and back.
 
 Notation: T steps, B rows, D inputs, H units. `hs` and `cs` (T + 1, B, H) hold the states, `hs[0]` and `cs[0]` those
-before the sequence; so `hs[t]` is what step t starts from and `hs[t + 1]` what it ends with. Gates are in the order
-i, f, o, g; what has an axis of 4 has it for them: the weights, (4, D, H) and (4, H, H), and `gates` (T, 4, B, H).
+before the sequence; so `hs[t]` is h_{t-1}, what step t starts from, and `hs[t + 1]` is h_t. Gates are in the order
+i, f, o, g; what has an axis of 4 has it for them: `gates` (T, 4, B, H), the gradients `das` (steps, B, 4, H) and, in
+`forward`, the weights, (4, D, H), (4, H, H) and (4, 1, H).
 
-What makes it fast: a gate at a step is a block (B, H) without gaps, and one tanh serves all four, for sigmoid(a) =
-0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. For the steps of a block together, the input side is
-computed ahead (for one-hot rows by look-ups); going back, so is what does not depend on later steps, and, afterwards,
-so are the gradients of the weights. Memory beyond input and output: `hs`, `cs` and `gates`, 6 arrays (T, B, H), and,
-going back, `das` (steps of a block, B, 4, H).
+What makes it fast: a gate at a step is (B, H) without gaps, and one tanh serves all four, for sigmoid(a) =
+0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. The steps are taken in blocks. Forward, the input
+side is computed for a block before its steps (for one-hot rows by look-ups); going back, the factors that depend on no
+later step before them, and the gradients of the weights after them. Memory beyond input and output, which is a part of
+`hs`: `cs` and `gates`, 5 arrays (T, B, H), and some of the size of a block.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class LSTMCache(NamedTuple):
 def forward(
     xs: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
 ) -> tuple[Array, Array, Array, LSTMCache]:
-    """`xs` (T, B, D) and the state `h`, `c` (B, H) to the outputs (T, B, H), the last `h` and `c`, and the cache."""
+    """`xs` (T, B, D) and the state `h`, `c` (B, H) to the outputs (T, B, H), the last `h` and `c`, and the cache.
+
+    `w_x` is (D, 4H), `w_h` (H, 4H) and `b` (4H,); `active` (T, B) is True where a row runs, None where all do.
+    """
     T, B, _ = xs.shape
     H, xp = w_h.shape[0], namespace(h)
     hs, cs = xp.empty((T + 1, B, H), h.dtype), xp.empty((T + 1, B, H), h.dtype)
@@ -48,7 +52,7 @@ def forward(
 
     steps = block_steps(T, B, 4 * H)
     project, multiply = input_side(xs, w_x, b, steps * B), multiplier(w_h, B)
-    gates, products, product = xp.empty((T, 4, B, H), h.dtype), xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
+    gates, from_h, part = xp.empty((T, 4, B, H), h.dtype), xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
     for block in blocks(T, steps):
         # 2. x_t @ w_x + b, for the steps of a block at once.
         project(block, gates[block])
@@ -57,17 +61,17 @@ def forward(
         for t in range(block.start, block.stop):
             a, h, c = gates[t], hs[t + 1], cs[t + 1]
             i, f, o, g = a
-            multiply(hs[t], out=products)
-            a += products
+            multiply(hs[t], out=from_h)
+            a += from_h
             xp.tanh(a, out=a)
             sigmoids = a[:3]
             sigmoids *= 0.5
             sigmoids += 0.5
             xp.multiply(f, cs[t], out=c)
-            xp.multiply(i, g, out=product)
-            c += product
-            xp.tanh(c, out=product)
-            xp.multiply(o, product, out=h)
+            xp.multiply(i, g, out=part)
+            c += part
+            xp.tanh(c, out=part)
+            xp.multiply(o, part, out=h)
             if active is not None:
                 ended = ~active[t][:, None]  # past its end a row keeps its state
                 xp.copyto(h, hs[t], where=ended)
@@ -91,18 +95,19 @@ def backward(
 ) -> tuple[Array | None, Array, Array]:
     """`dys` (T, B, H), `dh` and `dc` (B, H) to `(dxs, dh, dc)`; adds to `dw_x`, `dw_h` and `db`.
 
-    `dxs` is None for one-hot rows.
+    Weights and `active` are as in `forward`. `dxs` is None for one-hot rows.
     """
-    xs, h_prevs, c_prevs, i, f, o, g, cs = cache
-    T, B, H = cs.shape
-    xp = namespace(cs)
+    xs, h_prev, c_prev, i, f, o, g, c = cache
+    T, B, H = c.shape
+    xp = namespace(c)
     steps = block_steps(T, B, 4 * H)
     dxs, fill_dxs = input_gradient(xs, w_x, steps * B)
-    multiply, dh, dc, product = multiplier(w_h.T, B), dh.copy(), dc.copy(), xp.empty((B, H), cs.dtype)
+    multiply, dh, dc, part = multiplier(w_h.T, B), dh.copy(), dc.copy(), xp.empty((B, H), c.dtype)
     for block in reversed(blocks(T, steps)):
-        # 1. For the steps of a block, what dh_t is multiplied by to go on to dc_t, and what dc_t (for o: dh_t) is
-        #    multiplied by for da_t, where da_t will stand, its gates side by side: (steps, B, 4, H).
-        das, dc_dhs = _factors(*(values[block] for values in (i, f, o, g, c_prevs, cs)))
+        # 1. The factors of the steps of a block: `das`, which times dc_t (for o: times dh_t) is da_t, made in the same
+        #    place; and `dc_dhs` (steps, B, H), which times dh_t is what dc_t gets from it. dh_t and dc_t are the sums
+        #    of all that reaches h_t and c_t.
+        das, dc_dhs = _factors(*(values[block] for values in (i, f, o, g, c_prev, c)))
         if active is not None:
             das *= active[block, :, None, None]
             dc_dhs *= active[block, :, None]
@@ -111,8 +116,8 @@ def backward(
         for t in reversed(range(block.start, block.stop)):
             da = das[t - block.start]
             dh += dys[t]
-            xp.multiply(dh, dc_dhs[t - block.start], out=product)
-            dc += product
+            xp.multiply(dh, dc_dhs[t - block.start], out=part)
+            dc += part
             da[:, :2] *= dc[:, None]
             da[:, 2] *= dh
             da[:, 3] *= dc
@@ -120,32 +125,32 @@ def backward(
                 dc *= f[t]
                 multiply(da.reshape(B, 4 * H), out=dh)
             else:
-                running = active[t][:, None]  # straight through, where the row has ended
+                running = active[t][:, None]  # through a row that has ended, both go straight
                 xp.copyto(dc, dc * f[t], where=running)
-                multiply(da.reshape(B, 4 * H), out=product)
-                xp.copyto(dh, product, where=running)
+                multiply(da.reshape(B, 4 * H), out=part)
+                xp.copyto(dh, part, where=running)
 
-        # 3. Gradients of weights and inputs, over the steps of the block at once.
+        # 3. Gradients of weights and inputs, for the steps of the block at once; a product with ones is a fast sum.
         das = das.reshape(len(das), B, 4 * H)
         add_gradient(dw_x, xs[block], das)
-        add_gradient(dw_h, h_prevs[block], das)
-        db += xp.ones(len(das) * B, cs.dtype) @ as_rows(das)
+        add_gradient(dw_h, h_prev[block], das)
+        db += xp.ones(len(das) * B, c.dtype) @ as_rows(das)
         fill_dxs(block, das)
     return dxs, dh, dc
 
 
-def _factors(i: Array, f: Array, o: Array, g: Array, c_prevs: Array, cs: Array) -> tuple[Array, Array]:
-    """What dc_t (for o: dh_t) is to be multiplied by for da_t, (steps, B, 4, H), and dh_t for dc_t, (steps, B, H)."""
-    (steps, B, H), xp = cs.shape, namespace(cs)
-    das, tanh_c, slope = xp.empty((steps, B, 4, H), cs.dtype), xp.tanh(cs), xp.empty_like(cs)
-    for k, (gate, partner) in enumerate(((i, g), (f, c_prevs), (o, tanh_c))):
+def _factors(i: Array, f: Array, o: Array, g: Array, c_prev: Array, c: Array) -> tuple[Array, Array]:
+    """Those of da_t (steps, B, 4, H), and that of dh_t on its way to dc_t (steps, B, H)."""
+    (steps, B, H), xp = c.shape, namespace(c)
+    das, tanh_c, slope = xp.empty((steps, B, 4, H), c.dtype), xp.tanh(c), xp.empty_like(c)
+    for k, (gate, partner) in enumerate(((i, g), (f, c_prev), (o, tanh_c))):
         xp.subtract(1, gate, out=slope)
         slope *= gate
         xp.multiply(slope, partner, out=das[:, :, k])
     xp.multiply(g, g, out=slope)
     xp.subtract(1, slope, out=slope)
     xp.multiply(slope, i, out=das[:, :, 3])
-    xp.multiply(tanh_c, tanh_c, out=slope)
-    xp.subtract(1, slope, out=slope)
-    slope *= o
-    return das, slope
+    dc_dhs = xp.multiply(tanh_c, tanh_c, out=tanh_c)
+    xp.subtract(1, dc_dhs, out=dc_dhs)
+    dc_dhs *= o
+    return das, dc_dhs

@@ -1,12 +1,12 @@
 """The simple recurrent network over a whole sequence, forward and back.
 
 Notation: T steps, B rows, D inputs, H units. `hs` (T + 1, B, H) holds the states, `hs[0]` the one before the sequence;
-so `hs[t]` is what step t starts from and `hs[t + 1]` what it ends with.
+so `hs[t]` is h_{t-1}, what step t starts from, and `hs[t + 1]` is h_t.
 
-What makes it fast: a block of steps at a time, the input side is one product (for one-hot rows a look-up), written to
-where the states will stand; each step then adds one product and applies the nonlinearity in place. Going back, the
-gradients of the weights are one product each, over the steps of a block. Memory beyond input and output: `hs` and,
-going back, `das` (steps of a block, B, H).
+What makes it fast: the steps are taken in blocks. Forward, the input side of a block is one product (for one-hot rows a
+look-up), written to where the states will stand; each step then adds one product and applies the nonlinearity in place.
+Going back, the gradients of the weights are one product each, for a block at once. Memory beyond input and output,
+which is a part of `hs`: some of the size of a block.
 """
 
 from __future__ import annotations
@@ -28,13 +28,17 @@ class RNNCache(NamedTuple):
 def forward(
     nonlinearity: str, xs: Input, h: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
 ) -> tuple[Array, RNNCache]:
-    """`xs` (T, B, D) and the state `h` (B, H) to the last state (B, H) and the cache, whose `h` are the outputs."""
+    """`xs` (T, B, D) and the state `h` (B, H) to the last state (B, H) and the cache, whose `h` are the outputs.
+
+    `nonlinearity` is "tanh" or "relu", `w_x` (D, H), `w_h` (H, H) and `b` (H,); `active` (T, B) is True where a row
+    runs, None where all do.
+    """
     T, B, _ = xs.shape
     H, xp = w_h.shape[0], namespace(h)
     hs = xp.empty((T + 1, B, H), h.dtype)
     hs[0] = h
     steps = block_steps(T, B, H)
-    project, multiply = input_side(xs, w_x[None], b, steps * B), multiplier(w_h, B)
+    project, multiply = input_side(xs, w_x[None], b[None, None], steps * B), multiplier(w_h, B)
     product = xp.empty((B, H), h.dtype)
     for block in blocks(T, steps):
         # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand.
@@ -68,19 +72,19 @@ def backward(
     db: Array,
 ) -> tuple[Array | None, Array]:
     """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to `dw_x`, `dw_h` and `db`."""
-    xs, h_prevs, hs = cache
-    T, B, H = hs.shape
-    xp = namespace(hs)
+    xs, h_prev, h = cache
+    T, B, H = h.shape
+    xp = namespace(h)
     steps = block_steps(T, B, H)
     dxs, fill_dxs = input_gradient(xs, w_x, steps * B)
-    multiply, dh, product = multiplier(w_h.T, B), dh.copy(), xp.empty((B, H), hs.dtype)
+    multiply, dh, product = multiplier(w_h.T, B), dh.copy(), xp.empty((B, H), h.dtype)
     for block in reversed(blocks(T, steps)):
         # 1. f'(a_t) from h_t, for the steps of a block, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
         if nonlinearity == "tanh":
-            das = xp.multiply(hs[block], hs[block])
+            das = xp.multiply(h[block], h[block])
             xp.subtract(1, das, out=das)
         else:
-            das = (hs[block] > 0).astype(hs.dtype)
+            das = (h[block] > 0).astype(h.dtype)
         if active is not None:
             das *= active[block, :, None]
 
@@ -93,11 +97,11 @@ def backward(
                 multiply(da, out=dh)
             else:
                 multiply(da, out=product)
-                xp.copyto(dh, product, where=active[t][:, None])  # straight through, where the row has ended
+                xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
 
         # 3. Gradients of weights and inputs, for the steps of the block at once.
         add_gradient(dw_x, xs[block], das)
-        add_gradient(dw_h, h_prevs[block], das)
+        add_gradient(dw_h, h_prev[block], das)
         db += as_rows(das).sum(axis=0)
         fill_dxs(block, das)
     return dxs, dh

@@ -1,8 +1,8 @@
 """An embedding and the cell after it as one cell of one-hot rows.
 
 With the table E (V, D), `E[ids] @ w_x` is `(E @ w_x)[ids]`: the cell on one-hot rows, with the projected table E @ w_x
-(V, N) for its w_x. So a sequence of more ids than there are in the vocabulary needs fewer products, and no array
-(T, B, D), forth or back. Back, from dp, the gradient of the projected table: dw_x = E.T @ dp and dE = dp @ w_x.T.
+(V, N) for its w_x. So where there are more ids than the vocabulary has, there is less to multiply, and no array
+(T, B, D) is made. Going back, from dp (V, N), the gradient of the projected table: dw_x = E.T @ dp, dE = dp @ w_x.T.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..parameter import Parameter
 
 
 class FoldedCache(NamedTuple):
-    """What stands for the caches of the two."""
+    """What stands for the caches of the embedding and the cell."""
 
     cell: Any
     """That of the cell on one-hot rows."""
@@ -26,8 +26,8 @@ class FoldedCache(NamedTuple):
 def can_fold(layers: Any, ids: Integers) -> bool:
     """Whether the first two layers are an embedding and a cell with a kernel, and to fold them pays.
 
-    A user's layers may compute something else. On a GPU it would not pay: there the rows of each id are added up by a
-    dense product.
+    It pays from twice as many ids as the vocabulary has. On a GPU it would not: there the rows of each id are added up
+    by a dense product. A user's layers may compute something else.
     """
     if (
         len(layers) < 2
@@ -50,9 +50,9 @@ def forward(
 
 
 def backward(embedding: Any, cell: Any, dys: Any, dstate: Any, cache: FoldedCache) -> State:
-    """The gradient by the state; that by ids is None."""
+    """Adds to the gradients of both layers, and gives that by the state; ids have none."""
     table, w_x = embedding.w, cell.w_x
-    # The gradients of one-hot rows do without the weights, so here any of this shape will do.
+    # Going back, one-hot rows take of w_x the shape of its gradient alone.
     folded = _folded(cell, namespace(w_x.value).empty((table.shape[0], w_x.shape[1]), w_x.value.dtype))
     dbefore: State = folded.backward(dys, dstate, cache.cell)[1]
     w_x.grad += table.value.T @ folded.w_x.grad
@@ -61,7 +61,7 @@ def backward(embedding: Any, cell: Any, dys: Any, dstate: Any, cache: FoldedCach
 
 
 def _folded(cell: Any, w_x: Any) -> Any:
-    """The cell with other weights for its input: a copy that shares all other parameters."""
+    """The cell with `w_x` (V, N) for its input: a copy that shares all other parameters."""
     folded = copy.copy(cell)
     folded.in_size, folded.w_x = w_x.shape[0], Parameter(w_x)
     return folded

@@ -51,7 +51,7 @@ def write(day: date, rng: np.random.Generator) -> str:
     months, weekdays = (whole, cut)[rng.integers(2)]
     text = FORMS[rng.integers(len(FORMS))].format(
         day=day.day,
-        th="th" if 11 <= day.day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th"),
+        th="th" if 11 <= day.day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th"),  # codespell:ignore nd
         weekday=weekdays[day.weekday()],
         number=day.month,
         month=months[day.month],

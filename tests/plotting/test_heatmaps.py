@@ -34,6 +34,7 @@ def test_a_row_is_a_target_and_a_column_a_source(dtype: str) -> None:
     assert (names(axes.xaxis), names(axes.yaxis)) == ([*"abc"], ["one", "two"])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("source", "target")
     assert axes.get_ylim() == (1.5, -0.5)  # the first target is above
+    assert axes.xaxis.get_ticks_position() == axes.xaxis.get_label_position() == "top"  # and so are the sources
     np.testing.assert_array_equal(given, kept)
 
 
@@ -46,12 +47,12 @@ def test_colours_are_the_same_whatever_the_weights() -> None:
 
 
 def test_every_name_is_drawn_as_it_is() -> None:
-    figure = plotting.attention(weights(3, 4), ["$a$", " b", "\t", "_^{"], "\n\\ ")
+    figure = plotting.attention(weights(3, 4), ["$^$", " b", "\t", "_^{"], "\n\\ ")
     axes = figure.axes[0]
-    assert (names(axes.xaxis), names(axes.yaxis)) == (["$a$", "␣b", "⇥", "_^{"], ["↵", "\\", "␣"])
+    assert (names(axes.xaxis), names(axes.yaxis)) == (["$^$", "␣b", "⇥", "_^{"], ["↵", "\\", "␣"])
     written = io.StringIO()
     figure.savefig(written, format="svg")  # a letter that the font lacks is a warning, and so an error here
-    assert "<!-- $a$ -->" in written.getvalue()
+    assert "<!-- $^$ -->" in written.getvalue()
 
 
 @pytest.mark.parametrize(("sources", "rotation"), [("abc", 0), (["ab", "c", "d"], 0), (["word", "c", "d"], 90)])
@@ -62,7 +63,7 @@ def test_words_stand_upright_where_they_would_overlap(sources: Any, rotation: fl
 
 
 def test_names_do_not_overlap_and_nothing_is_cut_off() -> None:
-    figure = plotting.attention(weights(10, 30), "W" * 30, "0123456789")
+    figure = plotting.attention(weights(3, 30), "W" * 30, ["a", "long name", "of a target that is longer"])
     figure.draw_without_rendering()
     axes, scale = figure.axes
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]

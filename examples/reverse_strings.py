@@ -2,8 +2,8 @@
 
     python examples/reverse_strings.py
 
-800 to 1,000 iterations, 13 to 17 seconds on one core, bring 99 % of fresh strings without a mistake; those 1,500 after
-which it gives up, 99.9 %.
+800 to 1,000 iterations, 13 to 17 seconds on one core, bring 99 % of fresh strings without a mistake; all 1,500, to
+which `--goal 1` may lead, 99.9 % with seed 0.
 
 Without attention the state in which the reader ends would have to hold all the letters. With it that state only has to
 tell where the string ends: the writer looks at the last letter first, and then one further back at each step.

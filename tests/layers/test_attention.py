@@ -173,6 +173,29 @@ def test_queries_one_by_one_are_all_at_once(name: str) -> None:
             np.testing.assert_allclose(one[0], all_[t], atol=1e-14)
 
 
+@every_attention
+def test_looks_at_one_prepared_memory_are_one_forward_and_one_backward(name: str) -> None:
+    """What the looks send back to memory and keys may be added up before `prepare_backward`."""
+    queries, memory = drawn()
+    whole, parts = made(name), made(name)
+    context, weights, cache = whole.forward(queries, memory, lengths=LENGTHS)
+    dcontext, dweights = np.random.default_rng(2).standard_normal((2, 3, 4, 6))
+    dcontext = dcontext[..., :M]
+    dqueries, dmemory = whole.backward(dcontext, dweights, cache)
+    prepared = parts.prepare(memory, LENGTHS)
+    looks = [parts.look(queries[t : t + 1], prepared) for t in range(3)]
+    back = [parts.look_backward(dcontext[t : t + 1], dweights[t : t + 1], looks[t][2]) for t in range(3)]
+    to_memory, to_keys = (sum(each[i] for each in back) for i in (1, 2))
+    for expected, found in (
+        (context, np.concatenate([look[0] for look in looks])),
+        (weights, np.concatenate([look[1] for look in looks])),
+        (dqueries, np.concatenate([each[0] for each in back])),
+        (dmemory, parts.prepare_backward(to_memory, to_keys, prepared)),
+        *((p.grad, q.grad) for p, q in zip(whole.parameters(), parts.parameters(), strict=True)),
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
 def test_dot_finds_what_points_its_way() -> None:
     memory = 20 * np.eye(4)[:, None]
     _, weights = DotAttention()(memory[[2, 0, 3]], memory)
@@ -210,7 +233,9 @@ def test_the_additive_score_never_makes_an_array_of_queries_times_memory() -> No
     attention = AdditiveAttention(Q, M, 64, rng=np.random.default_rng(0)).to(dtype="float64")
     queries, memory = drawn(T=40, S=50)
     _, _, cache = attention.forward(queries, memory)
-    assert {array.shape for array in cache.inner} == {queries.shape, memory.shape, (40, 4, 64), (50, 4, 64)}
+    kept = [*cache.prepared, cache.weights, *cache.inner]
+    shapes = {queries.shape, memory.shape, (40, 4, 50), (40, 4, 64), (50, 4, 64)}
+    assert {array.shape for array in kept if array is not None} == shapes
 
 
 @every_attention
@@ -238,10 +263,28 @@ class Near(Attention):
         return 2 * dqueries, 2 * dmemory
 
 
-def test_an_attention_of_ones_own_needs_no_more_than_its_score() -> None:
+class NearHalf(Near):
+    """As near as half of the memory is: keys with nothing to learn, and without a cache."""
+
+    def keys(self, memory: Any) -> tuple[Any, Any]:
+        return 0.5 * memory, None
+
+    def keys_backward(self, dkeys: Any, cache: Any) -> Any:
+        return 0.5 * dkeys
+
+
+@pytest.mark.parametrize("attention", [Near(), NearHalf()])
+def test_an_attention_of_ones_own_needs_no_more_than_its_score(attention: Attention) -> None:
+    """And keys, if it likes."""
     for lengths in (None, LENGTHS):
-        check_gradients(Near(), rng=np.random.default_rng(0), lengths=lengths)
-    assert "a_batch_equals_its_rows" in check_contract(Near(), rng=np.random.default_rng(0))
+        check_gradients(attention, rng=np.random.default_rng(0), lengths=lengths)
+    assert "a_batch_equals_its_rows" in check_contract(attention, rng=np.random.default_rng(0))
+
+
+def test_the_keys_are_what_is_scored() -> None:
+    queries, memory = drawn()
+    _, weights = NearHalf()(queries, memory)
+    np.testing.assert_allclose(weights, Near()(queries, 0.5 * memory)[1], atol=1e-15)
 
 
 @pytest.mark.messages

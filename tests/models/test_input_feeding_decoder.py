@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import (
+    AdditiveAttention,
     Dropout,
     Embedding,
     Feedforward,
@@ -65,14 +66,34 @@ def test_without_output_layers_the_output_is_what_is_fed_back() -> None:
     np.testing.assert_array_equal(ys[-1], a)
 
 
-def test_the_caches_of_all_steps_share_one_memory() -> None:
-    """Cleared once, not at every step."""
-    layer = decoder()
+class Counted(AdditiveAttention):
+    """Keeps what becomes of the memory each time that its keys are computed, forth and back."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 5, 3, rng=RNG(0))
+        self.calls: dict[str, list[Any]] = {"keys": [], "keys_backward": []}
+
+    def keys(self, memory: Any) -> Any:
+        self.calls["keys"].append(memory)
+        return super().keys(memory)
+
+    def keys_backward(self, dkeys: Any, cache: Any) -> Any:
+        self.calls["keys_backward"].append(dkeys)
+        return super().keys_backward(dkeys, cache)
+
+
+def test_the_memory_is_prepared_once_for_all_steps() -> None:
+    """Cleared once, not at every step, and its keys computed once; the caches of all steps share them."""
+    attention = Counted()
+    layer = decoder(attention=attention)
     state = layer.attach(None, draw(7, 3, 5), lengths=np.array([7, 0, 2]))
-    _, _, cache = layer.forward(RNG(2).integers(0, 6, (4, 3)), state)
-    first, *others = [step.attention.memory for step in cache.inner.steps]
-    assert len(others) == 3
-    assert all(other is first for other in others)
+    ys, _, cache = layer.forward(RNG(2).integers(0, 6, (4, 3)), state)
+    layer.backward(ys, None, cache)
+    prepared, steps = cache.inner.prepared, cache.inner.steps
+    assert len(steps) == 4
+    assert all(step.attention.prepared is prepared for step in steps)
+    assert [len(calls) for calls in attention.calls.values()] == [1, 1]
+    assert attention.calls["keys"][0] is prepared.memory
 
 
 def test_a_decoder_that_draws_may_stand_within() -> None:

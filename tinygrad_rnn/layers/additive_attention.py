@@ -15,10 +15,9 @@ class AdditiveAttentionCache(NamedTuple):
     """What the backward needs."""
 
     queries: Float[Array, "T B Q"]
-    memory: Float[Array, "S B M"]
     p: Float[Array, "T B A"]
     """The part of the queries in the sums, the offset with it."""
-    k: Float[Array, "S B A"]
+    keys: Float[Array, "S B A"]
     """That of the memory."""
 
 
@@ -42,7 +41,8 @@ class AdditiveAttention(Attention):
 
     All :math:`u_{ts}` together would be an array (T, B, S, A). It is never made: forward and backward each go through
     the queries one by one, with arrays (S, B, A), and backward computes every tanh once more. So the memory grows with
-    T + S and not with their product, and a backward takes T · S · B · A tanhs, as its forward does.
+    T + S and not with their product, and a backward takes T · S · B · A tanhs, as its forward does. The :math:`k_s` are
+    the keys, which depend on the memory alone.
 
     Args:
         query_size: Q, features of a query.
@@ -80,39 +80,45 @@ class AdditiveAttention(Attention):
         self.b = Parameter(initializers.zeros((hidden_size,)))
         self.v = Parameter(initializers.uniform((hidden_size,), rng=rng))
 
+    def keys(self, memory: Float[Array, "S B M"]) -> tuple[Float[Array, "S B A"], Float[Array, "S B M"]]:
+        return memory @ self.w_memory.value, memory
+
+    def keys_backward(self, dkeys: Float[Array, "S B A"], cache: Float[Array, "S B M"]) -> Float[Array, "S B M"]:
+        memory, dk_rows = cache, as_rows(dkeys)
+        self.w_memory.grad += as_rows(memory).T @ dk_rows
+        dmemory: Array = (dk_rows @ self.w_memory.value.T).reshape(memory.shape)
+        return dmemory
+
     def scores(
-        self, queries: Float[Array, "T B Q"], memory: Float[Array, "S B M"]
+        self, queries: Float[Array, "T B Q"], keys: Float[Array, "S B A"]
     ) -> tuple[Float[Array, "T B S"], AdditiveAttentionCache]:
         p = queries @ self.w_query.value + self.b.value
-        k = memory @ self.w_memory.value
-        T, S, B, xp = len(p), *k.shape[:2], namespace(k)
-        scores = xp.empty((T, B, S), k.dtype)
+        T, S, B, xp = len(p), *keys.shape[:2], namespace(keys)
+        scores = xp.empty((T, B, S), keys.dtype)
         for t in range(T):
-            u = p[t] + k
+            u = p[t] + keys
             xp.tanh(u, out=u)
             scores[t] = (as_rows(u) @ self.v.value).reshape(S, B).T
-        return scores, AdditiveAttentionCache(queries, memory, p, k)
+        return scores, AdditiveAttentionCache(queries, p, keys)
 
     def scores_backward(
         self, dscores: Float[Array, "T B S"], cache: AdditiveAttentionCache
-    ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
-        queries, memory, p, k = cache
-        xp = namespace(k)
-        dp, dk = xp.empty_like(p), xp.zeros_like(k)
+    ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B A"]]:
+        queries, p, keys = cache
+        xp = namespace(keys)
+        dp, dkeys = xp.empty_like(p), xp.zeros_like(keys)
         for t in range(len(p)):
-            u = p[t] + k
+            u = p[t] + keys
             xp.tanh(u, out=u)
             de = dscores[t].T
             self.v.grad += de.reshape(-1) @ as_rows(u)
             u *= u
             dz = de[..., None] * (1 - u)  # without the factor v, which is that of every sum
             dz.sum(axis=0, out=dp[t])
-            dk += dz
+            dkeys += dz
         dp *= self.v.value
-        dk *= self.v.value
-        dp_rows, dk_rows = as_rows(dp), as_rows(dk)
+        dkeys *= self.v.value
+        dp_rows = as_rows(dp)
         self.w_query.grad += as_rows(queries).T @ dp_rows
-        self.w_memory.grad += as_rows(memory).T @ dk_rows
         self.b.grad += dp_rows.sum(axis=0)
-        dqueries = (dp_rows @ self.w_query.value.T).reshape(queries.shape)
-        return dqueries, (dk_rows @ self.w_memory.value.T).reshape(memory.shape)
+        return (dp_rows @ self.w_query.value.T).reshape(queries.shape), dkeys

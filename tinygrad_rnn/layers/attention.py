@@ -12,17 +12,28 @@ from .base import Layer
 from .roles import given_or_zeros
 
 
-class AttentionCache(NamedTuple):
-    """What `Attention.forward` keeps."""
+class PreparedMemory(NamedTuple):
+    """A memory as `Attention.look` takes it: all that does not depend on the queries."""
 
     memory: Float[Array, "S B M"]
     """The memory, 0 in the padding."""
-    weights: Float[Array, "T B S"]
-    """The weights, 0 there."""
+    keys: Float[Array, "S B K"]
+    """What the scores see of it."""
     inner: Any
-    """The cache of `scores`."""
+    """The cache of `keys`."""
     active: Bool[Booleans, "S B"] | None
     """True where there is no padding; None without lengths."""
+
+
+class AttentionCache(NamedTuple):
+    """What `Attention.forward` keeps."""
+
+    prepared: PreparedMemory
+    """What was looked at."""
+    weights: Float[Array, "T B S"]
+    """The weights, 0 in the padding."""
+    inner: Any
+    """The cache of `scores`."""
     no_dcontext: Float[Array, "T B M"]
     """Zeros for an absent `dcontext`, in the memory of one number."""
 
@@ -31,24 +42,29 @@ class Attention(Layer, ABC):
     r"""Each query of a sequence looks at all of a memory, and gets the mean of what is there, weighted by its scores.
 
     `forward` and `backward` do here, once, what every attention does alike; `scores` and `scores_backward` of the
-    subclass say how well a query fits an entry of the memory. Forward, for queries :math:`q_t` and a memory of vectors
-    :math:`m_s`, a row of the batch at a time:
+    subclass say how well a query fits an entry of the memory. What they need of the memory alone, its keys, is what
+    `keys` makes of it, the memory itself if a subclass says nothing else. Forward, for queries :math:`q_t` and a memory
+    of vectors :math:`m_s`, a row of the batch at a time:
 
     .. math::
-        e_{ts} &= \mathrm{score}(q_t, m_s) \\
+        k_s &= \mathrm{key}(m_s), \qquad e_{ts} = \mathrm{score}(q_t, k_s) \\
         \alpha_{ts} &= \frac{e^{e_{ts} - \mu_t}}{\sum_u e^{e_{tu} - \mu_t}}, \qquad \mu_t = \max_s e_{ts} \\
         c_t &= \sum_s \alpha_{ts} m_s
 
-    Backward, where :math:`dc_t` and :math:`d\alpha_{ts}` come from above, and the score adds its part to :math:`dm_s`:
+    Backward, where :math:`dc_t` and :math:`d\alpha_{ts}` come from above, and the score sends back :math:`dq_t` and
+    :math:`dk_s`:
 
     .. math::
         da_{ts} &= d\alpha_{ts} + dc_t\, m_s^\top \\
         de_{ts} &= \alpha_{ts} \Bigl(da_{ts} - \sum_u \alpha_{tu}\, da_{tu}\Bigr) \\
-        dm_s &\mathrel{+}= \sum_t \alpha_{ts}\, dc_t
+        dm_s &= \mathrm{key}'^\top dk_s + \sum_t \alpha_{ts}\, dc_t
 
     The memory is usually what an encoder puts out, and `lengths` those of its rows. What lies past a row's end has
     weight and gradient 0, and its content never matters. A row of length 0 has no weights to share out: its weights and
     its context are 0.
+
+    Who looks step by step at one memory, as `InputFeedingDecoder` does, goes by the parts of `forward` and `backward`:
+    `prepare` and `prepare_backward` once, `look` and `look_backward` at each step.
     """
 
     query_size: int | None = None
@@ -56,16 +72,24 @@ class Attention(Layer, ABC):
     memory_size: int | None = None
     """M, features of the memory, and so of the context; None takes what comes."""
 
+    def keys(self, memory: Any) -> tuple[Any, Any]:
+        """`memory` (S, B, M), 0 in the padding, to `(keys, cache)`, keys (S, B, K); here, the memory as it is."""
+        return memory, None
+
+    def keys_backward(self, dkeys: Any, cache: Any) -> Any:
+        """`dkeys` (S, B, K) to `dmemory` (S, B, M); adds to the parameters' gradients."""
+        return dkeys
+
     @abstractmethod
-    def scores(self, queries: Any, memory: Any) -> tuple[Any, Any]:
-        """`queries` (T, B, Q) and `memory` (S, B, M), 0 in the padding, to `(scores, cache)`, scores (T, B, S).
+    def scores(self, queries: Any, keys: Any) -> tuple[Any, Any]:
+        """`queries` (T, B, Q) and `keys` (S, B, K) to `(scores, cache)`, scores (T, B, S).
 
         Those of the padding may be any numbers.
         """
 
     @abstractmethod
     def scores_backward(self, dscores: Any, cache: Any) -> tuple[Any, Any]:
-        """`dscores` (T, B, S), 0 in the padding, to `(dqueries, dmemory)`; adds to the parameters' gradients."""
+        """`dscores` (T, B, S), 0 in the padding, to `(dqueries, dkeys)`; adds to the parameters' gradients."""
 
     def forward(
         self,
@@ -91,28 +115,27 @@ class Attention(Layer, ABC):
             TypeError: a dtype or device differs from the parameters', or that of the memory from that of the queries.
         """
         self._check_inputs(queries, memory)
-        active = None
         if lengths is not None:
             steps, batch = memory.shape[:2]
             check_lengths(self, lengths, steps, batch, memory)
-            active = namespace(lengths).arange(steps)[:, None] < lengths
+        return self.look(queries, self.prepare(memory, lengths))
+
+    def prepare(self, memory: Float[Array, "S B M"], lengths: Integer[Integers, " B"] | None) -> PreparedMemory:
+        """The part of `forward` that needs no queries; unchecked."""
+        active = None
+        if lengths is not None:
+            active = namespace(lengths).arange(len(memory))[:, None] < lengths
             memory = clear_padding(memory, active)
-        return self.look(queries, memory, active)
+        return PreparedMemory(memory, *self.keys(memory), active)
 
     def look(
-        self,
-        queries: Float[Array, "T B Q"],
-        memory: Float[Array, "S B M"],
-        active: Bool[Booleans, "S B"] | None,
+        self, queries: Float[Array, "T B Q"], prepared: PreparedMemory
     ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"], AttentionCache]:
-        """As `forward`, unchecked, of a memory that is 0 where `active` is False.
-
-        For who looks step by step: all caches then share one memory, cleared once.
-        """
-        scores, inner = self.scores(queries, memory)
-        weights = _softmax(scores, active)
-        context = product(weights, memory)
-        return context, weights, AttentionCache(memory, weights, inner, active, no_gradient(context))
+        """The rest of `forward`: `queries` look at what `prepare` gave."""
+        scores, inner = self.scores(queries, prepared.keys)
+        weights = _softmax(scores, prepared.active)
+        context = product(weights, prepared.memory)
+        return context, weights, AttentionCache(prepared, weights, inner, no_gradient(context))
 
     def backward(
         self, dcontext: Any, dweights: Any, cache: AttentionCache
@@ -131,14 +154,28 @@ class Attention(Layer, ABC):
             ValueError: `dcontext` or `dweights` is not of the shape of what forward gave.
             TypeError: a dtype or device differs from that.
         """
-        memory, weights, inner, active, no_dcontext = cache
-        dcontext = given_or_zeros(self, "dcontext", dcontext, no_dcontext)
-        dweights = given_or_zeros(self, "dweights", dweights, no_gradient(weights))
+        dcontext = given_or_zeros(self, "dcontext", dcontext, cache.no_dcontext)
+        dweights = given_or_zeros(self, "dweights", dweights, no_gradient(cache.weights))
+        dqueries, dmemory, dkeys = self.look_backward(dcontext, dweights, cache)
+        return dqueries, self.prepare_backward(dmemory, dkeys, cache.prepared)
+
+    def look_backward(
+        self, dcontext: Float[Array, "T B M"], dweights: Float[Array, "T B S"], cache: AttentionCache
+    ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"], Float[Array, "S B K"]]:
+        """Back through `look`, never given None: the gradients by the queries, the memory and its keys."""
+        (memory, _, _, active), weights, inner, _ = cache
         dweights = clear_padding(dweights.swapaxes(0, 2), active).swapaxes(0, 2)
         da = dweights + product(dcontext, memory.swapaxes(0, 2))
         dscores = weights * (da - (weights * da).sum(axis=-1, keepdims=True))
-        dqueries, dmemory = self.scores_backward(dscores, inner)
-        return dqueries, dmemory + product(weights.swapaxes(0, 2), dcontext)
+        dqueries, dkeys = self.scores_backward(dscores, inner)
+        return dqueries, product(weights.swapaxes(0, 2), dcontext), dkeys
+
+    def prepare_backward(
+        self, dmemory: Float[Array, "S B M"], dkeys: Float[Array, "S B K"], prepared: PreparedMemory
+    ) -> Float[Array, "S B M"]:
+        """Back through `prepare`, with the sums of what all looks sent back: the gradient by the memory."""
+        total: Array = dmemory + self.keys_backward(dkeys, prepared.inner)
+        return total
 
     @final
     def __call__(

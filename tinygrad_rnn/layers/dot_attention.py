@@ -12,7 +12,7 @@ class DotAttentionCache(NamedTuple):
     """What `scores` was given."""
 
     queries: Float[Array, "T B D"]
-    memory: Float[Array, "S B D"]
+    keys: Float[Array, "S B D"]
 
 
 class DotAttention(Attention):
@@ -39,17 +39,17 @@ class DotAttention(Attention):
     """
 
     def scores(
-        self, queries: Float[Array, "T B D"], memory: Float[Array, "S B D"]
+        self, queries: Float[Array, "T B D"], keys: Float[Array, "S B D"]
     ) -> tuple[Float[Array, "T B S"], DotAttentionCache]:
-        if queries.shape[-1] != memory.shape[-1]:
+        if queries.shape[-1] != keys.shape[-1]:
             raise ValueError(
-                f"{self!r}: queries have {queries.shape[-1]} features, but the memory {memory.shape[-1]}; for a dot "
+                f"{self!r}: queries have {queries.shape[-1]} features, but the memory {keys.shape[-1]}; for a dot "
                 "product they must be as many. GeneralAttention and AdditiveAttention take unequal ones"
             )
-        return product(queries, memory.swapaxes(0, 2)), DotAttentionCache(queries, memory)
+        return product(queries, keys.swapaxes(0, 2)), DotAttentionCache(queries, keys)
 
     def scores_backward(
         self, dscores: Float[Array, "T B S"], cache: DotAttentionCache
     ) -> tuple[Float[Array, "T B D"], Float[Array, "S B D"]]:
-        queries, memory = cache
-        return product(dscores, memory), product(dscores.swapaxes(0, 2), queries)
+        queries, keys = cache
+        return product(dscores, keys), product(dscores.swapaxes(0, 2), queries)

@@ -15,7 +15,7 @@ class GeneralAttentionCache(NamedTuple):
     """What the backward needs."""
 
     queries: Float[Array, "T B Q"]
-    memory: Float[Array, "S B M"]
+    keys: Float[Array, "S B M"]
     p: Float[Array, "T B M"]
     """The queries as the memory is asked with them, :math:`q_t W`."""
 
@@ -63,15 +63,15 @@ class GeneralAttention(Attention):
         self.w = Parameter(initializers.glorot((query_size, memory_size), rng=rng))
 
     def scores(
-        self, queries: Float[Array, "T B Q"], memory: Float[Array, "S B M"]
+        self, queries: Float[Array, "T B Q"], keys: Float[Array, "S B M"]
     ) -> tuple[Float[Array, "T B S"], GeneralAttentionCache]:
         p = queries @ self.w.value
-        return product(p, memory.swapaxes(0, 2)), GeneralAttentionCache(queries, memory, p)
+        return product(p, keys.swapaxes(0, 2)), GeneralAttentionCache(queries, keys, p)
 
     def scores_backward(
         self, dscores: Float[Array, "T B S"], cache: GeneralAttentionCache
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
-        queries, memory, p = cache
-        dp_rows = as_rows(product(dscores, memory))
+        queries, keys, p = cache
+        dp_rows = as_rows(product(dscores, keys))
         self.w.grad += as_rows(queries).T @ dp_rows
         return (dp_rows @ self.w.value.T).reshape(queries.shape), product(dscores.swapaxes(0, 2), p)

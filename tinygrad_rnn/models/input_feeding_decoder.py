@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Integers, OneHotRows, State, clear_padding, namespace, select, tree_map
-from ..layers.attention import Attention
+from ..arrays import Array, Booleans, Integers, OneHotRows, State, namespace, no_gradient, select, tree_map
+from ..layers.attention import Attention, PreparedMemory
 from ..layers.roles import Feedforward, Recurrent
 from .attending import Attending, width_after
 
@@ -31,6 +31,8 @@ class InputFeedingDecoderCache(NamedTuple):
     """The cache of the embedding."""
     steps: Any
     """An `InputFeedingStep`, or a tuple of them."""
+    prepared: PreparedMemory
+    """The memory that all of them look at, and its keys."""
     weights: Array
     """(B, S) or (T, B, S), the weights of the memory."""
     output: tuple[Any, ...]
@@ -57,9 +59,9 @@ class InputFeedingDecoder(Attending):
         dm_s &= dm'_s + \sum_t (\text{what the attention sends back to } m_s)
 
     So a step knows where those before it looked, which helps it to miss nothing and to repeat nothing. The price: one
-    step after the other looks, in small products, where `AttentionDecoder` looks for all at once. Choose an attention
-    whose score is cheap for one query, such as `GeneralAttention`: `AdditiveAttention` turns the whole memory anew at
-    each step. Embedding and output layers see all steps at once.
+    step after the other looks, in small products, where `AttentionDecoder` looks for all at once. What depends on the
+    memory alone, such as the keys of `AdditiveAttention`, is computed once a sequence; `step`, which knows nothing but
+    its state, computes it at each call. Embedding and output layers see all steps at once.
 
     Args:
         embedding: a `Feedforward`, such as an `Embedding`, which gives E features.
@@ -139,30 +141,33 @@ class InputFeedingDecoder(Attending):
     ) -> tuple[Any, State, InputFeedingDecoderCache]:
         """The recurrence step by step, all else at once."""
         inner, a, *source = state
-        carried, looked_at = (inner, a), self._look_at(*source)
+        carried, prepared = (inner, a), self._prepare(*source)
         es, embedding = self._embed(xs, training)
         T, xp = xs.shape[0], namespace(a)
         as_, weights, steps = xp.empty((T, *a.shape), a.dtype), xp.empty((T, *source[0].shape[:2]), a.dtype), []
         for t in range(T):
-            after, weights[t], step = self._feed(es[t], carried, *looked_at, training)
+            after, weights[t], step = self._feed(es[t], carried, prepared, training)
             carried = after if active is None else tree_map(partial(select, active[t]), after, carried)
             as_[t] = carried[1]
             steps.append(step)
         ys, output = self._output_forward(as_, training)
-        return ys, (*carried, *source), InputFeedingDecoderCache(embedding, tuple(steps), weights, output)
+        return ys, (*carried, *source), InputFeedingDecoderCache(embedding, tuple(steps), prepared, weights, output)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         """Last step first. A row that has ended passes the gradient of its state straight through."""
         dinner, da, dmemory_after, _ = dstate
         das = self._output_backward(dys, cache.output)
-        des = namespace(das).empty((*das.shape[:2], self.embedding_size), das.dtype)
-        dmemory = dmemory_after.copy()
+        xp = namespace(das)
+        des = xp.empty((*das.shape[:2], self.embedding_size), das.dtype)
+        dmemory, dkeys = xp.zeros_like(cache.prepared.memory), xp.zeros_like(cache.prepared.keys)
         for t in reversed(range(len(cache.steps))):
             dcarried = (dinner, da + das[t])
             running = dcarried if active is None else tree_map(lambda d, t=t: select(active[t], d, 0), dcarried)
-            des[t], before, dlooked = self._feed_backward(running, cache.steps[t])
+            des[t], before, dmemory_t, dkeys_t = self._feed_backward(running, cache.steps[t])
             dinner, da = before if active is None else tree_map(partial(select, active[t]), before, dcarried)
-            dmemory += dlooked.swapaxes(0, 1)
+            dmemory += dmemory_t
+            dkeys += dkeys_t
+        dmemory = dmemory_after + self._prepare_backward(dmemory, dkeys, cache.prepared)
         return self.embedding.backward(des, cache.embedding), (dinner, da, dmemory, None)
 
     def step_forward(
@@ -170,15 +175,17 @@ class InputFeedingDecoder(Attending):
     ) -> tuple[Any, State, InputFeedingDecoderCache]:
         inner, a, *source = state
         e, embedding = self._embed(x, training)
-        carried, weights, step = self._feed(e, (inner, a), *self._look_at(*source), training)
+        prepared = self._prepare(*source)
+        carried, weights, step = self._feed(e, (inner, a), prepared, training)
         y, output = self._output_forward(carried[1], training)
-        return y, (*carried, *source), InputFeedingDecoderCache(embedding, step, weights, output)
+        return y, (*carried, *source), InputFeedingDecoderCache(embedding, step, prepared, weights, output)
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         dinner, da, dmemory_after, _ = dstate
         dcarried = (dinner, da + self._output_backward(dy, cache.output))
-        de, dbefore, dlooked = self._feed_backward(dcarried, cache.steps)
-        return self.embedding.backward(de, cache.embedding), (*dbefore, dmemory_after + dlooked.swapaxes(0, 1), None)
+        de, dbefore, dmemory, dkeys = self._feed_backward(dcarried, cache.steps)
+        dmemory = dmemory_after + self._prepare_backward(dmemory, dkeys, cache.prepared)
+        return self.embedding.backward(de, cache.embedding), (*dbefore, dmemory, None)
 
     def _embed(self, xs: Any, training: bool) -> tuple[Any, Any]:
         es, cache = self.embedding.forward(xs, training=training)
@@ -189,29 +196,33 @@ class InputFeedingDecoder(Attending):
             )
         return es, cache
 
-    def _look_at(self, memory: Array, lengths: Integers) -> tuple[Array, Booleans]:
-        """The memory of a state as all steps look at it, (S, B, M), 0 in the padding, and where that is not."""
-        active: Booleans = namespace(lengths).arange(memory.shape[1])[:, None] < lengths
-        return clear_padding(memory.swapaxes(0, 1), active), active
+    def _prepare(self, memory: Array, lengths: Integers) -> PreparedMemory:
+        """The memory (B, S, M) of a state as all steps look at it."""
+        return self.attention.prepare(memory.swapaxes(0, 1), lengths)
+
+    def _prepare_backward(self, dmemory: Array, dkeys: Array, prepared: PreparedMemory) -> Array:
+        """The gradient by the memory, (B, S, M) as in the state."""
+        return self.attention.prepare_backward(dmemory, dkeys, prepared).swapaxes(0, 1)
 
     def _feed(
-        self, e: Array, carried: State, memory: Array, active: Booleans, training: bool
+        self, e: Array, carried: State, prepared: PreparedMemory, training: bool
     ) -> tuple[State, Array, InputFeedingStep]:
         """One step of the recurrence, from `e` (B, E): what goes on, the weights (B, S), and the cache."""
         inner, a = carried
         xp = namespace(a)
         h, inner, decoder = self.decoder.step_forward(xp.concatenate((e, a), axis=1), inner, training=training)
-        contexts, weights, attention = self.attention.look(h[None], memory, active)
+        contexts, weights, attention = self.attention.look(h[None], prepared)
         combined, combine = self.combine.forward(xp.concatenate((h, contexts[0]), axis=1), training=training)
         a = xp.tanh(combined)
         return (inner, a), weights[0], InputFeedingStep(decoder, attention, combine, a)
 
-    def _feed_backward(self, dcarried: State, cache: InputFeedingStep) -> tuple[Array, State, Array]:
-        """Back through it: the gradients by `e`, by what came from the step before, and by the memory (S, B, M)."""
+    def _feed_backward(self, dcarried: State, cache: InputFeedingStep) -> tuple[Array, State, Array, Array]:
+        """Back through it: the gradients by `e`, by what came from the step before, by the memory and by its keys."""
         dinner, da = dcarried
         decoder, attention, combine, a = cache
         djoined = self.combine.backward(da * (1 - a * a), combine)
         dh, dcontext = djoined[:, : self.query_size], djoined[:, self.query_size :]
-        dqueries, dmemory = self.attention.backward(dcontext[None], None, attention)
+        no_dweights = no_gradient(attention.weights)
+        dqueries, dmemory, dkeys = self.attention.look_backward(dcontext[None], no_dweights, attention)
         dx, dinner = self.decoder.step_backward(dh + dqueries[0], dinner, decoder)
-        return dx[:, : self.embedding_size], (dinner, dx[:, self.embedding_size :]), dmemory
+        return dx[:, : self.embedding_size], (dinner, dx[:, self.embedding_size :]), dmemory, dkeys

@@ -68,14 +68,15 @@ def compare(
         return
 
     results, versions = _earlier(options.threads)
-    versions |= {"rounds": str(options.rounds), "time": clock}
+    versions["time"] = clock
     for count, row in product(options.threads, rows):
         result, found = _measure(variants, count, row, options.rounds, multiply_adds)
         results = sorted([*results, result], key=lambda done: int(done["row"]["threads"]))
-        versions |= found
+        versions |= {_on("rounds", count): str(options.rounds), **found}
         if multiply_adds:
             rates = [rate for done in results if done["row"]["threads"] == count for rate in done["GFLOP/s"]]
-            versions[_limit_of(count)] = f"{median(rates):.0f} GFLOP/s"
+            product_of = f", from the product of two {SIDE} x {SIDE} float32 matrices by NumPy"
+            versions[_on("limit", count) + product_of] = f"{median(rates):.0f} GFLOP/s"
         print(_table([result], by), flush=True)
         text = f"# {title}\n\n{_table(results, by)}"
         write_results(text, {"title": title, "results": results}, versions)
@@ -225,9 +226,8 @@ def _facts(versions: Mapping[str, str]) -> list[str]:
     return [f"- {key}: {value}" for key, value in versions.items()]
 
 
-def _limit_of(threads: int) -> str:
-    plural = "s" * (threads > 1)
-    return f"limit on {threads} thread{plural}, from the product of two {SIDE} x {SIDE} float32 matrices by NumPy"
+def _on(what: str, threads: int) -> str:
+    return f"{what} on {threads} thread{'s' * (threads > 1)}"
 
 
 def software() -> dict[str, str]:

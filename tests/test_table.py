@@ -70,12 +70,16 @@ def test_forward_with_lengths_is_the_equations(case: Case) -> None:
     check_forward(case, LENGTHS)
 
 
+# Central differences call a forward a thousand times, of which other tests check the shapes: so here without these
+# checks, as the tests of messages.
+@pytest.mark.messages
 @every_case
 def test_gradients(case: Case, record_property: Callable[[str, object], None]) -> None:
     errors = check_gradients(case.make(rng()), rng=rng(1))
     record_property("worst error", max(errors.values(), default=0.0))
 
 
+@pytest.mark.messages
 @every_sequence
 def test_gradients_with_lengths(case: Case) -> None:
     check_gradients(case.make(rng()), rng=rng(1), lengths=LENGTHS)

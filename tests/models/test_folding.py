@@ -39,6 +39,7 @@ def test_it_is_the_two_layers_one_after_the_other(cell: Any, lengths: Any, rng: 
     ids, dys = rng.integers(0, 9, (5, 4)), rng.standard_normal((5, 4, 2))
     ys, state, cache = model.forward(ids, lengths=lengths)
     assert isinstance(cache.inner[0], FoldedCache)
+    assert len(cache.inner) == len(model.layers)  # so that a layer and its cache have one index
     dxs, dstate = model.backward(dys, None, cache)
     assert dxs is None
     found = {"ys": ys, **leaves("state", state[1]), **leaves("dstate", dstate[1])}

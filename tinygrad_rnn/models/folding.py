@@ -17,10 +17,9 @@ from ..parameter import Parameter
 
 
 class FoldedCache(NamedTuple):
-    """What stands for the caches of the embedding and the cell."""
+    """What stands for the cache of the embedding; that of the cell, on one-hot rows, comes after it as ever."""
 
-    cell: Any
-    """That of the cell on one-hot rows."""
+    ids: Integers
 
 
 def can_fold(layers: Any, ids: Integers) -> bool:
@@ -40,21 +39,21 @@ def can_fold(layers: Any, ids: Integers) -> bool:
 
 def forward(
     embedding: Any, cell: Any, ids: Integers, state: State | None, lengths: Integers | None, training: bool
-) -> tuple[Any, State, FoldedCache]:
-    """As the two layers one after the other: ids (T, B) to the outputs, the state and the cache."""
+) -> tuple[Any, State, tuple[FoldedCache, Any]]:
+    """As the two layers one after the other: ids (T, B) to the outputs, the state and the two caches."""
     embedding.check_ids(ids)
     folded = _folded(cell, embedding.w.value @ cell.w_x.value)
     rows = OneHotRows(ids, embedding.vocab_size)
     ys, after, cache = folded.forward(rows, state, lengths=lengths, training=training)
-    return ys, after, FoldedCache(cache)
+    return ys, after, (FoldedCache(ids), cache)
 
 
-def backward(embedding: Any, cell: Any, dys: Any, dstate: Any, cache: FoldedCache) -> State:
+def backward(embedding: Any, cell: Any, dys: Any, dstate: Any, cache: Any) -> State:
     """Adds to the gradients of both layers, and gives that by the state; ids have none."""
     table, w_x = embedding.w, cell.w_x
     # Going back, one-hot rows take of w_x the shape of its gradient alone.
     folded = _folded(cell, namespace(w_x.value).empty((table.shape[0], w_x.shape[1]), w_x.value.dtype))
-    dbefore: State = folded.backward(dys, dstate, cache.cell)[1]
+    dbefore: State = folded.backward(dys, dstate, cache)[1]
     w_x.grad += table.value.T @ folded.w_x.grad
     table.grad += folded.w_x.grad @ w_x.value.T
     return dbefore

@@ -91,9 +91,9 @@ class Sequential(Recurrent):
         if not folding.can_fold(self.layers, xs):
             return self._forward(run, self.layers, xs, state, training)
         embedding, cell, *layers = self.layers
-        ys, after, cache = folding.forward(embedding, cell, xs, state[1], lengths, training)
+        ys, after, folded = folding.forward(embedding, cell, xs, state[1], lengths, training)
         ys, states, caches = self._forward(run, layers, ys, state[2:], training)
-        return ys, ((), after, *states), (cache, *caches)
+        return ys, ((), after, *states), (*folded, *caches)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
         def run(layer: Recurrent, dys: Any, dafter: Any, inner: Any) -> tuple[Any, State]:
@@ -102,8 +102,8 @@ class Sequential(Recurrent):
         if not isinstance(cache[0], folding.FoldedCache):
             return self._backward(run, self.layers, dys, dstate, cache)
         embedding, cell, *layers = self.layers
-        dys, dstates = self._backward(run, layers, dys, dstate[2:], cache[1:])
-        return None, ((), folding.backward(embedding, cell, dys, dstate[1], cache[0]), *dstates)
+        dys, dstates = self._backward(run, layers, dys, dstate[2:], cache[2:])
+        return None, ((), folding.backward(embedding, cell, dys, dstate[1], cache[1]), *dstates)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
         def run(layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, Any]:

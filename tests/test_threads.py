@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from threading import Event, get_ident
+from weakref import WeakSet
 
 import pytest
 
-from tinygrad_rnn import set_threads
+from tinygrad_rnn import set_threads, threads
+from tinygrad_rnn.threads import Helper
 
 CODE = """
 import os
@@ -70,6 +73,149 @@ for count in (1, 2):
     results.append((ys, model.flat_grad.copy()))
 for one, two in zip(*results):
     np.testing.assert_allclose(one, two, rtol=0, atol=1e-5 * abs(one).max())
+"""
+    threads_after(call, {})
+
+
+KERNEL = """
+rng = np.random.default_rng(0)
+cells = [make(48, 112, rng=rng) for make in (rnn.LSTMCell, rnn.GRUCell, rnn.RNNCell)]
+xs, dys = rng.standard_normal((64, 32, 48)).astype("float32"), rng.standard_normal((64, 32, 112)).astype("float32")
+lengths = rng.integers(0, 65, 32)
+
+def outcome():
+    found = []
+    for cell in cells:
+        cell.zero_grad()
+        for given in (None, lengths):
+            ys, state, cache = cell.forward(xs, lengths=given)
+            dxs, dstate = cell.backward(dys, None, cache)
+            found += [ys, *state, dxs, *dstate]
+        found.append(cell.flat_grad.copy())
+    return found
+"""
+
+
+def test_a_kernel_computes_the_same_to_the_bit() -> None:
+    """In threads of a user's, too, at once."""
+    call = f"""
+from concurrent.futures import ThreadPoolExecutor
+{KERNEL}
+rnn.set_threads(1)
+expected = outcome()
+rnn.set_threads(2)
+for _ in range(5):
+    for one, two in zip(expected, outcome(), strict=True):
+        np.testing.assert_array_equal(one, two)
+with ThreadPoolExecutor(4) as pool:
+    for ys in pool.map(lambda _: cells[0](xs)[0], range(12)):
+        np.testing.assert_array_equal(ys, expected[0])
+"""
+    assert threads_after(call, {}) == "{2}"  # of BLAS, as before
+
+
+def helper(monkeypatch: pytest.MonkeyPatch, count: int = 2) -> Helper:
+    """One in a process that has two threads, unless `count` says otherwise."""
+    monkeypatch.setattr(threads, "_count", count)
+    monkeypatch.setattr(threads, "_limit_blas", lambda count: None)
+    return Helper()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_given_is_done_in_order_by_the_end(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    with helper(monkeypatch, count) as aside:
+        for i in range(20):
+            aside.later(done.append, i)
+    assert done == list(range(20))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_item_comes_with_its_result(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with helper(monkeypatch, count) as aside:
+        assert list(aside.ahead(lambda n: n * n, iter(range(5)))) == [(n, n * n) for n in range(5)]
+        assert list(aside.ahead(lambda n: n * n, [])) == []
+
+
+def test_the_next_item_is_worked_on_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = [Event() for _ in range(3)]
+    with helper(monkeypatch) as aside:
+        for item, _ in aside.ahead(lambda i: begun[i].set(), range(3)):
+            assert all(event.wait(10) for event in begun[: item + 2])
+            assert not any(event.is_set() for event in begun[item + 2 :])
+
+
+def test_what_the_helper_has_not_begun_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else this would wait for ever: the helper waits for the end of the loop."""
+    end = Event()
+    with helper(monkeypatch) as aside:
+        aside.later(end.wait, 10)
+        found = [get_ident() == by for _, by in aside.ahead(lambda i: get_ident(), range(3))]
+        aside.later(int)
+        aside.anyone(found.append, True)  # two are waiting, so here too
+        assert found == [True] * 4
+        end.set()
+
+
+def test_few_pieces_wait_for_the_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each keeps its arrays in memory."""
+    alive: WeakSet[Event] = WeakSet()
+    with helper(monkeypatch) as aside:
+        for _ in range(20):
+            piece = Event()
+            alive.add(piece)
+            aside.later(piece.set)
+            del piece
+            assert len(alive) <= threads.BEHIND + 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("method", ["later", "anyone"])
+def test_an_error_of_the_work_is_raised(method: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError), helper(monkeypatch, count) as aside:
+        getattr(aside, method)(divmod, 1, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_error_of_the_work_ahead_is_raised(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError), helper(monkeypatch, count) as aside:
+        list(aside.ahead(lambda i: 1 / i, [2, 1, 0]))
+
+
+def test_an_error_of_the_loop_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyError), helper(monkeypatch) as aside:  # noqa: PT012 # both belong in it
+        aside.later(divmod, 1, 0)
+        raise KeyError
+
+
+def test_blas_has_one_thread_while_any_helper_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    first, second = helper(monkeypatch), helper(monkeypatch)
+    monkeypatch.setattr(threads, "_limit_blas", counts.append)
+    with first:
+        with second:
+            assert counts == [1]
+        assert counts == [1]
+    assert counts == [1, 2]
+    with Helper(alone=True):
+        assert counts == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_forked_process_has_a_helper_of_its_own() -> None:
+    call = f"""
+import sys, warnings
+{KERNEL}
+rnn.set_threads(2)
+expected = outcome()
+sys.stdout.flush()
+warnings.simplefilter("ignore")
+child = os.fork()
+if child == 0:
+    import faulthandler
+    faulthandler.dump_traceback_later(30, exit=True)
+    os._exit(int(any((a != b).any() for a, b in zip(outcome(), expected))))
+assert os.waitpid(child, 0)[1] == 0
 """
     threads_after(call, {})
 

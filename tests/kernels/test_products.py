@@ -5,15 +5,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import OneHotRows
+from tinygrad_rnn import OneHotRows, threads
 from tinygrad_rnn.kernels import products
-from tinygrad_rnn.kernels.products import add_gradient, block_steps, blocks, input_gradient, input_side, multiplier
+from tinygrad_rnn.kernels.products import (
+    add_gradient,
+    add_sum,
+    block_steps,
+    blocks,
+    helper,
+    input_gradient,
+    input_side,
+    multiplier,
+)
+from tinygrad_rnn.testing import StrictDevice
 
 SIZES = [
-    (32, 256, 768),  # parts of 16 rows and 64 columns
-    (64, 1536, 512),  # of 16 rows and 32 columns
-    (100, 200, 600),  # of 25 rows and 60 columns
+    (32, 256, 768),  # parts of 32 rows and 64 columns
+    (64, 1536, 512),  # of 32 rows and 32 columns, three along K
+    (75, 200, 600),  # of 25 rows and 60 columns
     (31, 211, 211),  # which no parts divide
+    (97, 128, 256),  # more rows than a few
     (16, 8, 8),  # small itself
     (1, 1024, 1024),
     (0, 3, 4),
@@ -24,7 +35,6 @@ SIZES = [
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether products are made in parts."""
     monkeypatch.setattr(products, "_has_small_product", lambda: request.param)
-    monkeypatch.setattr(products, "one_thread", lambda: True)
     return bool(request.param)
 
 
@@ -48,23 +58,23 @@ def test_it_is_the_product(
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_stack_of_matrices(shared: bool, parts: bool, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("K", [256, 1024])
+def test_a_stack_of_matrices(K: int, shared: bool, parts: bool, rng: np.random.Generator) -> None:
     """With one `a` for all of them, or with one each."""
-    a, w = rng.standard_normal((64, 256) if shared else (4, 64, 256)), rng.standard_normal((4, 256, 96))
+    a, w = rng.standard_normal((64, K) if shared else (4, 64, K)), rng.standard_normal((4, K, 96))
     out = np.empty((4, 64, 96))
     multiplier(w, 64)(a, out=out)
     np.testing.assert_allclose(out, np.einsum("ik,gkj->gij" if shared else "gik,gkj->gij", a, w), rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize(("small", "one", "copied"), [(True, True, True), (False, True, False), (True, False, False)])
+@pytest.mark.parametrize(("small", "rows", "copied"), [(True, 32, True), (False, 32, False), (True, 97, False)])
 def test_parts_are_multiplied_where_that_is_faster(
-    small: bool, one: bool, copied: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    small: bool, rows: int, copied: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen by the copy that is then made of w."""
     monkeypatch.setattr(products, "_has_small_product", lambda: small)
-    monkeypatch.setattr(products, "one_thread", lambda: one)
-    w, a = rng.standard_normal((256, 768)), rng.standard_normal((32, 256))
-    multiply, before, out = multiplier(w, 32), a @ w, np.empty((32, 768))
+    w, a = rng.standard_normal((256, 768)), rng.standard_normal((rows, 256))
+    multiply, before, out = multiplier(w, rows), a @ w, np.empty((rows, 768))
     w += 1
     multiply(a, out=out)
     np.testing.assert_allclose(out, before if copied else a @ w, rtol=0, atol=1e-10)
@@ -74,9 +84,7 @@ def test_parts_are_multiplied_where_that_is_faster(
     ("steps", "rows", "K", "N"), [(8, 32, 128, 512), (3, 32, 128, 512), (5, 7, 48, 33), (9, 1, 3, 4), (0, 3, 16, 32)]
 )
 @pytest.mark.parametrize("gaps", [False, True])
-def test_a_gradient_is_added(
-    steps: int, rows: int, K: int, N: int, gaps: bool, parts: bool, rng: np.random.Generator
-) -> None:
+def test_a_gradient_is_added(steps: int, rows: int, K: int, N: int, gaps: bool, rng: np.random.Generator) -> None:
     """Also from and to a part of a larger array."""
     xs, ds = rng.standard_normal((steps, rows, K)), rng.standard_normal((steps, rows, N + 32 * gaps))[..., :N]
     dw = rng.standard_normal((K, N + 5 * gaps))[:, :N]
@@ -93,6 +101,21 @@ def test_a_gradient_of_one_hot_rows_is_added(size: int, rng: np.random.Generator
     np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-11)
 
 
+def test_a_sum_is_added(rng: np.random.Generator) -> None:
+    ds, db = rng.standard_normal((4, 3, 8)), rng.standard_normal(5)
+    expected = db + ds[..., 2:7].sum(axis=(0, 1))
+    add_sum(db, ds[..., 2:7])
+    np.testing.assert_allclose(db, expected, rtol=0, atol=1e-14)
+
+
+def test_a_helper_is_for_much_work_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_count", 2)
+    monkeypatch.setattr(products, "WORTH", 4 * 3 * (10 + 25))
+    xs, w_x, w_h = np.zeros((9, 3, 2)), np.zeros((2, 5)), np.zeros((5, 5))
+    assert [helper(xs, steps, w_x, w_h)._alone for steps in (3, 4)] == [True, False]
+    assert helper(xs, 4, StrictDevice().asarray(w_x), w_h)._alone
+
+
 @pytest.mark.parametrize(("T", "B"), [(64, 32), (1, 1), (7, 100), (9, 1000), (0, 3), (4, 0)])
 def test_blocks_are_all_the_steps(T: int, B: int) -> None:
     steps = block_steps(T, B, 512)
@@ -100,6 +123,13 @@ def test_blocks_are_all_the_steps(T: int, B: int) -> None:
     assert [t for block in found for t in range(block.start, block.stop)] == list(range(T))
     assert all(block.stop - block.start == steps for block in found[:-1])
     assert steps * B <= max(products.ROWS, products.NUMBERS // 512, B)
+
+
+def test_wide_blocks_are_at_least_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "ROWS", 256)  # which the table of checks may have changed
+    monkeypatch.setattr(products, "NUMBERS", 1 << 18)
+    assert block_steps(64, 32, 128) == 16
+    assert block_steps(64, 8, 128) == 32  # but each has 256 rows
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
@@ -111,9 +141,9 @@ def test_the_input_side_and_its_gradient(one_hot: bool, rng: np.random.Generator
     dense = np.eye(D)[ids] if one_hot else rng.standard_normal((T, B, D))
     xs: Any = OneHotRows(ids, D) if one_hot else dense
     out, das = np.full((T, 2, B, H), np.nan), rng.standard_normal((T, B, 2 * H))
-    project = input_side(xs, w, b, 3 * B)
+    project = input_side(xs, w, b)
     flat = w.swapaxes(0, 1).reshape(D, 2 * H)
-    dxs, fill = input_gradient(xs, flat, 3 * B)
+    dxs, fill = input_gradient(xs, flat)
     for block in blocks(T, 3):
         project(block, out[block])
         fill(block, das[block])

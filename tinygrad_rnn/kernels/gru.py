@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Input, as_rows, namespace
-from .products import add_gradient, block_steps, blocks, input_gradient, input_side, multiplier
+from ..arrays import Array, Booleans, Input, namespace
+from .products import add_gradient, add_sum, block_steps, blocks, helper, input_gradient, input_side, multiplier
 
 
 class GRUCache(NamedTuple):
@@ -50,32 +50,31 @@ def forward(
         w[:2] *= 0.5
 
     steps = block_steps(T, B, 4 * H)  # of three gates and m
-    project, multiply = input_side(xs, w_x, b, steps * B), multiplier(w_h, B)
+    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
     gates, products = xp.empty((T, 3, B, H), h.dtype), xp.empty((3, B, H), h.dtype)
-    for block in blocks(T, steps):
+    with helper(xs, steps, w_x, w_h) as aside:
         # 2. x_t @ w_x + b, for the steps of a block at once.
-        project(block, gates[block])
+        for block, _ in aside.ahead(lambda block: project(block, gates[block]), blocks(T, steps)):
+            for t in range(block.start, block.stop):
+                # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
+                sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
+                multiply(hs[t], out=products)
+                sigmoids += products[:2]
+                xp.tanh(sigmoids, out=sigmoids)
+                sigmoids *= 0.5
+                sigmoids += 0.5
+                r, z = sigmoids
+                xp.add(products[2], b_h, out=m)
 
-        for t in range(block.start, block.stop):
-            # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
-            sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
-            multiply(hs[t], out=products)
-            sigmoids += products[:2]
-            xp.tanh(sigmoids, out=sigmoids)
-            sigmoids *= 0.5
-            sigmoids += 0.5
-            r, z = sigmoids
-            xp.add(products[2], b_h, out=m)
-
-            # 4. n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
-            xp.multiply(r, m, out=h)
-            n += h
-            xp.tanh(n, out=n)
-            xp.subtract(hs[t], n, out=h)
-            h *= z
-            h += n
-            if active is not None:
-                xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+                # 4. n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
+                xp.multiply(r, m, out=h)
+                n += h
+                xp.tanh(n, out=n)
+                xp.subtract(hs[t], n, out=h)
+                h *= z
+                h += n
+                if active is not None:
+                    xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
 
     r, z, n = gates.swapaxes(0, 1)
     return hs[1:], hs[T].copy(), GRUCache(xs, hs[:T], r, z, n, ms)
@@ -98,39 +97,45 @@ def backward(
     T, B, H = m.shape
     xp = namespace(m)
     steps = block_steps(T, B, 4 * H)
-    dxs, fill_dxs = input_gradient(xs, w_x, steps * B)
+    dxs, fill_dxs = input_gradient(xs, w_x)
     multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
     dh, product = dh.copy(), xp.empty((B, H), dh.dtype)
-    for block in reversed(blocks(T, steps)):
-        # 1. For the steps of a block, what dh_t is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
-        #    will stand, side by side: (steps, B, 4, H). dh_t is the sum of all that reaches h_t.
+
+    def factors(block: slice) -> Array:
         das = _factors(*(values[block] for values in (h_prev, r, z, n, m)))
         if active is not None:
             das *= active[block, :, None, None]
+        return das
 
-        # 2. The gradients at step t, then dh_{t-1} = dh_t * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T: by the products with
-        #    w_h of n, r and z. By those with w_x, of r, z and n, they are the last three.
-        for t in reversed(range(block.start, block.stop)):
-            dh += dys[t]
-            da = das[t - block.start]
-            da *= dh[:, None]
-            multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
-            if active is None:
-                dh *= z[t]
-                dh += product
-            else:
-                product += dh * z[t]
-                xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
-
-        # 3. Gradients of weights and inputs, for the steps of the block at once.
-        das = das.reshape(len(das), B, 4 * H)
+    def add_gradients(block: slice, das: Array) -> None:
         add_gradient(dw_x, xs[block], das[:, :, H:])
         add_gradient(dw_h[:, 2 * H :], h_prev[block], das[:, :, :H])
         add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
-        sums = as_rows(das).sum(axis=0)
-        db += sums[H:]
-        db_h += sums[:H]
-        fill_dxs(block, das[:, :, H:])
+        add_sum(db, das[:, :, H:])
+        add_sum(db_h, das[:, :, :H])
+
+    with helper(xs, steps, w_x, w_h) as aside:
+        # 1. For the steps of a block, what dh_t is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
+        #    will stand, side by side: (steps, B, 4, H). dh_t is the sum of all that reaches h_t.
+        for block, das in aside.ahead(factors, reversed(blocks(T, steps))):
+            # 2. The gradients at step t, then dh_{t-1} = dh_t * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T: by the products
+            #    with w_h of n, r and z. By those with w_x, of r, z and n, they are the last three.
+            for t in reversed(range(block.start, block.stop)):
+                dh += dys[t]
+                da = das[t - block.start]
+                da *= dh[:, None]
+                multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
+                if active is None:
+                    dh *= z[t]
+                    dh += product
+                else:
+                    product += dh * z[t]
+                    xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
+
+            # 3. Gradients of weights and inputs, for the steps of the block at once.
+            das = das.reshape(len(das), B, 4 * H)
+            aside.later(add_gradients, block, das)
+            aside.anyone(fill_dxs, block, das[:, :, H:])
     return dxs, dh
 
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Input, as_rows, namespace
-from .products import add_gradient, block_steps, blocks, input_gradient, input_side, multiplier
+from ..arrays import Array, Booleans, Input, namespace
+from .products import add_gradient, add_sum, block_steps, blocks, helper, input_gradient, input_side, multiplier
 
 
 class LSTMCache(NamedTuple):
@@ -51,31 +51,30 @@ def forward(
         w[:3] *= 0.5
 
     steps = block_steps(T, B, 4 * H)
-    project, multiply = input_side(xs, w_x, b, steps * B), multiplier(w_h, B)
+    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
     gates, from_h, part = xp.empty((T, 4, B, H), h.dtype), xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
-    for block in blocks(T, steps):
+    with helper(xs, steps, w_x, w_h) as aside:
         # 2. x_t @ w_x + b, for the steps of a block at once.
-        project(block, gates[block])
-
-        # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
-        for t in range(block.start, block.stop):
-            a, h, c = gates[t], hs[t + 1], cs[t + 1]
-            i, f, o, g = a
-            multiply(hs[t], out=from_h)
-            a += from_h
-            xp.tanh(a, out=a)
-            sigmoids = a[:3]
-            sigmoids *= 0.5
-            sigmoids += 0.5
-            xp.multiply(f, cs[t], out=c)
-            xp.multiply(i, g, out=part)
-            c += part
-            xp.tanh(c, out=part)
-            xp.multiply(o, part, out=h)
-            if active is not None:
-                ended = ~active[t][:, None]  # past its end a row keeps its state
-                xp.copyto(h, hs[t], where=ended)
-                xp.copyto(c, cs[t], where=ended)
+        for block, _ in aside.ahead(lambda block: project(block, gates[block]), blocks(T, steps)):
+            # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+            for t in range(block.start, block.stop):
+                a, h, c = gates[t], hs[t + 1], cs[t + 1]
+                i, f, o, g = a
+                multiply(hs[t], out=from_h)
+                a += from_h
+                xp.tanh(a, out=a)
+                sigmoids = a[:3]
+                sigmoids *= 0.5
+                sigmoids += 0.5
+                xp.multiply(f, cs[t], out=c)
+                xp.multiply(i, g, out=part)
+                c += part
+                xp.tanh(c, out=part)
+                xp.multiply(o, part, out=h)
+                if active is not None:
+                    ended = ~active[t][:, None]  # past its end a row keeps its state
+                    xp.copyto(h, hs[t], where=ended)
+                    xp.copyto(c, cs[t], where=ended)
 
     i, f, o, g = gates.swapaxes(0, 1)
     return hs[1:], hs[T].copy(), cs[T].copy(), LSTMCache(xs, hs[:T], cs[:T], i, f, o, g, cs[1:])
@@ -101,41 +100,48 @@ def backward(
     T, B, H = c.shape
     xp = namespace(c)
     steps = block_steps(T, B, 4 * H)
-    dxs, fill_dxs = input_gradient(xs, w_x, steps * B)
+    dxs, fill_dxs = input_gradient(xs, w_x)
     multiply, dh, dc, part = multiplier(w_h.T, B), dh.copy(), dc.copy(), xp.empty((B, H), c.dtype)
-    for block in reversed(blocks(T, steps)):
-        # 1. The factors of the steps of a block: `das`, which times dc_t (for o: times dh_t) is da_t, made in the same
-        #    place; and `dc_dhs` (steps, B, H), which times dh_t is what dc_t gets from it. dh_t and dc_t are the sums
-        #    of all that reaches h_t and c_t.
+
+    def factors(block: slice) -> tuple[Array, Array]:
         das, dc_dhs = _factors(*(values[block] for values in (i, f, o, g, c_prev, c)))
         if active is not None:
             das *= active[block, :, None, None]
             dc_dhs *= active[block, :, None]
+        return das, dc_dhs
 
-        # 2. da_t, then dc_{t-1} = dc_t * f and dh_{t-1} = da_t @ w_h.T.
-        for t in reversed(range(block.start, block.stop)):
-            da = das[t - block.start]
-            dh += dys[t]
-            xp.multiply(dh, dc_dhs[t - block.start], out=part)
-            dc += part
-            da[:, :2] *= dc[:, None]
-            da[:, 2] *= dh
-            da[:, 3] *= dc
-            if active is None:
-                dc *= f[t]
-                multiply(da.reshape(B, 4 * H), out=dh)
-            else:
-                running = active[t][:, None]  # through a row that has ended, both go straight
-                xp.copyto(dc, dc * f[t], where=running)
-                multiply(da.reshape(B, 4 * H), out=part)
-                xp.copyto(dh, part, where=running)
-
-        # 3. Gradients of weights and inputs, for the steps of the block at once; a product with ones is a fast sum.
-        das = das.reshape(len(das), B, 4 * H)
+    def add_gradients(block: slice, das: Array) -> None:
         add_gradient(dw_x, xs[block], das)
         add_gradient(dw_h, h_prev[block], das)
-        db += xp.ones(len(das) * B, c.dtype) @ as_rows(das)
-        fill_dxs(block, das)
+        add_sum(db, das)
+
+    with helper(xs, steps, w_x, w_h) as aside:
+        # 1. The factors of the steps of a block: `das`, which times dc_t (for o: times dh_t) is da_t, made in the same
+        #    place; and `dc_dhs` (steps, B, H), which times dh_t is what dc_t gets from it. dh_t and dc_t are the sums
+        #    of all that reaches h_t and c_t.
+        for block, (das, dc_dhs) in aside.ahead(factors, reversed(blocks(T, steps))):
+            # 2. da_t, then dc_{t-1} = dc_t * f and dh_{t-1} = da_t @ w_h.T.
+            for t in reversed(range(block.start, block.stop)):
+                da = das[t - block.start]
+                dh += dys[t]
+                xp.multiply(dh, dc_dhs[t - block.start], out=part)
+                dc += part
+                da[:, :2] *= dc[:, None]
+                da[:, 2] *= dh
+                da[:, 3] *= dc
+                if active is None:
+                    dc *= f[t]
+                    multiply(da.reshape(B, 4 * H), out=dh)
+                else:
+                    running = active[t][:, None]  # through a row that has ended, both go straight
+                    xp.copyto(dc, dc * f[t], where=running)
+                    multiply(da.reshape(B, 4 * H), out=part)
+                    xp.copyto(dh, part, where=running)
+
+            # 3. Gradients of weights and inputs, for the steps of the block at once.
+            das = das.reshape(len(das), B, 4 * H)
+            aside.later(add_gradients, block, das)
+            aside.anyone(fill_dxs, block, das)
     return dxs, dh, dc
 
 

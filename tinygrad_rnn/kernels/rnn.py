@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Input, as_rows, namespace
-from .products import add_gradient, block_steps, blocks, input_gradient, input_side, multiplier
+from ..arrays import Array, Booleans, Input, namespace
+from .products import add_gradient, add_sum, block_steps, blocks, helper, input_gradient, input_side, multiplier
 
 
 class RNNCache(NamedTuple):
@@ -38,23 +38,22 @@ def forward(
     hs = xp.empty((T + 1, B, H), h.dtype)
     hs[0] = h
     steps = block_steps(T, B, H)
-    project, multiply = input_side(xs, w_x[None], b[None, None], steps * B), multiplier(w_h, B)
+    project, multiply = input_side(xs, w_x[None], b[None, None]), multiplier(w_h, B)
     product = xp.empty((B, H), h.dtype)
-    for block in blocks(T, steps):
+    with helper(xs, steps, w_x, w_h) as aside:
         # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand.
-        project(block, hs[1:][block, None])
-
-        # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
-        for t in range(block.start, block.stop):
-            a = hs[t + 1]
-            multiply(hs[t], out=product)
-            a += product
-            if nonlinearity == "tanh":
-                xp.tanh(a, out=a)
-            else:
-                xp.maximum(a, 0, out=a)
-            if active is not None:
-                xp.copyto(a, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+        for block, _ in aside.ahead(lambda block: project(block, hs[1:][block, None]), blocks(T, steps)):
+            # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
+            for t in range(block.start, block.stop):
+                a = hs[t + 1]
+                multiply(hs[t], out=product)
+                a += product
+                if nonlinearity == "tanh":
+                    xp.tanh(a, out=a)
+                else:
+                    xp.maximum(a, 0, out=a)
+                if active is not None:
+                    xp.copyto(a, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
 
     return hs[T].copy(), RNNCache(xs, hs[:T], hs[1:])
 
@@ -76,32 +75,39 @@ def backward(
     T, B, H = h.shape
     xp = namespace(h)
     steps = block_steps(T, B, H)
-    dxs, fill_dxs = input_gradient(xs, w_x, steps * B)
+    dxs, fill_dxs = input_gradient(xs, w_x)
     multiply, dh, product = multiplier(w_h.T, B), dh.copy(), xp.empty((B, H), h.dtype)
-    for block in reversed(blocks(T, steps)):
-        # 1. f'(a_t) from h_t, for the steps of a block, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
+
+    def slopes(block: slice) -> Array:
         if nonlinearity == "tanh":
-            das = xp.multiply(h[block], h[block])
+            das: Array = xp.multiply(h[block], h[block])
             xp.subtract(1, das, out=das)
         else:
             das = (h[block] > 0).astype(h.dtype)
         if active is not None:
             das *= active[block, :, None]
+        return das
 
-        # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T.
-        for t in reversed(range(block.start, block.stop)):
-            dh += dys[t]
-            da = das[t - block.start]
-            da *= dh
-            if active is None:
-                multiply(da, out=dh)
-            else:
-                multiply(da, out=product)
-                xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
-
-        # 3. Gradients of weights and inputs, for the steps of the block at once.
+    def add_gradients(block: slice, das: Array) -> None:
         add_gradient(dw_x, xs[block], das)
         add_gradient(dw_h, h_prev[block], das)
-        db += as_rows(das).sum(axis=0)
-        fill_dxs(block, das)
+        add_sum(db, das)
+
+    with helper(xs, steps, w_x, w_h) as aside:
+        # 1. f'(a_t) from h_t, for the steps of a block, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
+        for block, das in aside.ahead(slopes, reversed(blocks(T, steps))):
+            # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T.
+            for t in reversed(range(block.start, block.stop)):
+                dh += dys[t]
+                da = das[t - block.start]
+                da *= dh
+                if active is None:
+                    multiply(da, out=dh)
+                else:
+                    multiply(da, out=product)
+                    xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
+
+            # 3. Gradients of weights and inputs, for the steps of the block at once.
+            aside.later(add_gradients, block, das)
+            aside.anyone(fill_dxs, block, das)
     return dxs, dh

@@ -125,11 +125,16 @@ def test_blocks_are_all_the_steps(T: int, B: int) -> None:
     assert steps * B <= max(products.ROWS, products.NUMBERS // 512, B)
 
 
-def test_wide_blocks_are_at_least_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "ROWS", 256)  # which the table of checks may have changed
-    monkeypatch.setattr(products, "NUMBERS", 1 << 18)
-    assert block_steps(64, 32, 128) == 16
-    assert block_steps(64, 8, 128) == 32  # but each has 256 rows
+@pytest.mark.parametrize(
+    ("T", "B", "width", "rows"), [(64, 16, 512, 256), (64, 64, 512, 512), (128, 64, 2048, 512), (128, 64, 512, 1024)]
+)
+def test_long_sequences_have_longer_blocks(
+    T: int, B: int, width: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An eighth of all, where that is more than 256 rows, but no more than a million numbers."""
+    monkeypatch.setattr(products, "ROWS", 256)  # which the table of checks has changed
+    monkeypatch.setattr(products, "NUMBERS", 1 << 20)
+    assert block_steps(T, B, width) * B == rows
 
 
 @pytest.mark.parametrize("one_hot", [False, True])

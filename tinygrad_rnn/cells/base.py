@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..arrays import Booleans, Integers, State, namespace, select, tree_map
+from ..arrays import Array, Booleans, Integers, State, namespace, select, tree_map
 from ..checks import check_array
 from ..initializers import zeros
 from ..layers.roles import Recurrent
@@ -22,6 +22,25 @@ class Cell(Recurrent):
     out_size: int
     state_sizes: tuple[int, ...]
     """The features of each array of the state, which begins as zeros (B, size)."""
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What the arrays of the state are called: h, or h and c, or s0, s1 and so on; an author's class may say it."""
+        count = len(self.state_sizes)
+        return ("h", "c")[:count] if count <= 2 else tuple(f"s{i}" for i in range(count))
+
+    def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> dict[str, Array]:
+        """The gradients of the loss by what the step computed, by the names of its state and its cache.
+
+        All of what reaches a state or a gate, from the output and from the step after. It is a part of `step_backward`,
+        which goes on from there, so it is proved with it; `record` takes note of what it gave. Here: none.
+
+        Args:
+            dy: (B, H), as in `step_backward`.
+            dstate: that by the state which went on to the next step.
+            cache: of the step.
+        """
+        return {}
 
     @property
     def has_kernel(self) -> bool:

@@ -38,9 +38,10 @@ class GRUCell(Cell):
     Backward, where :math:`dh_t` is what step :math:`t + 1` sends back, and :math:`\bar{dh}_t = dy_t + dh_t`:
 
     .. math::
-        da^n_t &= \bar{dh}_t \odot (1 - z_t) \odot (1 - n_t^2), \qquad
-        da^z_t = \bar{dh}_t \odot (h_{t-1} - n_t) \odot z_t \odot (1 - z_t) \\
-        da^r_t &= dq_t \odot m_t \odot r_t \odot (1 - r_t), \qquad dm_t = dq_t \odot r_t \\
+        dn_t &= \bar{dh}_t \odot (1 - z_t), \qquad dz_t = \bar{dh}_t \odot (h_{t-1} - n_t), \qquad
+        dr_t = dq_t \odot m_t, \qquad dm_t = dq_t \odot r_t \\
+        da^n_t &= dn_t \odot (1 - n_t^2), \qquad da^z_t = dz_t \odot z_t \odot (1 - z_t), \qquad
+        da^r_t = dr_t \odot r_t \odot (1 - r_t) \\
         da_t &= (da^r_t, da^z_t, da^n_t), \qquad dx_t = da_t W_x^\top, \qquad
         dW_x \mathrel{+}= x_t^\top da_t, \qquad db \mathrel{+}= da_t \\
         dW_{hr} &\mathrel{+}= h_{t-1}^\top da^r_t, \qquad dW_{hz} \mathrel{+}= h_{t-1}^\top da^z_t
@@ -117,25 +118,33 @@ class GRUCell(Cell):
         h = (1 - z) * n + z * h_prev
         return h, (h,), GRUCache(x, h_prev, r, z, n, m)
 
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: GRUCache) -> dict[str, Array]:
+        """Those by h, r, z, n and m, and `"a_n"`, that by the sum of which n is the tanh: r and m lie behind it."""
+        _, h_prev, r, z, n, m = cache
+        (dh,) = dstate
+        dh = dh + dy
+        dn = dh * (1 - z)
+        da_n = dn * (1 - n * n)
+        dq = da_n if self.reset == "after" else da_n @ self.w_h.value[:, 2 * self.out_size :].T
+        return {"h": dh, "r": dq * m, "z": dh * (h_prev - n), "n": dn, "m": dq * r, "a_n": da_n}
+
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: GRUCache
     ) -> tuple[Float[Array, "B D"], State]:
         x, h_prev, r, z, n, m = cache
-        (dh,) = dstate
+        d = self.inner_gradients(dy, dstate, cache)
         H, xp = self.out_size, namespace(n)
         w_rz, w_n = self.w_h.value[:, : 2 * H], self.w_h.value[:, 2 * H :]
         dw_rz, dw_n = self.w_h.grad[:, : 2 * H], self.w_h.grad[:, 2 * H :]
-        dh = dh + dy
-        da_n = dh * (1 - z) * (1 - n * n)
-        da_z = dh * (h_prev - n) * z * (1 - z)
-        dq = da_n if self.reset == "after" else da_n @ w_n.T
-        da_r, dm = dq * m * r * (1 - r), dq * r
+        da_r = d["r"] * r * (1 - r)
+        da_z = d["z"] * z * (1 - z)
+        da_n, dm = d["a_n"], d["m"]
         da_rz = xp.concatenate([da_r, da_z], axis=1)
         da = xp.concatenate([da_rz, da_n], axis=1)
         self.w_x.grad += x.T @ da
         self.b.grad += da.sum(axis=0)
         dw_rz += h_prev.T @ da_rz
-        dh_prev = dh * z + da_rz @ w_rz.T
+        dh_prev = d["h"] * z + da_rz @ w_rz.T
         if self.reset == "after":
             dw_n += h_prev.T @ dm
             self.b_h.grad += dm.sum(axis=0)

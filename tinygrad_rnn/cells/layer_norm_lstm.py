@@ -44,10 +44,11 @@ class LayerNormLSTMCell(Cell):
     :math:`\mathrm{LN}^\top` is the backward of a norm:
 
     .. math::
-        dh &= dy_t + dh_t \\
-        dc &= dc_t + \mathrm{LN}_c^\top \bigl(dh \odot o \odot (1 - m^2)\bigr) \\
-        da_i &= dc \odot g \odot i (1 - i), \qquad da_f = dc \odot c_{t-1} \odot f (1 - f) \\
-        da_o &= dh \odot m \odot o (1 - o), \qquad da_g = dc \odot i \odot (1 - g^2) \\
+        dh &= dy_t + dh_t, \qquad dm = dh \odot o, \qquad do = dh \odot m \\
+        dc &= dc_t + \mathrm{LN}_c^\top \bigl(dm \odot (1 - m^2)\bigr) \\
+        di &= dc \odot g, \qquad df = dc \odot c_{t-1}, \qquad dg = dc \odot i \\
+        da_i &= di \odot i (1 - i), \qquad da_f = df \odot f (1 - f), \qquad
+        da_o = do \odot o (1 - o), \qquad da_g = dg \odot (1 - g^2) \\
         da_x &= \mathrm{LN}_x^\top(da), \qquad da_h = \mathrm{LN}_h^\top(da) \\
         dx_t &= da_x W_x^\top, \qquad dh_{t-1} = da_h W_h^\top, \qquad dc_{t-1} = dc \odot f \\
         dW_x &\mathrel{+}= x_t^\top da_x, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_h, \qquad db \mathrel{+}= da
@@ -108,18 +109,25 @@ class LayerNormLSTMCell(Cell):
         h = o * m
         return h, (h, c), LayerNormLSTMCache(x, h_prev, c_prev, i, f, o, g, m, norm_x, norm_h, norm_c)
 
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: LayerNormLSTMCache) -> dict[str, Array]:
+        """Those by h, c, i, f, o, g and m. Adds to the gradients of `norm_c`, which lies on the way to c."""
+        _, _, c_prev, i, _, o, g, m, _, _, norm_c = cache
+        dh, dc = dstate
+        dh = dy + dh
+        dm = dh * o
+        dc = dc + self.norm_c.backward(dm * (1 - m * m), norm_c)
+        return {"h": dh, "c": dc, "i": dc * g, "f": dc * c_prev, "o": dh * m, "g": dc * i, "m": dm}
+
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: LayerNormLSTMCache
     ) -> tuple[Float[Array, "B D"], State]:
-        x, h_prev, c_prev, i, f, o, g, m, norm_x, norm_h, norm_c = cache
-        dh, dc = dstate
-        dh = dy + dh
-        dc = dc + self.norm_c.backward(dh * o * (1 - m * m), norm_c)
-        da_i, da_f = dc * g * i * (1 - i), dc * c_prev * f * (1 - f)
-        da_o, da_g = dh * m * o * (1 - o), dc * i * (1 - g * g)
-        da = namespace(dh).concatenate([da_i, da_f, da_o, da_g], axis=1)
+        x, h_prev, _, i, f, o, g, _, norm_x, norm_h, _ = cache
+        d = self.inner_gradients(dy, dstate, cache)
+        da_i, da_f = d["i"] * i * (1 - i), d["f"] * f * (1 - f)
+        da_o, da_g = d["o"] * o * (1 - o), d["g"] * (1 - g * g)
+        da = namespace(g).concatenate([da_i, da_f, da_o, da_g], axis=1)
         da_x, da_h = self.norm_x.backward(da, norm_x), self.norm_h.backward(da, norm_h)
         self.w_x.grad += x.T @ da_x
         self.w_h.grad += h_prev.T @ da_h
         self.b.grad += da.sum(axis=0)
-        return da_x @ self.w_x.value.T, (da_h @ self.w_h.value.T, dc * f)
+        return da_x @ self.w_x.value.T, (da_h @ self.w_h.value.T, d["c"] * f)

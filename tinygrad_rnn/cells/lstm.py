@@ -33,13 +33,13 @@ class LSTMCell(Cell):
         \bar{dh}_t &= dy_t + dh_t \\
         \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \odot (1 - \tanh^2(c_t))
 
-    The four parts of :math:`da_t`, and from there on:
+    By the gates, which these give, by the four parts of :math:`a_t`, and from there on:
 
     .. math::
-        da^i_t &= \bar{dc}_t \odot g_t \odot i_t \odot (1 - i_t) \\
-        da^f_t &= \bar{dc}_t \odot c_{t-1} \odot f_t \odot (1 - f_t) \\
-        da^o_t &= \bar{dh}_t \odot \tanh(c_t) \odot o_t \odot (1 - o_t) \\
-        da^g_t &= \bar{dc}_t \odot i_t \odot (1 - g_t^2) \\
+        di_t &= \bar{dc}_t \odot g_t, \qquad df_t = \bar{dc}_t \odot c_{t-1}, \qquad
+        do_t = \bar{dh}_t \odot \tanh(c_t), \qquad dg_t = \bar{dc}_t \odot i_t \\
+        da^i_t &= di_t \odot i_t \odot (1 - i_t), \qquad da^f_t = df_t \odot f_t \odot (1 - f_t) \\
+        da^o_t &= do_t \odot o_t \odot (1 - o_t), \qquad da^g_t = dg_t \odot (1 - g_t^2) \\
         dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t W_h^\top, \qquad dc_{t-1} = \bar{dc}_t \odot f_t \\
         dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t, \qquad db \mathrel{+}= da_t
 
@@ -91,24 +91,28 @@ class LSTMCell(Cell):
         h = o * xp.tanh(c)
         return h, (h, c), LSTMCache(x, h_prev, c_prev, i, f, o, g, c)
 
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: LSTMCache) -> dict[str, Array]:
+        _, _, c_prev, i, _, o, g, c = cache
+        dh, dc = dstate
+        tanh_c = namespace(c).tanh(c)
+        dh = dy + dh
+        dc = dc + dh * o * (1 - tanh_c * tanh_c)
+        return {"h": dh, "c": dc, "i": dc * g, "f": dc * c_prev, "o": dh * tanh_c, "g": dc * i}
+
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: LSTMCache
     ) -> tuple[Float[Array, "B D"], State]:
-        x, h_prev, c_prev, i, f, o, g, c = cache
-        dh, dc = dstate
-        xp = namespace(c)
-        tanh_c = xp.tanh(c)
-        dh = dy + dh
-        dc = dc + dh * o * (1 - tanh_c * tanh_c)
-        da_i = dc * g * i * (1 - i)
-        da_f = dc * c_prev * f * (1 - f)
-        da_o = dh * tanh_c * o * (1 - o)
-        da_g = dc * i * (1 - g * g)
-        da = xp.concatenate([da_i, da_f, da_o, da_g], axis=1)
+        x, h_prev, _, i, f, o, g, _ = cache
+        d = self.inner_gradients(dy, dstate, cache)
+        da_i = d["i"] * i * (1 - i)
+        da_f = d["f"] * f * (1 - f)
+        da_o = d["o"] * o * (1 - o)
+        da_g = d["g"] * (1 - g * g)
+        da = namespace(g).concatenate([da_i, da_f, da_o, da_g], axis=1)
         self.w_x.grad += x.T @ da
         self.w_h.grad += h_prev.T @ da
         self.b.grad += da.sum(axis=0)
-        return da @ self.w_x.value.T, (da @ self.w_h.value.T, dc * f)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T, d["c"] * f)
 
     @property
     def has_kernel(self) -> bool:

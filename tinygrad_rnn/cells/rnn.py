@@ -26,7 +26,7 @@ class RNNCell(Cell):
     1 where :math:`h_t > 0` for ReLU:
 
     .. math::
-        da_t &= (dy_t + dh_t) \odot f'(a_t) \\
+        \bar{dh}_t &= dy_t + dh_t, \qquad da_t = \bar{dh}_t \odot f'(a_t) \\
         dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t W_h^\top \\
         dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t, \qquad db \mathrel{+}= da_t
 
@@ -92,12 +92,16 @@ class RNNCell(Cell):
         h = xp.tanh(a) if self.nonlinearity == "tanh" else xp.maximum(a, 0)
         return h, (h,), RNNCache(x, h_prev, h)
 
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: RNNCache) -> dict[str, Array]:
+        (dh,) = dstate
+        return {"h": dy + dh}
+
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: RNNCache
     ) -> tuple[Float[Array, "B D"], State]:
         x, h_prev, h = cache
-        (dh,) = dstate
-        da = (dy + dh) * (1 - h * h if self.nonlinearity == "tanh" else h > 0)
+        d = self.inner_gradients(dy, dstate, cache)
+        da = d["h"] * (1 - h * h if self.nonlinearity == "tanh" else h > 0)
         self.w_x.grad += x.T @ da
         self.w_h.grad += h_prev.T @ da
         self.b.grad += da.sum(axis=0)

@@ -82,6 +82,10 @@ class Zoneout(Cell):
         self.cell, self.rates = cell, tuple(map(float, rates))
         self.rng = rng.spawn(1)[0]
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return self.cell.state_names
+
     def initial_state(self, batch: int) -> State:
         return self.cell.initial_state(batch)
 

@@ -8,6 +8,7 @@ from .cells.layer_norm_lstm import LayerNormLSTMCell
 from .cells.lstm import LSTMCell
 from .cells.rnn import RNNCell
 from .cells.zoneout import Zoneout
+from .credit import credit_map
 from .data.batches import length_batches, pad
 from .data.byte_tokenizer import ByteTokenizer
 from .data.char_tokenizer import CharTokenizer
@@ -53,6 +54,7 @@ from .optim.plateau import ReduceOnPlateau
 from .optim.rmsprop import RMSprop
 from .optim.sgd import SGD
 from .parameter import Parameter
+from .recording import LayerRecord, Recording, record
 from .saving import Saved, Training, load, load_training, save
 from .search import Hypothesis, beam_search, greedy_search
 from .text_generation import generate_text
@@ -91,6 +93,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LayerNormLSTMCell",
+    "LayerRecord",
     "Linear",
     "LockedDropout",
     "Loss",
@@ -102,6 +105,7 @@ __all__ = [
     "RMSprop",
     "RNNCell",
     "ReLU",
+    "Recording",
     "Recurrent",
     "ReduceOnPlateau",
     "Residual",
@@ -119,6 +123,7 @@ __all__ = [
     "WordTokenizer",
     "Zoneout",
     "beam_search",
+    "credit_map",
     "encode_file",
     "evaluate",
     "generate",
@@ -129,6 +134,7 @@ __all__ = [
     "load",
     "load_training",
     "pad",
+    "record",
     "save",
     "set_threads",
     "split_documents",

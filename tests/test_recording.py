@@ -192,7 +192,9 @@ def rng() -> np.random.Generator:
 def lstm_attention() -> EncoderDecoder:
     both = Bidirectional(SteppedLSTM(2, 3, rng=rng()), SteppedLSTM(2, 2, rng=rng()))
     reader = Sequential(Embedding(5, 2, rng=rng()), SteppedLSTM(2, 4, rng=rng()))
-    decoder = AttentionDecoder(reader, AdditiveAttention(4, 5, 3, rng=rng()), Linear(9, 5, rng=rng()))
+    decoder = AttentionDecoder(
+        reader, AdditiveAttention(4, 5, 3, rng=rng()), Dropout(0.5, rng=rng()), Linear(9, 5, rng=rng())
+    )
     return EncoderDecoder(Sequential(Embedding(5, 2, rng=rng()), both), decoder, bridge=Bridge(10, (4, 4), rng=rng()))
 
 
@@ -416,7 +418,9 @@ class LeakyCache(NamedTuple):
     n: Any
     on: Any
     level: Any
-    nothing: Any = None
+    mean: Any
+    w: Any
+    at_first: Any
 
 
 class Leaky(Cell):
@@ -434,7 +438,11 @@ class Leaky(Cell):
         (old,) = state
         rate, n = sigmoid(self.k.value), np.tanh(x @ self.w.value)
         after = old + rate * (n - old)
-        return 2 * after, (after,), LeakyCache(x, old, rate, n, n > 0, n - old)
+        return (
+            2 * after,
+            (after,),
+            LeakyCache(x, old, rate, n, n > 0, n - old, n.mean(axis=1), self.w.value, None if old.any() else n),
+        )
 
     def step_backward(self, dy: Any, dstate: State, cache: LeakyCache) -> Any:
         x, old, rate, n, *_ = cache
@@ -498,6 +506,25 @@ def test_inner_gradients_are_those_that_the_backward_used() -> None:
     close(gradients["o"][-1], 0.5 * (p @ linear.w.value.T) * np.tanh(values["c"][-1]))
 
 
+class Fast(RNNCell):
+    """Has a way of its own through a sequence."""
+
+    has_kernel = True
+
+    def unroll_forward(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("is not run")
+
+    def unroll_backward(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("is not run")
+
+
+def test_a_kernel_of_ones_own_is_not_run() -> None:
+    own, usual = (language_model(kind(3, 4, rng=rng())) for kind in (Fast, RNNCell))
+    ids = np.random.default_rng(1).integers(0, 5, (12, 3))
+    found, expected = (record(model, ids, ids) for model in (own, usual))
+    np.testing.assert_array_equal(found["layers.1"].gradients["h"], expected["layers.1"].gradients["h"])
+
+
 class Repacking(Cell):
     """Hands on a cache that it made anew."""
 
@@ -551,8 +578,9 @@ class Knowing(RNNCell):
 def test_cells_that_know_each_other() -> None:
     cells = Knowing(3, 3, rng=rng()), Knowing(3, 3, rng=rng())
     model = in_float64(Sequential(*cells))
-    cells[1].me, cells[1].whole = cells[1], model
-    assert {*record(model, drawn(T, B, 3)).layers} == {"layers.0", "layers.1"}
+    for cell in cells:
+        cell.me, cell.whole = cell, model
+    assert list(record(model, drawn(T, B, 3)).layers) == ["layers.0", "layers.0.whole.layers.1"]  # each once
 
 
 # Labels, devices, sizes.
@@ -630,6 +658,12 @@ def wrong_calls() -> Iterator[tuple[Any, Any, type[Exception], str]]:
     yield (model, IDS), {"criterion": SoftmaxCrossEntropy()}, ValueError, "but no targets to judge the outputs by"
     yield (model, IDS, IDS), {"criterion": len}, TypeError, "record: criterion must be a Loss, such as SoftmaxCross"
     yield (pair, IDS, IDS), {}, TypeError, r"record: xs is a ndarray, but an EncoderDecoder reads two sequences: give"
+    yield (
+        (pair, IDS[:2], IDS),
+        {},
+        TypeError,
+        r"record: xs is a ndarray, but an EncoderDecoder reads two sequences: give",
+    )
     yield (pair, (IDS,), IDS), {}, TypeError, r"record: xs is a tuple of 1, but an EncoderDecoder reads two"
     yield (pair, (IDS, IDS), IDS), {"state": ()}, ValueError, "a state was given, but an EncoderDecoder has none"
     yield (

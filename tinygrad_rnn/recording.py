@@ -256,9 +256,10 @@ def _all_of(kind: Any, layer: Layer, name: str = "", within: tuple[Layer, ...] =
     """`layer` and all below it that are of a kind, by every dotted name; also those within one of the kind."""
     if isinstance(layer, kind):
         yield name, layer
+    within = (*within, layer)
     for path, child in places(layer, lambda value: isinstance(value, kind), name and f"{name}."):
-        if child is not layer and child not in within:
-            yield from _all_of(kind, child, path, (*within, layer))
+        if child not in within:
+            yield from _all_of(kind, child, path, within)
 
 
 def _is_of_rows(value: Any, batch: int) -> bool:

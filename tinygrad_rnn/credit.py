@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .arrays import Array, Float, State, namespace, tree_map
+from .arrays import Array, Float, OneHotRows, State, namespace, tree_map
 from .layers.base import Layer
 from .layers.roles import Loss, Recurrent
 from .models.encoder_decoder import EncoderDecoder
@@ -49,8 +49,8 @@ def credit_map(
 
     Raises:
         TypeError: the model, the criterion or `xs` is of another kind.
-        ValueError: there is more than one row; `layer` or `of` names none, or `layer` is None and there are several
-            cells, which the message names; or the cell runs never, or more than once a token.
+        ValueError: there is not one row of at least a step; `layer` or `of` names none, or `layer` is None and there
+            are several cells, which the message names; or the cell runs never, or more than once a token.
 
     References:
         Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*, 2013.
@@ -66,10 +66,11 @@ def credit_map(
     model, criterion = private_copy("credit_map", model, criterion)
     inputs = check_inputs("credit_map", model, xs, state)
     for x in inputs:
-        if x.shape[1:2] != (1,):
+        came: Any = getattr(x, "shape", f"a {type(x).__name__}")
+        if came[1:2] != (1,) or not came[0]:
             raise ValueError(
-                f"credit_map: xs has shape {x.shape}, expected (T, 1) or (T, 1, D), one text. Give one row, "
-                "xs[:, b : b + 1], and its targets"
+                f"credit_map: xs is {came}, expected an array (T, 1) or (T, 1, D), one text of at least a step. Of a "
+                "batch, give one row, xs[:, b : b + 1], and its targets"
             )
     name = _the_cell(model) if layer is None else layer
     cells = named_cells(model)
@@ -77,7 +78,8 @@ def credit_map(
         raise ValueError(f"credit_map: layer must be one of {', '.join(map(repr, cells))}, not {layer!r}")
     steps = take_notes(cells[name])
 
-    xp, T = namespace(targets), inputs[-1].shape[0]
+    last = inputs[-1]
+    xp, T = namespace(last.ids if isinstance(last, OneHotRows) else last), last.shape[0]
     rows = tuple(x[:, xp.zeros(T, int)] for x in inputs)
     ys, backward = run(model, rows, tree_map(lambda array: None if array is None else array.repeat(T, axis=0), state))
     _, cache = criterion.forward(ys[:, :1], targets)
@@ -85,7 +87,7 @@ def credit_map(
     dys[t, t] = criterion.backward(cache)[:, 0]
     backward(dys)
 
-    if len(steps) not in {x.shape[0] for x in inputs} or not steps:
+    if len(steps) not in {x.shape[0] for x in inputs}:
         raise ValueError(
             f"credit_map: {name!r}, {cells[name]!r}, took {len(steps)} steps over a text of {T}; there must be one for "
             "each token"

@@ -26,6 +26,7 @@ from tinygrad_rnn import (
     credit_map,
     record,
 )
+from tinygrad_rnn.credit import _norms
 from tinygrad_rnn.testing import StrictDevice
 
 T = 6
@@ -161,6 +162,11 @@ def test_norms_do_not_vanish_before_the_gradients_do() -> None:
     found = np.diag(credit_map(model.to(dtype="float32"), XS, TARGETS), 2)
     assert (expected < 1e-23).all()  # whose square no float32 holds
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_norms_of_what_is_not_finite() -> None:
+    found = _norms(np.array([[[0.0, 0.0], [3.0, -4.0], [np.inf, 1.0], [np.nan, 1.0]]]))
+    np.testing.assert_array_equal(found, [[0.0, 5.0, np.inf, np.nan]])
 
 
 def test_a_wrapped_cell_is_one() -> None:

@@ -33,7 +33,8 @@ class Cell(Recurrent):
         """The gradients of the loss by what the step computed, by the names of its state and its cache.
 
         All of what reaches a state or a gate, from the output and from the step after. It is a part of `step_backward`,
-        which goes on from there, so it is proved with it; `record` takes note of what it gave. Here: none.
+        which goes on from there, so it is proved with it; `record` takes note of what it gave. Where a class does not
+        write it, there are none.
 
         Args:
             dy: (B, H), as in `step_backward`.

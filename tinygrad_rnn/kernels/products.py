@@ -33,8 +33,8 @@ WORTH = 8 * 10**6
 def block_steps(T: int, B: int, width: int) -> int:
     """How many of T steps, each of B rows of `width` numbers, make a block.
 
-    Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most: what
-    lies in memory for one is little beside the cache, and a second thread may work on one while the first is at another.
+    Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most: so
+    one takes little memory beside the cache, and a second thread may work on one while the first is at another.
     """
     rows = max(ROWS, min(NUMBERS // width, T * B // 8))
     return min(T, max(rows // max(B, 1), 1))

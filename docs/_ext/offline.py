@@ -1,4 +1,4 @@
-"""Warns, and so stops the build, where a page would fetch a script, a style, a picture or a frame from elsewhere."""
+"""Warns, and so stops the build, where a page, a style or a picture would fetch something from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
 
-FETCH = re.compile(r"""<(?:link|script|img|iframe|source|video)\b[^>]*?\s(?:href|src)=["']?(?:https?:)?//[^>]*>""")
+ADDRESS = r"""\s*["']?\s*(?:https?:)?//"""
+FETCH = re.compile(
+    rf"""<(?:link|script|img|image|use|iframe|source|video|audio|embed|object)\b[^>]*?
+            \s(?:(?:xlink:)?href|src|srcset|poster|data)={ADDRESS}[^>]*>  # a tag that is loaded with the page
+       | \burl\({ADDRESS}[^)]*\)                                            # in a style, wherever it stands
+       | @import{ADDRESS}[^;]*;""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def check(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
-        for page in sorted(Path(app.outdir).rglob("*.html")):
-            for tag in FETCH.findall(page.read_text(encoding="utf-8")):
-                logging.getLogger(__name__).warning("%s fetches from the network: %s", page.name, tag)
+        for file in sorted(Path(app.outdir).rglob("*")):
+            if file.suffix in (".html", ".css", ".svg"):
+                for found in FETCH.findall(file.read_text(encoding="utf-8")):
+                    logging.getLogger(__name__).warning("%s fetches from the network: %s", file.name, found)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -28,8 +28,8 @@ class DropConnect(Recurrent):
     the cell within runs with :math:`\tilde{W}` in place of :math:`W_h`, by its kernel if it has one:
 
     .. math::
-        m = \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \qquad
-        \tilde{W} = m \odot W_h, \qquad dW_h \mathrel{+}= m \odot d\tilde{W}
+        m &= \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \\
+        \tilde{W} &= m \odot W_h, \qquad dW_h \mathrel{+}= m \odot d\tilde{W}
 
     With `training=False`, or rate 0, it is the cell within. Each call of `forward` draws, hence each chunk of a long
     sequence, and each `step_forward` by itself. All rows share a mask.

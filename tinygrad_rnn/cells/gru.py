@@ -20,44 +20,47 @@ class GRUCell(Cell):
     blocks, those of r, z and n:
 
     .. math::
-        r_t &= \sigma(x_t W_{xr} + h_{t-1} W_{hr} + b_r), \qquad
-        z_t = \sigma(x_t W_{xz} + h_{t-1} W_{hz} + b_z) \\
-        n_t &= \tanh(a^n_t), \qquad
-        h_t = (1 - z_t) \odot n_t + z_t \odot h_{t-1}, \qquad y_t = h_t
+        r_t &= \sigma(x_t W_{xr} + h_{t-1} W_{hr} + b_r) \\
+        z_t &= \sigma(x_t W_{xz} + h_{t-1} W_{hz} + b_z) \\
+        n_t &= \tanh(a^n_t) \\
+        h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}, \qquad y_t = h_t
 
     The reset comes after the product with :math:`W_{hn}`, as in cuDNN and PyTorch:
 
     .. math::
-        m_t = h_{t-1} W_{hn} + b_h, \qquad q_t = r_t \odot m_t, \qquad a^n_t = x_t W_{xn} + b_n + q_t
+        m_t &= h_{t-1} W_{hn} + b_h, \qquad q_t = r_t \odot m_t \\
+        a^n_t &= x_t W_{xn} + b_n + q_t
 
     or before it, as in the paper:
 
     .. math::
-        m_t = h_{t-1}, \qquad q_t = r_t \odot m_t, \qquad a^n_t = x_t W_{xn} + b_n + q_t W_{hn}
+        m_t &= h_{t-1}, \qquad q_t = r_t \odot m_t \\
+        a^n_t &= x_t W_{xn} + b_n + q_t W_{hn}
 
     Backward, where :math:`dh_t` is what step :math:`t + 1` sends back, and :math:`\bar{dh}_t = dy_t + dh_t`:
 
     .. math::
-        dn_t &= \bar{dh}_t \odot (1 - z_t), \qquad dz_t = \bar{dh}_t \odot (h_{t-1} - n_t), \qquad
-        dr_t = dq_t \odot m_t, \qquad dm_t = dq_t \odot r_t \\
-        da^n_t &= dn_t \odot (1 - n_t^2), \qquad da^z_t = dz_t \odot z_t \odot (1 - z_t), \qquad
-        da^r_t = dr_t \odot r_t \odot (1 - r_t) \\
-        da_t &= (da^r_t, da^z_t, da^n_t), \qquad dx_t = da_t W_x^\top, \qquad
-        dW_x \mathrel{+}= x_t^\top da_t, \qquad db \mathrel{+}= da_t \\
+        dn_t &= \bar{dh}_t \odot (1 - z_t), \qquad dz_t = \bar{dh}_t \odot (h_{t-1} - n_t) \\
+        dr_t &= dq_t \odot m_t, \qquad dm_t = dq_t \odot r_t \\
+        da^n_t &= dn_t \odot (1 - n_t^2) \\
+        da^z_t &= dz_t \odot z_t \odot (1 - z_t) \\
+        da^r_t &= dr_t \odot r_t \odot (1 - r_t) \\
+        da_t &= (da^r_t, da^z_t, da^n_t), \qquad dx_t = da_t W_x^\top \\
+        dW_x &\mathrel{+}= x_t^\top da_t, \qquad db \mathrel{+}= da_t \\
         dW_{hr} &\mathrel{+}= h_{t-1}^\top da^r_t, \qquad dW_{hz} \mathrel{+}= h_{t-1}^\top da^z_t
 
     with, for the reset after the product,
 
     .. math::
-        dq_t &= da^n_t, \qquad
-        dh_{t-1} = \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t W_{hn}^\top \\
+        dq_t &= da^n_t \\
+        dh_{t-1} &= \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t W_{hn}^\top \\
         dW_{hn} &\mathrel{+}= h_{t-1}^\top dm_t, \qquad db_h \mathrel{+}= dm_t
 
     and, for the reset before it,
 
     .. math::
-        dq_t &= da^n_t W_{hn}^\top, \qquad
-        dh_{t-1} = \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t \\
+        dq_t &= da^n_t W_{hn}^\top \\
+        dh_{t-1} &= \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t \\
         dW_{hn} &\mathrel{+}= q_t^\top da^n_t
 
     A sequence runs at once where the reset comes after; where it comes before, step by step.

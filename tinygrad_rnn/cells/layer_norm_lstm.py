@@ -47,11 +47,13 @@ class LayerNormLSTMCell(Cell):
         dh &= dy_t + dh_t, \qquad dm = dh \odot o, \qquad do = dh \odot m \\
         dc &= dc_t + \mathrm{LN}_c^\top \bigl(dm \odot (1 - m^2)\bigr) \\
         di &= dc \odot g, \qquad df = dc \odot c_{t-1}, \qquad dg = dc \odot i \\
-        da_i &= di \odot i (1 - i), \qquad da_f = df \odot f (1 - f), \qquad
-        da_o = do \odot o (1 - o), \qquad da_g = dg \odot (1 - g^2) \\
+        da_i &= di \odot i (1 - i), \qquad da_f = df \odot f (1 - f) \\
+        da_o &= do \odot o (1 - o), \qquad da_g = dg \odot (1 - g^2) \\
         da_x &= \mathrm{LN}_x^\top(da), \qquad da_h = \mathrm{LN}_h^\top(da) \\
-        dx_t &= da_x W_x^\top, \qquad dh_{t-1} = da_h W_h^\top, \qquad dc_{t-1} = dc \odot f \\
-        dW_x &\mathrel{+}= x_t^\top da_x, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_h, \qquad db \mathrel{+}= da
+        dW_x &\mathrel{+}= x_t^\top da_x, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_h \\
+        db &\mathrel{+}= da \\
+        dx_t &= da_x W_x^\top \\
+        dh_{t-1} &= da_h W_h^\top, \qquad dc_{t-1} = dc \odot f
 
     Args:
         in_size: D, features of x.

@@ -22,7 +22,8 @@ class LSTMCell(Cell):
 
     .. math::
         a_t &= x_t W_x + h_{t-1} W_h + b \\
-        i_t &= \sigma(a^i_t), \qquad f_t = \sigma(a^f_t), \qquad o_t = \sigma(a^o_t), \qquad g_t = \tanh(a^g_t) \\
+        i_t &= \sigma(a^i_t), \qquad f_t = \sigma(a^f_t), \qquad o_t = \sigma(a^o_t) \\
+        g_t &= \tanh(a^g_t) \\
         c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
         h_t &= o_t \odot \tanh(c_t), \qquad y_t = h_t
 
@@ -36,12 +37,16 @@ class LSTMCell(Cell):
     By the gates, which these give, by the four parts of :math:`a_t`, and from there on:
 
     .. math::
-        di_t &= \bar{dc}_t \odot g_t, \qquad df_t = \bar{dc}_t \odot c_{t-1}, \qquad
-        do_t = \bar{dh}_t \odot \tanh(c_t), \qquad dg_t = \bar{dc}_t \odot i_t \\
-        da^i_t &= di_t \odot i_t \odot (1 - i_t), \qquad da^f_t = df_t \odot f_t \odot (1 - f_t) \\
-        da^o_t &= do_t \odot o_t \odot (1 - o_t), \qquad da^g_t = dg_t \odot (1 - g_t^2) \\
-        dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t W_h^\top, \qquad dc_{t-1} = \bar{dc}_t \odot f_t \\
-        dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t, \qquad db \mathrel{+}= da_t
+        di_t &= \bar{dc}_t \odot g_t, \qquad df_t = \bar{dc}_t \odot c_{t-1} \\
+        do_t &= \bar{dh}_t \odot \tanh(c_t), \qquad dg_t = \bar{dc}_t \odot i_t \\
+        da^i_t &= di_t \odot i_t \odot (1 - i_t) \\
+        da^f_t &= df_t \odot f_t \odot (1 - f_t) \\
+        da^o_t &= do_t \odot o_t \odot (1 - o_t) \\
+        da^g_t &= dg_t \odot (1 - g_t^2) \\
+        dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t \\
+        db &\mathrel{+}= da_t \\
+        dx_t &= da_t W_x^\top \\
+        dh_{t-1} &= da_t W_h^\top, \qquad dc_{t-1} = \bar{dc}_t \odot f_t
 
     Args:
         in_size: D, features of x.

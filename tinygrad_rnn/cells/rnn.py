@@ -27,8 +27,9 @@ class RNNCell(Cell):
 
     .. math::
         \bar{dh}_t &= dy_t + dh_t, \qquad da_t = \bar{dh}_t \odot f'(a_t) \\
-        dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t W_h^\top \\
-        dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t, \qquad db \mathrel{+}= da_t
+        dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t \\
+        db &\mathrel{+}= da_t \\
+        dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t W_h^\top
 
     Args:
         in_size: D, features of x.

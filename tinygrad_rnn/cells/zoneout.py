@@ -34,8 +34,8 @@ class Zoneout(Cell):
     :math:`dy_t` too:
 
     .. math::
-        ds'_t = (1 - k) \odot ds_t, \qquad
-        ds_{t-1} = k \odot ds_t + \text{what the cell within sends back for } ds'_t
+        ds'_t &= (1 - k) \odot ds_t \\
+        ds_{t-1} &= k \odot ds_t + \text{what the cell within sends back for } ds'_t
 
     Args:
         cell: any `Cell` whose output is the first array of its state, as that of every cell of this package is. It is

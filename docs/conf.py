@@ -26,6 +26,8 @@ extensions = [
     "sphinx_copybutton",
     "_ext.mathml",
     "_ext.run_blocks",
+    "_ext.steps",
+    "_ext.gallery",
     "_ext.coverage",
     "_ext.offline",
 ]
@@ -47,6 +49,7 @@ doctest_show_successes = False
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -1,4 +1,7 @@
-"""The adding problem: to remember two numbers of a hundred, and to say their sum when the last one has been read.
+"""The adding problem
+==================
+
+To remember two numbers of a hundred, and to say their sum when the last one has been read::
 
     python examples/adding_problem.py
     python examples/adding_problem.py --cell rnn

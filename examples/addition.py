@@ -1,4 +1,7 @@
-"""To add by reading: a network reads 123+48, character by character, and writes 171. It is never told what a digit is.
+"""To add by reading
+=================
+
+A network reads 123+48, character by character, and writes 171. It is never told what a digit is::
 
     python examples/addition.py
     python examples/addition.py --attention none --iterations 6000

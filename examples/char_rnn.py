@@ -1,4 +1,7 @@
-"""A character RNN: train it on a text, then let it write.
+"""A character RNN
+===============
+
+Train it on a text, then let it write::
 
     python examples/char_rnn.py train
     python examples/char_rnn.py generate char_rnn.safetensors --prompt "The "

@@ -1,4 +1,7 @@
-"""The copy task: to read ten symbols, to wait for a hundred steps, and then to write the ten from memory.
+"""The copy task
+=============
+
+To read ten symbols, to wait for a hundred steps, and then to write the ten from memory::
 
     python examples/copy_memory.py
     python examples/copy_memory.py --no-chrono

@@ -1,4 +1,7 @@
-"""Dates as people write them, brought into one form: "Thursday, the 3rd of May 1979" is 1979-05-03.
+"""Dates in one form
+=================
+
+Dates as people write them, brought into one form: "Thursday, the 3rd of May 1979" is 1979-05-03::
 
     python examples/dates.py
     python examples/dates.py --plot dates.png

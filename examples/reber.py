@@ -1,4 +1,7 @@
-"""The embedded Reber grammar: which symbols may come next, and a bit to keep until the last but one.
+"""The embedded Reber grammar
+==========================
+
+Which symbols may come next, and a bit to keep until the last but one::
 
     python examples/reber.py
     python examples/reber.py --cell rnn

@@ -1,4 +1,7 @@
-"""Strings of 1 to 20 letters, written backwards: one LSTM reads, another writes, and looks at what was read.
+"""Strings written backwards
+=========================
+
+Strings of 1 to 20 letters: one LSTM reads, another writes, and looks at what was read::
 
     python examples/reverse_strings.py
 

@@ -1,10 +1,13 @@
-"""Tagging: to read a text without its spaces, and to say of each letter whether a word ends there.
+"""Tagging letters
+===============
+
+To read a text without its spaces, and to say of each letter whether a word ends there::
 
     python examples/tagger.py
     python examples/tagger.py --one-way
 
 What it reads is Python's manual (here that of 3.11), of which the last tenth is held out and measured. Either line
-takes about 20 seconds on one core:
+takes about 20 seconds on one core::
 
     the usual tag of a letter, "end" of d and y alone    F1 22 %    79 % of letters right
     one LSTM, which reads forward                        F1 79 %    91 %

@@ -1,4 +1,7 @@
-"""A small network learns a list of words by heart, then completes them from a prefix.
+"""Words by heart
+==============
+
+A small network learns a list of words, then completes them from a prefix::
 
     python examples/vanilla_words.py --prefix str
 

@@ -1,0 +1,83 @@
+"""What sphinx-gallery is told of the scripts of `examples/`, each of which is run while the pages are built.
+
+The scripts are programs with options. `OPTIONS` gives each a size that takes a few seconds; the page of a script shows
+the command, the pictures that it wrote and what it printed. One that is not named here runs without options.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util.typing import ExtensionMetadata
+from sphinx_gallery.scrapers import figure_rst
+
+OPTIONS = {
+    "dates": "--plot dates.svg",
+    "char_rnn": "train --cell gru --hidden 128 --batch 16 --optimizer adam --lr 0.01 --iterations 400 --length 300",
+    "custom_cell": "",
+    "adding_problem": "--cell gru",
+    "copy_memory": "--delay 10 --hidden 64 --goal 0.2",
+    "reber": "--hidden 16",
+    "reverse_strings": "--longest 8 --goal 0.97",
+    "addition": "--goal 0.5",
+    "tagger": "--hidden 32 --epochs 3",
+    "vanilla_words": "",
+}
+"""In the order of the gallery."""
+
+PICTURES = {".svg", ".png"}
+
+
+def order(filename: str) -> tuple[int, str]:
+    """The place of a script in the gallery; last where it is not named."""
+    names = list(OPTIONS)
+    name = Path(filename).stem
+    return (names.index(name) if name in names else len(names)), name
+
+
+def arguments(config: dict[str, Any], script: dict[str, Any]) -> list[str]:
+    """The options of a script."""
+    return shlex.split(OPTIONS.get(Path(script["src_file"]).stem, ""))
+
+
+def scrape(block: Any, script: dict[str, Any], config: dict[str, Any]) -> str:
+    """The command, and the pictures that the script wrote where it ran."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # char_rnn.py has put its own in place
+    source, paths = Path(script["src_file"]), []
+    for picture in sorted(path for path in source.parent.iterdir() if path.suffix in PICTURES):
+        path = Path(next(script["image_path_iterator"])).with_suffix(picture.suffix)
+        paths.append(str(picture.replace(path)))
+    command = f".. code-block:: console\n\n    python examples/{source.name} {OPTIONS.get(source.stem, '')}".rstrip()
+    return f"{command}\n\n{figure_rst(paths, config['src_dir'], source.stem) if paths else ''}"
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is nothing for a page
+    root = Path(__file__).parents[2]
+    scripts = root / "docs" / "_build" / "examples"  # a copy, for a script writes its files beside itself
+    shutil.rmtree(scripts, ignore_errors=True)
+    shutil.copytree(root / "examples", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    app.config.sphinx_gallery_conf = {
+        "examples_dirs": "_build/examples",
+        "gallery_dirs": "gallery",
+        "filename_pattern": "",  # all are run
+        "within_subsection_order": "_ext.gallery.order",
+        "reset_argv": "_ext.gallery.arguments",
+        "image_scrapers": ("_ext.gallery.scrape",),
+        "reset_modules": (),
+        "default_thumb_file": str(root / "docs" / "_static" / "terminal.svg"),
+        "notebook_extensions": set(),
+        "download_all_examples": False,
+        "show_signature": False,
+        "min_reported_time": float("inf"),
+        "write_computation_times": False,
+        "css": ("sg_gallery",),
+    }
+    app.setup_extension("sphinx_gallery.gen_gallery")
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

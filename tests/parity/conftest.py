@@ -62,7 +62,7 @@ def relative(ours: Any, theirs: Any) -> float:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The table of docs/parity.md."""
+    """The table of docs/measured/parity.md."""
     worst = config.stash.get(WORST, {})
     if worst:
         terminalreporter.section("parity with PyTorch")

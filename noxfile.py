@@ -63,7 +63,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation, warnings being errors, and run the code in it."""
+    """Run the examples, build the documentation, warnings being errors, and run the code in it."""
     session.install(".", *needs("docs"))
     for builder in ("html", "doctest"):
         session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", builder, "docs", f"docs/_build/{builder}")

@@ -1,4 +1,4 @@
-"""What README.md promises: its loop learns, and its two commands stand there word for word."""
+"""What README.md promises: its loop learns, its two commands stand there word for word, its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (
     "python -m pip install . && python examples/char_rnn.py train",
     "python -m pip install nox && python -m nox -s tests typecheck",
@@ -27,3 +28,9 @@ def test_the_loop_learns(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_stand_in_blocks_of_their_own(command: str) -> None:
     assert f"\n```\n{command}\n```\n" in README
+
+
+def test_the_links_lead_to_files() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert len(links) > 5
+    assert not [link for link in links if not (ROOT / link).is_file()]

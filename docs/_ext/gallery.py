@@ -13,11 +13,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 from sphinx_gallery.scrapers import figure_rst
 
 OPTIONS = {
+    "look_inside": "--folder pictures --iterations 400",
+    "gradient_flow": "--folder pictures",
     "dates": "--plot dates.svg",
     "char_rnn": "train --cell gru --hidden 128 --batch 16 --optimizer adam --lr 0.01 --iterations 400 --length 300",
     "custom_cell": "",
@@ -32,6 +35,8 @@ OPTIONS = {
 """In the order of the gallery."""
 
 PICTURES = {".svg", ".png"}
+FIRST = {"look_inside": "unit", "gradient_flow": "gradient_flow"}
+"""Which picture of a script stands first, and in the gallery; of the others the one that it wrote first."""
 
 
 def order(filename: str) -> tuple[int, str]:
@@ -49,12 +54,21 @@ def arguments(config: dict[str, Any], script: dict[str, Any]) -> list[str]:
 def scrape(block: Any, script: dict[str, Any], config: dict[str, Any]) -> str:
     """The command, and the pictures that the script wrote where it ran."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # char_rnn.py has put its own in place
-    source, paths = Path(script["src_file"]), []
-    for picture in sorted(path for path in source.parent.iterdir() if path.suffix in PICTURES):
+    source = Path(script["src_file"])
+    found = [path for path in source.parent.rglob("*") if path.suffix in PICTURES]
+    found.sort(key=lambda path: (path.stem != FIRST.get(source.stem), path.stat().st_mtime_ns))
+    page = f".. code-block:: console\n\n    python examples/{source.name} {OPTIONS.get(source.stem, '')}".rstrip()
+    for picture in found:
         path = Path(next(script["image_path_iterator"])).with_suffix(picture.suffix)
-        paths.append(str(picture.replace(path)))
-    command = f".. code-block:: console\n\n    python examples/{source.name} {OPTIONS.get(source.stem, '')}".rstrip()
-    return f"{command}\n\n{figure_rst(paths, config['src_dir'], source.stem) if paths else ''}"
+        page += f"\n\n`{picture.name}`\n\n" + figure_rst([str(picture.replace(path))], config["src_dir"], picture.stem)
+    return page + "\n\n"
+
+
+def plain(app: Sphinx, doctree: nodes.document) -> None:
+    """What a docstring sets apart is a command or a table, not Python."""
+    if app.env.docname.startswith("gallery/"):
+        for block in doctree.findall(nodes.literal_block):
+            block.attributes.setdefault("language", "none")
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -80,4 +94,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         "css": ("sg_gallery",),
     }
     app.setup_extension("sphinx_gallery.gen_gallery")
+    app.connect("doctree-read", plain)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

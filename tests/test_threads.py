@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from threading import Event, get_ident
+from threading import Event, Timer, get_ident
+from types import SimpleNamespace
 from weakref import WeakSet
 
+import numpy as np
 import pytest
 
 from tinygrad_rnn import set_threads, threads
@@ -197,8 +199,66 @@ def test_blas_has_one_thread_while_any_helper_is_in_use(monkeypatch: pytest.Monk
             assert counts == [1]
         assert counts == [1]
     assert counts == [1, 2]
-    with Helper(alone=True):
-        assert counts == [1, 2]
+    with Helper(worth=False):
+        assert counts == [1, 2, 1]  # without a helper too
+    with first:
+        set_threads(3)
+        assert threads._count == 3
+        assert counts[3:] == [2, 1]  # not while it is in use
+    assert counts[-1] == 3
+
+
+def test_a_helper_sees_what_the_caller_says_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    zero = np.zeros(1)
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError), helper(monkeypatch) as aside:
+        aside.later(np.divide, 1, zero)
+    with np.errstate(divide="ignore"), helper(monkeypatch) as aside:
+        aside.later(np.divide, 1, zero)
+
+
+def test_an_end_of_the_loop_before_its_time_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, let, ended = Event(), Event(), Event()
+
+    def work(i: int) -> None:
+        if i:
+            begun.set()
+            let.wait(10)
+            ended.set()
+
+    def leave() -> None:
+        with helper(monkeypatch) as aside:
+            for _ in aside.ahead(work, range(3)):
+                begun.wait(10)
+                Timer(0.05, let.set).start()
+                raise KeyError
+
+    with pytest.raises(KeyError):
+        leave()
+    assert ended.is_set()
+
+
+def test_blas_of_openmp_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a number of threads holds for the thread that sets it alone."""
+    monkeypatch.setattr(threads, "_blas", (SimpleNamespace(threading_layer="openmp", set_num_threads=int),))
+    monkeypatch.setattr(threads, "_count", 2)
+    assert not Helper()._helps
+
+
+def test_at_the_end_of_the_program_a_thread_goes_on_without_a_helper() -> None:
+    call = f"""
+from threading import Thread, main_thread
+{KERNEL}
+rnn.set_threads(2)
+expected = outcome()
+
+def late():
+    main_thread().join()
+    assert all((a == b).all() for a, b in zip(outcome(), expected))
+    print("done")
+
+Thread(target=late).start()
+"""
+    assert threads_after(call, {}).splitlines() == ["{2}", "done"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")

@@ -6,8 +6,9 @@ waits until the last of its threads gets a turn, so that a product of 0.06 ms ma
 
 So where there are more, the kernels divide their work otherwise. The steps of a sequence follow one another in the
 thread that calls; what does not depend on the recurrence, the input side of the steps to come and the gradients of the
-steps that are done, is computed meanwhile in a second one, the helper. Neither waits for the other at a step, and each
-number is computed as in one thread. Outside the kernels, BLAS divides products among all.
+steps that are done, is computed meanwhile in a second one, the helper. Neither waits for the other at a step. Each has
+a BLAS of one thread, so that a number is computed as in one thread. BLAS divides products among all threads while no
+kernel runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Lock
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,7 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 BEHIND = 3
-"""How many pieces of work may wait for the helper: each keeps its arrays in memory."""
+"""How many pieces of work that were left for later may be undone: each keeps its arrays in memory."""
 
 _VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
 _decided = next((os.environ[name] for name in _VARIABLES if name in os.environ), "")
@@ -51,8 +53,10 @@ def set_threads(count: int) -> None:
     """
     global _count
     check_size("set_threads", "count", count)
-    _count = count
-    _limit_blas(count)
+    with Helper._lock:
+        _count = count
+        if not Helper._inside:  # else the last of those in use does it
+            _limit_blas(count)
 
 
 def set_default_threads() -> None:
@@ -61,68 +65,85 @@ def set_default_threads() -> None:
         set_threads(1)
 
 
-def _limit_blas(count: int) -> None:
+def _libraries() -> tuple[Any, ...]:
     global _blas
     if _blas is None:
         from threadpoolctl import ThreadpoolController  # 10 ms, which the import of the package is spared
 
         _blas = tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
-    for library in _blas:
+    return _blas
+
+
+def _limit_blas(count: int) -> None:
+    for library in _libraries():
         library.set_num_threads(count)
+
+
+def _can_help() -> bool:
+    """Whether a second thread can have a BLAS of one thread: with OpenMP the number holds for the calling one alone."""
+    return all(getattr(library, "threading_layer", "") != "openmp" for library in _libraries())
 
 
 class Helper:
     """A second thread beside a loop, for what the loop need not wait for; without one, all is done at once.
 
-    Inside its `with`, BLAS has one thread; at the end, all is done. Work may be given to it by several threads, each
-    with a `Helper` of its own.
+    In its `with`, BLAS has one thread; at the end, all that was left for later is done. A `Helper` belongs to the
+    thread that made it; those of all threads share one second thread.
 
     Args:
-        alone: True leaves it without a second thread, as one thread in all does.
+        worth: False leaves it without the second thread, as `set_threads(1)` does.
     """
 
-    _inside = 0  # all those in use, in whatever thread
+    _inside = 0  # how many are in use, in whatever threads
     _lock = Lock()
     _pool: ThreadPoolExecutor | None = None
 
-    def __init__(self, *, alone: bool = False) -> None:
-        self._alone = alone or (_count or 1) < 2
-        self._given: deque[Future[Any]] = deque()
+    def __init__(self, *, worth: bool = True) -> None:
+        self._limits = (_count or 1) > 1
+        self._helps = self._limits and worth and _can_help()
+        self._left: deque[Future[Any]] = deque()
+        self._coming: Future[Any] | None = None
 
     def ahead(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
-        """Each item and `work(item)`, which is begun while the loop is still at the item before."""
+        """Each item and `work(item)`, which the helper may begin while the loop is still at the item before."""
         items = list(items)
-        coming: Future[Result] | None = None
         for i, item in enumerate(items):
+            coming, self._coming = self._coming, None
             # What has not been begun is done here: the helper has too much to do.
             result = work(item) if coming is None or coming.cancel() else coming.result()
-            coming = None
-            if not self._alone and i + 1 < len(items):
-                coming = self._submit(work, items[i + 1])
+            if i + 1 < len(items):
+                self._coming = self._submit(work, items[i + 1])
             yield item, result
 
     def later(self, work: Callable[..., object], *args: object) -> None:
         """`work(*args)`, in the order in which it is given, by the end of the `with`."""
-        if self._alone:
+        if len(self._left) == BEHIND:
+            self._left.popleft().result()
+        future = self._submit(work, *args)
+        if future is None:
             work(*args)
-            return
-        if len(self._given) == BEHIND:
-            self._given.popleft().result()
-        self._given.append(self._submit(work, *args))
+        else:
+            self._left.append(future)
 
     def anyone(self, work: Callable[..., object], *args: object) -> None:
         """`work(*args)`, by whichever thread has less to do: in no order."""
-        if sum(not future.done() for future in self._given) > 1:
+        if sum(not future.done() for future in self._left) > 1:
             work(*args)
         else:
             self.later(work, *args)
 
-    @classmethod
-    def _submit(cls, work: Callable[..., Result], *args: Any) -> Future[Result]:
-        with cls._lock:
-            if cls._pool is None:
-                cls._pool = ThreadPoolExecutor(1, "tinygrad_rnn helper")
-            return cls._pool.submit(work, *args)
+    def _submit(self, work: Callable[..., Result], *args: Any) -> Future[Result] | None:
+        """None where there is nobody to do it."""
+        if not self._helps:
+            return None
+        with Helper._lock:
+            if Helper._pool is None:
+                Helper._pool = ThreadPoolExecutor(1, "tinygrad_rnn helper")
+            try:
+                return Helper._pool.submit(copy_context().run, work, *args)  # with the caller's np.errstate
+            except RuntimeError:  # Python is shutting down
+                self._helps = False
+                return None
 
     @classmethod
     def _after_fork(cls) -> None:
@@ -130,7 +151,7 @@ class Helper:
         cls._pool, cls._lock, cls._inside = None, Lock(), 0
 
     def __enter__(self) -> Helper:
-        if not self._alone:
+        if self._limits:
             with Helper._lock:
                 Helper._inside += 1
                 if Helper._inside == 1:
@@ -138,13 +159,17 @@ class Helper:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._alone:
+        if not self._limits:
             return
-        errors = [future.exception() for future in self._given]  # waits for each
-        with Helper._lock:
-            Helper._inside -= 1
-            if Helper._inside == 0:
-                _limit_blas(_count or 1)
+        try:
+            if self._coming is not None and not self._coming.cancel():  # the loop has ended early
+                self._coming.exception()
+            errors = [future.exception() for future in self._left]  # waits for each
+        finally:
+            with Helper._lock:
+                Helper._inside -= 1
+                if Helper._inside == 0:
+                    _limit_blas(_count or 1)
         if error is None:
             for failed in errors:
                 if failed is not None:

@@ -100,3 +100,17 @@ def test_the_kernel_is_the_step(
                 close(
                     getattr(cache, name)[t, row], getattr(caches[t], name)[row], 10 * allowed, f"{name} at {t}, {row}"
                 )
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
+def test_through_a_row_of_no_steps_anything_passes(pair: tuple[Make, Make], rng: np.random.Generator) -> None:
+    """Without a trace in the gradients that all rows share."""
+    for make in pair:
+        cell = make(3, 4, rng=rng)
+        ys, state, cache = cell.forward(np.ones((5, 2, 3), np.float32), lengths=np.array([0, 4]))
+        dstate = tree_map(lambda array: np.array([[np.inf], [1]], np.float32) + array, state)
+        _, before = cell.backward(ys, dstate, cache)
+        for array in before:
+            assert (array[0] == np.inf).all()
+            assert np.isfinite(array[1]).all()
+        assert np.isfinite(cell.flat_grad).all()

@@ -112,8 +112,8 @@ def test_a_helper_is_for_much_work_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(threads, "_count", 2)
     monkeypatch.setattr(products, "WORTH", 4 * 3 * (10 + 25))
     xs, w_x, w_h = np.zeros((9, 3, 2)), np.zeros((2, 5)), np.zeros((5, 5))
-    assert [helper(xs, steps, w_x, w_h)._alone for steps in (3, 4)] == [True, False]
-    assert helper(xs, 4, StrictDevice().asarray(w_x), w_h)._alone
+    assert [helper(xs, steps, w_x, w_h)._helps for steps in (3, 4, 8, 9)] == [False, True, True, False]
+    assert not helper(xs, 4, StrictDevice().asarray(w_x), w_h)._helps
 
 
 @pytest.mark.parametrize(("T", "B"), [(64, 32), (1, 1), (7, 100), (9, 1000), (0, 3), (4, 0)])

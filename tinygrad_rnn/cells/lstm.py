@@ -34,7 +34,7 @@ class LSTMCell(Cell):
         \bar{dh}_t &= dy_t + dh_t \\
         \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \odot (1 - \tanh^2(c_t))
 
-    By the gates, which these give, by the four parts of :math:`a_t`, and from there on:
+    From these, the gradients by the gates, by the four parts of :math:`a_t`, and from there on:
 
     .. math::
         di_t &= \bar{dc}_t \odot g_t, \qquad df_t = \bar{dc}_t \odot c_{t-1} \\

@@ -6,10 +6,11 @@ axis of 3 has it for them: `gates` (T, 3, B, H) and, in `forward`, the weights, 
 
 What makes it fast: one tanh serves r and z, for sigmoid(a) = 0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5
 already. The steps are taken in blocks. Forward, the input side is computed for a block before its steps (for one-hot
-rows by look-ups). Going back, each of the four gradients of a step is dh times a factor that the cache gives, so the
-factors of a block are made before its steps, one multiplication a step makes the gradients, and those of the weights
-are computed after them, for the block at once. Memory beyond input and output, which is a part of `hs`: `gates` and
-`ms`, 4 arrays (T, B, H), and some of the size of a block.
+rows by look-ups). Going back, each of the four gradients of a step, by m and by the sums of r, z and n, is dh times a
+factor that the cache gives. So the factors of a block are made before its steps, one multiplication a step makes the
+gradients, and those of the weights are computed after them, for the block at once. Memory beyond input and output,
+which is a part of `hs`: `gates` and `ms`, 4 arrays (T, B, H), copies of the weights, and some of the size of a few
+blocks.
 """
 
 from __future__ import annotations
@@ -102,10 +103,7 @@ def backward(
     dh, product = dh.copy(), xp.empty((B, H), dh.dtype)
 
     def factors(block: slice) -> Array:
-        das = _factors(*(values[block] for values in (h_prev, r, z, n, m)))
-        if active is not None:
-            das *= active[block, :, None, None]
-        return das
+        return _factors(*(values[block] for values in (h_prev, r, z, n, m)))
 
     def add_gradients(block: slice, das: Array) -> None:
         add_gradient(dw_x, xs[block], das[:, :, H:])
@@ -115,22 +113,25 @@ def backward(
         add_sum(db_h, das[:, :, :H])
 
     with helper(xs, steps, w_x, w_h) as aside:
-        # 1. For the steps of a block, what dh_t is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
-        #    will stand, side by side: (steps, B, 4, H). dh_t is the sum of all that reaches h_t.
+        # 1. For the steps of a block, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
+        #    will stand, side by side: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end
+        #    of a step it is dh_{t-1}.
         for block, das in aside.ahead(factors, reversed(blocks(T, steps))):
-            # 2. The gradients at step t, then dh_{t-1} = dh_t * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T: by the products
-            #    with w_h of n, r and z. By those with w_x, of r, z and n, they are the last three.
+            # 2. The gradients at step t, then dh_{t-1} = dh * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T, with the columns of
+            #    w_h in the order n, r, z, hence the roll. The last three, da^r_t, da^z_t and da^n_t, belong to the
+            #    columns r, z, n of w_x.
             for t in reversed(range(block.start, block.stop)):
                 dh += dys[t]
                 da = das[t - block.start]
+                if active is not None:
+                    running, kept = active[t][:, None], dh
+                    dh = xp.where(running, dh, 0)
                 da *= dh[:, None]
                 multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
-                if active is None:
-                    dh *= z[t]
-                    dh += product
-                else:
-                    product += dh * z[t]
-                    xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
+                dh *= z[t]
+                dh += product
+                if active is not None:
+                    dh = xp.where(running, dh, kept)  # through a row that has ended, straight
 
             # 3. Gradients of weights and inputs, for the steps of the block at once.
             das = das.reshape(len(das), B, 4 * H)

@@ -6,10 +6,11 @@ i, f, o, g; what has an axis of 4 has it for them: `gates` (T, 4, B, H), the gra
 `forward`, the weights, (4, D, H), (4, H, H) and (4, 1, H).
 
 What makes it fast: a gate at a step is (B, H) without gaps, and one tanh serves all four, for sigmoid(a) =
-0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. The steps are taken in blocks. Forward, the input
-side is computed for a block before its steps (for one-hot rows by look-ups); going back, the factors that depend on no
-later step before them, and the gradients of the weights after them. Memory beyond input and output, which is a part of
-`hs`: `cs` and `gates`, 5 arrays (T, B, H), and some of the size of a block.
+0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. In `das` the gates lie beside the units, for the
+products take (B, 4H). The steps are taken in blocks. Forward, the input side of a block is computed before its steps
+(for one-hot rows by look-ups). Going back, the factors, which need no later step, are computed before the steps of a
+block, and the gradients of the weights after them. Memory beyond input and output, which is a part of `hs`: `cs` and
+`gates`, 5 arrays (T, B, H), copies of the weights, and some of the size of a few blocks.
 """
 
 from __future__ import annotations
@@ -104,11 +105,7 @@ def backward(
     multiply, dh, dc, part = multiplier(w_h.T, B), dh.copy(), dc.copy(), xp.empty((B, H), c.dtype)
 
     def factors(block: slice) -> tuple[Array, Array]:
-        das, dc_dhs = _factors(*(values[block] for values in (i, f, o, g, c_prev, c)))
-        if active is not None:
-            das *= active[block, :, None, None]
-            dc_dhs *= active[block, :, None]
-        return das, dc_dhs
+        return _factors(*(values[block] for values in (i, f, o, g, c_prev, c)))
 
     def add_gradients(block: slice, das: Array) -> None:
         add_gradient(dw_x, xs[block], das)
@@ -116,27 +113,26 @@ def backward(
         add_sum(db, das)
 
     with helper(xs, steps, w_x, w_h) as aside:
-        # 1. The factors of the steps of a block: `das`, which times dc_t (for o: times dh_t) is da_t, made in the same
-        #    place; and `dc_dhs` (steps, B, H), which times dh_t is what dc_t gets from it. dh_t and dc_t are the sums
-        #    of all that reaches h_t and c_t.
+        # 1. The factors of the steps of a block: `das`, which times dc (for o: times dh) is da_t, made in the same
+        #    place; and `dc_dhs` (steps, B, H), which times dh is what dc gets from it. Here dh and dc are all that
+        #    reaches h_t and c_t, once dys[t] and that part are added; at the end of a step, dh_{t-1} and dc_{t-1}.
         for block, (das, dc_dhs) in aside.ahead(factors, reversed(blocks(T, steps))):
-            # 2. da_t, then dc_{t-1} = dc_t * f and dh_{t-1} = da_t @ w_h.T.
+            # 2. da_t, then dc_{t-1} = dc * f and dh_{t-1} = da_t @ w_h.T.
             for t in reversed(range(block.start, block.stop)):
                 da = das[t - block.start]
                 dh += dys[t]
+                if active is not None:
+                    running, kept = active[t][:, None], (dh, dc)
+                    dh, dc = xp.where(running, dh, 0), xp.where(running, dc, 0)
                 xp.multiply(dh, dc_dhs[t - block.start], out=part)
                 dc += part
                 da[:, :2] *= dc[:, None]
                 da[:, 2] *= dh
                 da[:, 3] *= dc
-                if active is None:
-                    dc *= f[t]
-                    multiply(da.reshape(B, 4 * H), out=dh)
-                else:
-                    running = active[t][:, None]  # through a row that has ended, both go straight
-                    xp.copyto(dc, dc * f[t], where=running)
-                    multiply(da.reshape(B, 4 * H), out=part)
-                    xp.copyto(dh, part, where=running)
+                dc *= f[t]
+                multiply(da.reshape(B, 4 * H), out=dh)
+                if active is not None:  # through a row that has ended, both go straight
+                    dh, dc = xp.where(running, dh, kept[0]), xp.where(running, dc, kept[1])
 
             # 3. Gradients of weights and inputs, for the steps of the block at once.
             das = das.reshape(len(das), B, 4 * H)
@@ -146,7 +142,7 @@ def backward(
 
 
 def _factors(i: Array, f: Array, o: Array, g: Array, c_prev: Array, c: Array) -> tuple[Array, Array]:
-    """Those of da_t (steps, B, 4, H), and that of dh_t on its way to dc_t (steps, B, H)."""
+    """The factors of da_t (steps, B, 4, H), and o (1 - tanh^2 c), by which dh enters dc (steps, B, H)."""
     (steps, B, H), xp = c.shape, namespace(c)
     das, tanh_c, slope = xp.empty((steps, B, 4, H), c.dtype), xp.tanh(c), xp.empty_like(c)
     for k, (gate, partner) in enumerate(((i, g), (f, c_prev), (o, tanh_c))):

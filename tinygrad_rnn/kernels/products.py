@@ -17,15 +17,15 @@ from ..arrays import Array, OneHotRows, as_rows, namespace
 from ..threads import Helper
 
 ROWS = 256
-"""Those that a block should have: enough for fast products."""
+"""Rows that a block has at least, where there are as many: enough for fast products."""
 NUMBERS = 1 << 20
-"""Those that it may have instead, where that makes more rows: few enough for the memory."""
+"""A block may have more rows, up to so many numbers."""
 SMALL = 10**6
 """The most multiplications of a product that OpenBLAS takes for small."""
 FEW = 96
 """Rows, up to which a product is faster in small parts."""
 LONG = 512
-"""The most columns of the left factor of such a part."""
+"""The most columns k of a part (m, k) of the rows."""
 WORTH = 8 * 10**6
 """Multiplications of a block that make it worth a second thread: some 0.1 ms."""
 
@@ -33,8 +33,9 @@ WORTH = 8 * 10**6
 def block_steps(T: int, B: int, width: int) -> int:
     """How many of T steps, each of B rows of `width` numbers, make a block.
 
-    Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most: so
-    one takes little memory beside the cache, and a second thread may work on one while the first is at another.
+    Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most,
+    unless one step is more: so one takes little memory beside the cache, and a second thread may work on one while the
+    first is at another.
     """
     rows = max(ROWS, min(NUMBERS // width, T * B // 8))
     return min(T, max(rows // max(B, 1), 1))
@@ -46,27 +47,31 @@ def blocks(T: int, steps: int) -> list[slice]:
 
 
 def helper(xs: Any, steps: int, *weights: Array) -> Helper:
-    """For a kernel that goes through `xs` (T, B, D) in blocks of `steps`, with those weights."""
-    multiplications = steps * xs.shape[1] * sum(w.size for w in weights)
-    return Helper(alone=namespace(weights[0]) is not np or multiplications < WORTH)
+    """For a kernel that goes through `xs` (T, B, D) in blocks of `steps`, with those weights.
+
+    Without a second thread on a GPU, for a single block, and where one is little work.
+    """
+    T, B, _ = xs.shape
+    multiplications = steps * B * sum(w.size for w in weights)
+    return Helper(worth=namespace(weights[0]) is np and steps < T and multiplications >= WORTH)
 
 
 def multiplier(w: Array, rows: int) -> Callable[..., object]:
     """`multiply(a, out=out)`, which sets `out` (*stack, rows, N) to `a @ w`, for `a` (rows, K) or (*stack, rows, K).
 
-    `w` is (*stack, K, N), in any layout, and must not change meanwhile; `out` has no gaps, for it is written through
-    reshaped views. Another number of rows is right too, but slower.
+    `w` is (*stack, K, N), in any layout, and must not change while `multiply` is in use; `out` has no gaps, as `dot`
+    demands. Another number of rows is right too, but slower.
 
     The matrix product of OpenBLAS first copies w into an order of its own, at each call, which for 32 rows takes a
     quarter of the time. With AVX-512 it has another for small matrices, of up to `SMALL` multiplications, that does
     not. So w is copied once, in parts (k, n), and `matmul` takes a part (m, k) of the rows and one of those at a time;
     products along K are added up. In float32, of 32 rows by (256, 1024), 133 in place of 90 GFLOP/s on one core of an
-    Intel Sapphire Rapids, and 110 in place of 85 on an AMD Zen 4. It is one product elsewhere, where it is small itself
-    or has more than `FEW` rows, and where no parts of a good size divide it.
+    Intel Sapphire Rapids, and 110 in place of 85 on an AMD Zen 4. It stays one product on other machines, and where it
+    is small itself, has more than `FEW` rows, or no parts of a good size divide it.
     """
     (*stack, K, N), xp = w.shape, namespace(w)
     k, m, n = _parts(w, rows, K, N)
-    if not m:  # of two axes by dot, which is quicker to call
+    if not m:  # a single matrix by dot, which is quicker to call
         return functools.partial(_product, xp.matmul if stack else xp.dot, xp.ascontiguousarray(w))
     pieces = K // k
     parts = np.ascontiguousarray(_with_gaps(w).reshape(*stack, pieces, 1, k, N // n, n).swapaxes(-2, -3))
@@ -93,7 +98,7 @@ def _with_gaps(w: Array) -> Array:
     if w.strides[-1] == w.itemsize:
         return w
     *stack, K, N = w.shape
-    spaced: Array = np.empty((*stack, N, K + 16), w.dtype)[..., :K]
+    spaced: Array = np.empty((*stack, N, K // 32 * 32 + 48), w.dtype)[..., :K]  # an odd multiple of 16
     spaced[...] = w.swapaxes(-1, -2)
     return spaced.swapaxes(-1, -2)
 
@@ -102,7 +107,7 @@ def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
     """`project(block, out)`, which sets `out` (steps, G, B, H) to `xs @ w + b` of the steps of a block.
 
     `xs` is (T, B, D), or one-hot rows, which are looked up; `w` is (G, D, H) and `b` (G, 1, H), gate by gate. `out` has
-    no gaps.
+    no gaps, for its axes are merged.
     """
     if isinstance(xs, OneHotRows):
         tables = w + b
@@ -161,13 +166,12 @@ def add_sum(db: Array, d: Array) -> None:
 def _parts(array: Array, rows: int, K: int, N: int) -> tuple[int, int, int]:
     """The sizes k, m, n of the parts, (m, k) @ (k, n), of a product (rows, K) @ (K, N); 0 where it is faster whole.
 
-    The bounds, up to 32 rows by 64 columns, at least 8 by 16, were found by measuring.
+    The bounds, 8 to 32 rows by 16 to 64 columns, and k from 64 to `LONG`, were found by measuring.
     """
     if namespace(array) is not np or rows > FEW or rows * K * N <= SMALL or not _has_small_product():
         return 0, 0, 0
     k = _divisor(K, LONG)
-    n = _divisor(N, min(64, max(SMALL // (32 * k), 32)))
-    m = _divisor(rows, min(32, SMALL // (k * n)))
+    n, m = _divisor(N, min(64, SMALL // (32 * k))), _divisor(rows, 32)
     return (k, m, n) if k >= 64 and m >= 8 and n >= 16 else (0, 0, 0)
 
 
@@ -180,5 +184,6 @@ def _divisor(size: int, most: int) -> int:
 def _has_small_product() -> bool:
     """Whether NumPy's matrix product is that of OpenBLAS with AVX-512."""
     config = np.show_config(mode="dicts")
-    blas, found = config["Build Dependencies"]["blas"]["name"], config["SIMD Extensions"].get("found", [])
+    blas = config.get("Build Dependencies", {}).get("blas", {}).get("name", "")
+    found = config.get("SIMD Extensions", {}).get("found", [])
     return "openblas" in blas and any(name == "X86_V4" or name.startswith("AVX512") for name in found)

@@ -6,7 +6,7 @@ so `hs[t]` is h_{t-1}, what step t starts from, and `hs[t + 1]` is h_t.
 What makes it fast: the steps are taken in blocks. Forward, the input side of a block is one product (for one-hot rows a
 look-up), written to where the states will stand; each step then adds one product and applies the nonlinearity in place.
 Going back, the gradients of the weights are one product each, for a block at once. Memory beyond input and output,
-which is a part of `hs`: some of the size of a block.
+which is a part of `hs`: copies of the weights, and some of the size of a few blocks.
 """
 
 from __future__ import annotations
@@ -84,8 +84,6 @@ def backward(
             xp.subtract(1, das, out=das)
         else:
             das = (h[block] > 0).astype(h.dtype)
-        if active is not None:
-            das *= active[block, :, None]
         return das
 
     def add_gradients(block: slice, das: Array) -> None:
@@ -100,12 +98,14 @@ def backward(
             for t in reversed(range(block.start, block.stop)):
                 dh += dys[t]
                 da = das[t - block.start]
-                da *= dh
                 if active is None:
+                    da *= dh
                     multiply(da, out=dh)
                 else:
+                    running = active[t][:, None]  # through a row that has ended, dh goes straight
+                    da *= xp.where(running, dh, 0)
                     multiply(da, out=product)
-                    xp.copyto(dh, product, where=active[t][:, None])  # through a row that has ended, straight
+                    xp.copyto(dh, product, where=running)
 
             # 3. Gradients of weights and inputs, for the steps of the block at once.
             aside.later(add_gradients, block, das)

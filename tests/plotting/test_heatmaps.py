@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
+from matplotlib.colors import LogNorm, to_rgba
 from matplotlib.figure import Figure
 
 from tinygrad_rnn import plotting
@@ -109,7 +109,7 @@ def test_one_of_each() -> None:
         ),
         (np.ones((2, 3), int), TypeError, r"weights is an array of int64, where"),
         (np.ones((2, 1, 3)), ValueError, r"weights has shape \(2, 1, 3\), expected \(T, S\), .* weights\[:, b\]$"),
-        (np.ones((0, 3)), ValueError, r"weights has shape \(0, 3\), expected \(T, S\), neither of them 0"),
+        (np.ones((0, 3)), ValueError, r"weights has shape \(0, 3\), expected \(T, S\), each at least 1"),
         (np.ones((2, 4)), ValueError, r"3 sources were given, but weights has shape \(2, 4\), .* 4 were expected"),
         (np.ones((3, 3)), ValueError, r"2 targets were given, but weights has shape \(3, 3\), .* 3 were expected"),
     ],
@@ -118,6 +118,92 @@ def test_one_of_each() -> None:
 def test_what_is_no_alignment_is_refused(given: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=rf"^plotting\.attention: {message}"):
         plotting.attention(given, "abc", "xy")
+
+
+def credits(T: int) -> Any:
+    return np.triu(np.random.default_rng(0).uniform(0.1, 1, (T, T)))
+
+
+def test_a_column_is_a_loss_and_a_row_a_state() -> None:
+    given = credits(4)
+    given[0, 3] = 1e-12
+    kept = given.copy()
+    axes, scale = plotting.credit(given, np.array(["a", " ", "$", "\n"], object)).axes
+    (image,) = axes.images
+    shown: Any = image.get_array()
+    np.testing.assert_array_equal(shown.filled(0), given)  # and what is 0, left of the diagonal, has no colour
+    assert image.to_rgba(shown)[:, :, 3].tolist() == (given > 0).astype(int).tolist()
+    assert (names(axes.xaxis), names(axes.yaxis)) == (["a", "␣", "$", "↵"],) * 2
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "token of step t, whose loss it is",
+        "token of step s, whose state it is",
+    )
+    assert scale.get_ylabel() == "norm of ∂L$_t$ / ∂h$_s$"
+    assert axes.get_ylim() == (3.5, -0.5)  # the first state is above
+    np.testing.assert_array_equal(given, kept)
+
+
+@pytest.mark.parametrize("largest", [1e-9, 1.0, 1e3])
+def test_colours_of_credit_span_six_decades_below_the_largest(largest: float) -> None:
+    given = largest * np.triu(np.geomspace(1e-9, 1, 9).reshape(3, 3))
+    (image,) = plotting.credit(given, "abc").axes[0].images
+    np.testing.assert_allclose(image.get_clim(), (largest * 1e-6, largest))
+    assert isinstance(image.norm, LogNorm)
+    assert image.to_rgba(np.array([largest * 1e-12])).tolist() == image.to_rgba(np.array([largest * 1e-6])).tolist()
+
+
+@pytest.mark.parametrize("T", [1, 5, 40, 100])
+def test_labels_of_credit_do_not_overlap(T: int) -> None:
+    figure = plotting.credit(credits(T), ("Wm " * T)[:T])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    columns = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in pairwise(columns))
+    rows = [label.get_window_extent() for label in axes.get_yticklabels()]
+    middles = [(box.y0 + box.y1) / 2 for box in rows]
+    assert all(above - below >= 0.73 * max(box.height for box in rows) for above, below in pairwise(middles))
+    assert all(float(label.get_fontsize()) >= 6 for label in axes.get_xticklabels())
+
+
+def test_states_of_credit_may_be_those_of_another_text() -> None:
+    given = np.ones((2, 5))
+    axes = plotting.credit(given, "abcde", sources=np.array(["x", " "], object)).axes[0]
+    assert (names(axes.xaxis), names(axes.yaxis)) == ([*"abcde"], ["x", "␣"])
+    assert np.asarray(axes.images[0].get_array()).shape == (2, 5)
+
+
+def test_credit_in_a_figure_of_ones_own() -> None:
+    figure = Figure()
+    first, second = figure.subplots(2)
+    assert plotting.credit(credits(2), "ab", axes=second) is figure
+    assert (len(first.images), len(second.images)) == (0, 1)
+    assert figure.axes == [first, second]
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([[1.0]], TypeError, r"credits is a list, where a NumPy array of floating-point numbers was expected"),
+        (np.ones(3), ValueError, r"credits has shape \(3,\), expected \(S, T\), each at least 1$"),
+        (
+            np.ones((3, 2)),
+            ValueError,
+            r"2 sources were given, but credits has shape \(3, 2\), \(S, T\): 3 were expected$",
+        ),
+        (
+            np.ones((3, 3)),
+            ValueError,
+            r"2 labels were given, but credits has shape \(3, 3\), \(S, T\): 3 were expected$",
+        ),
+        (np.zeros((2, 2)), ValueError, r"credits is nowhere above 0, so there is nothing to draw$"),
+        (np.full((2, 2), np.nan), ValueError, r"credits is nowhere above 0"),
+    ],
+    ids=["list", "one axis", "sources", "labels", "zeros", "nan"],
+)
+def test_what_is_no_credit_is_refused(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=rf"^plotting\.credit: {message}"):
+        plotting.credit(given, "ab")
 
 
 def run(code: str) -> str:

@@ -11,6 +11,12 @@ except ModuleNotFoundError as error:
         "python -m pip install 'tinygrad-rnn[plot]'"
     ) from error
 
-from .heatmaps import attention
+from .curves import gradient_flow, losses
+from .heatmaps import attention, credit
 
-__all__ = ["attention"]
+__all__ = [
+    "attention",
+    "credit",
+    "gradient_flow",
+    "losses",
+]

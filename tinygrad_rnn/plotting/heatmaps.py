@@ -1,17 +1,22 @@
-"""Arrays as rectangles of colour."""
+"""Matrices as rectangles of colour, each row and column with its name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from ..arrays import Array, Float
+from .checks import check_floats, check_names
+from .colours import SEQUENTIAL
+from .names import Labels, name_rows, name_steps, room, visible
 
-_VISIBLE = str.maketrans(" \n\t", "␣↵⇥")
 _CELL = 0.25  # inches; a label in letters of 10 points still fits
+_DECADES = 6  # of the colours of a credit map: what is smaller than a millionth of the largest moves no weight
 
 
 def attention(
@@ -49,42 +54,80 @@ def attention(
         >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
         ['a', 'b', 'c']
     """
-    _check(weights, sources, targets)
+    hint = "; of the weights (T, B, S) of a batch take one row, weights[:, b]"
+    check_floats("attention", "weights", weights, "(T, S)", hint)
+    check_names("attention", "sources", sources, "weights", weights.shape, "(T, S)", 1)
+    check_names("attention", "targets", targets, "weights", weights.shape, "(T, S)", 0)
     T, S = weights.shape
     own = axes is None
     if axes is None:
         axes = Figure(figsize=(2.2 + _CELL * S, 1 + _CELL * T), layout="constrained").subplots()
-    image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1)
+    image = axes.imshow(weights, cmap=SEQUENTIAL, vmin=0, vmax=1)
     axes.set_xlabel("source")
     axes.set_ylabel("target")
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     upright = all(len(name) <= 2 for name in sources)
     for axis, names, rotation in ((axes.xaxis, sources, 0 if upright else 90), (axes.yaxis, targets, 0)):
-        labels = [name.translate(_VISIBLE) for name in names]
-        axis.set_ticks(range(len(names)), labels, rotation=rotation, parse_math=False)  # a dollar is a dollar
+        axis.set_ticks(range(len(names)), visible(names), rotation=rotation, parse_math=False)  # a dollar is a dollar
         axis.set_tick_params(length=0)
     if own:
         axes.figure.colorbar(image, ax=axes, label="weight")
     return axes.figure.figure
 
 
-def _check(weights: object, sources: Sequence[str], targets: Sequence[str]) -> None:
-    """Weights must be an array (T, S), with a name for each row and column."""
-    if not isinstance(weights, np.ndarray) or weights.dtype.kind != "f":
-        came = f"an array of {weights.dtype}" if isinstance(weights, np.ndarray) else f"a {type(weights).__name__}"
-        raise TypeError(
-            f"plotting.attention: weights is {came}, where a NumPy array of floating-point numbers was expected; from "
-            "a GPU, device.to_host(weights)"
-        )
-    if weights.ndim != 2 or not weights.size:
-        raise ValueError(
-            f"plotting.attention: weights has shape {weights.shape}, expected (T, S), neither of them 0; of the "
-            "weights (T, B, S) of a batch take one row, weights[:, b]"
-        )
-    for name, names, size in (("sources", sources, weights.shape[1]), ("targets", targets, weights.shape[0])):
-        if len(names) != size:
-            raise ValueError(
-                f"plotting.attention: {len(names)} {name} were given, but weights has shape {weights.shape}, (T, S): "
-                f"{size} were expected"
-            )
+def credit(
+    credits: Float[Array, "S T"], labels: Labels, *, sources: Labels | None = None, axes: Axes | None = None
+) -> Figure:
+    """Which states a loss reaches: a column a step's loss, a row the state that its gradient comes to, going back.
+
+    On the diagonal are a loss and the state of its own step; the further right of it a cell is, the more steps the
+    gradient has gone back. Left of it there is nothing, unless the model reads backward too: no loss depends on a
+    later state. The colours are logarithmic, and go from the largest down to a millionth of it; what is less has the
+    colour of the end, and 0 has none.
+
+    Args:
+        credits: (S, T), on the host, as from `credit_map`: entry [s, t] is the norm of the gradient of the loss of step
+            t by the state h of step s.
+        labels: the T tokens that the steps read, a text or an array of tokens.
+        sources: the S tokens that the steps of the states read, where these are others, as in an encoder; None: they
+            are the labels.
+        axes: where to draw, one of a figure of your own; None makes a figure with a scale of the colours.
+
+    Returns:
+        The figure; that of `axes`, where these are given.
+
+    Raises:
+        TypeError: credits are no NumPy array of floating-point numbers.
+        ValueError: they are not (S, T), or nowhere above 0; there are not T labels or not S sources.
+
+    Example:
+        >>> from tinygrad_rnn import plotting
+        >>> figure = plotting.credit(np.triu(np.ones((3, 3))), "abc")
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('token of step t, whose loss it is', 'token of step s, whose state it is')
+    """
+    check_floats("credit", "credits", credits, "(S, T)")
+    S, T = credits.shape
+    check_names("credit", "labels", labels, "credits", credits.shape, "(S, T)", 1)
+    if sources is None:
+        sources = labels
+    check_names("credit", "sources", sources, "credits", credits.shape, "(S, T)", 0)
+    largest = float(np.max(credits, initial=0, where=np.isfinite(credits)))
+    if largest <= 0:
+        raise ValueError("plotting.credit: credits is nowhere above 0, so there is nothing to draw")
+    own = axes is None
+    if axes is None:
+        cell = max(min(_CELL, 6 / max(S, T)), 0.11)  # inches: all of it 8 wide, as a page shows it, if letters allow
+        axes = Figure(figsize=(1.8 + max(cell * T, 2), 0.8 + max(cell * S, 2)), layout="constrained").subplots()
+    norm = LogNorm(largest * 10.0**-_DECADES, largest)
+    image = axes.imshow(np.where(credits > 0, credits, np.nan), cmap=SEQUENTIAL, norm=norm)
+    cell_size = min(room(axes, T, S))  # cells are squares
+    name_steps(axes.xaxis, labels, cell_size)
+    name_rows(axes.yaxis, visible(sources), cell_size)
+    axes.set_xlabel("token of step t, whose loss it is")
+    axes.set_ylabel("token of step s, whose state it is")
+    if own:
+        bar: Any = axes.figure.colorbar(image, ax=axes, extend="min", shrink=0.8)
+        bar.set_label("norm of ∂L$_t$ / ∂h$_s$")
+    return axes.figure.figure

@@ -13,10 +13,13 @@ except ModuleNotFoundError as error:
 
 from .curves import gradient_flow, losses
 from .heatmaps import attention, credit
+from .over_text import probabilities, states
 
 __all__ = [
     "attention",
     "credit",
     "gradient_flow",
     "losses",
+    "probabilities",
+    "states",
 ]

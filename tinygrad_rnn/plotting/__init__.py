@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:
         "python -m pip install 'tinygrad-rnn[plot]'"
     ) from error
 
+from .coloured_text import unit
 from .curves import gradient_flow, losses
 from .heatmaps import attention, credit
 from .over_text import probabilities, states
@@ -22,4 +23,5 @@ __all__ = [
     "losses",
     "probabilities",
     "states",
+    "unit",
 ]

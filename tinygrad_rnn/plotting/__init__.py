@@ -15,6 +15,7 @@ from .coloured_text import unit
 from .curves import gradient_flow, losses
 from .heatmaps import attention, credit
 from .over_text import probabilities, states
+from .scatter import projection
 
 __all__ = [
     "attention",
@@ -22,6 +23,7 @@ __all__ = [
     "gradient_flow",
     "losses",
     "probabilities",
+    "projection",
     "states",
     "unit",
 ]

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from .coloured_text import unit
 from .curves import gradient_flow, losses
+from .distributions import parameters
 from .heatmaps import attention, credit
 from .over_text import probabilities, states
 from .scatter import projection
@@ -22,6 +23,7 @@ __all__ = [
     "credit",
     "gradient_flow",
     "losses",
+    "parameters",
     "probabilities",
     "projection",
     "states",

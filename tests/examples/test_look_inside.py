@@ -1,0 +1,120 @@
+"""`examples/look_inside.py` as a user runs it: in a process of its own, from another folder."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from running import EXAMPLES, run_example
+
+SCRIPT = EXAMPLES / "look_inside.py"
+run = partial(run_example, "look_inside")
+SMALL = (
+    "--text",
+    "text",
+    "--hidden",
+    16,
+    "--batch",
+    4,
+    "--iterations",
+    20,
+    "--every",
+    10,
+    "--states",
+    60,
+    "--steps",
+    30,
+)
+TEXT = 'The "owl" sat in the oak (it is "old").\n\nIt saw a mouse; the mouse saw it.\n' * 300
+PICTURES = ["losses", "parameters", "pca", "probabilities", "states", "tsne", "unit"]
+
+
+def test_it_measures_finds_a_unit_and_draws(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
+    done = run(tmp_path, *SMALL)
+    assert done.returncode == 0, done.stderr
+    V = len(set(TEXT))
+    assert done.stdout.startswith(f"Sequential(Embedding({V}, 64), LSTMCell(64, 16), Linear(16, {V})), ")
+    lines = re.findall(r"iteration (\d+): (\S+) nats, held out (\S+)\n", done.stdout)
+    assert [int(i) for i, *_ in lines] == [10, 20]
+    assert all(np.array(lines, float)[0, 1:] > np.array(lines, float)[1, 1:])  # both still fall
+    found = re.findall(r"(.+): the memory of unit (\d+) has a correlation of ([+-]\d\.\d\d)\n", done.stdout)
+    assert [name for name, *_ in found] == ["in quotes", "in parentheses", "column"]
+    name, unit, _ = max(found, key=lambda one: abs(float(one[2])))
+    assert f"\ndrawn: unit {unit}, {name}\n7 pictures are in pictures\n" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [f"{name}.png" for name in PICTURES]
+    for path in (tmp_path / "pictures").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_seed_determines_all(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
+    one, same, two = (run(tmp_path, *SMALL, "--seed", seed, "--folder", f"of {i}") for i, seed in enumerate("112"))
+    assert [done.stdout.replace(f"of {i}", "") for i, done in enumerate((one, same))] == [
+        one.stdout.replace("of 0", "")
+    ] * 2
+    assert one.stdout != two.stdout
+    for name in PICTURES:
+        first, again, other = ((tmp_path / f"of {i}" / f"{name}.png").read_bytes() for i in range(3))
+        assert first == again != other, name
+
+
+def test_what_a_reader_knows_who_has_counted() -> None:
+    properties = runpy.run_path(str(SCRIPT))["properties"]
+    known = properties('a "(b) c"\nd ("\n\ne)')
+    assert known["in quotes"].astype(int).tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
+    assert known["in parentheses"].astype(int).tolist() == [0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
+    assert known["column"].astype(int).tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 0, 0, 1, 2]
+
+
+def test_correlations_are_those_of_pearson() -> None:
+    correlations = runpy.run_path(str(SCRIPT))["correlations"]
+    rng = np.random.default_rng(0)
+    known, units = rng.normal(size=50), rng.normal(size=(50, 4))
+    units[:, 1] = 3 - 2 * known
+    units[:, 2] = 7  # never changes
+    found = correlations(units, known)
+    assert found[1] == pytest.approx(-1)
+    assert found[2] == 0
+    for k in (0, 3):
+        assert found[k] == pytest.approx(np.corrcoef(units[:, k], known)[0, 1])
+    assert not correlations(units, np.ones(50)).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--text", "missing"), "there is no file 'missing'"),
+        (("--text", "short", "--states", 3, "--steps", 3), "too short for batch="),
+        (("--text", "text", "--states", 5000), "--states must be 3 to "),
+        (("--text", "text", "--states", 2), ", not 2"),
+        (("--text", "text", "--states", 50), "--steps must be 1 to --states, 50, not 70"),
+        (("--every", 0), "--every must be 1 to --iterations, 1000, not 0"),
+        (("--iterations", 5), "--every must be 1 to --iterations, 5, not 100"),
+    ],
+    ids=["missing text", "short text", "many states", "few states", "steps", "never", "too few"],
+)
+def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
+    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "short").write_text("to be or not\nto be " * 10, encoding="utf-8")
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 1
+    *_, last = done.stderr.splitlines()  # after what matplotlib may say of its list of fonts
+    assert re.fullmatch(rf"look_inside: .*{re.escape(message)}.*", last), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"), [("matplotlib", "python -m pip install 'tinygrad-rnn[plot]'\n"), ("sklearn", "sklearn")]
+)
+def test_what_it_lacks_it_says_before_the_training(tmp_path: Path, missing: str, message: str) -> None:
+    code = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    done = run(tmp_path, code=code)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,110 @@
+"""How far gradients get
+=====================
+
+How far gradients get on their way back through time: in an RNN, an LSTM and a GRU, trained alike::
+
+    python examples/gradient_flow.py --folder pictures
+
+Each learns Python's manual for a few seconds. Then each reads the same 32 texts of 100 characters, which were held out,
+and the loss at the character that follows is propagated back to the first step. It draws::
+
+    gradient_flow.png  the norm of the gradient of that loss by the state of each step, read from right to left
+    credit_rnn.png, credit_lstm.png, credit_gru.png
+                       the same for each loss of one text: a column a loss, a row a state, in which the gradient has
+                       gone back the more steps the further right of the diagonal
+
+The gradient of the RNN shrinks by about the same factor at each step, a straight line on the logarithmic scale; after
+100 steps there is nothing from which to learn. Those of the LSTM and the GRU level off, as their gates pass on what
+they keep. In a credit map a dark column is a loss that was small, of a character that was sure. A row where the colour
+changes is a step at which a cell has forgotten, or has taken in what later losses need, such as an opening quote.
+
+This needs matplotlib, `python -m pip install 'tinygrad-rnn[plot]'`.
+
+Bengio, Simard and Frasconi, *Learning Long-Term Dependencies with Gradient Descent is Difficult*, 1994; Hochreiter and
+Schmidhuber, *Long Short-Term Memory*, 1997.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as rnn
+from tinygrad_rnn import datasets, schedules
+
+CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "LSTM": rnn.LSTMCell, "GRU": rnn.GRUCell}
+CELL = "layers.1"  # where it stands in the model
+
+
+def train(model: rnn.Sequential, stream: rnn.TokenStream, lr: float, iterations: int) -> None:
+    criterion = rnn.SoftmaxCrossEntropy()
+    optimizer = rnn.Adam(model, schedules.cosine(lr, steps=iterations), clip=rnn.ClipNorm(1.0))
+    state = None
+    for i in range(iterations):
+        xs, targets, fresh = stream[i % len(stream)]
+        state = model.restart(state, fresh)
+        ys, state, cache = model.forward(xs, state)
+        _, loss_cache = criterion.forward(ys, targets)
+        model.zero_grad()
+        model.backward(criterion.backward(loss_cache), None, cache)
+        optimizer.step()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
+    add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
+    add("--hidden", type=int, default=64, help="units of each cell (64)")
+    add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
+    add("--iterations", type=int, default=400, help="of 32 texts by 64 characters (400)")
+    add("--steps", type=int, default=100, help="how far to go back (100)")
+    add("--credit", type=int, default=40, help="characters of a credit map (40)")
+    add("--seed", type=int, default=0, help="of the weights, and of which texts are read (0)")
+    args = parser.parse_args(arguments)
+    from tinygrad_rnn import plotting  # what it lacks it says now, and not after the training
+
+    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
+    tokenizer = rnn.CharTokenizer.from_text(text)
+    ids = tokenizer.encode(text)
+    cut = len(ids) * 9 // 10
+    T, starts = args.steps, len(ids) - cut - args.steps
+    if T < 1:
+        raise ValueError(f"--steps must be at least 1, not {T}")
+    if starts < 1:
+        raise ValueError(f"the held-out tenth has {len(ids) - cut} characters: --steps must be below that, not {T}")
+    if not 1 <= args.credit <= T:
+        raise ValueError(f"--credit must be 1 to --steps, {T}, not {args.credit}")
+    texts = cut + np.random.default_rng(args.seed).integers(starts, size=32) + np.arange(T + 1)[:, None]
+    xs, targets = ids[texts[:-1]], ids[texts[1:]].astype(int)
+    last = np.where(np.arange(T)[:, None] == T - 1, targets, -1)  # -1: no loss at this step
+    stream, held_out = (rnn.TokenStream(part, batch=b, steps=64) for part, b in ((ids[:cut], 32), (ids[cut:], 8)))
+    args.folder.mkdir(parents=True, exist_ok=True)
+
+    norms, credits = {}, {}
+    for name, kind in CELLS.items():
+        weights, V, H = np.random.default_rng(args.seed), len(tokenizer), args.hidden
+        model = rnn.Sequential(
+            rnn.Embedding(V, 32, rng=weights), kind(32, H, rng=weights), rnn.Linear(H, V, rng=weights)
+        )
+        train(model, stream, args.lr, args.iterations)
+        gradients = rnn.record(model, xs, last)[CELL].gradients["h"].astype(float)  # in float32, squares become 0
+        norms[name] = np.linalg.norm(gradients, axis=(1, 2))
+        loss, left = rnn.evaluate(model, held_out), norms[name][0] / norms[name][-1]
+        print(f"{name}: held out {loss:.3f} nats; {T - 1} steps back {left:.1e} of the gradient is left", flush=True)
+        credits[name] = rnn.credit_map(model, xs[T - args.credit :, :1], targets[T - args.credit :, :1])
+    figures = {"gradient_flow": plotting.gradient_flow(norms)}
+    for name, credit in credits.items():
+        figures[f"credit_{name.lower()}"] = plotting.credit(credit, tokenizer.decode(xs[T - args.credit :, 0]))
+    for name, figure in figures.items():
+        figure.savefig(args.folder / f"{name}.png")
+    print(f"{len(figures)} pictures are in {args.folder}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, TypeError, FloatingPointError, ImportError, OSError) as error:
+        sys.exit(f"gradient_flow: {error}")

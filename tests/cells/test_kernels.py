@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from table import SteppedGRU, SteppedLSTM, SteppedRNN
-from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell
+from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, threads
 from tinygrad_rnn.arrays import tree_map
+from tinygrad_rnn.kernels import products
 from tinygrad_rnn.testing.examples import leaves
 
 Make = Callable[..., Any]
@@ -57,6 +58,7 @@ def close(found: Any, expected: Any, allowed: float, name: str) -> None:
     one_hot=st.booleans(),
     whole=st.booleans(),
     layout=st.sampled_from(sorted(LAYOUTS)),
+    count=st.integers(1, 3),
 )
 def test_the_kernel_is_the_step(
     pair: tuple[Make, Make],
@@ -70,7 +72,9 @@ def test_the_kernel_is_the_step(
     one_hot: bool,
     whole: bool,
     layout: str,
+    count: int,
 ) -> None:
+    """Also where several threads divide the rows."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> Any:
@@ -81,7 +85,11 @@ def test_the_kernel_is_the_step(
     xs = OneHotRows(rng.integers(0, in_size, (steps, batch)), in_size) if one_hot else normal(steps, batch, in_size)
     state, dstate = (tree_map(lambda array: normal(*array.shape), fast.initial_state(batch)) for _ in range(2))
     dys, lengths = normal(steps, batch, out_size), rng.integers(0, steps + 1, batch)
-    cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "_count", count)
+        patch.setattr(threads, "_limit_blas", lambda count: None)
+        patch.setattr(products, "WORTH", 1)
+        cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)
     caches, expected = outcome(slow, xs, state, None if whole else lengths, dys, dstate)
     if one_hot:
         assert found.pop("dxs") is expected.pop("dxs") is None

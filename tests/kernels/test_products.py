@@ -10,12 +10,14 @@ from tinygrad_rnn.kernels import products
 from tinygrad_rnn.kernels.products import (
     add_gradient,
     add_sum,
+    back_over_rows,
     block_steps,
     blocks,
-    helper,
-    input_gradient,
+    fill_input_gradient,
     input_side,
     multiplier,
+    no_input_gradient,
+    over_rows,
 )
 from tinygrad_rnn.testing import StrictDevice
 
@@ -108,12 +110,37 @@ def test_a_sum_is_added(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(db, expected, rtol=0, atol=1e-14)
 
 
-def test_a_helper_is_for_much_work_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_count", 2)
-    monkeypatch.setattr(products, "WORTH", 4 * 3 * (10 + 25))
-    xs, w_x, w_h = np.zeros((9, 3, 2)), np.zeros((2, 5)), np.zeros((5, 5))
-    assert [helper(xs, steps, w_x, w_h)._helps for steps in (3, 4, 8, 9)] == [False, True, True, False]
-    assert not helper(xs, 4, StrictDevice().asarray(w_x), w_h)._helps
+    monkeypatch.setattr(threads, "_limit_blas", lambda count: None)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_rows_are_divided_where_a_step_is_enough_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "WORTH", 4 * 25)
+    w_h = np.zeros((5, 5))
+    assert [len(over_rows(lambda rows: None, B, w_h)) for B in (7, 8, 1, 0)] == [1, 2, 1, 1]
+    assert len(over_rows(lambda rows: None, 8, StrictDevice().asarray(w_h))) == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("B", [1, 5])
+def test_what_the_threads_add_is_added_up(B: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "WORTH", 1)
+    dh, dw, db = rng.standard_normal((B, 3)), rng.standard_normal((3, 2)), rng.standard_normal(3)
+    expected = dw + dh.T @ dh[:, :2], db + dh.sum(axis=0)
+
+    def work(rows: slice, dw: Any, db: Any) -> tuple[Any, Any]:
+        dw += dh[rows].T @ dh[rows, :2]
+        db += dh[rows].sum(axis=0)
+        return 2 * dh[rows], 3 * dh[rows]
+
+    double, triple = back_over_rows(work, B, np.zeros((1, 1)), (dw, db))
+    np.testing.assert_array_equal(double, 2 * dh)
+    np.testing.assert_array_equal(triple, 3 * dh)
+    for found, sums in zip((dw, db), expected, strict=True):
+        np.testing.assert_allclose(found, sums, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize(("T", "B"), [(64, 32), (1, 1), (7, 100), (9, 1000), (0, 3), (4, 0)])
@@ -148,10 +175,10 @@ def test_the_input_side_and_its_gradient(one_hot: bool, rng: np.random.Generator
     out, das = np.full((T, 2, B, H), np.nan), rng.standard_normal((T, B, 2 * H))
     project = input_side(xs, w, b)
     flat = w.swapaxes(0, 1).reshape(D, 2 * H)
-    dxs, fill = input_gradient(xs, flat)
+    dxs = no_input_gradient(xs, das.dtype)
     for block in blocks(T, 3):
         project(block, out[block])
-        fill(block, das[block])
+        fill_input_gradient(None if dxs is None else dxs[block], das[block], flat)
     np.testing.assert_allclose(out, np.einsum("tbd,gdh->tgbh", dense, w) + b, rtol=0, atol=1e-13)
     if one_hot:
         assert dxs is None

@@ -9,8 +9,8 @@ already. The steps are taken in blocks. Forward, the input side is computed for 
 rows by look-ups). Going back, each of the four gradients of a step, by m and by the sums of r, z and n, is dh times a
 factor that the cache gives. So the factors of a block are made before its steps, one multiplication a step makes the
 gradients, and those of the weights are computed after them, for the block at once. Memory beyond input and output,
-which is a part of `hs`: `gates` and `ms`, 4 arrays (T, B, H), copies of the weights, and some of the size of a few
-blocks.
+which is a part of `hs`: `gates` and `ms`, 4 arrays (T, B, H), copies of the weights, and some of the size of a
+block.
 """
 
 from __future__ import annotations
@@ -18,7 +18,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, namespace
-from .products import add_gradient, add_sum, block_steps, blocks, helper, input_gradient, input_side, multiplier
+from .products import (
+    add_gradient,
+    add_sum,
+    back_over_rows,
+    block_steps,
+    blocks,
+    fill_input_gradient,
+    input_side,
+    multiplier,
+    no_input_gradient,
+    of_rows,
+    over_rows,
+)
 
 
 class GRUCache(NamedTuple):
@@ -50,35 +62,56 @@ def forward(
     for w in (w_x, w_h, b):
         w[:2] *= 0.5
 
-    steps = block_steps(T, B, 4 * H)  # of three gates and m
-    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
-    gates, products = xp.empty((T, 3, B, H), h.dtype), xp.empty((3, B, H), h.dtype)
-    with helper(xs, steps, w_x, w_h) as aside:
-        # 2. x_t @ w_x + b, for the steps of a block at once.
-        for block, _ in aside.ahead(lambda block: project(block, gates[block]), blocks(T, steps)):
-            for t in range(block.start, block.stop):
-                # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
-                sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
-                multiply(hs[t], out=products)
-                sigmoids += products[:2]
-                xp.tanh(sigmoids, out=sigmoids)
-                sigmoids *= 0.5
-                sigmoids += 0.5
-                r, z = sigmoids
-                xp.add(products[2], b_h, out=m)
+    gates = xp.empty((T, 3, B, H), h.dtype)
 
-                # 4. n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
-                xp.multiply(r, m, out=h)
-                n += h
-                xp.tanh(n, out=n)
-                xp.subtract(hs[t], n, out=h)
-                h *= z
-                h += n
-                if active is not None:
-                    xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+    def run(rows: slice) -> None:
+        _forward_rows(xs[:, rows], hs[:, rows], gates[:, :, rows], ms[:, rows], w_x, w_h, b, b_h, of_rows(active, rows))
 
+    over_rows(run, B, w_h)
     r, z, n = gates.swapaxes(0, 1)
     return hs[1:], hs[T].copy(), GRUCache(xs, hs[:T], r, z, n, ms)
+
+
+def _forward_rows(
+    xs: Input,
+    hs: Array,
+    gates: Array,
+    ms: Array,
+    w_x: Array,
+    w_h: Array,
+    b: Array,
+    b_h: Array,
+    active: Booleans | None,
+) -> None:
+    """The steps of some rows: from `hs[0]` to the others, all `gates` and `ms`."""
+    T, _, B, H = gates.shape
+    xp = namespace(hs)
+    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
+    products = xp.empty((3, B, H), hs.dtype)
+    for block in blocks(T, block_steps(T, B, 4 * H)):  # of three gates and m
+        # 2. x_t @ w_x + b, for the steps of a block at once.
+        project(block, gates[block])
+
+        for t in range(block.start, block.stop):
+            # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
+            sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
+            multiply(hs[t], out=products)
+            sigmoids += products[:2]
+            xp.tanh(sigmoids, out=sigmoids)
+            sigmoids *= 0.5
+            sigmoids += 0.5
+            r, z = sigmoids
+            xp.add(products[2], b_h, out=m)
+
+            # 4. n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
+            xp.multiply(r, m, out=h)
+            n += h
+            xp.tanh(n, out=n)
+            xp.subtract(hs[t], n, out=h)
+            h *= z
+            h += n
+            if active is not None:
+                xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
 
 
 def backward(
@@ -94,50 +127,68 @@ def backward(
     db_h: Array,
 ) -> tuple[Array | None, Array]:
     """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to the four gradients."""
+    xs, m = cache.x, cache.m
+    dxs = no_input_gradient(xs, m.dtype)
+
+    def run(rows: slice, *gradients: Array) -> tuple[Array]:
+        part = GRUCache(*(values[:, rows] for values in cache))
+        own_active, own_dxs = of_rows(active, rows), of_rows(dxs, rows)
+        return (_backward_rows(dys[:, rows], dh[rows], part, w_x, w_h, own_active, own_dxs, *gradients),)
+
+    (dh,) = back_over_rows(run, m.shape[1], w_h, (dw_x, dw_h, db, db_h))
+    return dxs, dh
+
+
+def _backward_rows(
+    dys: Array,
+    dh: Array,
+    cache: GRUCache,
+    w_x: Array,
+    w_h: Array,
+    active: Booleans | None,
+    dxs: Array | None,
+    dw_x: Array,
+    dw_h: Array,
+    db: Array,
+    db_h: Array,
+) -> Array:
+    """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
     xs, h_prev, r, z, n, m = cache
     T, B, H = m.shape
     xp = namespace(m)
-    steps = block_steps(T, B, 4 * H)
-    dxs, fill_dxs = input_gradient(xs, w_x)
     multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
     dh, product = dh.copy(), xp.empty((B, H), dh.dtype)
+    for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
+        # 1. For the steps of a block, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
+        #    will stand, side by side: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end
+        #    of a step it is dh_{t-1}.
+        das = _factors(*(values[block] for values in (h_prev, r, z, n, m)))
 
-    def factors(block: slice) -> Array:
-        return _factors(*(values[block] for values in (h_prev, r, z, n, m)))
+        # 2. The gradients at step t, then dh_{t-1} = dh * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T, with the columns of w_h
+        #    in the order n, r, z, hence the roll. The last three, da^r_t, da^z_t and da^n_t, belong to the columns
+        #    r, z, n of w_x.
+        for t in reversed(range(block.start, block.stop)):
+            dh += dys[t]
+            da = das[t - block.start]
+            if active is not None:
+                running, kept = active[t][:, None], dh
+                dh = xp.where(running, dh, 0)
+            da *= dh[:, None]
+            multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
+            dh *= z[t]
+            dh += product
+            if active is not None:
+                dh = xp.where(running, dh, kept)  # through a row that has ended, straight
 
-    def add_gradients(block: slice, das: Array) -> None:
+        # 3. Gradients of weights and inputs, for the steps of the block at once.
+        das = das.reshape(len(das), B, 4 * H)
         add_gradient(dw_x, xs[block], das[:, :, H:])
         add_gradient(dw_h[:, 2 * H :], h_prev[block], das[:, :, :H])
         add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
         add_sum(db, das[:, :, H:])
         add_sum(db_h, das[:, :, :H])
-
-    with helper(xs, steps, w_x, w_h) as aside:
-        # 1. For the steps of a block, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
-        #    will stand, side by side: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end
-        #    of a step it is dh_{t-1}.
-        for block, das in aside.ahead(factors, reversed(blocks(T, steps))):
-            # 2. The gradients at step t, then dh_{t-1} = dh * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T, with the columns of
-            #    w_h in the order n, r, z, hence the roll. The last three, da^r_t, da^z_t and da^n_t, belong to the
-            #    columns r, z, n of w_x.
-            for t in reversed(range(block.start, block.stop)):
-                dh += dys[t]
-                da = das[t - block.start]
-                if active is not None:
-                    running, kept = active[t][:, None], dh
-                    dh = xp.where(running, dh, 0)
-                da *= dh[:, None]
-                multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
-                dh *= z[t]
-                dh += product
-                if active is not None:
-                    dh = xp.where(running, dh, kept)  # through a row that has ended, straight
-
-            # 3. Gradients of weights and inputs, for the steps of the block at once.
-            das = das.reshape(len(das), B, 4 * H)
-            aside.later(add_gradients, block, das)
-            aside.anyone(fill_dxs, block, das[:, :, H:])
-    return dxs, dh
+        fill_input_gradient(None if dxs is None else dxs[block], das[:, :, H:], w_x)
+    return dh
 
 
 def _factors(h_prev: Array, r: Array, z: Array, n: Array, m: Array) -> Array:

@@ -10,7 +10,7 @@ What makes it fast: a gate at a step is (B, H) without gaps, and one tanh serves
 products take (B, 4H). The steps are taken in blocks. Forward, the input side of a block is computed before its steps
 (for one-hot rows by look-ups). Going back, the factors, which need no later step, are computed before the steps of a
 block, and the gradients of the weights after them. Memory beyond input and output, which is a part of `hs`: `cs` and
-`gates`, 5 arrays (T, B, H), copies of the weights, and some of the size of a few blocks.
+`gates`, 5 arrays (T, B, H), copies of the weights, and some of the size of a block.
 """
 
 from __future__ import annotations
@@ -18,7 +18,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, namespace
-from .products import add_gradient, add_sum, block_steps, blocks, helper, input_gradient, input_side, multiplier
+from .products import (
+    add_gradient,
+    add_sum,
+    back_over_rows,
+    block_steps,
+    blocks,
+    fill_input_gradient,
+    input_side,
+    multiplier,
+    no_input_gradient,
+    of_rows,
+    over_rows,
+)
 
 
 class LSTMCache(NamedTuple):
@@ -51,34 +63,47 @@ def forward(
     for w in (w_x, w_h, b):
         w[:3] *= 0.5
 
-    steps = block_steps(T, B, 4 * H)
-    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
-    gates, from_h, part = xp.empty((T, 4, B, H), h.dtype), xp.empty((4, B, H), h.dtype), xp.empty((B, H), h.dtype)
-    with helper(xs, steps, w_x, w_h) as aside:
-        # 2. x_t @ w_x + b, for the steps of a block at once.
-        for block, _ in aside.ahead(lambda block: project(block, gates[block]), blocks(T, steps)):
-            # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
-            for t in range(block.start, block.stop):
-                a, h, c = gates[t], hs[t + 1], cs[t + 1]
-                i, f, o, g = a
-                multiply(hs[t], out=from_h)
-                a += from_h
-                xp.tanh(a, out=a)
-                sigmoids = a[:3]
-                sigmoids *= 0.5
-                sigmoids += 0.5
-                xp.multiply(f, cs[t], out=c)
-                xp.multiply(i, g, out=part)
-                c += part
-                xp.tanh(c, out=part)
-                xp.multiply(o, part, out=h)
-                if active is not None:
-                    ended = ~active[t][:, None]  # past its end a row keeps its state
-                    xp.copyto(h, hs[t], where=ended)
-                    xp.copyto(c, cs[t], where=ended)
+    gates = xp.empty((T, 4, B, H), h.dtype)
 
+    def run(rows: slice) -> None:
+        _forward_rows(xs[:, rows], hs[:, rows], cs[:, rows], gates[:, :, rows], w_x, w_h, b, of_rows(active, rows))
+
+    over_rows(run, B, w_h)
     i, f, o, g = gates.swapaxes(0, 1)
     return hs[1:], hs[T].copy(), cs[T].copy(), LSTMCache(xs, hs[:T], cs[:T], i, f, o, g, cs[1:])
+
+
+def _forward_rows(
+    xs: Input, hs: Array, cs: Array, gates: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
+) -> None:
+    """The steps of some rows: from `hs[0]` and `cs[0]` to the others, and all `gates`."""
+    T, _, B, H = gates.shape
+    xp = namespace(hs)
+    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
+    from_h, part = xp.empty((4, B, H), hs.dtype), xp.empty((B, H), hs.dtype)
+    for block in blocks(T, block_steps(T, B, 4 * H)):
+        # 2. x_t @ w_x + b, for the steps of a block at once.
+        project(block, gates[block])
+
+        # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+        for t in range(block.start, block.stop):
+            a, h, c = gates[t], hs[t + 1], cs[t + 1]
+            i, f, o, g = a
+            multiply(hs[t], out=from_h)
+            a += from_h
+            xp.tanh(a, out=a)
+            sigmoids = a[:3]
+            sigmoids *= 0.5
+            sigmoids += 0.5
+            xp.multiply(f, cs[t], out=c)
+            xp.multiply(i, g, out=part)
+            c += part
+            xp.tanh(c, out=part)
+            xp.multiply(o, part, out=h)
+            if active is not None:
+                ended = ~active[t][:, None]  # past its end a row keeps its state
+                xp.copyto(h, hs[t], where=ended)
+                xp.copyto(c, cs[t], where=ended)
 
 
 def backward(
@@ -97,48 +122,66 @@ def backward(
 
     Weights and `active` are as in `forward`. `dxs` is None for one-hot rows.
     """
+    xs, c = cache.x, cache.c
+    dxs = no_input_gradient(xs, c.dtype)
+
+    def run(rows: slice, *gradients: Array) -> tuple[Array, Array]:
+        part = LSTMCache(*(values[:, rows] for values in cache))
+        own_active, own_dxs = of_rows(active, rows), of_rows(dxs, rows)
+        return _backward_rows(dys[:, rows], dh[rows], dc[rows], part, w_x, w_h, own_active, own_dxs, *gradients)
+
+    dh, dc = back_over_rows(run, c.shape[1], w_h, (dw_x, dw_h, db))
+    return dxs, dh, dc
+
+
+def _backward_rows(
+    dys: Array,
+    dh: Array,
+    dc: Array,
+    cache: LSTMCache,
+    w_x: Array,
+    w_h: Array,
+    active: Booleans | None,
+    dxs: Array | None,
+    dw_x: Array,
+    dw_h: Array,
+    db: Array,
+) -> tuple[Array, Array]:
+    """The steps of some rows, back: gives `dh` and `dc` before the first one, and sets `dxs`."""
     xs, h_prev, c_prev, i, f, o, g, c = cache
     T, B, H = c.shape
     xp = namespace(c)
-    steps = block_steps(T, B, 4 * H)
-    dxs, fill_dxs = input_gradient(xs, w_x)
     multiply, dh, dc, part = multiplier(w_h.T, B), dh.copy(), dc.copy(), xp.empty((B, H), c.dtype)
-
-    def factors(block: slice) -> tuple[Array, Array]:
-        return _factors(*(values[block] for values in (i, f, o, g, c_prev, c)))
-
-    def add_gradients(block: slice, das: Array) -> None:
-        add_gradient(dw_x, xs[block], das)
-        add_gradient(dw_h, h_prev[block], das)
-        add_sum(db, das)
-
-    with helper(xs, steps, w_x, w_h) as aside:
+    for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. The factors of the steps of a block: `das`, which times dc (for o: times dh) is da_t, made in the same
         #    place; and `dc_dhs` (steps, B, H), which times dh is what dc gets from it. Here dh and dc are all that
         #    reaches h_t and c_t, once dys[t] and that part are added; at the end of a step, dh_{t-1} and dc_{t-1}.
-        for block, (das, dc_dhs) in aside.ahead(factors, reversed(blocks(T, steps))):
-            # 2. da_t, then dc_{t-1} = dc * f and dh_{t-1} = da_t @ w_h.T.
-            for t in reversed(range(block.start, block.stop)):
-                da = das[t - block.start]
-                dh += dys[t]
-                if active is not None:
-                    running, kept = active[t][:, None], (dh, dc)
-                    dh, dc = xp.where(running, dh, 0), xp.where(running, dc, 0)
-                xp.multiply(dh, dc_dhs[t - block.start], out=part)
-                dc += part
-                da[:, :2] *= dc[:, None]
-                da[:, 2] *= dh
-                da[:, 3] *= dc
-                dc *= f[t]
-                multiply(da.reshape(B, 4 * H), out=dh)
-                if active is not None:  # through a row that has ended, both go straight
-                    dh, dc = xp.where(running, dh, kept[0]), xp.where(running, dc, kept[1])
+        das, dc_dhs = _factors(*(values[block] for values in (i, f, o, g, c_prev, c)))
 
-            # 3. Gradients of weights and inputs, for the steps of the block at once.
-            das = das.reshape(len(das), B, 4 * H)
-            aside.later(add_gradients, block, das)
-            aside.anyone(fill_dxs, block, das)
-    return dxs, dh, dc
+        # 2. da_t, then dc_{t-1} = dc * f and dh_{t-1} = da_t @ w_h.T.
+        for t in reversed(range(block.start, block.stop)):
+            da = das[t - block.start]
+            dh += dys[t]
+            if active is not None:
+                running, kept = active[t][:, None], (dh, dc)
+                dh, dc = xp.where(running, dh, 0), xp.where(running, dc, 0)
+            xp.multiply(dh, dc_dhs[t - block.start], out=part)
+            dc += part
+            da[:, :2] *= dc[:, None]
+            da[:, 2] *= dh
+            da[:, 3] *= dc
+            dc *= f[t]
+            multiply(da.reshape(B, 4 * H), out=dh)
+            if active is not None:  # through a row that has ended, both go straight
+                dh, dc = xp.where(running, dh, kept[0]), xp.where(running, dc, kept[1])
+
+        # 3. Gradients of weights and inputs, for the steps of the block at once.
+        das = das.reshape(len(das), B, 4 * H)
+        add_gradient(dw_x, xs[block], das)
+        add_gradient(dw_h, h_prev[block], das)
+        add_sum(db, das)
+        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
+    return dh, dc
 
 
 def _factors(i: Array, f: Array, o: Array, g: Array, c_prev: Array, c: Array) -> tuple[Array, Array]:

@@ -1,20 +1,22 @@
 """The products of a recurrent network, made fast: those of a step, and those of a block of steps.
 
 A kernel goes through a sequence in blocks of steps. What does not depend on the recurrence is computed for a block at
-once: that makes large products of it, which a second thread may compute beside the steps. And going back, the gradients
-inside the network take the memory of a few blocks, not of the sequence.
+once: that makes large products of it. And going back, the gradients inside the network take the memory of a block, not
+of the sequence. Each thread goes so through some rows of the batch.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..arrays import Array, OneHotRows, as_rows, namespace
-from ..threads import Helper
+from ..threads import divide
+
+Result = TypeVar("Result")
 
 ROWS = 256
 """Rows that a block has at least, where there are as many: enough for fast products."""
@@ -26,16 +28,15 @@ FEW = 96
 """Rows, up to which a product is faster in small parts."""
 LONG = 512
 """The most columns k of a part (m, k) of the rows."""
-WORTH = 8 * 10**6
-"""Multiplications of a block that make it worth a second thread: some 0.1 ms."""
+WORTH = 15 * 10**5
+"""Multiplications of a step that are worth a thread: some 30 µs, for ten of which it holds Python's lock."""
 
 
 def block_steps(T: int, B: int, width: int) -> int:
     """How many of T steps, each of B rows of `width` numbers, make a block.
 
     Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most,
-    unless one step is more: so one takes little memory beside the cache, and a second thread may work on one while the
-    first is at another.
+    unless one step is more: so one takes little memory beside the cache.
     """
     rows = max(ROWS, min(NUMBERS // width, T * B // 8))
     return min(T, max(rows // max(B, 1), 1))
@@ -46,14 +47,38 @@ def blocks(T: int, steps: int) -> list[slice]:
     return [slice(start, min(start + steps, T)) for start in range(0, T, steps or 1)]
 
 
-def helper(xs: Any, steps: int, *weights: Array) -> Helper:
-    """For a kernel that goes through `xs` (T, B, D) in blocks of `steps`, with those weights.
+def over_rows(work: Callable[[slice], Result], B: int, w_h: Array) -> list[Result]:
+    """`work` on some of the B rows in each thread, for a kernel whose step is a product with `w_h`."""
+    least = -(-WORTH // w_h.size) if namespace(w_h) is np else B
+    return divide(work, B, least)
 
-    Without a second thread on a GPU, for a single block, and where one is little work.
+
+def of_rows(array: Any, rows: slice) -> Any:
+    """`array` (T, B, ...) of some rows; None where it is None."""
+    return None if array is None else array[:, rows]
+
+
+def back_over_rows(
+    work: Callable[..., tuple[Array, ...]], B: int, w_h: Array, gradients: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """As `over_rows`, for a backward: `work(rows, *gradients)` adds to these, and gives those by the state before.
+
+    Of several threads, each adds to zeros of its own, which are then added up in their order. Gives the gradients by
+    the state before of all B rows.
     """
-    T, B, _ = xs.shape
-    multiplications = steps * B * sum(w.size for w in weights)
-    return Helper(worth=namespace(weights[0]) is np and steps < T and multiplications >= WORTH)
+
+    def run(rows: slice) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        whole = rows == slice(0, B)
+        own = gradients if whole else tuple(namespace(dw).zeros(dw.shape, dw.dtype) for dw in gradients)
+        return work(rows, *own), own
+
+    parts = over_rows(run, B, w_h)
+    if len(parts) == 1:
+        return parts[0][0]
+    for _, own in parts:
+        for dw, part in zip(gradients, own, strict=True):
+            dw += part
+    return tuple(namespace(w_h).concatenate(states) for states in zip(*(states for states, _ in parts), strict=True))
 
 
 def multiplier(w: Array, rows: int) -> Callable[..., object]:
@@ -106,8 +131,7 @@ def _with_gaps(w: Array) -> Array:
 def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
     """`project(block, out)`, which sets `out` (steps, G, B, H) to `xs @ w + b` of the steps of a block.
 
-    `xs` is (T, B, D), or one-hot rows, which are looked up; `w` is (G, D, H) and `b` (G, 1, H), gate by gate. `out` has
-    no gaps, for its axes are merged.
+    `xs` is (T, B, D), or one-hot rows, which are looked up; `w` is (G, D, H) and `b` (G, 1, H), gate by gate.
     """
     if isinstance(xs, OneHotRows):
         tables = w + b
@@ -122,30 +146,21 @@ def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
 
     def project(block: slice, out: Array) -> None:
         steps, G, B, H = out.shape
-        rows = as_rows(xs[block])
-        if G == 1:
-            xp.matmul(rows, w, out=out.reshape(1, steps * B, H))
-            out += b
-        else:
-            xp.add(xp.matmul(rows, w).reshape(G, steps, B, H).swapaxes(0, 1), b, out=out)
+        product = xp.matmul(as_rows(xs[block]), w)
+        xp.add(product.reshape(G, steps, B, H).swapaxes(0, 1), b, out=out)
 
     return project
 
 
-def input_gradient(xs: Any, w: Array) -> tuple[Array | None, Callable[[slice, Array], None]]:
-    """`dxs` (T, B, D), not yet filled, and `fill(block, das)`, which sets `dxs[block]` to `das @ w.T`.
+def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
+    """`dxs` like `xs` (T, B, D), not yet filled; None for one-hot rows."""
+    return None if isinstance(xs, OneHotRows) else namespace(xs).empty(xs.shape, dtype)
 
-    `das` is (steps, B, N) and `w` (D, N). For one-hot rows `dxs` is None.
-    """
-    if isinstance(xs, OneHotRows):
-        return None, lambda block, das: None
-    xp = namespace(w)
-    dxs: Array = xp.empty(xs.shape, w.dtype)
 
-    def fill(block: slice, das: Array) -> None:
-        xp.matmul(as_rows(das), w.T, out=as_rows(dxs[block]))
-
-    return dxs, fill
+def fill_input_gradient(dxs: Array | None, das: Array, w: Array) -> None:
+    """Set `dxs` (steps, B, D), or None, to `das @ w.T`, for `das` (steps, B, N) and `w` (D, N)."""
+    if dxs is not None:
+        dxs[...] = (as_rows(das) @ w.T).reshape(dxs.shape)
 
 
 def add_gradient(dw: Array, x: Any, d: Array) -> None:

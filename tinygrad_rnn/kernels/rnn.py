@@ -6,7 +6,7 @@ so `hs[t]` is h_{t-1}, what step t starts from, and `hs[t + 1]` is h_t.
 What makes it fast: the steps are taken in blocks. Forward, the input side of a block is one product (for one-hot rows a
 look-up), written to where the states will stand; each step then adds one product and applies the nonlinearity in place.
 Going back, the gradients of the weights are one product each, for a block at once. Memory beyond input and output,
-which is a part of `hs`: copies of the weights, and some of the size of a few blocks.
+which is a part of `hs`: copies of the weights, and some of the size of a block.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, namespace
-from .products import add_gradient, add_sum, block_steps, blocks, helper, input_gradient, input_side, multiplier
+from .products import (
+    add_gradient,
+    add_sum,
+    back_over_rows,
+    block_steps,
+    blocks,
+    fill_input_gradient,
+    input_side,
+    multiplier,
+    no_input_gradient,
+    of_rows,
+    over_rows,
+)
 
 
 class RNNCache(NamedTuple):
@@ -33,29 +45,40 @@ def forward(
     `nonlinearity` is "tanh" or "relu", `w_x` (D, H), `w_h` (H, H) and `b` (H,); `active` (T, B) is True where a row
     runs, None where all do.
     """
-    T, B, _ = xs.shape
-    H, xp = w_h.shape[0], namespace(h)
-    hs = xp.empty((T + 1, B, H), h.dtype)
+    (T, B, _), H = xs.shape, w_h.shape[0]
+    hs = namespace(h).empty((T + 1, B, H), h.dtype)
     hs[0] = h
+
+    def run(rows: slice) -> None:
+        _forward_rows(nonlinearity, xs[:, rows], hs[:, rows], w_x, w_h, b, of_rows(active, rows))
+
+    over_rows(run, B, w_h)
+    return hs[T].copy(), RNNCache(xs, hs[:T], hs[1:])
+
+
+def _forward_rows(
+    nonlinearity: str, xs: Input, hs: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
+) -> None:
+    """The steps of some rows: from `hs[0]` to the others."""
+    (T, B, _), H, xp = xs.shape, w_h.shape[0], namespace(hs)
     steps = block_steps(T, B, H)
     project, multiply = input_side(xs, w_x[None], b[None, None]), multiplier(w_h, B)
-    product = xp.empty((B, H), h.dtype)
-    with helper(xs, steps, w_x, w_h) as aside:
+    product = xp.empty((B, H), hs.dtype)
+    for block in blocks(T, steps):
         # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand.
-        for block, _ in aside.ahead(lambda block: project(block, hs[1:][block, None]), blocks(T, steps)):
-            # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
-            for t in range(block.start, block.stop):
-                a = hs[t + 1]
-                multiply(hs[t], out=product)
-                a += product
-                if nonlinearity == "tanh":
-                    xp.tanh(a, out=a)
-                else:
-                    xp.maximum(a, 0, out=a)
-                if active is not None:
-                    xp.copyto(a, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+        project(block, hs[1:][block, None])
 
-    return hs[T].copy(), RNNCache(xs, hs[:T], hs[1:])
+        # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
+        for t in range(block.start, block.stop):
+            a = hs[t + 1]
+            multiply(hs[t], out=product)
+            a += product
+            if nonlinearity == "tanh":
+                xp.tanh(a, out=a)
+            else:
+                xp.maximum(a, 0, out=a)
+            if active is not None:
+                xp.copyto(a, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
 
 
 def backward(
@@ -71,43 +94,60 @@ def backward(
     db: Array,
 ) -> tuple[Array | None, Array]:
     """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to `dw_x`, `dw_h` and `db`."""
+    xs, _, h = cache
+    dxs = no_input_gradient(xs, h.dtype)
+
+    def run(rows: slice, *gradients: Array) -> tuple[Array]:
+        part = RNNCache(*(values[:, rows] for values in cache))
+        own_active, own_dxs = of_rows(active, rows), of_rows(dxs, rows)
+        return (_backward_rows(nonlinearity, dys[:, rows], dh[rows], part, w_x, w_h, own_active, own_dxs, *gradients),)
+
+    (dh,) = back_over_rows(run, h.shape[1], w_h, (dw_x, dw_h, db))
+    return dxs, dh
+
+
+def _backward_rows(
+    nonlinearity: str,
+    dys: Array,
+    dh: Array,
+    cache: RNNCache,
+    w_x: Array,
+    w_h: Array,
+    active: Booleans | None,
+    dxs: Array | None,
+    dw_x: Array,
+    dw_h: Array,
+    db: Array,
+) -> Array:
+    """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
     xs, h_prev, h = cache
     T, B, H = h.shape
     xp = namespace(h)
-    steps = block_steps(T, B, H)
-    dxs, fill_dxs = input_gradient(xs, w_x)
     multiply, dh, product = multiplier(w_h.T, B), dh.copy(), xp.empty((B, H), h.dtype)
-
-    def slopes(block: slice) -> Array:
+    for block in reversed(blocks(T, block_steps(T, B, H))):
+        # 1. f'(a_t) from h_t, for the steps of a block, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
         if nonlinearity == "tanh":
-            das: Array = xp.multiply(h[block], h[block])
+            das = xp.multiply(h[block], h[block])
             xp.subtract(1, das, out=das)
         else:
             das = (h[block] > 0).astype(h.dtype)
-        return das
 
-    def add_gradients(block: slice, das: Array) -> None:
+        # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T.
+        for t in reversed(range(block.start, block.stop)):
+            dh += dys[t]
+            da = das[t - block.start]
+            if active is None:
+                da *= dh
+                multiply(da, out=dh)
+            else:
+                running = active[t][:, None]  # through a row that has ended, dh goes straight
+                da *= xp.where(running, dh, 0)
+                multiply(da, out=product)
+                xp.copyto(dh, product, where=running)
+
+        # 3. Gradients of weights and inputs, for the steps of the block at once.
         add_gradient(dw_x, xs[block], das)
         add_gradient(dw_h, h_prev[block], das)
         add_sum(db, das)
-
-    with helper(xs, steps, w_x, w_h) as aside:
-        # 1. f'(a_t) from h_t, for the steps of a block, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
-        for block, das in aside.ahead(slopes, reversed(blocks(T, steps))):
-            # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T.
-            for t in reversed(range(block.start, block.stop)):
-                dh += dys[t]
-                da = das[t - block.start]
-                if active is None:
-                    da *= dh
-                    multiply(da, out=dh)
-                else:
-                    running = active[t][:, None]  # through a row that has ended, dh goes straight
-                    da *= xp.where(running, dh, 0)
-                    multiply(da, out=product)
-                    xp.copyto(dh, product, where=running)
-
-            # 3. Gradients of weights and inputs, for the steps of the block at once.
-            aside.later(add_gradients, block, das)
-            aside.anyone(fill_dxs, block, das)
-    return dxs, dh
+        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
+    return dh

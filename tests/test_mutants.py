@@ -37,6 +37,7 @@ from tinygrad_rnn import (
     RNNCell,
     Sequential,
     VanillaRNN,
+    threads,
 )
 from tinygrad_rnn.arrays import Generator, OneHotColumns, State
 from tinygrad_rnn.kernels import products
@@ -67,11 +68,14 @@ EQUIVALENT = (
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
         "tinygrad_rnn.layers.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",
-        f"{KERNELS}.rnn.backward, line 4: `block_steps(T, B, H)` -> `T`": BLOCK,
+        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
+        f"{KERNELS}.products.fill_input_gradient, line 2: `as_rows(das)` -> `das`": "step by step, in more time",
+        f"{KERNELS}.products.back_over_rows, line 10: `True` -> `False`": "there are as many in each thread",
+        f"{KERNELS}.products.back_over_rows, line 12: `True` -> `False`": "all threads give as many",
     }
     | {
-        f"{KERNELS}.{kernel}.backward, line 4: {change}": BLOCK
-        for kernel in ("gru", "lstm")
+        f"{KERNELS}.{kernel}._backward_rows, line {line}: {change}": BLOCK
+        for kernel, line in (("gru", 6), ("lstm", 5))
         for change in ("`block_steps(T, B, 4 * H)` -> `T`", "`4 * H` -> `4`", "`4 * H` -> `H`", "`4` -> `5`")
     }
 )
@@ -113,6 +117,18 @@ def no_step(layer: Layer, rng: Generator) -> None:
             layer.step_backward(None, layer.initial_state(2), None)
 
 
+def several_threads(layer: Layer, rng: Generator) -> None:
+    """Each of which takes some rows, and adds to gradients of its own."""
+    if not (isinstance(layer, Cell) and layer.has_kernel):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "_count", 2)
+        patch.setattr(threads, "_limit_blas", lambda count: None)
+        patch.setattr(products, "WORTH", 1)
+        check_gradients(layer, rng=rng)
+        check_gradients(layer, rng=rng, lengths=LENGTHS)
+
+
 def many_ids(layer: Layer, rng: Generator) -> None:
     """So many that no dense product sums their gradients. Some do not occur, some once, some often."""
     if not isinstance(layer, Embedding):
@@ -152,7 +168,7 @@ def updates(layer: Layer, rng: Generator) -> None:
     SGD(layer, 0.0, clip=ClipValue(1.0)).step()  # no helper of a backward: the optimizers have tests of their own
     xs, ys = rng.standard_normal((4, 2, 4)), np.eye(5)[rng.integers(0, 5, (4, 2))]
     ys[1, 0] = ys[2:, 1] = 0
-    for X, Y in ((xs, ys), (xs[:, 0], ys[:, 0])):
+    for X, Y in ((xs, ys), (xs[:, 0], ys[:, 0]), (xs[:1], ys[:1])):
         for parameter in layer.parameters():
             start, slope = layer.flat_value.copy(), np.zeros(parameter.shape)
             for index in np.ndindex(parameter.shape):
@@ -257,7 +273,7 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer, the quickest first."""
-    checks = (recipe, one_hot_rows, wrong_states_raise, no_step, many_ids, large_products, updates)
+    checks = (recipe, one_hot_rows, several_threads, wrong_states_raise, no_step, many_ids, large_products, updates)
     return sorted((job(name, check) for name in LAYERS for check in checks), key=lambda job: job.seconds)
 
 

@@ -8,7 +8,7 @@ of the sequence. Each thread goes so through some rows of the batch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,7 +60,7 @@ def of_rows(array: Any, rows: slice) -> Any:
 
 def back_over_rows(
     work: Callable[..., tuple[Array, ...]], B: int, w_h: Array, gradients: tuple[Array, ...]
-) -> tuple[Array, ...]:
+) -> Sequence[Array]:
     """As `over_rows`, for a backward: `work(rows, *gradients)` adds to these, and gives those by the state before.
 
     Of several threads, each adds to zeros of its own, which are then added up in their order. Gives the gradients by
@@ -78,7 +78,7 @@ def back_over_rows(
     for _, own in parts:
         for dw, part in zip(gradients, own, strict=True):
             dw += part
-    return tuple(namespace(w_h).concatenate(states) for states in zip(*(states for states, _ in parts), strict=True))
+    return [namespace(w_h).concatenate(states) for states in zip(*(states for states, _ in parts), strict=True)]
 
 
 def multiplier(w: Array, rows: int) -> Callable[..., object]:

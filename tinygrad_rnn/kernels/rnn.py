@@ -94,7 +94,7 @@ def backward(
     db: Array,
 ) -> tuple[Array | None, Array]:
     """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to `dw_x`, `dw_h` and `db`."""
-    xs, _, h = cache
+    xs, h = cache.x, cache.h
     dxs = no_input_gradient(xs, h.dtype)
 
     def run(rows: slice, *gradients: Array) -> tuple[Array]:

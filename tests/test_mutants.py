@@ -64,7 +64,6 @@ EQUIVALENT = (
         )
     }
     | {
-        f"{KERNELS}.products.add_gradient, line 2: `if isinstance(x, OneHotRows):` deleted": "zeros cost time",
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
         "tinygrad_rnn.layers.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",

@@ -118,16 +118,18 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_threads")
 def test_rows_are_divided_where_a_step_is_enough_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "WORTH", 4 * 25)
+    monkeypatch.setattr(products, "WORTH", 9 * 25)
     w_h = np.zeros((5, 5))
-    assert [len(over_rows(lambda rows: None, B, w_h)) for B in (7, 8, 1, 0)] == [1, 2, 1, 1]
-    assert len(over_rows(lambda rows: None, 8, StrictDevice().asarray(w_h))) == 1
+    assert [len(over_rows(lambda rows: None, B, w_h)) for B in (17, 18, 1, 0)] == [1, 2, 1, 1]
+    assert [len(over_rows(lambda rows: None, B, np.zeros((50, 50)))) for B in (15, 16)] == [1, 2]  # 8 rows each
+    assert len(over_rows(lambda rows: None, 18, StrictDevice().asarray(w_h))) == 1
 
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("B", [1, 5])
 def test_what_the_threads_add_is_added_up(B: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "WORTH", 1)
+    monkeypatch.setattr(products, "FEWEST", 1)
     dh, dw, db = rng.standard_normal((B, 3)), rng.standard_normal((3, 2)), rng.standard_normal(3)
     expected = dw + dh.T @ dh[:, :2], db + dh.sum(axis=0)
 

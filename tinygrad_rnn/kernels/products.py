@@ -28,6 +28,8 @@ FEW = 96
 """Rows, up to which a product is faster in small parts."""
 LONG = 512
 """The most columns k of a part (m, k) of the rows."""
+FEWEST = 8
+"""Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
 """Multiplications of a step that are worth a thread: some 30 µs, for ten of which it holds Python's lock."""
 
@@ -49,7 +51,7 @@ def blocks(T: int, steps: int) -> list[slice]:
 
 def over_rows(work: Callable[[slice], Result], B: int, w_h: Array) -> list[Result]:
     """`work` on some of the B rows in each thread, for a kernel whose step is a product with `w_h`."""
-    least = -(-WORTH // w_h.size) if namespace(w_h) is np else B
+    least = max(FEWEST, -(-WORTH // w_h.size)) if namespace(w_h) is np else B
     return divide(work, B, least)
 
 

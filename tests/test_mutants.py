@@ -122,7 +122,6 @@ def several_threads(layer: Layer, rng: Generator) -> None:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_count", 2)
-        patch.setattr(threads, "_limit_blas", lambda count: None)
         patch.setattr(products, "WORTH", 1)
         patch.setattr(products, "FEWEST", 1)
         check_gradients(layer, rng=rng)

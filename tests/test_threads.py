@@ -7,7 +7,6 @@ import subprocess
 import sys
 from threading import Barrier, get_ident
 from time import sleep
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +25,9 @@ def threads():
 
 threadpool_limits(2, user_api="blas")
 {call}
-print(set(threads()))
+from tinygrad_rnn.threads import divide
+parts = divide(lambda part: part, 100, 1)
+print(set(threads()), len(parts))
 """
 MODEL = "rnn.Linear(2, 3, rng=np.random.default_rng(0))"
 
@@ -47,14 +48,15 @@ def threads_after(call: str, environment: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("call", "environment", "expected"),
     [
-        ("", {}, "{2}"),  # an import alone changes nothing
-        (MODEL, {}, "{1}"),
-        ("rnn.set_threads(2)", {}, "{2}"),
-        (f"rnn.set_threads(2); {MODEL}", {}, "{2}"),
-        (f"{MODEL}; rnn.set_threads(2); {MODEL}", {}, "{2}"),
-        (f"{MODEL}; threadpool_limits(2); {MODEL}", {}, "{2}"),  # the default is set once
-        (MODEL, {"OPENBLAS_NUM_THREADS": "2"}, "{2}"),
-        (MODEL, {"OMP_NUM_THREADS": "2"}, "{2}"),
+        ("", {}, "{2} 1"),  # an import alone changes nothing
+        (MODEL, {}, "{1} 1"),
+        ("rnn.set_threads(2)", {}, "{1} 2"),
+        (f"rnn.set_threads(2); {MODEL}", {}, "{1} 2"),
+        (f"{MODEL}; rnn.set_threads(2); {MODEL}", {}, "{1} 2"),
+        (f"{MODEL}; threadpool_limits(2); {MODEL}", {}, "{2} 1"),  # BLAS is set once
+        (MODEL, {"OPENBLAS_NUM_THREADS": "2"}, "{1} 2"),
+        (MODEL, {"OMP_NUM_THREADS": "3"}, "{1} 3"),
+        (MODEL, {"OMP_NUM_THREADS": "2,1"}, "{1} 1"),
     ],
 )
 def test_one_thread_unless_more_are_asked_for(call: str, environment: dict[str, str], expected: str) -> None:
@@ -116,17 +118,13 @@ with ThreadPoolExecutor(4) as pool:
     for ys in pool.map(lambda _: cells[0](xs)[0], range(12)):
         same([ys], expected[:1])
 """
-    assert threads_after(call, {}) == "{2}"  # of BLAS, as before
+    assert threads_after(call, {}) == "{1} 2"
 
 
 @pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What BLAS is set to, in a process of two threads."""
-    counts: list[int] = []
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_count", 2)
     monkeypatch.setattr(threads, "_pool", None)
-    monkeypatch.setattr(threads, "_limit_blas", counts.append)
-    return counts
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         (2, 0, 0, [(0, 0)]),
     ],
 )
-@pytest.mark.usefixtures("counts")
+@pytest.mark.usefixtures("two_threads")
 def test_which_rows_each_thread_has(
     count: int, rows: int, least: int, parts: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,25 +147,16 @@ def test_which_rows_each_thread_has(
     assert divide(lambda part: (part.start, part.stop), rows, least) == parts
 
 
-@pytest.mark.usefixtures("counts")
+@pytest.mark.usefixtures("two_threads")
 def test_the_parts_are_worked_on_at_once() -> None:
     both = Barrier(2)
     by = divide(lambda part: (both.wait(10), get_ident())[1], 2, 1)
     assert by[0] == get_ident() != by[1]
 
 
-def test_blas_has_one_thread_while_any_kernel_runs(counts: list[int]) -> None:
-    def work(part: slice) -> list[int]:
-        return list(counts)
-
-    assert divide(lambda part: divide(work, 1, 1), 1, 1) == [[[1]]]  # one within another
-    assert counts == [1, 2]
-    divide(lambda part: set_threads(3), 1, 1)
-    assert counts == [1, 2, 1, 3]  # not while one runs
-
-
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("failing", [0, 1])
-def test_an_error_of_a_part_is_raised_when_all_have_ended(failing: int, counts: list[int]) -> None:
+def test_an_error_of_a_part_is_raised_when_all_have_ended(failing: int) -> None:
     ended = []
 
     def work(part: slice) -> None:
@@ -179,23 +168,15 @@ def test_an_error_of_a_part_is_raised_when_all_have_ended(failing: int, counts: 
     with pytest.raises(KeyError):
         divide(work, 2, 1)
     assert len(ended) == 1
-    assert counts == [1, 2]
 
 
-@pytest.mark.usefixtures("counts")
+@pytest.mark.usefixtures("two_threads")
 def test_all_threads_see_what_the_caller_says_of_errors() -> None:
     zero = np.zeros(2)
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
         divide(lambda part: part.start and 1 / zero[part], 2, 1)
     with np.errstate(divide="ignore"):
         assert divide(lambda part: 1 / zero[part], 2, 1) == [np.inf, np.inf]
-
-
-def test_blas_of_openmp_has_one_thread_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There a number of threads holds for the thread that sets it alone."""
-    monkeypatch.setattr(threads, "_blas", (SimpleNamespace(threading_layer="openmp", set_num_threads=int),))
-    monkeypatch.setattr(threads, "_count", 2)
-    assert divide(lambda part: part, 8, 1) == [slice(0, 8)]
 
 
 def test_a_thread_that_outlives_the_main_one_computes_alone() -> None:
@@ -212,7 +193,7 @@ def late():
 
 Thread(target=late).start()
 """
-    assert threads_after(call, {}).splitlines() == ["{2}", "done"]
+    assert threads_after(call, {}).splitlines() == ["{1} 2", "done"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")

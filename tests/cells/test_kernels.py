@@ -87,7 +87,6 @@ def test_the_kernel_is_the_step(
     dys, lengths = normal(steps, batch, out_size), rng.integers(0, steps + 1, batch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_count", count)
-        patch.setattr(threads, "_limit_blas", lambda count: None)
         patch.setattr(products, "WORTH", 1)
         patch.setattr(products, "FEWEST", 1)
         cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)

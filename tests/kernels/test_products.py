@@ -18,8 +18,10 @@ from tinygrad_rnn.kernels.products import (
     multiplier,
     no_input_gradient,
     over_rows,
+    product,
 )
 from tinygrad_rnn.testing import StrictDevice
+from tinygrad_rnn.threads import divide
 
 SIZES = [
     (32, 256, 768),  # parts of 32 rows and 64 columns
@@ -103,6 +105,21 @@ def test_a_gradient_of_one_hot_rows_is_added(size: int, rng: np.random.Generator
     np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_a_large_product_is_divided(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "LARGE", 4 * 5)
+    seen: list[Any] = []
+    monkeypatch.setattr(products, "divide", lambda *given: seen.extend(divide(*given)))
+    b = rng.standard_normal((5, 2))
+    for rows, parts in ((3, 1), (4, 2), (9, 2), (0, 1)):
+        a = rng.standard_normal((5, rows)).T
+        seen.clear()
+        np.testing.assert_allclose(product(a, b), np.einsum("ik,kj->ij", a, b), rtol=0, atol=1e-14)
+        assert len(seen) == parts
+    ids = np.array([2, 0, 2])
+    np.testing.assert_array_equal(product(OneHotRows(ids, 5), b), b[ids])
+
+
 def test_a_sum_is_added(rng: np.random.Generator) -> None:
     ds, db = rng.standard_normal((4, 3, 8)), rng.standard_normal(5)
     expected = db + ds[..., 2:7].sum(axis=(0, 1))
@@ -113,7 +130,6 @@ def test_a_sum_is_added(rng: np.random.Generator) -> None:
 @pytest.fixture
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_count", 2)
-    monkeypatch.setattr(threads, "_limit_blas", lambda count: None)
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -28,6 +28,8 @@ FEW = 96
 """Rows, up to which a product is faster in small parts."""
 LONG = 512
 """The most columns k of a part (m, k) of the rows."""
+LARGE = 10**7
+"""Multiplications of a single product that are worth a thread: some 0.2 ms."""
 FEWEST = 8
 """Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
@@ -157,6 +159,17 @@ def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
 def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
     """`dxs` like `xs` (T, B, D), not yet filled; None for one-hot rows."""
     return None if isinstance(xs, OneHotRows) else namespace(xs).empty(xs.shape, dtype)
+
+
+def product(a: Any, b: Array) -> Array:
+    """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads, by its rows."""
+    if not isinstance(a, np.ndarray):
+        whole: Array = a @ b
+        return whole
+    (rows, K), N = a.shape, b.shape[1]
+    out = np.empty((rows, N), b.dtype)
+    divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // max(K * N, 1)))
+    return out
 
 
 def fill_input_gradient(dxs: Array | None, das: Array, w: Array) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import initializers
 from ..arrays import Array, Float, Generator, Input, OneHotRows, Shaped, as_rows
 from ..checks import check_array, check_features, check_size
+from ..kernels.products import product
 from ..parameter import Parameter
 from .roles import Feedforward
 
@@ -34,6 +35,9 @@ class Linear(Feedforward):
         (5, 4, 2)
     """
 
+    in_size: int
+    out_size: int
+
     def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
         check_size("Linear", "in_size", in_size)
         check_size("Linear", "out_size", out_size)
@@ -45,13 +49,13 @@ class Linear(Feedforward):
         self, x: Shaped[Input, "*lead D"], *, training: bool = True
     ) -> tuple[Float[Array, "*lead H"], Shaped[Input, "*lead D"]]:
         check_features(self, "x", x, self.in_size, self.w.value)
-        y = as_rows(x) @ self.w.value  # one matrix product, whatever the leading axes
+        y = product(as_rows(x), self.w.value)  # one matrix product, whatever the leading axes
         y += self.b.value
         return y.reshape(*x.shape[:-1], self.out_size), x
 
     def backward(self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
         check_array(self, "dy", dy, self.w.value)
         x, dy_rows = cache, as_rows(dy)
-        self.w.grad += as_rows(x).T @ dy_rows
+        self.w.grad += product(as_rows(x).T, dy_rows)
         self.b.grad += dy_rows.sum(axis=0)
-        return None if isinstance(x, OneHotRows) else (dy_rows @ self.w.value.T).reshape(x.shape)
+        return None if isinstance(x, OneHotRows) else product(dy_rows, self.w.value.T).reshape(x.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..arrays import Array, Float, Input, OneHotRows, Shaped, as_rows, namespace
 from ..checks import check_array, check_features
+from ..kernels.products import product
 from ..parameter import Parameter
 from .embedding import Embedding
 from .roles import Feedforward
@@ -62,13 +63,13 @@ class TiedLinear(Feedforward):
         self, x: Shaped[Input, "*lead D"], *, training: bool = True
     ) -> tuple[Float[Array, "*lead V"], Shaped[Input, "*lead D"]]:
         check_features(self, "x", x, self.in_size, self.w.value)
-        y = as_rows(x) @ self.w.value.T
+        y = product(as_rows(x), self.w.value.T)
         y += self.b.value
         return y.reshape(*x.shape[:-1], self.out_size), x
 
     def backward(self, dy: Float[Array, "*lead V"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
         check_array(self, "dy", dy, self.w.value)
         x, dy_rows = cache, as_rows(dy)
-        self.w.grad += (as_rows(x).T @ dy_rows).T
+        self.w.grad += product(as_rows(x).T, dy_rows).T
         self.b.grad += dy_rows.sum(axis=0)
-        return None if isinstance(x, OneHotRows) else (dy_rows @ self.w.value).reshape(x.shape)
+        return None if isinstance(x, OneHotRows) else product(dy_rows, self.w.value).reshape(x.shape)

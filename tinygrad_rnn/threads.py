@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from itertools import pairwise
 from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .checks import check_size
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 Result = TypeVar("Result")
 
@@ -83,6 +85,8 @@ def _submit(work: Callable[[slice], Result], part: slice) -> Future[Result] | No
     global _pool
     with _lock:
         if _pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # 7 ms, likewise
+
             _pool = ThreadPoolExecutor((_count or 2) - 1, "tinygrad_rnn", _limit_blas)
         try:
             return _pool.submit(copy_context().run, work, part)  # with the caller's np.errstate

@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--sample-every", type=int, metavar="N", help="write a sample every N iterations")
     add("--sample-temperature", type=float, default=0.8, dest="temperature", metavar="T", help="of samples (0.8)")
     add("--device", default="cpu", help="cpu, cuda or cuda:1")
-    add("--out", default="char_rnn.safetensors", help="where to save the model")
+    add("--out", default="char_rnn.safetensors", help="where to save the model (char_rnn.safetensors)")
     add("--resume", metavar="MODEL", help="go on with this training; what is not given is as it was there")
     writer = commands.add_parser("generate", help="write with a saved model")
     writer.add_argument("model")

@@ -8,6 +8,7 @@ from .cells.layer_norm_lstm import LayerNormLSTMCell
 from .cells.lstm import LSTMCell
 from .cells.rnn import RNNCell
 from .cells.zoneout import Zoneout
+from .compiling import set_compiled
 from .credit import credit_map
 from .data.batches import length_batches, pad
 from .data.byte_tokenizer import ByteTokenizer
@@ -136,6 +137,7 @@ __all__ = [
     "pad",
     "record",
     "save",
+    "set_compiled",
     "set_threads",
     "split_documents",
 ]

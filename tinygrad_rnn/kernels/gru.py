@@ -15,9 +15,11 @@ block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, namespace
+from ..compiling import compiled_version
 from .products import (
     add_gradient,
     add_sum,
@@ -29,6 +31,7 @@ from .products import (
     multiplier,
     no_input_gradient,
     of_rows,
+    of_steps,
     over_rows,
 )
 
@@ -85,14 +88,20 @@ def _forward_rows(
 ) -> None:
     """The steps of some rows: from `hs[0]` to the others, all `gates` and `ms`."""
     T, _, B, H = gates.shape
-    xp = namespace(hs)
-    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
-    products = xp.empty((3, B, H), hs.dtype)
+    project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, b_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):  # of three gates and m
-        # 2. x_t @ w_x + b, for the steps of a block at once.
+        # 2. x_t @ w_x + b, for the steps of a block at once; then these.
         project(block, gates[block])
+        take_steps(gates[block], hs[block.start : block.stop + 1], ms[block], of_steps(active, block))
 
-        for t in range(block.start, block.stop):
+
+def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
+    """`take_steps(gates, hs, ms, active)`: from `hs[0]` on; `gates` begin as x_t @ w_x + b."""
+    multiply, xp = multiplier(w_h, B), namespace(w_h)
+    products = xp.empty((3, B, w_h.shape[1]), w_h.dtype)
+
+    def take_steps(gates: Array, hs: Array, ms: Array, active: Booleans | None) -> None:
+        for t in range(len(gates)):
             # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
             sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
             multiply(hs[t], out=products)
@@ -112,6 +121,8 @@ def _forward_rows(
             h += n
             if active is not None:
                 xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+
+    return take_steps
 
 
 def backward(
@@ -153,23 +164,46 @@ def _backward_rows(
     db_h: Array,
 ) -> Array:
     """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
-    xs, h_prev, r, z, n, m = cache
+    xs, h_prev, *_, m = cache
     T, B, H = m.shape
-    xp = namespace(m)
-    multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
-    dh, product = dh.copy(), xp.empty((B, H), dh.dtype)
+    take_steps, dh = compiled_version(backward_steps, m)(w_h, B), dh.copy()
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
-        # 1. For the steps of a block, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these
-        #    will stand, side by side: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end
-        #    of a step it is dh_{t-1}.
-        das = _factors(*(values[block] for values in (h_prev, r, z, n, m)))
+        part = GRUCache(*(values[block] for values in cache))
+        das, dh = take_steps(part, dys[block], dh, of_steps(active, block))
+
+        # 3. Gradients of weights and inputs, for the steps of the block at once. The columns r, z, n of w_x belong to
+        #    da^r_t, da^z_t and da^n_t, those of w_h to da^r_t, da^z_t and dm_t.
+        add_gradient(dw_x, xs[block], das[:, :, H:])
+        add_gradient(dw_h[:, 2 * H :], h_prev[block], das[:, :, :H])
+        add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
+        add_sum(db, das[:, :, H:])
+        add_sum(db_h, das[:, :, :H])
+        fill_input_gradient(None if dxs is None else dxs[block], das[:, :, H:], w_x)
+    return dh
+
+
+def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
+    """`take_steps(cache, dys, dh, active)`: from the last of some steps back, to dm_t, da^r_t, da^z_t and da^n_t of each,
+    side by side (steps, B, 4H), and the `dh` before the first, for which it may use the memory of that given.
+    """
+    H, xp = w_h.shape[0], namespace(w_h)
+    multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
+    product = xp.empty((B, H), w_h.dtype)
+
+    def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+        _, h_prev, r, z, n, m = cache
+        steps, B, H = m.shape
+
+        # 1. For all the steps, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these will
+        #    stand: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end of a step it is
+        #    dh_{t-1}.
+        das = _factors(h_prev, r, z, n, m)
 
         # 2. The gradients at step t, then dh_{t-1} = dh * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T, with the columns of w_h
-        #    in the order n, r, z, hence the roll. The last three, da^r_t, da^z_t and da^n_t, belong to the columns
-        #    r, z, n of w_x.
-        for t in reversed(range(block.start, block.stop)):
+        #    in the order n, r, z, hence the roll.
+        for t in reversed(range(steps)):
             dh += dys[t]
-            da = das[t - block.start]
+            da = das[t]
             if active is not None:
                 running, kept = active[t][:, None], dh
                 dh = xp.where(running, dh, 0)
@@ -179,16 +213,9 @@ def _backward_rows(
             dh += product
             if active is not None:
                 dh = xp.where(running, dh, kept)  # through a row that has ended, straight
+        return das.reshape(steps, B, 4 * H), dh
 
-        # 3. Gradients of weights and inputs, for the steps of the block at once.
-        das = das.reshape(len(das), B, 4 * H)
-        add_gradient(dw_x, xs[block], das[:, :, H:])
-        add_gradient(dw_h[:, 2 * H :], h_prev[block], das[:, :, :H])
-        add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
-        add_sum(db, das[:, :, H:])
-        add_sum(db_h, das[:, :, :H])
-        fill_input_gradient(None if dxs is None else dxs[block], das[:, :, H:], w_x)
-    return dh
+    return take_steps
 
 
 def _factors(h_prev: Array, r: Array, z: Array, n: Array, m: Array) -> Array:

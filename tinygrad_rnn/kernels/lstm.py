@@ -15,9 +15,11 @@ block, and the gradients of the weights after them. Memory beyond input and outp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, namespace
+from ..compiling import compiled_version
 from .products import (
     add_gradient,
     add_sum,
@@ -29,6 +31,7 @@ from .products import (
     multiplier,
     no_input_gradient,
     of_rows,
+    of_steps,
     over_rows,
 )
 
@@ -78,16 +81,23 @@ def _forward_rows(
 ) -> None:
     """The steps of some rows: from `hs[0]` and `cs[0]` to the others, and all `gates`."""
     T, _, B, H = gates.shape
-    xp = namespace(hs)
-    project, multiply = input_side(xs, w_x, b), multiplier(w_h, B)
-    from_h, part = xp.empty((4, B, H), hs.dtype), xp.empty((B, H), hs.dtype)
+    project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):
-        # 2. x_t @ w_x + b, for the steps of a block at once.
+        # 2. x_t @ w_x + b, for the steps of a block at once; then these.
         project(block, gates[block])
+        with_first = slice(block.start, block.stop + 1)
+        take_steps(gates[block], hs[with_first], cs[with_first], of_steps(active, block))
 
+
+def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
+    """`take_steps(gates, hs, cs, active)`: from `hs[0]` and `cs[0]` on; `gates` begin as x_t @ w_x + b."""
+    multiply, xp = multiplier(w_h, B), namespace(w_h)
+    from_h, part = xp.empty((4, B, w_h.shape[1]), w_h.dtype), xp.empty((B, w_h.shape[1]), w_h.dtype)
+
+    def take_steps(gates: Array, hs: Array, cs: Array, active: Booleans | None) -> None:
         # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
-        for t in range(block.start, block.stop):
-            a, h, c = gates[t], hs[t + 1], cs[t + 1]
+        for t, a in enumerate(gates):
+            h, c = hs[t + 1], cs[t + 1]
             i, f, o, g = a
             multiply(hs[t], out=from_h)
             a += from_h
@@ -104,6 +114,8 @@ def _forward_rows(
                 ended = ~active[t][:, None]  # past its end a row keeps its state
                 xp.copyto(h, hs[t], where=ended)
                 xp.copyto(c, cs[t], where=ended)
+
+    return take_steps
 
 
 def backward(
@@ -148,24 +160,47 @@ def _backward_rows(
     db: Array,
 ) -> tuple[Array, Array]:
     """The steps of some rows, back: gives `dh` and `dc` before the first one, and sets `dxs`."""
-    xs, h_prev, c_prev, i, f, o, g, c = cache
+    xs, h_prev, *_, c = cache
     T, B, H = c.shape
-    xp = namespace(c)
-    multiply, dh, dc, part = multiplier(w_h.T, B), dh.copy(), dc.copy(), xp.empty((B, H), c.dtype)
+    take_steps, dh, dc = compiled_version(backward_steps, c)(w_h, B), dh.copy(), dc.copy()
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
-        # 1. The factors of the steps of a block: `das`, which times dc (for o: times dh) is da_t, made in the same
-        #    place; and `dc_dhs` (steps, B, H), which times dh is what dc gets from it. Here dh and dc are all that
-        #    reaches h_t and c_t, once dys[t] and that part are added; at the end of a step, dh_{t-1} and dc_{t-1}.
-        das, dc_dhs = _factors(*(values[block] for values in (i, f, o, g, c_prev, c)))
+        part = LSTMCache(*(values[block] for values in cache))
+        das, dh, dc = take_steps(part, dys[block], dh, dc, of_steps(active, block))
+
+        # 3. Gradients of weights and inputs, for the steps of the block at once.
+        add_gradient(dw_x, xs[block], das)
+        add_gradient(dw_h, h_prev[block], das)
+        add_sum(db, das)
+        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
+    return dh, dc
+
+
+def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
+    """`take_steps(cache, dys, dh, dc, active)`: from the last of some steps back, to da_t of each (steps, B, 4H) and the
+    `dh` and `dc` before the first, for which it may use the memory of those given.
+    """
+    multiply, xp = multiplier(w_h.T, B), namespace(w_h)
+    part = xp.empty((B, w_h.shape[0]), w_h.dtype)
+
+    def take_steps(
+        cache: LSTMCache, dys: Array, dh: Array, dc: Array, active: Booleans | None
+    ) -> tuple[Array, Array, Array]:
+        _, _, c_prev, i, f, o, g, c = cache
+        steps, B, H = c.shape
+
+        # 1. The factors of all the steps: `das`, which times dc (for o: times dh) is da_t, made in the same place; and
+        #    `dc_dhs` (steps, B, H), which times dh is what dc gets from it. Here dh and dc are all that reaches h_t and
+        #    c_t, once dys[t] and that part are added; at the end of a step, dh_{t-1} and dc_{t-1}.
+        das, dc_dhs = _factors(i, f, o, g, c_prev, c)
 
         # 2. da_t, then dc_{t-1} = dc * f and dh_{t-1} = da_t @ w_h.T.
-        for t in reversed(range(block.start, block.stop)):
-            da = das[t - block.start]
+        for t in reversed(range(steps)):
+            da = das[t]
             dh += dys[t]
             if active is not None:
                 running, kept = active[t][:, None], (dh, dc)
                 dh, dc = xp.where(running, dh, 0), xp.where(running, dc, 0)
-            xp.multiply(dh, dc_dhs[t - block.start], out=part)
+            xp.multiply(dh, dc_dhs[t], out=part)
             dc += part
             da[:, :2] *= dc[:, None]
             da[:, 2] *= dh
@@ -174,14 +209,9 @@ def _backward_rows(
             multiply(da.reshape(B, 4 * H), out=dh)
             if active is not None:  # through a row that has ended, both go straight
                 dh, dc = xp.where(running, dh, kept[0]), xp.where(running, dc, kept[1])
+        return das.reshape(steps, B, 4 * H), dh, dc
 
-        # 3. Gradients of weights and inputs, for the steps of the block at once.
-        das = das.reshape(len(das), B, 4 * H)
-        add_gradient(dw_x, xs[block], das)
-        add_gradient(dw_h, h_prev[block], das)
-        add_sum(db, das)
-        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
-    return dh, dc
+    return take_steps
 
 
 def _factors(i: Array, f: Array, o: Array, g: Array, c_prev: Array, c: Array) -> tuple[Array, Array]:

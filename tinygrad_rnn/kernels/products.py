@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..arrays import Array, OneHotRows, as_rows, namespace
+from ..compiling import is_compiled
 from ..threads import divide
 
 Result = TypeVar("Result")
@@ -53,13 +54,19 @@ def blocks(T: int, steps: int) -> list[slice]:
 
 def over_rows(work: Callable[[slice], Result], B: int, w_h: Array) -> list[Result]:
     """`work` on some of the B rows in each thread, for a kernel whose step is a product with `w_h`."""
-    least = max(FEWEST, -(-WORTH // w_h.size)) if namespace(w_h) is np else B
+    worth = 1 if is_compiled(w_h) else WORTH
+    least = max(FEWEST, -(-worth // w_h.size)) if namespace(w_h) is np else B
     return divide(work, B, least)
 
 
 def of_rows(array: Any, rows: slice) -> Any:
     """`array` (T, B, ...) of some rows; None where it is None."""
     return None if array is None else array[:, rows]
+
+
+def of_steps(array: Any, block: slice) -> Any:
+    """`array` (T, B, ...) of the steps of a block; None where it is None."""
+    return None if array is None else array[block]
 
 
 def back_over_rows(

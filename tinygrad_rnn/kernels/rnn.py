@@ -11,9 +11,11 @@ which is a part of `hs`: copies of the weights, and some of the size of a block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Booleans, Input, namespace
+from ..compiling import compiled_version
 from .products import (
     add_gradient,
     add_sum,
@@ -25,6 +27,7 @@ from .products import (
     multiplier,
     no_input_gradient,
     of_rows,
+    of_steps,
     over_rows,
 )
 
@@ -60,16 +63,23 @@ def _forward_rows(
     nonlinearity: str, xs: Input, hs: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
 ) -> None:
     """The steps of some rows: from `hs[0]` to the others."""
-    (T, B, _), H, xp = xs.shape, w_h.shape[0], namespace(hs)
-    steps = block_steps(T, B, H)
-    project, multiply = input_side(xs, w_x[None], b[None, None]), multiplier(w_h, B)
-    product = xp.empty((B, H), hs.dtype)
-    for block in blocks(T, steps):
-        # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand.
+    (T, B, _), H = xs.shape, w_h.shape[0]
+    project = input_side(xs, w_x[None], b[None, None])
+    take_steps = compiled_version(forward_steps, hs)(nonlinearity, w_h, B)
+    for block in blocks(T, block_steps(T, B, H)):
+        # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand; then these.
         project(block, hs[1:][block, None])
+        take_steps(hs[block.start : block.stop + 1], of_steps(active, block))
 
+
+def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
+    """`take_steps(hs, active)`: from `hs[0]` on; the others begin as x_t @ w_x + b."""
+    multiply, xp = multiplier(w_h, B), namespace(w_h)
+    product = xp.empty((B, len(w_h)), w_h.dtype)
+
+    def take_steps(hs: Array, active: Booleans | None) -> None:
         # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
-        for t in range(block.start, block.stop):
+        for t in range(len(hs) - 1):
             a = hs[t + 1]
             multiply(hs[t], out=product)
             a += product
@@ -79,6 +89,8 @@ def _forward_rows(
                 xp.maximum(a, 0, out=a)
             if active is not None:
                 xp.copyto(a, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+
+    return take_steps
 
 
 def backward(
@@ -122,20 +134,37 @@ def _backward_rows(
     """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
     xs, h_prev, h = cache
     T, B, H = h.shape
-    xp = namespace(h)
-    multiply, dh, product = multiplier(w_h.T, B), dh.copy(), xp.empty((B, H), h.dtype)
+    take_steps, dh = compiled_version(backward_steps, h)(nonlinearity, w_h, B), dh.copy()
     for block in reversed(blocks(T, block_steps(T, B, H))):
-        # 1. f'(a_t) from h_t, for the steps of a block, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
+        das, dh = take_steps(h[block], dys[block], dh, of_steps(active, block))
+
+        # 3. Gradients of weights and inputs, for the steps of the block at once.
+        add_gradient(dw_x, xs[block], das)
+        add_gradient(dw_h, h_prev[block], das)
+        add_sum(db, das)
+        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
+    return dh
+
+
+def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
+    """`take_steps(h, dys, dh, active)`: from the last of some steps back, to da_t of each (steps, B, H) and the `dh`
+    before the first, for which it may use the memory of that given.
+    """
+    multiply, xp = multiplier(w_h.T, B), namespace(w_h)
+    product = xp.empty((B, len(w_h)), w_h.dtype)
+
+    def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+        # 1. f'(a_t) from h_t, for all the steps, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
         if nonlinearity == "tanh":
-            das = xp.multiply(h[block], h[block])
+            das = xp.multiply(h, h)
             xp.subtract(1, das, out=das)
         else:
-            das = (h[block] > 0).astype(h.dtype)
+            das = (h > 0).astype(h.dtype)
 
         # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T.
-        for t in reversed(range(block.start, block.stop)):
+        for t in reversed(range(len(das))):
             dh += dys[t]
-            da = das[t - block.start]
+            da = das[t]
             if active is None:
                 da *= dh
                 multiply(da, out=dh)
@@ -144,10 +173,6 @@ def _backward_rows(
                 da *= xp.where(running, dh, 0)
                 multiply(da, out=product)
                 xp.copyto(dh, product, where=running)
+        return das, dh
 
-        # 3. Gradients of weights and inputs, for the steps of the block at once.
-        add_gradient(dw_x, xs[block], das)
-        add_gradient(dw_h, h_prev[block], das)
-        add_sum(db, das)
-        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
-    return dh
+    return take_steps

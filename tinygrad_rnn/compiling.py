@@ -1,0 +1,59 @@
+"""Whether Numba compiles the steps of the kernels: no, unless asked for.
+
+A step is a product with few rows and some twenty short operations on numbers that it has just made. NumPy calls each of
+them by itself, and its BLAS brings the weights into an order of its own at each product. Compiled, a step is one call,
+and the weights are brought into order once for a sequence. What stands in `kernels` is the definition, and what runs
+where Numba is not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+Steps = TypeVar("Steps", bound=Callable[..., Any])
+
+_on = False
+
+
+def set_compiled(on: bool = True) -> None:
+    """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell` over sequences, in the whole process.
+
+    They take from a half to nine tenths of the time, and are the same to rounding. It needs Numba: `pip install
+    'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and dtype some
+    seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
+
+    Raises:
+        TypeError: `on` is no bool.
+        ImportError: Numba is missing.
+
+    Example:
+        >>> set_compiled(False)
+    """
+    global _on
+    if not isinstance(on, bool):
+        raise TypeError(f"set_compiled: on is {on!r}; expected True or False")
+    if on:
+        try:
+            importlib.import_module("numba")
+        except ImportError as error:
+            message = "set_compiled: Numba is missing: pip install 'tinygrad-rnn[numba]'"
+            raise ImportError(message) from error
+    _on = on
+
+
+def is_compiled(array: Any) -> bool:
+    """Whether compiled steps compute with `array`."""
+    return _on and isinstance(array, np.ndarray)
+
+
+def compiled_version(steps: Steps, array: Any) -> Steps:
+    """`steps`, a function of a module of `kernels`; or that of its name in `kernels.compiled`, where such run."""
+    if not is_compiled(array):
+        return steps
+    package, _, module = steps.__module__.rpartition(".")
+    version: Steps = getattr(importlib.import_module(f"{package}.compiled.{module}"), steps.__name__)
+    return version

@@ -1,0 +1,131 @@
+"""The steps of the GRU, compiled. Notation and shapes are those of `kernels.gru`.
+
+Going back, no factors are made beforehand: all that a row needs at a step is computed there, from the cache.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...arrays import Array, Booleans
+from ..gru import GRUCache
+from .primitives import (
+    Flags,
+    In1,
+    In3,
+    Out2,
+    Out3,
+    Out4,
+    all_running,
+    compiled,
+    multiply,
+    pack,
+    room_for_product,
+    row,
+    tanh,
+    with_rows,
+)
+
+
+def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
+    """As in `kernels.gru`."""
+    w = pack(w_h)
+    products = room_for_product(w, B)
+
+    def take_steps(gates: Array, hs: Array, ms: Array, active: Booleans | None) -> None:
+        _forward(gates, hs, ms, w, b_h, products, all_running(active, len(gates), B))
+
+    return take_steps
+
+
+@compiled
+def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2, active: Flags) -> None:
+    steps, _, B, H = gates.shape
+    width = products.shape[1] // 3
+    half, b_h = gates.dtype.type(0.5), row(bias)
+    for t in range(steps):
+        multiply(hs[t], w, products)
+        for b in range(B):
+            # r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
+            for k in range(2):
+                gate, from_h = row(gates[t, k, b]), row(products[b, k * width : k * width + H])
+                for j in range(H):
+                    gate[j] = half * tanh(gate[j] + from_h[j]) + half
+            m, from_h = row(ms[t, b]), row(products[b, 2 * width : 2 * width + H])
+            for j in range(H):
+                m[j] = from_h[j] + b_h[j]
+
+            # n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
+            r, z, n = row(gates[t, 0, b]), row(gates[t, 1, b]), row(gates[t, 2, b])
+            h_prev, h = row(hs[t, b]), row(hs[t + 1, b])
+            for j in range(H):
+                n[j] = tanh(n[j] + r[j] * m[j])
+            if active[t, b]:
+                for j in range(H):
+                    h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
+            else:
+                h[:] = h_prev  # past its end a row keeps its state
+
+
+def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
+    """As in `kernels.gru`."""
+    H = len(w_h)
+    w = pack(np.roll(w_h, H, axis=1).T)  # its columns of n first
+    product = room_for_product(w, B)
+
+    def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+        _, h_prev, r, z, n, m = cache
+        steps = len(m)
+        das = np.empty((steps, B, 4 * H), m.dtype)
+        _backward(das, h_prev, r, z, n, m, with_rows(dys), dh, w, product, all_running(active, steps, B))
+        return das, dh
+
+    return take_steps
+
+
+@compiled
+def _backward(
+    das: Out3,
+    hs_prev: In3,
+    rs: In3,
+    zs: In3,
+    ns: In3,
+    ms: In3,
+    dys: In3,
+    dhs: Out2,
+    w: In3,
+    product: Out2,
+    active: Flags,
+) -> None:
+    (steps, B, H), one = ms.shape, das.dtype.type(1)
+    for t in range(steps - 1, -1, -1):
+        for b in range(B):
+            da = row(das[t, b])
+            if not active[t, b]:
+                da[:] = 0
+                continue
+
+            # dh: all that reaches h_t. Then dm_t, da^r_t, da^z_t and da^n_t, and the part dh * z of dh_{t-1}.
+            r, z, n, m = row(rs[t, b]), row(zs[t, b]), row(ns[t, b]), row(ms[t, b])
+            h_prev, dy, dh = row(hs_prev[t, b]), row(dys[t, b]), row(dhs[b])
+            dm, da_r, da_z, da_n = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
+            for j in range(H):
+                dh[j] += dy[j]
+            for j in range(H):
+                da_n[j] = dh[j] * (one - z[j]) * (one - n[j] * n[j])
+            for j in range(H):
+                dm[j] = da_n[j] * r[j]
+            for j in range(H):
+                da_r[j] = dm[j] * m[j] * (one - r[j])
+            for j in range(H):
+                da_z[j] = dh[j] * (h_prev[j] - n[j]) * z[j] * (one - z[j])
+            for j in range(H):
+                dh[j] *= z[j]
+
+        # dh_{t-1} = dh * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T; through a row that has ended, dh goes straight.
+        multiply(das[t][:, : 3 * H], w, product)
+        for b in range(B):
+            if active[t, b]:
+                dh, from_a = row(dhs[b]), row(product[b, :H])
+                for j in range(H):
+                    dh[j] += from_a[j]

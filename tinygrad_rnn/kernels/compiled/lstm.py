@@ -1,0 +1,141 @@
+"""The steps of the LSTM, compiled. Notation and shapes are those of `kernels.lstm`.
+
+Going back, no factors are made beforehand: all that a row needs at a step is computed there, from the cache.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...arrays import Array, Booleans
+from ..lstm import LSTMCache
+from .primitives import (
+    Flags,
+    In3,
+    Out2,
+    Out3,
+    Out4,
+    all_running,
+    compiled,
+    multiply,
+    pack,
+    room_for_product,
+    row,
+    tanh,
+    with_rows,
+)
+
+
+def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
+    """As in `kernels.lstm`."""
+    w = pack(w_h)
+    products = room_for_product(w, B)
+
+    def take_steps(gates: Array, hs: Array, cs: Array, active: Booleans | None) -> None:
+        _forward(gates, hs, cs, w, products, all_running(active, len(gates), B))
+
+    return take_steps
+
+
+@compiled
+def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Flags) -> None:
+    steps, _, B, H = gates.shape
+    width = products.shape[1] // 4
+    half = gates.dtype.type(0.5)
+    for t in range(steps):
+        multiply(hs[t], w, products)
+        for b in range(B):
+            h, c_prev, c = row(hs[t + 1, b]), row(cs[t, b]), row(cs[t + 1, b])
+            if not active[t, b]:  # past its end a row keeps its state
+                h[:] = hs[t, b]
+                c[:] = c_prev
+                continue
+
+            # The gates of x_t @ w_x + b + h_{t-1} @ w_h.
+            for k in range(4):
+                gate, from_h = row(gates[t, k, b]), row(products[b, k * width : k * width + H])
+                if k < 3:
+                    for j in range(H):
+                        gate[j] = half * tanh(gate[j] + from_h[j]) + half
+                else:
+                    for j in range(H):
+                        gate[j] = tanh(gate[j] + from_h[j])
+
+            # c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+            i, f, o, g = row(gates[t, 0, b]), row(gates[t, 1, b]), row(gates[t, 2, b]), row(gates[t, 3, b])
+            for j in range(H):
+                c[j] = f[j] * c_prev[j] + i[j] * g[j]
+            for j in range(H):
+                h[j] = o[j] * tanh(c[j])
+
+
+def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
+    """As in `kernels.lstm`."""
+    w = pack(w_h.T)
+    product = room_for_product(w, B)
+
+    def take_steps(
+        cache: LSTMCache, dys: Array, dh: Array, dc: Array, active: Booleans | None
+    ) -> tuple[Array, Array, Array]:
+        _, _, c_prev, i, f, o, g, c = cache
+        steps, _, H = c.shape
+        das = np.empty((steps, B, 4 * H), c.dtype)
+        _backward(das, i, f, o, g, c_prev, c, with_rows(dys), dh, dc, w, product, all_running(active, steps, B))
+        return das, dh, dc
+
+    return take_steps
+
+
+@compiled
+def _backward(
+    das: Out3,
+    i_s: In3,
+    f_s: In3,
+    o_s: In3,
+    g_s: In3,
+    cs_prev: In3,
+    cs: In3,
+    dys: In3,
+    dhs: Out2,
+    dcs: Out2,
+    w: In3,
+    product: Out2,
+    active: Flags,
+) -> None:
+    (steps, B, H), one = cs.shape, das.dtype.type(1)
+    tanh_c = np.empty(H, das.dtype)
+    for t in range(steps - 1, -1, -1):
+        for b in range(B):
+            da = row(das[t, b])
+            if not active[t, b]:
+                da[:] = 0
+                continue
+
+            # dh and dc: all that reaches h_t and c_t.
+            i, f, o, g = row(i_s[t, b]), row(f_s[t, b]), row(o_s[t, b]), row(g_s[t, b])
+            c_prev, c, dy, dh, dc = row(cs_prev[t, b]), row(cs[t, b]), row(dys[t, b]), row(dhs[b]), row(dcs[b])
+            for j in range(H):
+                tanh_c[j] = tanh(c[j])
+            for j in range(H):
+                dh[j] += dy[j]
+            for j in range(H):
+                dc[j] += dh[j] * o[j] * (one - tanh_c[j] * tanh_c[j])
+
+            # da_t, then dc_{t-1} = dc * f.
+            da_i, da_f, da_o, da_g = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
+            for j in range(H):
+                da_i[j] = dc[j] * g[j] * i[j] * (one - i[j])
+            for j in range(H):
+                da_f[j] = dc[j] * c_prev[j] * f[j] * (one - f[j])
+            for j in range(H):
+                da_o[j] = dh[j] * tanh_c[j] * o[j] * (one - o[j])
+            for j in range(H):
+                da_g[j] = dc[j] * i[j] * (one - g[j] * g[j])
+            for j in range(H):
+                dc[j] *= f[j]
+
+        # dh_{t-1} = da_t @ w_h.T; through a row that has ended, dh goes straight, and dc too.
+        multiply(das[t], w, product)
+        for b in range(B):
+            if active[t, b]:
+                dhs[b] = product[b, :H]

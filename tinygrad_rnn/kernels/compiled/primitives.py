@@ -1,0 +1,209 @@
+"""What compiled steps are made of: a compiler, products with packed weights, rows, tanh.
+
+Numba compiles loops over rows and units to vector instructions where an array is known to have no gaps, and where a
+loop writes to one array only: with several it would have to compare too many addresses first. So a step is written as
+short loops over a row, of which the processor keeps all it needs in its first cache.
+"""
+
+# No `from __future__ import annotations`: `compiled` reads them.
+import functools
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, get_args
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic, overload
+
+from ...arrays import Array, Booleans
+
+# What a compiled function takes: arrays of so many axes that it reads, or writes; their dtype is that of the weights.
+In1, In3 = Annotated[Array, 1, True], Annotated[Array, 3, True]
+Out2, Out3, Out4 = Annotated[Array, 2, False], Annotated[Array, 3, False], Annotated[Array, 4, False]
+Flags = Annotated[Booleans, 2, True, types.boolean]
+
+_found = binding.get_host_cpu_features()
+VECTOR = 64 if _found.get("avx512f") else 32 if _found.get("avx") else 16
+"""Bytes of a vector of this processor."""
+TILE = 4 if VECTOR == 32 else 8
+"""Rows of a tile: with AVX there are 16 vectors to hold it, elsewhere 32."""
+COLUMNS = 2
+"""Vectors in a row of a tile."""
+
+
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """`function`, compiled at its first call with float32 or float64, from the types that its parameters tell.
+
+    It runs without Python's lock. The layouts of arrays are not part of the types, which would compile it for each.
+    """
+    *parameters, _ = function.__annotations__.values()
+
+    @functools.cache
+    def version(dtype: Any) -> Callable[..., None]:
+        signature = types.void(*(_type(parameter, numba.from_dtype(dtype)) for parameter in parameters))
+        compile_it = functools.partial(numba.njit, signature, nogil=True, fastmath={"contract"}, error_model="numpy")
+        try:
+            result = compile_it(cache=True)(function)
+        except RuntimeError:  # there is nowhere to keep it
+            result = compile_it()(function)
+        return result  # type: ignore[no-any-return]
+
+    def run(*arguments: Any) -> None:
+        version(arguments[0].dtype)(*arguments)
+
+    return run
+
+
+def _type(parameter: Any, number: Any) -> Any:
+    if parameter is bool:
+        return types.boolean
+    _, axes, only_read, *other = get_args(parameter)
+    return types.Array(*other or [number], axes, "A", readonly=only_read)
+
+
+def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
+    """`active` (steps, B), or as many True where it is None."""
+    return np.broadcast_to(True, (steps, B)) if active is None else active
+
+
+def with_rows(array: Array) -> Array:
+    """`array`, or a copy of it, whose rows have no gaps."""
+    return array if array.strides[-1] == array.itemsize and array.flags.aligned else array.copy()
+
+
+@intrinsic
+def row(typing: Any, array: Any) -> Any:
+    """`array` (N,), which has no gaps, as one of which the compiler knows that."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
+
+    return array.copy(layout="C")(array), generate
+
+
+def tanh(x: Any) -> Any:
+    """Of a number, in compiled code."""
+
+
+@overload(tanh, jit_options={"fastmath": {"contract"}})
+def _tanh(x: Any) -> Any:
+    """In float32 x P(x^2) / Q(x^2), to 4e-7 of the result, which vectors can do; from 7.8 on, where it is 1 to 3e-7, it
+    stays the same. NaN passes. The coefficients make the largest relative error least, 1.5e-8 without rounding.
+    """
+
+    def exact(x: Any) -> Any:
+        return math.tanh(x)
+
+    bound, one = np.float32(7.8), np.float32(1)
+    p1, p2, p3 = np.float32(0.1299055722479016), np.float32(0.002998299803869875), np.float32(9.999727042244063e-06)
+    p4, p5 = np.float32(-1.5110382493594868e-08), np.float32(2.4716735353662753e-11)
+    q1, q2, q3 = np.float32(0.46323876904033146), np.float32(0.024078102161482987), np.float32(0.00023896772378980186)
+
+    def rational(x: Any) -> Any:
+        x = bound if x > bound else x
+        x = -bound if x < -bound else x
+        s = x * x
+        p = one + s * (p1 + s * (p2 + s * (p3 + s * (p4 + s * p5))))
+        return x * p / (one + s * (q1 + s * (q2 + s * q3)))
+
+    return exact if x == types.float64 else rational
+
+
+def pack(w: Array) -> Array:
+    """`w` (K, N), or (*stack, K, N), for `multiply`: (panels, K, n), of n columns each, the last with zeros."""
+    *stack, K, N = w.shape
+    n = COLUMNS * VECTOR // w.itemsize
+    panels = -(-N // n)
+    padded = np.zeros((*stack, K, panels * n), w.dtype)
+    padded[..., :N] = w
+    return np.ascontiguousarray(padded.reshape(-1, K, panels, n).swapaxes(1, 2)).reshape(-1, K, n)
+
+
+def room_for_product(packed: Array, B: int) -> Array:
+    """What `multiply` sets: (B, panels * n), where each of a stack of weights has panels of its own."""
+    panels, _, n = packed.shape
+    return np.empty((B, panels * n), packed.dtype)
+
+
+@numba.njit
+def multiply(a: Any, w: Any, out: Any) -> None:
+    """In compiled code: `out` = `a` (B, K) @ `w`, which was packed."""
+    (rows, _), (panels, _, n) = a.shape, w.shape
+    for panel in range(panels):
+        i = 0
+        while i + TILE <= rows:
+            _tile(a, i, w, panel, out, panel * n)
+            i += TILE
+        while i < rows:
+            _single(a, i, w, panel, out, panel * n)
+            i += 1
+
+
+def _product_of(rows: int) -> Any:
+    """An instruction: so many rows of `a`, from i on, by a panel of `w`, to the rows of `out`, from column j on.
+
+    The sums stay in the registers of the processor throughout, which loops of Numba cannot say. For each k it loads a
+    row of the panel, and for each row of `a` a number, which it multiplies the former by.
+    """
+
+    @intrinsic
+    def product(typing: Any, a: Any, i: Any, w: Any, panel: Any, out: Any, j: Any) -> Any:
+        number = a.dtype
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            b, (a, i, w, panel, out, j) = builder, arguments
+            index, scalar = context.get_value_type(types.intp), context.get_data_type(number)
+            lanes, zero = VECTOR * 8 // number.bitwidth, ir.Constant(ir.IntType(32), 0)
+            vector = ir.VectorType(scalar, lanes)
+            fma_type, fma_name = ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f{number.bitwidth}"
+            fma = cgutils.get_or_insert_function(b.module, fma_type, fma_name)
+
+            def start(kind: Any, array: Any, *where: Any) -> Any:
+                array = context.make_array(kind)(context, b, array)
+                strides = cgutils.unpack_tuple(b, array.strides)
+                offset = functools.reduce(b.add, (b.mul(n, stride) for n, stride in zip(where, strides)))
+                place = b.gep(b.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
+                return b.bitcast(place, scalar.as_pointer())
+
+            def vector_at(place: Any, offset: Any) -> Any:
+                return b.bitcast(b.gep(place, [offset]), vector.as_pointer())
+
+            kinds = signature.args
+            rows_of_a = [start(kinds[0], a, b.add(i, index(r))) for r in range(rows)]
+            rows_of_out = [start(kinds[4], out, b.add(i, index(r)), j) for r in range(rows)]
+            weights = start(kinds[2], w, panel)
+            K = cgutils.unpack_tuple(b, context.make_array(kinds[2])(context, b, w).shape)[1]
+            before, loop, after = b.block, b.append_basic_block(), b.append_basic_block()
+            b.branch(loop)
+
+            b.position_at_end(loop)
+            k = b.phi(index)
+            sums = [b.phi(vector) for _ in range(rows * COLUMNS)]
+            at_k = b.gep(weights, [b.mul(k, index(COLUMNS * lanes))])
+            row_of_w = [b.load(vector_at(at_k, index(c * lanes)), align=number.bitwidth // 8) for c in range(COLUMNS)]
+            new = []
+            for r in range(rows):
+                single = b.insert_element(ir.Constant(vector, ir.Undefined), b.load(b.gep(rows_of_a[r], [k])), zero)
+                spread = b.shuffle_vector(single, single, ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
+                new += [b.call(fma, [spread, row_of_w[c], sums[r * COLUMNS + c]]) for c in range(COLUMNS)]
+            next_k = b.add(k, index(1))
+            for phi, value in [(k, next_k), *zip(sums, new)]:
+                phi.add_incoming(ir.Constant(phi.type, None), before)
+                phi.add_incoming(value, loop)
+            b.cbranch(b.icmp_signed("<", next_k, K), loop, after)
+
+            b.position_at_end(after)
+            for n, value in enumerate(new):
+                place = vector_at(rows_of_out[n // COLUMNS], index(n % COLUMNS * lanes))
+                b.store(value, place, align=number.bitwidth // 8)
+            return context.get_dummy_value()
+
+        return types.void(a, i, w, panel, out, j), generate
+
+    return product
+
+
+_tile, _single = _product_of(TILE), _product_of(1)

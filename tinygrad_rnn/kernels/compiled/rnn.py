@@ -1,0 +1,89 @@
+"""The steps of the simple recurrent network, compiled. Notation and shapes are those of `kernels.rnn`."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...arrays import Array, Booleans
+from .primitives import (
+    Flags,
+    In3,
+    Out2,
+    Out3,
+    all_running,
+    compiled,
+    multiply,
+    pack,
+    room_for_product,
+    row,
+    tanh,
+    with_rows,
+)
+
+
+def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
+    """As in `kernels.rnn`."""
+    w = pack(w_h)
+    product = room_for_product(w, B)
+
+    def take_steps(hs: Array, active: Booleans | None) -> None:
+        _forward(hs, w, product, nonlinearity == "tanh", all_running(active, len(hs) - 1, B))
+
+    return take_steps
+
+
+@compiled
+def _forward(hs: Out3, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
+    (_, B, H), zero = hs.shape, hs.dtype.type(0)
+    for t in range(len(hs) - 1):
+        # h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
+        multiply(hs[t], w, product)
+        for b in range(B):
+            h, from_h = row(hs[t + 1, b]), row(product[b])
+            if not active[t, b]:
+                h[:] = hs[t, b]  # past its end a row keeps its state
+            elif is_tanh:
+                for j in range(H):
+                    h[j] = tanh(h[j] + from_h[j])
+            else:
+                for j in range(H):
+                    a = h[j] + from_h[j]
+                    h[j] = a if not a < zero else zero  # and NaN stays
+
+
+def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
+    """As in `kernels.rnn`."""
+    w = pack(w_h.T)
+    product = room_for_product(w, B)
+
+    def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+        das = np.empty(h.shape, h.dtype)
+        _backward(das, h, with_rows(dys), dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B))
+        return das, dh
+
+    return take_steps
+
+
+@compiled
+def _backward(
+    das: Out3, hs: In3, dys: In3, dh: Out2, w: In3, product: Out2, is_tanh: bool, active: Flags
+) -> None:
+    (steps, B, H), zero, one = das.shape, das.dtype.type(0), das.dtype.type(1)
+    for t in range(steps - 1, -1, -1):
+        # da_t = f'(a_t) * (dy_t + dh_t), f'(a_t) being 1 - h_t^2, or 1 where the ReLU is on.
+        for b in range(B):
+            da, h, dy, d = row(das[t, b]), row(hs[t, b]), row(dys[t, b]), row(dh[b])
+            if not active[t, b]:
+                da[:] = 0
+            elif is_tanh:
+                for j in range(H):
+                    da[j] = (one - h[j] * h[j]) * (dy[j] + d[j])
+            else:
+                for j in range(H):
+                    da[j] = dy[j] + d[j] if h[j] > 0 else zero
+
+        # dh_{t-1} = da_t @ w_h.T; through a row that has ended, dh goes straight.
+        multiply(das[t], w, product)
+        for b in range(B):
+            if active[t, b]:
+                dh[b] = product[b, :H]

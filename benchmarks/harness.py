@@ -2,7 +2,7 @@
 
 A script of this folder calls `compare`. Each round runs every variant once, A B A B ..., and each run is a process of
 its own: it shares neither allocator nor threads with another, and a spell in which the machine is busy meets both sides
-of a pair. What counts is the median over the rounds of `other / first`, with its smallest and largest value.
+of a pair. What counts is the median over the rounds of `other / ours`, with its smallest and largest value.
 
 Where a script says how many multiply-adds the matrix products of a row make, each round measures the rate of NumPy's
 BLAS on a large product, too, again in a process of its own: "limit" is the time that the products alone would take.
@@ -52,11 +52,12 @@ def compare(
     *,
     rounds: int,
     threads: Sequence[int] = (1, 2),
+    ours: int = 1,
     by: Callable[[float, float], float] = RATIO,
     multiply_adds: Callable[..., int] | None = None,
     clock: str = CLOCKS,
 ) -> None:
-    """Time the variants at each row, set each against the first, and print and write the tables."""
+    """Time the variants at each row, set each against the first ones, which are `ours`, print and write the tables."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"default {rounds}")
     parser.add_argument("--threads", type=int, nargs="+", default=threads, help=f"default {threads}")
@@ -77,8 +78,8 @@ def compare(
             rates = [rate for done in results if done["row"]["threads"] == count for rate in done["GFLOP/s"]]
             product_of = f", from the product of two {SIDE} x {SIDE} float32 matrices by NumPy"
             versions[_on("limit", count) + product_of] = f"{median(rates):.0f} GFLOP/s"
-        print(_table([result], by), flush=True)
-        text = f"# {title}\n\n{_table(results, by)}"
+        print(_table([result], ours, by), flush=True)
+        text = f"# {title}\n\n{_table(results, ours, by)}"
         write_results(text, {"title": title, "results": results}, versions)
     print("\n".join(_facts(versions)))
 
@@ -176,21 +177,25 @@ def _same_outputs(runs: Mapping[str, dict[str, Any]]) -> None:
             np.testing.assert_allclose(other["outputs"][name], numbers, rtol=0, atol=bound, err_msg=message)
 
 
-def _table(results: Sequence[dict[str, Any]], by: Callable[[float, float], float]) -> str:
-    """A Markdown table: medians in milliseconds, and each variant set against the first."""
-    sizes, (first, *others) = list(results[0]["row"]), list(results[0]["seconds"])
+def _table(results: Sequence[dict[str, Any]], ours: int, by: Callable[[float, float], float]) -> str:
+    """A Markdown table: medians in milliseconds, and each of the other variants set against each of ours."""
+    sizes, names = list(results[0]["row"]), list(results[0]["seconds"])
+    mine, others = names[:ours], names[ours:]
     limited = "limit" in results[0]
-    head = [*sizes, *["limit, ms"] * limited, f"{first}, ms"]
+    head = [*sizes, *["limit, ms"] * limited, *(f"{name}, ms" for name in mine)]
+    sign, unit = ("/", "") if by is RATIO else ("-", ", ms")
     for name in others:
-        head += [f"{name}, ms", "ratio (min to max)" if by is RATIO else "difference, ms (min to max)"]
+        head += [f"{name}, ms", *(f"{name} {sign} {own}{unit} (min to max)" for own in mine)]
     lines = [head, ["---:"] * len(head)]
     for result in results:
-        base = result["seconds"][first]
+        seconds = result["seconds"]
         line = [str(size) for size in result["row"].values()]
-        line += [milliseconds(times) for times in ([result["limit"], base] if limited else [base])]
+        line += [milliseconds(times) for times in [*[result["limit"]] * limited, *(seconds[own] for own in mine)]]
         for name in others:
-            seconds = result["seconds"][name]
-            line += [milliseconds(seconds), _against(base, seconds, by)] if seconds else ["", ""]
+            done = seconds[name]
+            line += (
+                [milliseconds(done), *(_against(seconds[own], done, by) for own in mine)] if done else [""] * (1 + ours)
+            )
         lines.append(line)
     return markdown(lines)
 

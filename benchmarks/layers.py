@@ -79,9 +79,10 @@ def multiply_adds(layer: str, D: int, H: int, B: int, T: int) -> int:
     return tokens * sum(cells.multiply_adds(kind.cell, size, H) for size in in_sizes(kind, D, H))
 
 
-def run_ours(threads: int, layer: str, D: int, H: int, B: int, T: int) -> dict[str, Any]:
-    from tinygrad_rnn import Bidirectional, Sequential
+def run_ours(threads: int, layer: str, D: int, H: int, B: int, T: int, compiled: bool = False) -> dict[str, Any]:
+    from tinygrad_rnn import Bidirectional, Sequential, set_compiled
 
+    set_compiled(compiled)
     kind = KINDS[layer]
     weights, xs, lengths, dys, dstates = work(kind, D, H, B, T)
     parts = [cells.our_cell(kind.cell, size, H, w) for size, w in zip(in_sizes(kind, D, H), weights, strict=True)]
@@ -140,8 +141,9 @@ if __name__ == "__main__":
     kinds += [(kind, *sizes[1]) for kind in list(KINDS)[3:]]
     compare(
         "Forward and backward of recurrent layers",
-        {"tinygrad_rnn": run_ours, "torch": run_torch},
+        {"tinygrad_rnn": run_ours, "compiled": lambda **row: run_ours(**row, compiled=True), "torch": run_torch},
         [dict(zip(("layer", "D", "H", "B", "T"), row, strict=True)) for row in kinds],
+        ours=2,
         rounds=5,
         multiply_adds=multiply_adds,
     )

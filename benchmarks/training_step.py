@@ -13,6 +13,7 @@ text, and their first losses must agree to 1e-3.
 The variants:
 
 - `tinygrad_rnn`: the step of the README.
+- `compiled`: the same after `set_compiled()`.
 - `torch`: the same as a good user of PyTorch writes it, with `nn.RNN`, `nn.GRU` and `nn.LSTM`. `nn.RNN` takes dense
   vectors, so its input is `F.one_hot(ids, V).float()`. Of the forms of an optimizer it gets the fastest, `fused=True`.
   Of its two biases the second is not trained where it adds nothing to the model.
@@ -171,7 +172,10 @@ def timed(step: Step, chunks: Any, threads: int) -> dict[str, Any]:
     return {"seconds": seconds_of(lambda: step(*next(pairs)), threads), "outputs": {"losses": losses}}
 
 
-def run_ours(threads: int, model: str, V: int, H: int, B: int, T: int) -> dict[str, Any]:
+def run_ours(threads: int, model: str, V: int, H: int, B: int, T: int, compiled: bool = False) -> dict[str, Any]:
+    from tinygrad_rnn import set_compiled
+
+    set_compiled(compiled)
     return timed(our_step(model, V, H, B), text(V, T, B), threads)
 
 
@@ -193,10 +197,12 @@ if __name__ == "__main__":
         "One training step of a character or word model",
         {
             "tinygrad_rnn": run_ours,
+            "compiled": lambda **row: run_ours(**row, compiled=True),
             "torch": run_torch,
             "torch by hand": lambda **row: run_torch(**row, by_hand=True),
         },
         [dict(zip(("model", "V", "H", "B", "T"), row, strict=True)) for row in rows],
+        ours=2,
         rounds=7,
         multiply_adds=multiply_adds,
     )

@@ -65,9 +65,7 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
 
 
 @compiled
-def _backward(
-    das: Out3, hs: In3, dys: In3, dh: Out2, w: In3, product: Out2, is_tanh: bool, active: Flags
-) -> None:
+def _backward(das: Out3, hs: In3, dys: In3, dh: Out2, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
     (steps, B, H), zero, one = das.shape, das.dtype.type(0), das.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         # da_t = f'(a_t) * (dy_t + dh_t), f'(a_t) being 1 - h_t^2, or 1 where the ReLU is on.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..arrays import Array, OneHotRows, as_rows, namespace
-from ..compiling import is_compiled
+from ..compiling import compiled_version, is_compiled
 from ..threads import divide
 
 Result = TypeVar("Result")
@@ -189,9 +189,14 @@ def add_gradient(dw: Array, x: Any, d: Array) -> None:
     """`dw += x.T @ d`, for weights (K, N): of inputs `x` (..., K), or one-hot rows, and of `d` (..., N)."""
     x, d = as_rows(x), as_rows(d)
     if isinstance(x, OneHotRows):
-        x.T.add_product(d, dw)
+        compiled_version(add_by_id, d)(x, d, dw)
     else:
         dw += x.T @ d
+
+
+def add_by_id(x: OneHotRows, d: Array, dw: Array) -> None:
+    """`dw += x.T @ d`, for one-hot rows `x` (N, K) and `d` (N, M)."""
+    x.T.add_product(d, dw)
 
 
 def add_sum(db: Array, d: Array) -> None:

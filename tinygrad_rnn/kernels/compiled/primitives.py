@@ -18,11 +18,12 @@ from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
 
-from ...arrays import Array, Booleans
+from ...arrays import Array, Booleans, Integers
 
 # What a compiled function takes: arrays of so many axes that it reads, or writes; their dtype is that of the weights.
-In1, In3 = Annotated[Array, 1, True], Annotated[Array, 3, True]
+In1, In2, In3 = Annotated[Array, 1, True], Annotated[Array, 2, True], Annotated[Array, 3, True]
 Out2, Out3, Out4 = Annotated[Array, 2, False], Annotated[Array, 3, False], Annotated[Array, 4, False]
+Ids = Annotated[Integers, 1, True, types.int64]
 Flags = Annotated[Booleans, 2, True, types.boolean]
 
 _found = binding.get_host_cpu_features()
@@ -67,11 +68,6 @@ def _type(parameter: Any, number: Any) -> Any:
 def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
     """`active` (steps, B), or as many True where it is None."""
     return np.broadcast_to(True, (steps, B)) if active is None else active
-
-
-def with_rows(array: Array) -> Array:
-    """`array`, or a copy of it, whose rows have no gaps."""
-    return array if array.strides[-1] == array.itemsize and array.flags.aligned else array.copy()
 
 
 @intrinsic

@@ -17,7 +17,6 @@ from .primitives import (
     room_for_product,
     row,
     tanh,
-    with_rows,
 )
 
 
@@ -58,7 +57,9 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
 
     def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
         das = np.empty(h.shape, h.dtype)
-        _backward(das, h, with_rows(dys), dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B))
+        _backward(
+            das, h, np.ascontiguousarray(dys), dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B)
+        )
         return das, dh
 
     return take_steps

@@ -51,6 +51,15 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if config.getoption("--check-shapes"):
         check_shapes()
+    forget_compiled()
+
+
+def forget_compiled() -> None:
+    """Numba compiles a function anew when its own file has changed, but not when what it calls has."""
+    folder = (package_folder() or ROOT) / "kernels" / "compiled"
+    for path in folder.rglob("*.nb[ic]"):
+        if path.stat().st_mtime < (folder / "primitives.py").stat().st_mtime:
+            path.unlink()
 
 
 def check_shapes() -> None:
@@ -62,7 +71,12 @@ def check_shapes() -> None:
         raise pytest.UsageError("--check-shapes comes too late: a plugin has imported tinygrad_rnn before the tests")
     from jaxtyping import install_import_hook
 
-    install_import_hook("tinygrad_rnn", "beartype.beartype")
+    folder = package_folder()
+    assert folder is not None
+    paths = [path.relative_to(folder.parent).with_suffix("") for path in folder.rglob("*.py")]
+    # But what Numba compiles, which must be the functions themselves. `__init__` files have none.
+    modules = [".".join(path.parts) for path in paths if path.name != "__init__" and path.parent.name != "compiled"]
+    install_import_hook(modules, "beartype.beartype")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -280,7 +280,7 @@ CASES = {
     "BinaryCrossEntropy none": Case(lambda rng: BinaryCrossEntropy(reduction="none"), naive.binary_cross_entropy),
 }
 
-products.ROWS, products.NUMBERS = 6, 1  # so that the few steps of the checks are several blocks
+products.ROWS, products.NUMBERS = 8, 1  # so that the few steps of the checks are several blocks
 
 LENGTHS = np.array([3, 0, 5, 4])
 """A whole row, an empty one, and rows that end at different times."""

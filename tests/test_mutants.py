@@ -37,10 +37,11 @@ from tinygrad_rnn import (
     RNNCell,
     Sequential,
     VanillaRNN,
+    compiling,
     threads,
 )
 from tinygrad_rnn.arrays import Generator, OneHotColumns, State
-from tinygrad_rnn.kernels import products
+from tinygrad_rnn.kernels import compiled, products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
@@ -50,6 +51,8 @@ SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
 PRODUCT, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.add_product", "tinygrad_rnn.kernels"
 BLOCK = "how many steps a block has is for speed"
+NUMBER = "to the compiler an integer makes numbers of 64 bits of others, which take more time"
+BEYOND = "the part of a row of its own is longer than what is used of it"
 BOUND = "the sums are the same on both sides of the bound, which is for speed"
 EQUIVALENT = (
     {
@@ -71,6 +74,16 @@ EQUIVALENT = (
         f"{KERNELS}.products.fill_input_gradient, line 2: `as_rows(das)` -> `das`": "step by step, in more time",
         f"{KERNELS}.products.back_over_rows, line 10: `True` -> `False`": "there are as many in each thread",
         f"{KERNELS}.products.back_over_rows, line 12: `True` -> `False`": "all threads give as many",
+    }
+    | {
+        f"{KERNELS}.compiled.{kernel}._backward, line 1: `das.dtype.type({number})` -> `{number}`": NUMBER
+        for kernel, numbers in (("rnn", "01"), ("gru", "1"), ("lstm", "1"))
+        for number in numbers
+    }
+    | {
+        f"{KERNELS}.compiled.{kernel}._backward, line {line}: {change}": BEYOND
+        for kernel, line in (("gru", 12), ("lstm", 21))
+        for change in ("`da[:H]` -> `da[:H + 1]`", "`2` -> `3`", "`3` -> `4`")
     }
     | {
         f"{KERNELS}.{kernel}._backward_rows, line {line}: {change}": BLOCK
@@ -126,6 +139,66 @@ def several_threads(layer: Layer, rng: Generator) -> None:
         patch.setattr(products, "FEWEST", 1)
         check_gradients(layer, rng=rng)
         check_gradients(layer, rng=rng, lengths=LENGTHS)
+
+
+class Gapped(np.ndarray[Any, Any]):
+    """An array, of whose rows none has numbers to give or to take before it went through `row`."""
+
+    def __getitem__(self, index: Any) -> Any:
+        assert self.ndim > 1 or isinstance(index, slice), "to the compiler this row may have gaps"
+        return super().__getitem__(index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        assert self.ndim > 1 or isinstance(index, slice), "to the compiler this row may have gaps"
+        super().__setitem__(index, value)
+
+
+def row(array: Any) -> Any:
+    assert array.strides == (array.itemsize,)
+    return array.view(np.ndarray)
+
+
+def multiply(a: Any, w: Any, out: Any) -> None:
+    out[...] = np.hstack([a @ panel for panel in w])
+
+
+def by_python(function: Any) -> Any:
+    """A compiled function, run as it is written: of what was compiled no mutant could be made."""
+    written = inspect.unwrap(function)
+    return lambda *given: written(
+        *(a.view(Gapped) if isinstance(a, np.ndarray) and a.dtype == float else a for a in given)
+    )
+
+
+def compiled_steps(layer: Layer, rng: Generator) -> None:
+    """Those of a cell, against the others; with lengths, of one-hot rows, and from no gradient of the outputs."""
+    if not (isinstance(layer, Cell) and layer.has_kernel):
+        return
+    layer.to(dtype="float64").flat_value[...] += 0.5 * rng.standard_normal(layer.flat_value.shape)
+    dense, ids = rng.standard_normal((5, 5, layer.in_size)), rng.integers(0, layer.in_size, (5, 5))
+    dys, found = rng.standard_normal((5, 5, layer.out_size)), []
+    state, dstate = (tuple(rng.standard_normal((5, size)) for size in layer.state_sizes) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        for on in (False, True):
+            patch.setattr(compiling, "_on", on)
+            for module in (compiled.rnn, compiled.gru, compiled.lstm, compiled.products):
+                for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
+                    patch.setattr(module, name, stand_in, raising=False)
+                for name in {"_forward", "_backward", "_add"} & vars(module).keys():
+                    patch.setattr(module, name, by_python(getattr(module, name)))
+            for xs, lengths, by_outputs in (
+                (dense, None, dys),
+                (dense, np.append(LENGTHS, 2), dys),
+                (OneHotRows(ids, layer.in_size), None, None),
+            ):
+                layer.flat_grad[...] = 1.0
+                cache, before = layer.forward(xs, state, lengths=lengths)[2], dys.copy()
+                dxs, dbefore = layer.backward(by_outputs, dstate, cache)
+                found.append([*([] if dxs is None else [dxs]), *dbefore, layer.flat_grad.copy()])
+                np.testing.assert_array_equal(dys, before)
+    for expected, arrays in zip(found[:3], found[3:], strict=True):
+        for one, other in zip(expected, arrays, strict=True):
+            np.testing.assert_allclose(other, one, rtol=0, atol=1e-12)
 
 
 def many_ids(layer: Layer, rng: Generator) -> None:
@@ -272,7 +345,17 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer, the quickest first."""
-    checks = (recipe, one_hot_rows, several_threads, wrong_states_raise, no_step, many_ids, large_products, updates)
+    checks = (
+        recipe,
+        one_hot_rows,
+        several_threads,
+        compiled_steps,
+        wrong_states_raise,
+        no_step,
+        many_ids,
+        large_products,
+        updates,
+    )
     return sorted((job(name, check) for name in LAYERS for check in checks), key=lambda job: job.seconds)
 
 

@@ -69,6 +69,8 @@ def divide(work: Callable[[slice], Result], rows: int, least: int) -> list[Resul
     What is on a GPU is one part: `least` is `rows`.
     """
     parts = max(min(_count or 1, rows // max(least, 1)), 1)
+    if parts == 1:
+        return [work(slice(0, rows))]
     first, *others = (slice(start, stop) for start, stop in pairwise(rows * i // parts for i in range(parts + 1)))
     given = [(part, _submit(work, part)) for part in others]
     try:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from table import SteppedGRU, SteppedLSTM, SteppedRNN
-from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, threads
+from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, compiling, threads
 from tinygrad_rnn.arrays import tree_map
 from tinygrad_rnn.kernels import products
 from tinygrad_rnn.testing.examples import leaves
@@ -59,6 +59,7 @@ def close(found: Any, expected: Any, allowed: float, name: str) -> None:
     whole=st.booleans(),
     layout=st.sampled_from(sorted(LAYOUTS)),
     count=st.integers(1, 3),
+    compiled=st.booleans(),
 )
 def test_the_kernel_is_the_step(
     pair: tuple[Make, Make],
@@ -73,8 +74,9 @@ def test_the_kernel_is_the_step(
     whole: bool,
     layout: str,
     count: int,
+    compiled: bool,
 ) -> None:
-    """Also where several threads divide the rows."""
+    """Also where several threads divide the rows, and where its steps are compiled."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> Any:
@@ -89,6 +91,7 @@ def test_the_kernel_is_the_step(
         patch.setattr(threads, "_count", count)
         patch.setattr(products, "WORTH", 1)
         patch.setattr(products, "FEWEST", 1)
+        patch.setattr(compiling, "_on", compiled)
         cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)
     caches, expected = outcome(slow, xs, state, None if whole else lengths, dys, dstate)
     if one_hot:
@@ -111,8 +114,12 @@ def test_the_kernel_is_the_step(
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
-def test_through_a_row_of_no_steps_anything_passes(pair: tuple[Make, Make], rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_through_a_row_of_no_steps_anything_passes(
+    pair: tuple[Make, Make], compiled: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a trace in the gradients that all rows share."""
+    monkeypatch.setattr(compiling, "_on", compiled)
     for make in pair:
         cell = make(3, 4, rng=rng)
         ys, state, cache = cell.forward(np.ones((5, 2, 3), np.float32), lengths=np.array([0, 4]))

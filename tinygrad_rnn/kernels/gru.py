@@ -183,8 +183,10 @@ def _backward_rows(
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """`take_steps(cache, dys, dh, active)`: from the last of some steps back, to dm_t, da^r_t, da^z_t and da^n_t of each,
-    side by side (steps, B, 4H), and the `dh` before the first, for which it may use the memory of that given.
+    """`take_steps(cache, dys, dh, active)`: from the last of some steps back.
+
+    It gives dm_t, da^r_t, da^z_t and da^n_t of each, side by side (steps, B, 4H), and `dh` before the first, for
+    which it may use the memory of that given.
     """
     H, xp = w_h.shape[0], namespace(w_h)
     multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first

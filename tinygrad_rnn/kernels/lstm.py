@@ -176,8 +176,10 @@ def _backward_rows(
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
-    """`take_steps(cache, dys, dh, dc, active)`: from the last of some steps back, to da_t of each (steps, B, 4H) and the
-    `dh` and `dc` before the first, for which it may use the memory of those given.
+    """`take_steps(cache, dys, dh, dc, active)`: from the last of some steps back.
+
+    It gives da_t of each (steps, B, 4H) and `dh` and `dc` before the first, for which it may use the memory of those
+    given.
     """
     multiply, xp = multiplier(w_h.T, B), namespace(w_h)
     part = xp.empty((B, w_h.shape[0]), w_h.dtype)

@@ -147,8 +147,9 @@ def _backward_rows(
 
 
 def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """`take_steps(h, dys, dh, active)`: from the last of some steps back, to da_t of each (steps, B, H) and the `dh`
-    before the first, for which it may use the memory of that given.
+    """`take_steps(h, dys, dh, active)`: from the last of some steps back.
+
+    It gives da_t of each (steps, B, H) and `dh` before the first, for which it may use the memory of that given.
     """
     multiply, xp = multiplier(w_h.T, B), namespace(w_h)
     product = xp.empty((B, len(w_h)), w_h.dtype)

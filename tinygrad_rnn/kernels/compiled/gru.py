@@ -125,6 +125,6 @@ def _backward(
         multiply(das[t][:, : 3 * H], w, product)
         for b in range(B):
             if active[t, b]:
-                dh, from_a = row(dhs[b]), row(product[b, :H])
+                dh, from_a = row(dhs[b]), row(product[b])
                 for j in range(H):
                     dh[j] += from_a[j]

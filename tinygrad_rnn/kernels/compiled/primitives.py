@@ -9,7 +9,7 @@ short loops over a row, of which the processor keeps all it needs in its first c
 import functools
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeAlias, get_args
 
 import numba
 import numpy as np
@@ -21,10 +21,14 @@ from numba.extending import intrinsic, overload
 from ...arrays import Array, Booleans, Integers
 
 # What a compiled function takes: arrays of so many axes that it reads, or writes; their dtype is that of the weights.
-In1, In2, In3 = Annotated[Array, 1, True], Annotated[Array, 2, True], Annotated[Array, 3, True]
-Out2, Out3, Out4 = Annotated[Array, 2, False], Annotated[Array, 3, False], Annotated[Array, 4, False]
-Ids = Annotated[Integers, 1, True, types.int64]
-Flags = Annotated[Booleans, 2, True, types.boolean]
+In1: TypeAlias = Annotated[Array, 1, True]
+In2: TypeAlias = Annotated[Array, 2, True]
+In3: TypeAlias = Annotated[Array, 3, True]
+Out2: TypeAlias = Annotated[Array, 2, False]
+Out3: TypeAlias = Annotated[Array, 3, False]
+Out4: TypeAlias = Annotated[Array, 4, False]
+Ids: TypeAlias = Annotated[Integers, 1, True, types.int64]
+Flags: TypeAlias = Annotated[Booleans, 2, True, types.boolean]
 
 _found = binding.get_host_cpu_features()
 VECTOR = 64 if _found.get("avx512f") else 32 if _found.get("avx") else 16
@@ -52,6 +56,7 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
             result = compile_it()(function)
         return result  # type: ignore[no-any-return]
 
+    @functools.wraps(function)
     def run(*arguments: Any) -> None:
         version(arguments[0].dtype)(*arguments)
 
@@ -62,7 +67,8 @@ def _type(parameter: Any, number: Any) -> Any:
     if parameter is bool:
         return types.boolean
     _, axes, only_read, *other = get_args(parameter)
-    return types.Array(*other or [number], axes, "A", readonly=only_read)
+    dtype: Any = other[0] if other else number
+    return types.Array(dtype, axes, "A", readonly=only_read)
 
 
 def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
@@ -86,8 +92,10 @@ def tanh(x: Any) -> Any:
 
 @overload(tanh, jit_options={"fastmath": {"contract"}})
 def _tanh(x: Any) -> Any:
-    """In float32 x P(x^2) / Q(x^2), to 4e-7 of the result, which vectors can do; from 7.8 on, where it is 1 to 3e-7, it
-    stays the same. NaN passes. The coefficients make the largest relative error least, 1.5e-8 without rounding.
+    """In float32 x P(x^2) / Q(x^2), which vectors can compute, to 4e-7 of the result.
+
+    From 7.8 on, where it is 1 to 3e-7, it stays the same. NaN passes. The coefficients are those with the least
+    largest relative error, 1.5e-8 before rounding.
     """
 
     def exact(x: Any) -> Any:
@@ -160,7 +168,7 @@ def _product_of(rows: int) -> Any:
             def start(kind: Any, array: Any, *where: Any) -> Any:
                 array = context.make_array(kind)(context, b, array)
                 strides = cgutils.unpack_tuple(b, array.strides)
-                offset = functools.reduce(b.add, (b.mul(n, stride) for n, stride in zip(where, strides)))
+                offset = functools.reduce(b.add, map(b.mul, where, strides))
                 place = b.gep(b.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
                 return b.bitcast(place, scalar.as_pointer())
 
@@ -186,7 +194,7 @@ def _product_of(rows: int) -> Any:
                 spread = b.shuffle_vector(single, single, ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
                 new += [b.call(fma, [spread, row_of_w[c], sums[r * COLUMNS + c]]) for c in range(COLUMNS)]
             next_k = b.add(k, index(1))
-            for phi, value in [(k, next_k), *zip(sums, new)]:
+            for phi, value in [(k, next_k), *zip(sums, new, strict=True)]:
                 phi.add_incoming(ir.Constant(phi.type, None), before)
                 phi.add_incoming(value, loop)
             b.cbranch(b.icmp_signed("<", next_k, K), loop, after)

@@ -66,23 +66,27 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
 
 
 @compiled
-def _backward(das: Out3, hs: In3, dys: In3, dh: Out2, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
+def _backward(das: Out3, hs: In3, dys: In3, dhs: Out2, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
     (steps, B, H), zero, one = das.shape, das.dtype.type(0), das.dtype.type(1)
     for t in range(steps - 1, -1, -1):
-        # da_t = f'(a_t) * (dy_t + dh_t), f'(a_t) being 1 - h_t^2, or 1 where the ReLU is on.
         for b in range(B):
-            da, h, dy, d = row(das[t, b]), row(hs[t, b]), row(dys[t, b]), row(dh[b])
+            da, h, dy, dh = row(das[t, b]), row(hs[t, b]), row(dys[t, b]), row(dhs[b])
             if not active[t, b]:
                 da[:] = 0
-            elif is_tanh:
+                continue
+
+            # dh: all that reaches h_t. Then da_t = f'(a_t) * dh, f'(a_t) being 1 - h_t^2, or 1 where the ReLU is on.
+            for j in range(H):
+                dh[j] += dy[j]
+            if is_tanh:
                 for j in range(H):
-                    da[j] = (one - h[j] * h[j]) * (dy[j] + d[j])
+                    da[j] = (one - h[j] * h[j]) * dh[j]
             else:
                 for j in range(H):
-                    da[j] = dy[j] + d[j] if h[j] > 0 else zero
+                    da[j] = dh[j] if h[j] > 0 else zero
 
         # dh_{t-1} = da_t @ w_h.T; through a row that has ended, dh goes straight.
         multiply(das[t], w, product)
         for b in range(B):
             if active[t, b]:
-                dh[b] = product[b, :H]
+                dhs[b] = product[b, :H]

@@ -1,0 +1,176 @@
+"""What compiled steps are made of, and the switch. That they are the steps is tested in `cells/test_kernels.py` too."""
+
+# No `from __future__ import annotations`: `compiled` reads them.
+import math
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from table import LENGTHS
+from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, compiling, set_compiled
+from tinygrad_rnn.compiling import compiled_version, is_compiled
+from tinygrad_rnn.kernels import lstm, products
+from tinygrad_rnn.kernels.compiled import lstm as compiled_lstm
+from tinygrad_rnn.kernels.compiled import products as compiled_products
+from tinygrad_rnn.kernels.compiled.primitives import (
+    TILE,
+    In2,
+    In3,
+    Out2,
+    compiled,
+    multiply,
+    pack,
+    room_for_product,
+    tanh,
+)
+from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
+
+MAKERS = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_on", True)
+
+
+@compiled
+def product(out: Out2, a: In2, w: In3) -> None:
+    multiply(a, w, out)
+
+
+@compiled
+def tanh_of(out: Out2, a: In2) -> None:
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = tanh(a[i, j])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "K", "N"), [(32, 40, 96), (TILE + 1, 1, 33), (1, 100, 7), (2 * TILE - 1, 9, 1), (0, 3, 4)]
+)
+def test_it_is_the_product(rows: int, K: int, N: int, transposed: bool, dtype: str, rng: np.random.Generator) -> None:
+    """Of each of a stack of weights, side by side, and what fills the last panels is 0."""
+    a = rng.standard_normal((rows, K + 5)).astype(dtype)[:, 5:]
+    w = (
+        rng.standard_normal((3, N, K)).astype(dtype).swapaxes(1, 2)
+        if transposed
+        else rng.standard_normal((3, K, N)).astype(dtype)
+    )
+    packed = pack(w)
+    out = room_for_product(packed, rows)
+    out.fill(np.nan)
+    product(out, a, packed)
+    found = out.reshape(rows, 3, out.shape[1] // 3)
+    expected = np.einsum("ik,gkj->igj", a.astype(float), w.astype(float))
+    np.testing.assert_allclose(found[..., :N], expected, rtol=0, atol=4 * K * float(np.finfo(dtype).eps))
+    np.testing.assert_array_equal(found[..., N:], 0)
+
+
+def test_tanh(rng: np.random.Generator) -> None:
+    xs = np.concatenate([np.linspace(-12, 12, 20_001), np.geomspace(1e-30, 1, 1000), -np.geomspace(1e-30, 1, 1000)])
+    for dtype, allowed in (("float32", 5e-7), ("float64", 1e-15)):
+        x = xs.astype(dtype)[None]
+        out = np.empty_like(x)
+        tanh_of(out, x)
+        np.testing.assert_allclose(out, np.tanh(x.astype(float)), rtol=allowed, atol=0)
+        assert abs(out).max() <= 1
+        x = np.array([[0, -0.0, np.inf, -np.inf, 3e38, np.nan]], dtype)
+        out = np.empty_like(x)
+        tanh_of(out, x)
+        np.testing.assert_allclose(out, [[0, 0, 1, -1, 1, np.nan]], rtol=0, atol=allowed)
+        assert math.copysign(1, out[0, 1]) == -1
+
+
+@pytest.mark.parametrize("ids", [np.array([3, 0, 3, 1], np.uint8), np.array([[3, 9], [0, 9], [3, 9], [1, 9]])[:, 0]])
+def test_rows_are_added_by_id(ids: Any, rng: np.random.Generator) -> None:
+    for d in (rng.standard_normal((4, 5)), rng.standard_normal((4, 9))[:, ::2], rng.standard_normal((5, 4)).T):
+        dw = rng.standard_normal((4, 5))
+        expected = dw + np.eye(4)[ids].T @ d
+        compiled_products.add_by_id(OneHotRows(ids, 4), d, dw)
+        np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.usefixtures("on")
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_recipe(make: Any, rng: np.random.Generator) -> None:
+    cell: Cell = make(3, 5, rng=rng)
+    check_gradients(cell, rng=rng)
+    check_gradients(cell, rng=rng, lengths=LENGTHS)
+    check_contract(cell, rng=rng)
+
+
+@pytest.mark.usefixtures("on")
+@pytest.mark.parametrize("make", MAKERS)
+def test_nan_passes(make: Any, rng: np.random.Generator) -> None:
+    """To the row that it comes from, and no other."""
+    cell, xs = make(3, 4, rng=rng), rng.standard_normal((4, 6, 3)).astype("float32")
+    clean, _ = cell(xs)
+    xs[1, 2] = np.nan
+    ys, _ = cell(xs)
+    np.testing.assert_array_equal(np.delete(ys, 2, axis=1), np.delete(clean, 2, axis=1))
+    assert np.isnan(ys[1:, 2]).all()
+
+
+def test_where_steps_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers, device = np.zeros(3), StrictDevice()
+    assert not is_compiled(numbers)
+    assert compiled_version(lstm.forward_steps, numbers) is lstm.forward_steps
+    set_compiled()
+    try:
+        assert is_compiled(numbers)
+        assert compiled_version(lstm.forward_steps, numbers) is compiled_lstm.forward_steps
+        assert compiled_version(products.add_by_id, numbers) is compiled_products.add_by_id
+        assert compiled_version(lstm.forward_steps, device.asarray(numbers)) is lstm.forward_steps
+    finally:
+        set_compiled(False)
+    assert not is_compiled(numbers)
+
+
+@pytest.mark.usefixtures("on")
+def test_batches_are_divided_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled steps hold no lock of Python, so that a thread is worth it where a step is little work."""
+    monkeypatch.setattr("tinygrad_rnn.threads._count", 2)
+    assert len(products.over_rows(lambda rows: None, 16, np.zeros((4, 4)))) == 2
+    monkeypatch.setattr(compiling, "_on", False)
+    assert len(products.over_rows(lambda rows: None, 16, np.zeros((4, 4)))) == 1
+
+
+@pytest.mark.messages
+def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TypeError, match=r"^set_compiled: on is 1; expected True or False$"):
+        set_compiled(1)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r"^set_compiled: Numba is missing: pip install 'tinygrad-rnn\[numba\]'$"):
+        set_compiled()
+    assert not is_compiled(np.zeros(3))
+    set_compiled(False)
+
+
+def test_numba_is_imported_where_it_is_asked_for() -> None:
+    code = """
+import sys
+import numpy as np
+import tinygrad_rnn as rnn
+cell, xs = rnn.RNNCell(2, 3, rng=np.random.default_rng(0)), np.zeros((4, 2, 2), np.float32)
+cell(xs)
+assert "numba" not in sys.modules
+rnn.set_compiled()
+cell(xs)
+assert "tinygrad_rnn.kernels.compiled.rnn" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_where_nothing_can_be_kept() -> None:
+    """Numba keeps what it compiles beside the source, of which there is none here: it compiles it for the process."""
+    names: dict[str, Any] = {"compiled": compiled, "Out2": Out2, "np": np}
+    exec("def double(out: Out2) -> None:\n    out[0, 0] *= 2\ndouble = compiled(double)", names)
+    out = np.ones((1, 1))
+    names["double"](out)
+    assert out == 2

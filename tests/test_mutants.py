@@ -41,7 +41,9 @@ from tinygrad_rnn import (
     threads,
 )
 from tinygrad_rnn.arrays import Generator, OneHotColumns, State
-from tinygrad_rnn.kernels import compiled, products
+from tinygrad_rnn.kernels import products
+from tinygrad_rnn.kernels.compiled import gru, lstm, rnn
+from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
@@ -181,7 +183,7 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for on in (False, True):
             patch.setattr(compiling, "_on", on)
-            for module in (compiled.rnn, compiled.gru, compiled.lstm, compiled.products):
+            for module in (rnn, gru, lstm, compiled_products):
                 for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
                     patch.setattr(module, name, stand_in, raising=False)
                 for name in {"_forward", "_backward", "_add"} & vars(module).keys():

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import set_threads, threads
-from tinygrad_rnn.threads import divide
+from tinygrad_rnn.testing import StrictDevice
+from tinygrad_rnn.threads import divide, divide_blocks
 
 CODE = """
 import os
@@ -168,6 +169,27 @@ def test_an_error_of_a_part_is_raised_when_all_have_ended(failing: int) -> None:
     with pytest.raises(KeyError):
         divide(work, 2, 1)
     assert len(ended) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("rows", "width"), [(1000, 1), (0, 1), (7, 300), (50, 30), (5, 0)])
+def test_blocks_are_all_the_rows(count: int, rows: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once, a block in one thread, and no more than a cache has room for."""
+    monkeypatch.setattr(threads, "_count", count)
+    monkeypatch.setattr(threads, "BLOCK", 100)
+    done, who = np.zeros(rows, int), set()
+
+    def work(block: slice) -> None:
+        assert 0 < block.stop - block.start <= max(100 // max(width, 1), 1)
+        done[block] += 1
+        who.add(get_ident())
+
+    divide_blocks(work, rows, width, np.zeros(3))
+    assert (done == 1).all()
+    assert len(who) <= count
+    whole: list[slice] = []
+    divide_blocks(whole.append, rows, width, StrictDevice().asarray(np.zeros(3)))
+    assert whole == [slice(0, rows)]
 
 
 @pytest.mark.usefixtures("two_threads")

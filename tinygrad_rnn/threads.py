@@ -18,12 +18,18 @@ from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
+from .arrays import Array, namespace
 from .checks import check_size
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Result = TypeVar("Result")
+
+BLOCK = 1 << 15
+"""Numbers of a block: some of its size are 128 kB each in float32, of the 512 or more that a core's cache has."""
 
 _VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
 _decided = next((os.environ[name] for name in _VARIABLES if name in os.environ), "")
@@ -80,6 +86,23 @@ def divide(work: Callable[[slice], Result], rows: int, least: int) -> list[Resul
             if future is not None:
                 future.exception()  # waits for it
     return done + [work(part) if future is None else future.result() for part, future in given]
+
+
+def divide_blocks(work: Callable[[slice], object], rows: int, width: int, like: Array) -> None:
+    """`work` on blocks of rows of `width` numbers, for several short operations on all of them, by all threads.
+
+    So what one has written, the next still finds in the cache of the processor. What is on a GPU, as `like`, is one.
+    """
+    if namespace(like) is not np:
+        work(slice(0, rows))
+        return
+    most = max(BLOCK // max(width, 1), 1)
+
+    def run(part: slice) -> None:
+        for start in range(part.start, part.stop, most):
+            work(slice(start, min(start + most, part.stop)))
+
+    divide(run, rows, 4 * most)
 
 
 def _submit(work: Callable[[slice], Result], part: slice) -> Future[Result] | None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SoftmaxCrossEntropy
+from tinygrad_rnn import SoftmaxCrossEntropy, threads
 
 REDUCTIONS = ["mean", "sum", "none"]
 T, B, V = 4, 3, 5
@@ -28,6 +28,18 @@ def one(scores: list[float], target: int, dtype: str = "float32") -> tuple[Any, 
     ys: Any = np.array([scores], dtype)
     targets: Any = np.array([target])
     return both(ys, targets)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "reduction": "none"}])
+def test_blocks_of_rows_are_the_same(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, whatever their size, in any number of threads."""
+    ys, targets = draw()
+    expected = both(ys, targets, **options)
+    monkeypatch.setattr(threads, "BLOCK", 2 * V)
+    for count in (1, 2):
+        monkeypatch.setattr(threads, "_count", count)
+        for found, whole in zip(both(ys, targets, **options), expected, strict=True):
+            np.testing.assert_array_equal(found, whole)
 
 
 @pytest.mark.parametrize("size", [1, 2, 65, 100_000])

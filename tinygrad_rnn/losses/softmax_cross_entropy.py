@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, as_rows, clear_padding, namespace
 from ..checks import check_device, check_features, check_ids, check_integers
 from ..layers.roles import Loss
+from ..threads import divide_blocks
 from .reduction import active_steps, check_reduction, reduce
 
 
@@ -86,19 +87,28 @@ class SoftmaxCrossEntropy(Loss):
         targets = xp.where(counts, targets, 0)
         check_ids(self, targets, ys.shape[-1])
 
-        p = ys - ys.max(axis=-1, keepdims=True)  # in the memory of p, as is all that takes as much
-        chosen = as_rows(p)[_entries(targets)].reshape(targets.shape)
-        mean = p.mean(axis=-1) if self.label_smoothing else 0
-        xp.exp(p, out=p)
-        total = p.sum(axis=-1, keepdims=True)
-        p /= total
+        p: Array = xp.empty(ys.shape, ys.dtype)
+        scores, rows, ids = as_rows(ys), as_rows(p), targets.reshape(-1)
+        log_total, chosen, mean = (xp.empty(len(ids), ys.dtype) for _ in range(3))
+
+        def normalise(block: slice) -> None:
+            a = rows[block]
+            xp.subtract(scores[block], scores[block].max(axis=-1, keepdims=True), out=a)
+            chosen[block] = a[xp.arange(len(a)), ids[block]]
+            if self.label_smoothing:
+                mean[block] = a.mean(axis=-1)
+            xp.exp(a, out=a)
+            total = a.sum(axis=-1, keepdims=True)
+            a /= total
+            log_total[block] = xp.log(total)[:, 0]
+
+        divide_blocks(normalise, len(ids), ys.shape[-1], ys)
         p[~counts] = 0  # or a NaN there would become a gradient
-        log_total = xp.log(total)[..., 0]
         losses = log_total - chosen
         if self.label_smoothing:
             losses *= 1 - self.label_smoothing
             losses += self.label_smoothing * (log_total - mean)
-        losses = xp.where(counts, losses, 0)
+        losses = xp.where(counts, losses.reshape(targets.shape), 0)
 
         loss, scale = reduce(self.reduction, losses, counts.sum())
         return loss, SoftmaxCrossEntropyCache(p, targets, counts, scale)
@@ -109,15 +119,16 @@ class SoftmaxCrossEntropy(Loss):
         p, targets, counts, scale = cache
         xp, V = namespace(p), p.shape[-1]
         dlosses = scale if dloss is None else scale * dloss
-        dlosses = xp.where(counts, dlosses, 0)[..., None]  # nothing flows where no token counts
-        dys: Array = xp.empty(p.shape, p.dtype)  # contiguous, whatever p is, so that its rows are views
-        xp.multiply(p, dlosses, out=dys)
-        if self.label_smoothing:
-            dys -= dlosses * (self.label_smoothing / V)
-        as_rows(dys)[_entries(targets)] -= dlosses.reshape(-1) * (1 - self.label_smoothing)
+        dlosses = xp.where(counts, dlosses, 0).reshape(-1)  # nothing flows where no token counts
+        dys: Array = xp.empty(p.shape, p.dtype)
+        probabilities, rows, ids = as_rows(p), as_rows(dys), targets.reshape(-1)
+
+        def slope(block: slice) -> None:
+            dys, dloss = rows[block], dlosses[block]
+            xp.multiply(probabilities[block], dloss[:, None], out=dys)
+            if self.label_smoothing:
+                dys -= dloss[:, None] * (self.label_smoothing / V)
+            dys[xp.arange(len(dys)), ids[block]] -= dloss * (1 - self.label_smoothing)
+
+        divide_blocks(slope, len(ids), V, p)
         return dys
-
-
-def _entries(targets: Any) -> tuple[Any, Any]:
-    """Indices of the target's entry in each row of a matrix (N, V)."""
-    return namespace(targets).arange(targets.size), targets.reshape(-1)

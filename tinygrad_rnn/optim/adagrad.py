@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ..arrays import Array, namespace
 from ..layers.base import Layer
+from ..threads import divide_blocks
 from .base import Clipper, Optimizer
 
 
@@ -53,14 +54,18 @@ class Adagrad(Optimizer):
         super().__init__(model, lr, clip=clip)
         self.eps = eps
         self.sum = self._zeros()
-        self._buffer = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        xp, change = namespace(value), self._buffer
-        xp.multiply(grad, grad, out=change)
-        self.sum += change
-        xp.sqrt(self.sum, out=change)
-        change += self.eps
-        xp.divide(grad, change, out=change)
-        change *= lr
-        value -= change
+        xp = namespace(value)
+
+        def update(block: slice) -> None:
+            g, total = grad[block], self.sum[block]
+            change = xp.multiply(g, g)
+            total += change
+            xp.sqrt(total, out=change)
+            change += self.eps
+            xp.divide(g, change, out=change)
+            change *= lr
+            value[block] -= change
+
+        divide_blocks(update, len(value), 1, value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ..arrays import Array, namespace
 from ..layers.base import Layer
+from ..threads import divide_blocks
 from .base import Clipper, Optimizer
 
 
@@ -66,20 +67,24 @@ class Adam(Optimizer):
         super().__init__(model, lr, clip=clip)
         self.betas, self.eps = (first, second), eps
         self.gradients, self.squares = self._zeros(), self._zeros()
-        self._buffer = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        xp, change, t = namespace(value), self._buffer, self.steps + 1
+        xp, t = namespace(value), self.steps + 1
         # m̂ and v̂ are these times what is kept.
         of_gradients, of_squares = ((1 - beta) / (1 - beta**t) for beta in self.betas)
         root = math.sqrt(of_squares)
-        self.gradients *= self.betas[0]
-        self.gradients += grad
-        self.squares *= self.betas[1]
-        xp.multiply(grad, grad, out=change)
-        self.squares += change
-        xp.sqrt(self.squares, out=change)
-        change += self.eps / root
-        xp.divide(self.gradients, change, out=change)
-        change *= lr * of_gradients / root
-        value -= change
+
+        def update(block: slice) -> None:
+            g, gradients, squares = grad[block], self.gradients[block], self.squares[block]
+            gradients *= self.betas[0]
+            gradients += g
+            squares *= self.betas[1]
+            change = xp.multiply(g, g)
+            squares += change
+            xp.sqrt(squares, out=change)
+            change += self.eps / root
+            xp.divide(gradients, change, out=change)
+            change *= lr * of_gradients / root
+            value[block] -= change
+
+        divide_blocks(update, len(value), 1, value)

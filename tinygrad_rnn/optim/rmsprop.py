@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ..arrays import Array, namespace
 from ..layers.base import Layer
+from ..threads import divide_blocks
 from .base import Clipper, Optimizer
 
 
@@ -61,16 +62,20 @@ class RMSprop(Optimizer):
         super().__init__(model, lr, clip=clip)
         self.decay, self.eps = decay, eps
         self.squares = self._zeros()
-        self._buffer = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        xp, change = namespace(value), self._buffer
+        xp = namespace(value)
         root = math.sqrt(1 - self.decay)  # √s is this times the root of `squares`
-        self.squares *= self.decay
-        xp.multiply(grad, grad, out=change)
-        self.squares += change
-        xp.sqrt(self.squares, out=change)
-        change += self.eps / root
-        xp.divide(grad, change, out=change)
-        change *= lr / root
-        value -= change
+
+        def update(block: slice) -> None:
+            g, squares = grad[block], self.squares[block]
+            squares *= self.decay
+            change = xp.multiply(g, g)
+            squares += change
+            xp.sqrt(squares, out=change)
+            change += self.eps / root
+            xp.divide(g, change, out=change)
+            change *= lr / root
+            value[block] -= change
+
+        divide_blocks(update, len(value), 1, value)

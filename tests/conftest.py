@@ -51,15 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if config.getoption("--check-shapes"):
         check_shapes()
-    forget_compiled()
-
-
-def forget_compiled() -> None:
-    """Numba compiles a function anew when its own file has changed, but not when what it calls has."""
-    folder = (package_folder() or ROOT) / "kernels" / "compiled"
-    for path in folder.rglob("*.nb[ic]"):
-        if path.stat().st_mtime < (folder / "primitives.py").stat().st_mtime:
-            path.unlink()
 
 
 def check_shapes() -> None:

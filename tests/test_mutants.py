@@ -44,6 +44,7 @@ from tinygrad_rnn.arrays import Generator, OneHotColumns, State
 from tinygrad_rnn.kernels import products
 from tinygrad_rnn.kernels.compiled import gru, lstm, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
+from tinygrad_rnn.kernels.compiled.primitives import without_gaps
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
@@ -167,9 +168,12 @@ def multiply(a: Any, w: Any, out: Any) -> None:
 def by_python(function: Any) -> Any:
     """A compiled function, run as it is written: of what was compiled no mutant could be made."""
     written = inspect.unwrap(function)
-    return lambda *given: written(
-        *(a.view(Gapped) if isinstance(a, np.ndarray) and a.dtype == float else a for a in given)
-    )
+
+    def given(argument: Any) -> Any:
+        is_float = isinstance(argument, np.ndarray) and argument.dtype == float
+        return without_gaps(argument).view(Gapped) if is_float else argument
+
+    return lambda *arguments: written(*map(given, arguments))
 
 
 def compiled_steps(layer: Layer, rng: Generator) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from threading import Barrier, get_ident
 from time import sleep
 
@@ -190,6 +191,24 @@ def test_blocks_are_all_the_rows(count: int, rows: int, width: int, monkeypatch:
     whole: list[slice] = []
     divide_blocks(whole.append, rows, width, StrictDevice().asarray(np.zeros(3)))
     assert whole == [slice(0, rows)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_part_that_waits_for_a_thread_in_vain_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, the pool has put it in line already, and says so after that."""
+    line: list[Callable[[], None]] = []
+
+    class Pool:
+        def submit(self, run: Callable[[], None]) -> None:
+            line.append(run)
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_pool", Pool())
+    done: list[slice] = []
+    divide(done.append, 4, 1)
+    for run in line:
+        run()
+    assert done == [slice(0, 2), slice(2, 4)]
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -22,13 +22,13 @@ _on = False
 def set_compiled(on: bool = True) -> None:
     """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell` over sequences, in the whole process.
 
-    They take from a half to nine tenths of the time, and are the same to rounding. It needs Numba: `pip install
-    'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and dtype some
-    seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
+    They take from a half to nine tenths of the time, and their results are the same to rounding. It needs Numba:
+    `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
+    dtype some seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
 
     Raises:
         TypeError: `on` is no bool.
-        ImportError: Numba is missing.
+        ImportError: Numba is missing, or told to compile nothing.
 
     Example:
         >>> set_compiled(False)
@@ -38,16 +38,18 @@ def set_compiled(on: bool = True) -> None:
         raise TypeError(f"set_compiled: on is {on!r}; expected True or False")
     if on:
         try:
-            importlib.import_module("numba")
-        except ImportError as error:
+            numba = importlib.import_module("numba")
+        except ModuleNotFoundError as error:
             message = "set_compiled: Numba is missing: pip install 'tinygrad-rnn[numba]'"
             raise ImportError(message) from error
+        if numba.config.DISABLE_JIT:
+            raise ImportError("set_compiled: Numba compiles nothing where NUMBA_DISABLE_JIT is set")
     _on = on
 
 
 def is_compiled(array: Any) -> bool:
-    """Whether compiled steps compute with `array`."""
-    return _on and isinstance(array, np.ndarray)
+    """Whether compiled steps compute with `array`: with float32 and float64 on the CPU."""
+    return _on and isinstance(array, np.ndarray) and array.dtype in (np.float32, np.float64)
 
 
 def compiled_version(steps: Steps, array: Any) -> Steps:

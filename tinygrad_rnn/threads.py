@@ -72,7 +72,7 @@ def set_default_threads() -> None:
 def divide(work: Callable[[slice], Result], rows: int, least: int) -> list[Result]:
     """`work` on parts of so many rows, of at least `least` each, by as many threads as there may be; in their order.
 
-    What is on a GPU is one part: `least` is `rows`.
+    For what is on a GPU, which is to be one part, `least` is `rows`.
     """
     parts = max(min(_count or 1, rows // max(least, 1)), 1)
     if parts == 1:
@@ -106,17 +106,28 @@ def divide_blocks(work: Callable[[slice], object], rows: int, width: int, like: 
 
 
 def _submit(work: Callable[[slice], Result], part: slice) -> Future[Result] | None:
-    """None where Python is shutting down, and has no threads any more."""
+    """None where no thread can be had, such as while Python shuts down: then nobody has begun, and nobody will."""
     global _pool
-    with _lock:
-        if _pool is None:
-            from concurrent.futures import ThreadPoolExecutor  # 7 ms, likewise
+    from concurrent.futures import Future, ThreadPoolExecutor  # 7 ms, which the import of the package is spared
 
-            _pool = ThreadPoolExecutor((_count or 2) - 1, "tinygrad_rnn", _limit_blas)
+    future: Future[Result] = Future()
+    context = copy_context()  # with the caller's np.errstate
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(context.run(work, part))
+            except BaseException as error:
+                future.set_exception(error)
+
+    with _lock:
         try:
-            return _pool.submit(copy_context().run, work, part)  # with the caller's np.errstate
-        except RuntimeError:
-            return None
+            if _pool is None:
+                _pool = ThreadPoolExecutor(max((_count or 2) - 1, 1), "tinygrad_rnn", _limit_blas)
+            _pool.submit(run)
+        except RuntimeError:  # which comes when it has been put in line, where there is no thread for it
+            return None if future.cancel() else future
+    return future
 
 
 def _limit_blas() -> None:

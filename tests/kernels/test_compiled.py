@@ -17,6 +17,7 @@ from tinygrad_rnn.kernels import lstm, products
 from tinygrad_rnn.kernels.compiled import lstm as compiled_lstm
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled.primitives import (
+    THIS_FILE,
     TILE,
     In2,
     In3,
@@ -117,6 +118,46 @@ def test_nan_passes(make: Any, rng: np.random.Generator) -> None:
     assert np.isnan(ys[1:, 2]).all()
 
 
+@pytest.mark.usefixtures("on")
+def test_nan_passes_a_relu_that_is_off(rng: np.random.Generator) -> None:
+    cell = RNNCell(3, 4, rng=rng, nonlinearity="relu")
+    cell.b.value[...] = -100
+    ys, _, cache = cell.forward(rng.standard_normal((2, 1, 3)).astype("float32"))
+    cell.backward(np.full_like(ys, np.nan), None, cache)
+    assert np.isnan(cell.b.grad).all()
+
+
+@pytest.mark.usefixtures("on")
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_cache_of_any_layout(make: Any, rng: np.random.Generator) -> None:
+    cell, xs = make(3, 4, rng=rng), rng.standard_normal((5, 2, 3)).astype("float32")
+    ys, _, cache = cell.forward(xs)
+    expected, _ = cell.backward(ys, None, cache)
+    inner = type(cache.inner)(*map(np.asfortranarray, cache.inner))
+    found, _ = cell.backward(np.asfortranarray(ys), None, cache._replace(inner=inner))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_an_id_that_has_changed(wrong: int) -> None:
+    dw = np.zeros((6, 2))
+    with pytest.raises(IndexError, match="outside"):
+        compiled_products.add_by_id(OneHotRows(np.array([1, wrong]), 4), np.ones((2, 2)), dw[1:5])
+    np.testing.assert_array_equal(dw[[0, 5]], 0)
+
+
+def test_what_is_kept_is_of_these_sources() -> None:
+    """Of the file of the primitives too, which Numba does not look at."""
+    for function in (product, tanh_of):
+        (version,) = [cell.cell_contents for cell in function.__closure__ or () if callable(cell.cell_contents)]
+        assert THIS_FILE in version(np.dtype("float32"))._cache._index_key((), _Codegen())
+
+
+class _Codegen:
+    def magic_tuple(self) -> tuple[()]:
+        return ()
+
+
 def test_where_steps_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers, device = np.zeros(3), StrictDevice()
     assert not is_compiled(numbers)
@@ -126,7 +167,8 @@ def test_where_steps_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
         assert is_compiled(numbers)
         assert compiled_version(lstm.forward_steps, numbers) is compiled_lstm.forward_steps
         assert compiled_version(products.add_by_id, numbers) is compiled_products.add_by_id
-        assert compiled_version(lstm.forward_steps, device.asarray(numbers)) is lstm.forward_steps
+        for other in (device.asarray(numbers), numbers.astype("float16"), numbers.astype(">f4")):
+            assert compiled_version(lstm.forward_steps, other) is lstm.forward_steps
     finally:
         set_compiled(False)
     assert not is_compiled(numbers)
@@ -147,6 +189,10 @@ def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
         set_compiled(1)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(ImportError, match=r"^set_compiled: Numba is missing: pip install 'tinygrad-rnn\[numba\]'$"):
+        set_compiled()
+    monkeypatch.undo()
+    monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+    with pytest.raises(ImportError, match=r"^set_compiled: Numba compiles nothing where NUMBA_DISABLE_JIT is set$"):
         set_compiled()
     assert not is_compiled(np.zeros(3))
     set_compiled(False)

@@ -90,7 +90,7 @@ def _forward_rows(
     T, _, B, H = gates.shape
     project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, b_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):  # of three gates and m
-        # 2. x_t @ w_x + b, for the steps of a block at once; then these.
+        # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
         take_steps(gates[block], hs[block.start : block.stop + 1], ms[block], of_steps(active, block))
 
@@ -168,6 +168,7 @@ def _backward_rows(
     T, B, H = m.shape
     take_steps, dh = compiled_version(backward_steps, m)(w_h, B), dh.copy()
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
+        # 1. and 2. The steps, from the last one back.
         part = GRUCache(*(values[block] for values in cache))
         das, dh = take_steps(part, dys[block], dh, of_steps(active, block))
 

@@ -83,7 +83,7 @@ def _forward_rows(
     T, _, B, H = gates.shape
     project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):
-        # 2. x_t @ w_x + b, for the steps of a block at once; then these.
+        # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
         with_first = slice(block.start, block.stop + 1)
         take_steps(gates[block], hs[with_first], cs[with_first], of_steps(active, block))
@@ -164,6 +164,7 @@ def _backward_rows(
     T, B, H = c.shape
     take_steps, dh, dc = compiled_version(backward_steps, c)(w_h, B), dh.copy(), dc.copy()
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
+        # 1. and 2. The steps, from the last one back.
         part = LSTMCache(*(values[block] for values in cache))
         das, dh, dc = take_steps(part, dys[block], dh, dc, of_steps(active, block))
 

@@ -34,7 +34,7 @@ LARGE = 10**7
 FEWEST = 8
 """Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
-"""Multiplications of a step that are worth a thread: some 30 µs, for ten of which it holds Python's lock."""
+"""Multiplications of a step that are worth a thread: some 30 µs, ten with Python's lock. Compiled ones need none."""
 
 
 def block_steps(T: int, B: int, width: int) -> int:
@@ -75,7 +75,7 @@ def back_over_rows(
     """As `over_rows`, for a backward: `work(rows, *gradients)` adds to these, and gives those by the state before.
 
     Of several threads, each adds to zeros of its own, which are then added up in their order. Gives the gradients by
-    the state before of all B rows.
+    the state before the sequence, an array each, of all B rows.
     """
 
     def run(rows: slice) -> tuple[tuple[Array, ...], tuple[Array, ...]]:

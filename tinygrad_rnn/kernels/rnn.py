@@ -67,7 +67,7 @@ def _forward_rows(
     project = input_side(xs, w_x[None], b[None, None])
     take_steps = compiled_version(forward_steps, hs)(nonlinearity, w_h, B)
     for block in blocks(T, block_steps(T, B, H)):
-        # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand; then these.
+        # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand; then the steps.
         project(block, hs[1:][block, None])
         take_steps(hs[block.start : block.stop + 1], of_steps(active, block))
 
@@ -136,6 +136,7 @@ def _backward_rows(
     T, B, H = h.shape
     take_steps, dh = compiled_version(backward_steps, h)(nonlinearity, w_h, B), dh.copy()
     for block in reversed(blocks(T, block_steps(T, B, H))):
+        # 1. and 2. The steps, from the last one back.
         das, dh = take_steps(h[block], dys[block], dh, of_steps(active, block))
 
         # 3. Gradients of weights and inputs, for the steps of the block at once.

@@ -76,7 +76,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
         _, h_prev, r, z, n, m = cache
         steps = len(m)
         das = np.empty((steps, B, 4 * H), m.dtype)
-        _backward(das, h_prev, r, z, n, m, np.ascontiguousarray(dys), dh, w, product, all_running(active, steps, B))
+        _backward(das, h_prev, r, z, n, m, dys, dh, w, product, all_running(active, steps, B))
         return das, dh
 
     return take_steps

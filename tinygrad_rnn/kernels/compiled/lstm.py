@@ -79,9 +79,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Arra
         _, _, c_prev, i, f, o, g, c = cache
         steps, _, H = c.shape
         das = np.empty((steps, B, 4 * H), c.dtype)
-        _backward(
-            das, i, f, o, g, c_prev, c, np.ascontiguousarray(dys), dh, dc, w, product, all_running(active, steps, B)
-        )
+        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, product, all_running(active, steps, B))
         return das, dh, dc
 
     return take_steps

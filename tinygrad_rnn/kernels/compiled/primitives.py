@@ -6,15 +6,19 @@ short loops over a row, of which the processor keeps all it needs in its first c
 """
 
 # No `from __future__ import annotations`: `compiled` reads them.
+import contextlib
 import functools
+import hashlib
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias, get_args
 
 import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, types
+from numba.core.caching import FunctionCache
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
 
@@ -33,34 +37,49 @@ Flags: TypeAlias = Annotated[Booleans, 2, True, types.boolean]
 _found = binding.get_host_cpu_features()
 VECTOR = 64 if _found.get("avx512f") else 32 if _found.get("avx") else 16
 """Bytes of a vector of this processor."""
-TILE = 4 if VECTOR == 32 else 8
-"""Rows of a tile: with AVX there are 16 vectors to hold it, elsewhere 32."""
+TILE = 8 if _found.get("avx512f") or binding.get_process_triple().startswith(("aarch64", "arm64")) else 4
+"""Rows of a tile: with AVX-512 or on ARM there are 32 vectors to hold it, else 16."""
 COLUMNS = 2
 """Vectors in a row of a tile."""
+THIS_FILE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
     """`function`, compiled at its first call with float32 or float64, from the types that its parameters tell.
 
-    It runs without Python's lock. The layouts of arrays are not part of the types, which would compile it for each.
+    It runs without Python's lock. The layouts of arrays are not part of the types, which would compile it for each; an
+    array whose rows have gaps is copied. What was compiled is kept beside the source, or in the user's cache.
     """
     *parameters, _ = function.__annotations__.values()
 
     @functools.cache
-    def version(dtype: Any) -> Callable[..., None]:
-        signature = types.void(*(_type(parameter, numba.from_dtype(dtype)) for parameter in parameters))
-        compile_it = functools.partial(numba.njit, signature, nogil=True, fastmath={"contract"}, error_model="numpy")
-        try:
-            result = compile_it(cache=True)(function)
-        except RuntimeError:  # there is nowhere to keep it
-            result = compile_it()(function)
-        return result  # type: ignore[no-any-return]
+    def version(dtype: Any) -> Any:
+        result: Any = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")(function)
+        with contextlib.suppress(RuntimeError):  # there is nowhere to keep it
+            result._cache = _Cache(function)
+        result.compile(types.void(*(_type(parameter, numba.from_dtype(dtype)) for parameter in parameters)))
+        result.disable_compile()
+        return result
 
     @functools.wraps(function)
     def run(*arguments: Any) -> None:
-        version(arguments[0].dtype)(*arguments)
+        version(arguments[0].dtype)(*map(without_gaps, arguments))
 
     return run
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Numba's, which looks for changes in the file of a function; and for changes in this one, which it calls."""
+
+    def _index_key(self, *arguments: Any) -> Any:
+        return (*super()._index_key(*arguments), THIS_FILE)
+
+
+def without_gaps(argument: Any) -> Any:
+    """An array, or a copy, in whose rows the numbers lie side by side, as `row` needs it; anything else as it is."""
+    if isinstance(argument, np.ndarray) and not (argument.strides[-1] == argument.itemsize and argument.flags.aligned):
+        return argument.copy()
+    return argument
 
 
 def _type(parameter: Any, number: Any) -> Any:
@@ -78,7 +97,7 @@ def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
 
 @intrinsic
 def row(typing: Any, array: Any) -> Any:
-    """`array` (N,), which has no gaps, as one of which the compiler knows that."""
+    """`array` (N,), as one of which the compiler knows that its numbers lie side by side: which must be so."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
@@ -94,8 +113,8 @@ def tanh(x: Any) -> Any:
 def _tanh(x: Any) -> Any:
     """In float32 x P(x^2) / Q(x^2), which vectors can compute, to 4e-7 of the result.
 
-    From 7.8 on, where it is 1 to 3e-7, it stays the same. NaN passes. The coefficients are those with the least
-    largest relative error, 1.5e-8 before rounding.
+    From 7.8 on, where it is within 4e-7 of 1, it stays the same; so a gate is never quite closed. NaN passes. The
+    coefficients are those with the least largest relative error, 1.5e-8 before rounding. In float64 it is that of C.
     """
 
     def exact(x: Any) -> Any:
@@ -134,7 +153,7 @@ def room_for_product(packed: Array, B: int) -> Array:
 
 @numba.njit
 def multiply(a: Any, w: Any, out: Any) -> None:
-    """In compiled code: `out` = `a` (B, K) @ `w`, which was packed."""
+    """In compiled code: `out` = `a` (B, K) @ `w`, which was packed. K is at least 1, and rows have no gaps."""
     (rows, _), (panels, _, n) = a.shape, w.shape
     for panel in range(panels):
         i = 0
@@ -162,8 +181,6 @@ def _product_of(rows: int) -> Any:
             index, scalar = context.get_value_type(types.intp), context.get_data_type(number)
             lanes, zero = VECTOR * 8 // number.bitwidth, ir.Constant(ir.IntType(32), 0)
             vector = ir.VectorType(scalar, lanes)
-            fma_type, fma_name = ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f{number.bitwidth}"
-            fma = cgutils.get_or_insert_function(b.module, fma_type, fma_name)
 
             def start(kind: Any, array: Any, *where: Any) -> Any:
                 array = context.make_array(kind)(context, b, array)
@@ -192,7 +209,9 @@ def _product_of(rows: int) -> Any:
             for r in range(rows):
                 single = b.insert_element(ir.Constant(vector, ir.Undefined), b.load(b.gep(rows_of_a[r], [k])), zero)
                 spread = b.shuffle_vector(single, single, ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
-                new += [b.call(fma, [spread, row_of_w[c], sums[r * COLUMNS + c]]) for c in range(COLUMNS)]
+                for c in range(COLUMNS):  # one instruction, where the processor has it
+                    term = b.fmul(spread, row_of_w[c], flags=["contract"])
+                    new.append(b.fadd(term, sums[r * COLUMNS + c], flags=["contract"]))
             next_k = b.add(k, index(1))
             for phi, value in [(k, next_k), *zip(sums, new, strict=True)]:
                 phi.add_incoming(ir.Constant(phi.type, None), before)

@@ -57,9 +57,7 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
 
     def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
         das = np.empty(h.shape, h.dtype)
-        _backward(
-            das, h, np.ascontiguousarray(dys), dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B)
-        )
+        _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B))
         return das, dh
 
     return take_steps
@@ -83,7 +81,7 @@ def _backward(das: Out3, hs: In3, dys: In3, dhs: Out2, w: In3, product: Out2, is
                     da[j] = (one - h[j] * h[j]) * dh[j]
             else:
                 for j in range(H):
-                    da[j] = dh[j] if h[j] > 0 else zero
+                    da[j] = dh[j] * (one if h[j] > 0 else zero)  # and NaN stays
 
         # dh_{t-1} = da_t @ w_h.T; through a row that has ended, dh goes straight.
         multiply(das[t], w, product)

@@ -54,6 +54,7 @@ SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
 PRODUCT, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.add_product", "tinygrad_rnn.kernels"
 BLOCK = "how many steps a block has is for speed"
+SAME = "what is compiled computes the same"
 NUMBER = "to the compiler an integer makes numbers of 64 bits of others, which take more time"
 BEYOND = "the part of a row of its own is longer than what is used of it"
 BOUND = "the sums are the same on both sides of the bound, which is for speed"
@@ -73,10 +74,19 @@ EQUIVALENT = (
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
         "tinygrad_rnn.layers.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",
-        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
+        f"{KERNELS}.rnn._backward_rows, line 4: `block_steps(T, B, H)` -> `T`": BLOCK,
         f"{KERNELS}.products.fill_input_gradient, line 2: `as_rows(das)` -> `das`": "step by step, in more time",
         f"{KERNELS}.products.back_over_rows, line 10: `True` -> `False`": "there are as many in each thread",
         f"{KERNELS}.products.back_over_rows, line 12: `True` -> `False`": "all threads give as many",
+    }
+    | {
+        f"{KERNELS}.{function}: `compiled_version({steps}, {array})` -> `{steps}`": SAME
+        for function, steps, array in (
+            ("rnn._backward_rows, line 3", "backward_steps", "h"),
+            ("gru._backward_rows, line 3", "backward_steps", "m"),
+            ("lstm._backward_rows, line 3", "backward_steps", "c"),
+            ("products.add_gradient, line 3", "add_by_id", "d"),
+        )
     }
     | {
         f"{KERNELS}.compiled.{kernel}._backward, line 1: `das.dtype.type({number})` -> `{number}`": NUMBER
@@ -90,7 +100,7 @@ EQUIVALENT = (
     }
     | {
         f"{KERNELS}.{kernel}._backward_rows, line {line}: {change}": BLOCK
-        for kernel, line in (("gru", 6), ("lstm", 5))
+        for kernel, line in (("gru", 4), ("lstm", 4))
         for change in ("`block_steps(T, B, 4 * H)` -> `T`", "`4 * H` -> `4`", "`4 * H` -> `H`", "`4` -> `5`")
     }
 )
@@ -185,6 +195,7 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
     dys, found = rng.standard_normal((5, 5, layer.out_size)), []
     state, dstate = (tuple(rng.standard_normal((5, size)) for size in layer.state_sizes) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "ROWS", 15)  # three steps a block, then two
         for on in (False, True):
             patch.setattr(compiling, "_on", on)
             for module in (rnn, gru, lstm, compiled_products):
@@ -202,6 +213,9 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
                 dxs, dbefore = layer.backward(by_outputs, dstate, cache)
                 found.append([*([] if dxs is None else [dxs]), *dbefore, layer.flat_grad.copy()])
                 np.testing.assert_array_equal(dys, before)
+        for wrong in (-1, 3):
+            with pytest.raises(IndexError, match="outside"):
+                compiled_products.add_by_id(OneHotRows(np.array([wrong]), 3), np.ones((1, 2)), np.zeros((3, 2)))
     for expected, arrays in zip(found[:3], found[3:], strict=True):
         for one, other in zip(expected, arrays, strict=True):
             np.testing.assert_allclose(other, one, rtol=0, atol=1e-12)

@@ -164,7 +164,7 @@ def _backward_rows(
     db_h: Array,
 ) -> Array:
     """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
-    xs, h_prev, *_, m = cache
+    xs, h_prev, m = cache.x, cache.h_prev, cache.m
     T, B, H = m.shape
     take_steps, dh = compiled_version(backward_steps, m)(w_h, B), dh.copy()
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):

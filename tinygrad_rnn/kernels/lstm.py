@@ -160,7 +160,7 @@ def _backward_rows(
     db: Array,
 ) -> tuple[Array, Array]:
     """The steps of some rows, back: gives `dh` and `dc` before the first one, and sets `dxs`."""
-    xs, h_prev, *_, c = cache
+    xs, h_prev, c = cache.x, cache.h_prev, cache.c
     T, B, H = c.shape
     take_steps, dh, dc = compiled_version(backward_steps, c)(w_h, B), dh.copy(), dc.copy()
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):

@@ -24,6 +24,10 @@ def needs(*groups: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, *groups))
 
 
+# In as many processes as there are cores, a file of tests in one of them.
+PARALLEL = ("-n", "auto", "--dist", "loadfile")
+
+
 def pytest(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
     # The script, not `python -m pytest`, which puts the working directory before the package that was installed.
     session.run("pytest", "--installed", *arguments, success_codes=success_codes)
@@ -32,9 +36,9 @@ def pytest(session: nox.Session, *arguments: str, success_codes: tuple[int, ...]
 def tests(session: nox.Session) -> None:
     """Every test against the installed wheel: with the shapes checked, then the texts of errors without."""
     session.install(".", *needs("tests"))
-    pytest(session, "--check-shapes", *session.posargs)
+    pytest(session, *PARALLEL, "--check-shapes", *session.posargs)
     # Code 5, no test selected, is a failure unless the selection came from the command line.
-    pytest(session, "-m", "messages", *session.posargs, success_codes=(0, 5) if session.posargs else (0,))
+    pytest(session, *PARALLEL, "-m", "messages", *session.posargs, success_codes=(0, 5) if session.posargs else (0,))
 
 
 def typecheck(session: nox.Session) -> None:

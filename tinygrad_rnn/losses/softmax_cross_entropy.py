@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, as_rows, clear_padding, namespace
@@ -88,21 +89,10 @@ class SoftmaxCrossEntropy(Loss):
         check_ids(self, targets, ys.shape[-1])
 
         p: Array = xp.empty(ys.shape, ys.dtype)
-        scores, rows, ids = as_rows(ys), as_rows(p), targets.reshape(-1)
-        log_total, chosen, mean = (xp.empty(len(ids), ys.dtype) for _ in range(3))
-
-        def normalise(block: slice) -> None:
-            a = rows[block]
-            xp.subtract(scores[block], scores[block].max(axis=-1, keepdims=True), out=a)
-            chosen[block] = a[xp.arange(len(a)), ids[block]]
-            if self.label_smoothing:
-                mean[block] = a.mean(axis=-1)
-            xp.exp(a, out=a)
-            total = a.sum(axis=-1, keepdims=True)
-            a /= total
-            log_total[block] = xp.log(total)[:, 0]
-
-        divide_blocks(normalise, len(ids), ys.shape[-1], ys)
+        log_total, chosen = xp.empty(targets.size, ys.dtype), xp.empty(targets.size, ys.dtype)
+        mean = xp.empty(targets.size, ys.dtype) if self.label_smoothing else None
+        normalise = partial(_normalise, as_rows(ys), targets.reshape(-1), as_rows(p), log_total, chosen, mean)
+        divide_blocks(normalise, targets.size, ys.shape[-1], ys)
         p[~counts] = 0  # or a NaN there would become a gradient
         losses = log_total - chosen
         if self.label_smoothing:
@@ -117,18 +107,34 @@ class SoftmaxCrossEntropy(Loss):
         self, cache: SoftmaxCrossEntropyCache, dloss: Float[Array, "..."] | None = None
     ) -> Float[Array, "*lead V"]:
         p, targets, counts, scale = cache
-        xp, V = namespace(p), p.shape[-1]
+        xp = namespace(p)
         dlosses = scale if dloss is None else scale * dloss
         dlosses = xp.where(counts, dlosses, 0).reshape(-1)  # nothing flows where no token counts
         dys: Array = xp.empty(p.shape, p.dtype)
-        probabilities, rows, ids = as_rows(p), as_rows(dys), targets.reshape(-1)
-
-        def slope(block: slice) -> None:
-            dys, dloss = rows[block], dlosses[block]
-            xp.multiply(probabilities[block], dloss[:, None], out=dys)
-            if self.label_smoothing:
-                dys -= dloss[:, None] * (self.label_smoothing / V)
-            dys[xp.arange(len(dys)), ids[block]] -= dloss * (1 - self.label_smoothing)
-
-        divide_blocks(slope, len(ids), V, p)
+        slope = partial(_slope, as_rows(p), targets.reshape(-1), dlosses, self.label_smoothing, as_rows(dys))
+        divide_blocks(slope, targets.size, p.shape[-1], p)
         return dys
+
+
+def _normalise(
+    scores: Array, ids: Integers, p: Array, log_total: Array, chosen: Array, mean: Array | None, block: slice
+) -> None:
+    """Of rows (N, V) of a block: `p`; and the log of its sum and the target's and the mean score, less the maximum."""
+    xp, a = namespace(p), p[block]
+    xp.subtract(scores[block], scores[block].max(axis=-1, keepdims=True), out=a)
+    chosen[block] = a[xp.arange(len(a)), ids[block]]
+    if mean is not None:
+        mean[block] = a.mean(axis=-1)
+    xp.exp(a, out=a)
+    total = a.sum(axis=-1, keepdims=True)
+    a /= total
+    log_total[block] = xp.log(total)[:, 0]
+
+
+def _slope(p: Array, ids: Integers, dlosses: Array, smoothing: float, dys: Array, block: slice) -> None:
+    """Of rows (N, V) of a block: the gradients by their scores."""
+    xp, d, dloss = namespace(p), dys[block], dlosses[block]
+    xp.multiply(p[block], dloss[:, None], out=d)
+    if smoothing:
+        d -= dloss[:, None] * (smoothing / p.shape[1])
+    d[xp.arange(len(d)), ids[block]] -= dloss * (1 - smoothing)

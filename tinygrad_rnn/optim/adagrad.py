@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..arrays import Array, namespace
 from ..layers.base import Layer
@@ -56,16 +57,15 @@ class Adagrad(Optimizer):
         self.sum = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        xp = namespace(value)
+        divide_blocks(partial(self._change, value, grad, lr), len(value), 1, value)
 
-        def update(block: slice) -> None:
-            g, total = grad[block], self.sum[block]
-            change = xp.multiply(g, g)
-            total += change
-            xp.sqrt(total, out=change)
-            change += self.eps
-            xp.divide(g, change, out=change)
-            change *= lr
-            value[block] -= change
-
-        divide_blocks(update, len(value), 1, value)
+    def _change(self, value: Array, grad: Array, lr: float, block: slice) -> None:
+        """Of some parameters."""
+        xp, g, total = namespace(value), grad[block], self.sum[block]
+        change = xp.multiply(g, g)
+        total += change
+        xp.sqrt(total, out=change)
+        change += self.eps
+        xp.divide(g, change, out=change)
+        change *= lr
+        value[block] -= change

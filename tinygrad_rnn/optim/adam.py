@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..arrays import Array, namespace
 from ..layers.base import Layer
@@ -69,22 +70,24 @@ class Adam(Optimizer):
         self.gradients, self.squares = self._zeros(), self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        xp, t = namespace(value), self.steps + 1
+        t = self.steps + 1
         # m̂ and v̂ are these times what is kept.
         of_gradients, of_squares = ((1 - beta) / (1 - beta**t) for beta in self.betas)
         root = math.sqrt(of_squares)
 
-        def update(block: slice) -> None:
-            g, gradients, squares = grad[block], self.gradients[block], self.squares[block]
-            gradients *= self.betas[0]
-            gradients += g
-            squares *= self.betas[1]
-            change = xp.multiply(g, g)
-            squares += change
-            xp.sqrt(squares, out=change)
-            change += self.eps / root
-            xp.divide(gradients, change, out=change)
-            change *= lr * of_gradients / root
-            value[block] -= change
+        change = partial(self._change, value, grad, self.eps / root, lr * of_gradients / root)
+        divide_blocks(change, len(value), 1, value)
 
-        divide_blocks(update, len(value), 1, value)
+    def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
+        """Of some parameters."""
+        xp, g, gradients, squares = namespace(value), grad[block], self.gradients[block], self.squares[block]
+        gradients *= self.betas[0]
+        gradients += g
+        squares *= self.betas[1]
+        change = xp.multiply(g, g)
+        squares += change
+        xp.sqrt(squares, out=change)
+        change += eps
+        xp.divide(gradients, change, out=change)
+        change *= rate
+        value[block] -= change

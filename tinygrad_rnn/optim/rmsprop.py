@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..arrays import Array, namespace
 from ..layers.base import Layer
@@ -64,18 +65,18 @@ class RMSprop(Optimizer):
         self.squares = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        xp = namespace(value)
         root = math.sqrt(1 - self.decay)  # √s is this times the root of `squares`
+        change = partial(self._change, value, grad, self.eps / root, lr / root)
+        divide_blocks(change, len(value), 1, value)
 
-        def update(block: slice) -> None:
-            g, squares = grad[block], self.squares[block]
-            squares *= self.decay
-            change = xp.multiply(g, g)
-            squares += change
-            xp.sqrt(squares, out=change)
-            change += self.eps / root
-            xp.divide(g, change, out=change)
-            change *= lr / root
-            value[block] -= change
-
-        divide_blocks(update, len(value), 1, value)
+    def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
+        """Of some parameters."""
+        xp, g, squares = namespace(value), grad[block], self.squares[block]
+        squares *= self.decay
+        change = xp.multiply(g, g)
+        squares += change
+        xp.sqrt(squares, out=change)
+        change += eps
+        xp.divide(g, change, out=change)
+        change *= rate
+        value[block] -= change

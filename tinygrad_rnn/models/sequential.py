@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import Any, TypeAlias
 
@@ -85,9 +86,7 @@ class Sequential(Recurrent):
     def unroll_forward(
         self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
     ) -> tuple[Any, State, Any]:
-        def run(layer: Recurrent, xs: Any, before: Any) -> tuple[Any, State, Any]:
-            return layer.forward(xs, before, lengths=lengths, training=training)
-
+        run = partial(_run_forward, lengths, training)
         if not folding.can_fold(self.layers, xs):
             return self._forward(run, self.layers, xs, state, training)
         embedding, cell, *layers = self.layers
@@ -96,28 +95,17 @@ class Sequential(Recurrent):
         return ys, ((), after, *states), (*folded, *caches)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        def run(layer: Recurrent, dys: Any, dafter: Any, inner: Any) -> tuple[Any, State]:
-            return layer.backward(dys, dafter, inner)
-
         if not isinstance(cache[0], folding.FoldedCache):
-            return self._backward(run, self.layers, dys, dstate, cache)
+            return self._backward(_run_backward, self.layers, dys, dstate, cache)
         embedding, cell, *layers = self.layers
-        dys, dstates = self._backward(run, layers, dys, dstate[2:], cache[2:])
+        dys, dstates = self._backward(_run_backward, layers, dys, dstate[2:], cache[2:])
         return None, ((), folding.backward(embedding, cell, dys, dstate[1], cache[1]), *dstates)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        def run(layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, Any]:
-            if before is None:
-                before = layer.initial_state(x.shape[0])
-            return layer.step_forward(x, before, training=training)
-
-        return self._forward(run, self.layers, x, state, training)
+        return self._forward(partial(_step_forward, training), self.layers, x, state, training)
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        def run(layer: Recurrent, dy: Any, dafter: Any, inner: Any) -> tuple[Any, State]:
-            return layer.step_backward(dy, dafter, inner)
-
-        return self._backward(run, self.layers, dy, dstate, cache)
+        return self._backward(_step_backward, self.layers, dy, dstate, cache)
 
     def _forward(
         self, run: Callable[..., Any], layers: Layers, x: Any, state: State, training: bool
@@ -147,6 +135,25 @@ class Sequential(Recurrent):
                 dy = layer.backward(dy, cache)
             dstates.append(dbefore)
         return dy, tuple(dstates[::-1])
+
+
+def _run_forward(
+    lengths: Integers | None, training: bool, layer: Recurrent, xs: Any, before: Any
+) -> tuple[Any, State, Any]:
+    return layer.forward(xs, before, lengths=lengths, training=training)
+
+
+def _run_backward(layer: Recurrent, dys: Any, dafter: Any, cache: Any) -> tuple[Any, State]:
+    return layer.backward(dys, dafter, cache)
+
+
+def _step_forward(training: bool, layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, Any]:
+    before = layer.initial_state(x.shape[0]) if before is None else before
+    return layer.step_forward(x, before, training=training)
+
+
+def _step_backward(layer: Recurrent, dy: Any, dafter: Any, cache: Any) -> tuple[Any, State]:
+    return layer.step_backward(dy, dafter, cache)
 
 
 def _check_widths(name: str, layers: Layers) -> int | None:

@@ -22,7 +22,7 @@ _on = False
 def set_compiled(on: bool = True) -> None:
     """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell` over sequences, in the whole process.
 
-    They take from a half to nine tenths of the time, and their results are the same to rounding. It needs Numba:
+    Those of an LSTM take a third to four fifths of the time, and all results are the same to rounding. It needs Numba:
     `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
     dtype some seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
 

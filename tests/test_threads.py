@@ -185,11 +185,12 @@ def test_blocks_are_all_the_rows(count: int, rows: int, width: int, monkeypatch:
         done[block] += 1
         who.add(get_ident())
 
-    divide_blocks(work, rows, width, np.zeros(3))
+    array = np.zeros((rows, width))
+    divide_blocks(work, array)
     assert (done == 1).all()
     assert len(who) <= count
     whole: list[slice] = []
-    divide_blocks(whole.append, rows, width, StrictDevice().asarray(np.zeros(3)))
+    divide_blocks(whole.append, StrictDevice().asarray(array))
     assert whole == [slice(0, rows)]
 
 

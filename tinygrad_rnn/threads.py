@@ -88,15 +88,16 @@ def divide(work: Callable[[slice], Result], rows: int, least: int) -> list[Resul
     return done + [work(part) if future is None else future.result() for part, future in given]
 
 
-def divide_blocks(work: Callable[[slice], object], rows: int, width: int, like: Array) -> None:
-    """`work` on blocks of rows of `width` numbers, for several short operations on all of them, by all threads.
+def divide_blocks(work: Callable[[slice], object], array: Array) -> None:
+    """`work` on blocks of the rows of `array` (N, ...), for several short operations on each, by all threads.
 
-    So what one has written, the next still finds in the cache of the processor. What is on a GPU, as `like`, is one.
+    So what one has written, the next still finds in the cache of the processor. What is on a GPU is one block.
     """
-    if namespace(like) is not np:
+    rows = len(array)
+    if namespace(array) is not np:
         work(slice(0, rows))
         return
-    most = max(BLOCK // max(width, 1), 1)
+    most = max(BLOCK * rows // max(array.size, 1), 1)
 
     def run(part: slice) -> None:
         for start in range(part.start, part.stop, most):

@@ -91,8 +91,8 @@ class SoftmaxCrossEntropy(Loss):
         p: Array = xp.empty(ys.shape, ys.dtype)
         log_total, chosen = xp.empty(targets.size, ys.dtype), xp.empty(targets.size, ys.dtype)
         mean = xp.empty(targets.size, ys.dtype) if self.label_smoothing else None
-        normalise = partial(_normalise, as_rows(ys), targets.reshape(-1), as_rows(p), log_total, chosen, mean)
-        divide_blocks(normalise, targets.size, ys.shape[-1], ys)
+        rows = as_rows(p)
+        divide_blocks(partial(_normalise, as_rows(ys), targets.reshape(-1), rows, log_total, chosen, mean), rows)
         p[~counts] = 0  # or a NaN there would become a gradient
         losses = log_total - chosen
         if self.label_smoothing:
@@ -111,8 +111,8 @@ class SoftmaxCrossEntropy(Loss):
         dlosses = scale if dloss is None else scale * dloss
         dlosses = xp.where(counts, dlosses, 0).reshape(-1)  # nothing flows where no token counts
         dys: Array = xp.empty(p.shape, p.dtype)
-        slope = partial(_slope, as_rows(p), targets.reshape(-1), dlosses, self.label_smoothing, as_rows(dys))
-        divide_blocks(slope, targets.size, p.shape[-1], p)
+        rows = as_rows(dys)
+        divide_blocks(partial(_slope, as_rows(p), targets.reshape(-1), dlosses, self.label_smoothing, rows), rows)
         return dys
 
 

@@ -57,7 +57,7 @@ class Adagrad(Optimizer):
         self.sum = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        divide_blocks(partial(self._change, value, grad, lr), len(value), 1, value)
+        divide_blocks(partial(self._change, value, grad, lr), value)
 
     def _change(self, value: Array, grad: Array, lr: float, block: slice) -> None:
         """Of some parameters."""

@@ -76,7 +76,7 @@ class Adam(Optimizer):
         root = math.sqrt(of_squares)
 
         change = partial(self._change, value, grad, self.eps / root, lr * of_gradients / root)
-        divide_blocks(change, len(value), 1, value)
+        divide_blocks(change, value)
 
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
         """Of some parameters."""

@@ -67,7 +67,7 @@ class RMSprop(Optimizer):
     def _update(self, value: Array, grad: Array, lr: float) -> None:
         root = math.sqrt(1 - self.decay)  # √s is this times the root of `squares`
         change = partial(self._change, value, grad, self.eps / root, lr / root)
-        divide_blocks(change, len(value), 1, value)
+        divide_blocks(change, value)
 
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
         """Of some parameters."""

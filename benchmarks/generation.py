@@ -8,7 +8,8 @@ characters; the state goes on. The ids are given: to draw the next one is the sa
 same weights, and the logits of the last token must agree to 1e-3. What is measured is the time of a token of all rows
 of the batch: that of 100, divided by 100.
 
-- `tinygrad_rnn`: `model.step`.
+- `tinygrad_rnn`: `model.take_step`, as `generate` calls it.
+- `compiled`: the same after `set_compiled()`.
 - `torch LSTMCell`: under `inference_mode`, as the next one.
 - `torch nn.LSTM`: given sequences of one step.
 
@@ -44,9 +45,10 @@ def text(B: int) -> NDArray[np.int64]:
     return np.random.default_rng(1).integers(0, V, (TOKENS, B))
 
 
-def run_ours(threads: int, inputs: str, H: int, B: int) -> dict[str, Any]:
-    from tinygrad_rnn import Embedding, Linear, OneHot, Sequential
+def run_ours(threads: int, inputs: str, H: int, B: int, compiled: bool = False) -> dict[str, Any]:
+    from tinygrad_rnn import Embedding, Linear, OneHot, Sequential, set_compiled
 
+    set_compiled(compiled)
     rng = np.random.default_rng(0)
     embedding, cell, linear = weights(inputs, H)
     model = Sequential(
@@ -59,7 +61,7 @@ def run_ours(threads: int, inputs: str, H: int, B: int) -> dict[str, Any]:
     def tokens() -> Any:
         state = model.initial_state(B)
         for x in ids:
-            y, state = model.step(x, state)
+            y, state = model.take_step(x, state)
         return y
 
     return timed(tokens, threads)
@@ -103,9 +105,11 @@ if __name__ == "__main__":
         "One token of a language model, an LSTM",
         {
             "tinygrad_rnn": run_ours,
+            "compiled": lambda **row: run_ours(**row, compiled=True),
             "torch LSTMCell": lambda **row: run_torch(**row, module="LSTMCell"),
             "torch nn.LSTM": lambda **row: run_torch(**row, module="LSTM"),
         },
         [{"inputs": i, "H": H, "B": B} for i in ("one-hot", "embedding") for H in (128, 512) for B in (1, 64)],
+        ours=2,
         rounds=5,
     )

@@ -8,6 +8,7 @@ where Numba is not.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 Steps = TypeVar("Steps", bound=Callable[..., Any])
+
+_DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # in which to look takes no time
 
 _on = False
 
@@ -49,13 +52,15 @@ def set_compiled(on: bool = True) -> None:
 
 def is_compiled(array: Any) -> bool:
     """Whether compiled steps compute with `array`: with float32 and float64 on the CPU."""
-    return _on and isinstance(array, np.ndarray) and array.dtype in (np.float32, np.float64)
+    return _on and isinstance(array, np.ndarray) and array.dtype in _DTYPES
 
 
 def compiled_version(steps: Steps, array: Any) -> Steps:
     """`steps`, a function of a module of `kernels`; or that of its name in `kernels.compiled`, where such run."""
-    if not is_compiled(array):
-        return steps
+    return _compiled(steps) if is_compiled(array) else steps
+
+
+@functools.cache  # a step of a small model takes little more than to look it up
+def _compiled(steps: Any) -> Any:
     package, _, module = steps.__module__.rpartition(".")
-    version: Steps = getattr(importlib.import_module(f"{package}.compiled.{module}"), steps.__name__)
-    return version
+    return getattr(importlib.import_module(f"{package}.compiled.{module}"), steps.__name__)

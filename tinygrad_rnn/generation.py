@@ -170,4 +170,4 @@ def _run(
         for b in running:
             yield b, chosen[b], logits[b]
         if t + 1 < length:
-            y, state = model.step(device.asarray(chosen), state)
+            y, state = model.take_step(device.asarray(chosen), state)

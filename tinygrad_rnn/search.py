@@ -77,7 +77,7 @@ def greedy_search(
         if not running:
             break
         if t + 1 < length:  # a row that has ended stays: without it, the products of the others might round otherwise
-            y, state = model.step(device.asarray(chosen), state)
+            y, state = model.take_step(device.asarray(chosen), state)
     return rows
 
 
@@ -192,7 +192,7 @@ def beam_search(
         if size < length:
             rows = device.asarray([row for row, _, _ in kept])
             state = tree_map(lambda array, rows=rows: array[rows], state)
-            y, state = model.step(device.asarray([chosen for _, chosen, _ in kept]), state)
+            y, state = model.take_step(device.asarray([chosen for _, chosen, _ in kept]), state)
     left = [Hypothesis(beam, log_prob, score(log_prob, length)) for beam, log_prob in beams]
     return _best_first(finished + left)[:width]
 

@@ -113,6 +113,52 @@ def test_the_kernel_is_the_step(
                 )
 
 
+@pytest.mark.parametrize("make", [GRUCell, LSTMCell])
+@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 1e-5)])
+@given(
+    batch=st.integers(0, 5),
+    in_size=st.integers(1, 6),
+    out_size=st.integers(1, 9),
+    seed=st.integers(0, 2**32 - 1),
+    one_hot=st.booleans(),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    compiled=st.booleans(),
+)
+def test_a_step_in_use_is_the_step(
+    make: Make,
+    dtype: str,
+    allowed: float,
+    batch: int,
+    in_size: int,
+    out_size: int,
+    seed: int,
+    one_hot: bool,
+    layout: str,
+    compiled: bool,
+) -> None:
+    """What `take_step` computes in place is the definition's, and leaves what it was given as it was."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Any:
+        return LAYOUTS[layout](rng.standard_normal(shape).astype(dtype))
+
+    cell = make(in_size, out_size, rng=np.random.default_rng(0)).to(dtype=dtype)
+    cell.flat_value[...] = 0.5 * rng.standard_normal(cell.flat_value.shape)
+    x = OneHotRows(rng.integers(0, in_size, batch), in_size) if one_hot else normal(batch, in_size)
+    state = tree_map(lambda array: normal(*array.shape), cell.initial_state(batch))
+    given_state, weights = tree_map(np.copy, state), cell.flat_value.copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "_on", compiled)
+        y, found = cell.take_step(x, state)
+    _, expected, _ = cell.step_forward(x, state, training=False)
+    assert y is found[0]
+    for name, (array, right) in enumerate(zip(found, expected, strict=True)):
+        assert array.dtype == dtype
+        close(array, right, allowed, f"state[{name}]")
+    tree_map(np.testing.assert_array_equal, state, given_state)
+    np.testing.assert_array_equal(cell.flat_value, weights)
+
+
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
 @pytest.mark.parametrize("compiled", [False, True])
 def test_through_a_row_of_no_steps_anything_passes(

@@ -138,6 +138,16 @@ def test_a_cache_of_any_layout(make: Any, rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_an_array_with_gaps_is_not_written_to() -> None:
+    """It would be a copy of it that is."""
+    out = np.zeros((2, 6))
+    tanh_of(out[:, 3:], np.ones((2, 6))[:, ::2])
+    np.testing.assert_array_equal(out[:, :3], 0)
+    np.testing.assert_allclose(out[:, 3:], np.tanh(1))
+    with pytest.raises(ValueError, match="strides"):
+        tanh_of(out[:, ::2], np.ones((2, 3)))
+
+
 @pytest.mark.parametrize("wrong", [-1, 4])
 def test_an_id_that_has_changed(wrong: int) -> None:
     dw = np.zeros((6, 2))

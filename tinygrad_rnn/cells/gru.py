@@ -7,6 +7,7 @@ from typing import Any
 from .. import initializers
 from ..arrays import Array, Booleans, Float, Generator, Input, Integers, Shaped, State, namespace
 from ..checks import check_size
+from ..compiling import compiled_version
 from ..kernels import gru as kernel
 from ..kernels.gru import GRUCache
 from ..parameter import Parameter
@@ -160,6 +161,15 @@ class GRUCell(Cell):
     @property
     def has_kernel(self) -> bool:
         return type(self) is GRUCell and self.reset == "after"
+
+    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        """In a few operations, in place."""
+        if not self.has_kernel:
+            return super().take_step(x, state)
+        (h,) = state
+        step = compiled_version(kernel.step, h)
+        h = step(x, h, self.w_x.value, self.w_h.value, self.b.value, self.b_h.value)
+        return h, (h,)
 
     def unroll_forward(
         self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool

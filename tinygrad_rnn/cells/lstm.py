@@ -7,6 +7,7 @@ from typing import Any
 from .. import initializers
 from ..arrays import Array, Booleans, Float, Generator, Input, Integers, Shaped, State, namespace
 from ..checks import check_size
+from ..compiling import compiled_version
 from ..kernels import lstm as kernel
 from ..kernels.lstm import LSTMCache
 from ..parameter import Parameter
@@ -122,6 +123,15 @@ class LSTMCell(Cell):
     @property
     def has_kernel(self) -> bool:
         return type(self) is LSTMCell
+
+    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        """In a few operations, in place."""
+        if not self.has_kernel:
+            return super().take_step(x, state)
+        h, c = state
+        step = compiled_version(kernel.step, h)
+        h, c = step(x, h, c, self.w_x.value, self.w_h.value, self.b.value)
+        return h, (h, c)
 
     def unroll_forward(
         self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool

@@ -125,6 +125,29 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
     return take_steps
 
 
+def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
+    """One step in use, with nothing kept: `x` (B, D) and the state `h` (B, H) to the next one."""
+    H, xp = w_h.shape[0], namespace(h)
+    a = x @ w_x
+    a += b
+    from_h = h @ w_h
+    sigmoids, n, m = a[:, : 2 * H], a[:, 2 * H :], from_h[:, 2 * H :]
+    sigmoids += from_h[:, : 2 * H]
+    sigmoids *= 0.5
+    xp.tanh(sigmoids, out=sigmoids)
+    sigmoids *= 0.5
+    sigmoids += 0.5
+    r, z = a[:, :H], a[:, H : 2 * H]
+    m += b_h
+    m *= r
+    n += m
+    xp.tanh(n, out=n)
+    h = h - n
+    h *= z
+    h += n
+    return h
+
+
 def backward(
     dys: Array,
     dh: Array,

@@ -118,6 +118,26 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     return take_steps
 
 
+def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
+    """One step in use, with nothing kept: `x` (B, D) and the state `h`, `c` (B, H) to the next `h` and `c`."""
+    H, xp = w_h.shape[0], namespace(h)
+    a = x @ w_x
+    a += h @ w_h
+    a += b
+    sigmoids = a[:, : 3 * H]
+    sigmoids *= 0.5
+    xp.tanh(a, out=a)
+    sigmoids *= 0.5
+    sigmoids += 0.5
+    i, f, o, g = a[:, :H], a[:, H : 2 * H], a[:, 2 * H : 3 * H], a[:, 3 * H :]
+    c = f * c
+    i *= g
+    c += i
+    h = xp.tanh(c)
+    h *= o
+    return h, c
+
+
 def backward(
     dys: Array,
     dh: Array,

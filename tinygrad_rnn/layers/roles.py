@@ -101,6 +101,14 @@ class Recurrent(Layer, ABC):
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
         """One step: `x` (B, D) and the state to `(y, next state, cache)`, y (B, H)."""
 
+    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        """`step`, less its checks and with a state that is given: `step_forward` as in use, less the cache.
+
+        A subclass that needs no cache may be quicker.
+        """
+        y, state, _ = self.step_forward(x, state, training=False)
+        return y, state
+
     @abstractmethod
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         """Back through one step: `dy` (B, H) and the gradient of its next state to `(dx, dstate)`; never given None."""
@@ -203,8 +211,7 @@ class Recurrent(Layer, ABC):
         if state is None:
             state = self.initial_state(batch)
         self.check_state(state, batch)
-        y, state, _ = self.step_forward(x, state, training=False)
-        return y, state
+        return self.take_step(x, state)
 
     def restart(self, state: State | None, fresh: Bool[Booleans, " B"]) -> State:
         """`state` with the rows where `fresh` is True begun anew; with `state` None, all of them.

@@ -104,6 +104,10 @@ class Sequential(Recurrent):
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
         return self._forward(partial(_step_forward, training), self.layers, x, state, training)
 
+    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        y, state, _ = self._forward(_take_step, self.layers, x, state, training=False)
+        return y, state
+
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         return self._backward(_step_backward, self.layers, dy, dstate, cache)
 
@@ -150,6 +154,11 @@ def _run_backward(layer: Recurrent, dys: Any, dafter: Any, cache: Any) -> tuple[
 def _step_forward(training: bool, layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, Any]:
     before = layer.initial_state(x.shape[0]) if before is None else before
     return layer.step_forward(x, before, training=training)
+
+
+def _take_step(layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, None]:
+    before = layer.initial_state(x.shape[0]) if before is None else before
+    return *layer.take_step(x, before), None
 
 
 def _step_backward(layer: Recurrent, dy: Any, dafter: Any, cache: Any) -> tuple[Any, State]:

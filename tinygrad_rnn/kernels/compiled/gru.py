@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...arrays import Array, Booleans
+from ...arrays import Array, Booleans, Input
 from ..gru import GRUCache
 from .primitives import (
     Flags,
     In1,
+    In2,
     In3,
     Out2,
     Out3,
@@ -64,6 +65,27 @@ def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2,
                     h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
             else:
                 h[:] = h_prev  # past its end a row keeps its state
+
+
+def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
+    """As in `kernels.gru`."""
+    h_prev, h = h, np.empty(h.shape, h.dtype)
+    _step(x @ w_x, h_prev @ w_h, b, b_h, h_prev, h)
+    return h
+
+
+@compiled
+def _step(gates: Out2, products: Out2, bias: In1, bias_h: In1, hs_prev: In2, hs: Out2) -> None:
+    (B, H), half, b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
+    for k in range(B):
+        gate, from_h, h_prev, h = row(gates[k]), row(products[k]), row(hs_prev[k]), row(hs[k])
+        for j in range(2 * H):
+            gate[j] = half * tanh(half * (gate[j] + b[j] + from_h[j])) + half
+        r, z, n, b_n, m = gate[:H], gate[H : 2 * H], gate[2 * H :], b[2 * H :], from_h[2 * H :]
+        for j in range(H):
+            n[j] = tanh(n[j] + b_n[j] + r[j] * (m[j] + b_h[j]))
+        for j in range(H):
+            h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:

@@ -4,13 +4,17 @@ Going back, no factors are made beforehand: all that a row needs at a step is co
 """
 
 from collections.abc import Callable
+from typing import Any
 
+import numba
 import numpy as np
 
-from ...arrays import Array, Booleans
+from ...arrays import Array, Booleans, Input
 from ..lstm import LSTMCache
 from .primitives import (
     Flags,
+    In1,
+    In2,
     In3,
     Out2,
     Out3,
@@ -60,12 +64,42 @@ def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Fl
                     for j in range(H):
                         gate[j] = tanh(gate[j] + from_h[j])
 
-            # c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
             i, f, o, g = row(gates[t, 0, b]), row(gates[t, 1, b]), row(gates[t, 2, b]), row(gates[t, 3, b])
-            for j in range(H):
-                c[j] = f[j] * c_prev[j] + i[j] * g[j]
-            for j in range(H):
-                h[j] = o[j] * tanh(c[j])
+            _states(i, f, o, g, c_prev, c, h)
+
+
+def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
+    """As in `kernels.lstm`."""
+    a = x @ w_x
+    a += h @ w_h
+    h, c_prev, c = np.empty(h.shape, h.dtype), c, np.empty(c.shape, c.dtype)
+    _step(a, b, c_prev, h, c)
+    return h, c
+
+
+@compiled
+def _step(gates: Out2, bias: In1, c_prevs: In2, hs: Out2, cs: Out2) -> None:
+    (B, H), half = hs.shape, gates.dtype.type(0.5)
+    for n in range(B):
+        for k in range(4):
+            gate, b = row(gates[n, k * H : (k + 1) * H]), row(bias[k * H : (k + 1) * H])
+            if k < 3:
+                for j in range(H):
+                    gate[j] = half * tanh(half * (gate[j] + b[j])) + half
+            else:
+                for j in range(H):
+                    gate[j] = tanh(gate[j] + b[j])
+        a = row(gates[n])
+        _states(a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :], row(c_prevs[n]), row(cs[n]), row(hs[n]))
+
+
+@numba.njit
+def _states(i: Any, f: Any, o: Any, g: Any, c_prev: Any, c: Any, h: Any) -> None:
+    """c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t)."""
+    for j in range(len(c)):
+        c[j] = f[j] * c_prev[j] + i[j] * g[j]
+    for j in range(len(h)):
+        h[j] = o[j] * tanh(c[j])
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:

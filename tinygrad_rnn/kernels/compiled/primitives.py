@@ -48,9 +48,11 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
     """`function`, compiled at its first call with float32 or float64, from the types that its parameters tell.
 
     It runs without Python's lock. The layouts of arrays are not part of the types, which would compile it for each; an
-    array whose rows have gaps is copied. What was compiled is kept beside the source, or in the user's cache.
+    array whose rows have gaps is copied where it is only read. What was compiled is kept beside the source, or in the
+    user's cache.
     """
     *parameters, _ = function.__annotations__.values()
+    prepare = [_preparation(parameter) for parameter in parameters]
 
     @functools.cache
     def version(dtype: Any) -> Any:
@@ -63,7 +65,7 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(*arguments: Any) -> None:
-        version(arguments[0].dtype)(*map(without_gaps, arguments))
+        version(arguments[0].dtype)(*(make(argument) for make, argument in zip(prepare, arguments, strict=True)))
 
     return run
 
@@ -75,11 +77,27 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         return (*super()._index_key(*arguments), THIS_FILE)
 
 
-def without_gaps(argument: Any) -> Any:
-    """An array, or a copy, in whose rows the numbers lie side by side, as `row` needs it; anything else as it is."""
-    if isinstance(argument, np.ndarray) and not (argument.strides[-1] == argument.itemsize and argument.flags.aligned):
-        return argument.copy()
-    return argument
+def without_gaps(array: Any) -> Any:
+    """`array`, or a copy, in whose rows the numbers lie side by side, as `row` needs it."""
+    return array if _has_no_gaps(array) else array.copy()
+
+
+def _written(array: Any) -> Any:
+    """`array`, which may not be a copy."""
+    if not _has_no_gaps(array):
+        raise ValueError(f"an array with strides {array.strides} cannot be written to by compiled code")
+    return array
+
+
+def _has_no_gaps(array: Any) -> bool:
+    flags = array.flags
+    return bool(flags.aligned and (flags.c_contiguous or array.strides[-1] == array.itemsize))
+
+
+def _preparation(parameter: Any) -> Callable[[Any], Any]:
+    if parameter is bool:
+        return bool
+    return without_gaps if get_args(parameter)[2] else _written
 
 
 def _type(parameter: Any, number: Any) -> Any:

@@ -12,14 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-with contextlib.suppress(ImportError):
-    from hypothesis import settings
-
-    # The same verdict every time, on a busy machine too; other cases at every long run.
-    settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True, max_examples=200)
-    settings.register_profile("long", deadline=None, max_examples=10_000)
-    settings.load_profile("long" if "--long" in sys.argv else "tinygrad_rnn")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tinygrad_rnn")
@@ -44,6 +36,8 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    with contextlib.suppress(ImportError):
+        set_cases(config.getoption("--long"))
     if config.getoption("--installed") and package_folder() in (None, ROOT / "tinygrad_rnn"):
         raise pytest.UsageError(
             f"--installed: tinygrad_rnn would be imported from {package_folder()}; install the package, "
@@ -51,6 +45,17 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if config.getoption("--check-shapes"):
         check_shapes()
+
+
+def set_cases(long: bool) -> None:
+    """How many cases Hypothesis draws: the same at every run, for the same verdict; but others at every long one."""
+    from hypothesis import settings
+
+    settings.register_profile(
+        "tinygrad_rnn", deadline=None, derandomize=True, max_examples=200
+    )  # on a busy machine too
+    settings.register_profile("long", deadline=None, max_examples=10_000)
+    settings.load_profile("long" if long else "tinygrad_rnn")
 
 
 def check_shapes() -> None:

@@ -36,6 +36,7 @@ from tinygrad_rnn import (
     Recurrent,
     RNNCell,
     Sequential,
+    SoftmaxCrossEntropy,
     VanillaRNN,
     compiling,
     threads,
@@ -44,6 +45,7 @@ from tinygrad_rnn.arrays import Generator, OneHotColumns, State
 from tinygrad_rnn.kernels import products
 from tinygrad_rnn.kernels.compiled import gru, lstm, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
+from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.compiled.primitives import without_gaps
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
@@ -53,9 +55,11 @@ pytestmark = pytest.mark.messages  # the shape checks would speak first here, to
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
 PRODUCT, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.add_product", "tinygrad_rnn.kernels"
+LOSS = "tinygrad_rnn.losses.softmax_cross_entropy.SoftmaxCrossEntropy"
+AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
 BLOCK = "how many steps a block has is for speed"
 SAME = "what is compiled computes the same"
-NUMBER = "to the compiler an integer makes numbers of 64 bits of others, which take more time"
+NUMBER = "to the compiler a number of Python makes numbers of 64 bits of others, which take more time"
 BEYOND = "the part of a row of its own is longer than what is used of it"
 BOUND = "the sums are the same on both sides of the bound, which is for speed"
 EQUIVALENT = (
@@ -87,6 +91,10 @@ EQUIVALENT = (
             ("lstm._backward_rows, line 3", "backward_steps", "c"),
             ("products.add_gradient, line 3", "add_by_id", "d"),
         )
+    }
+    | {
+        f"{LOSS}.backward, line 5: `compiled_version(kernel.backward, ys)` -> `kernel.backward`": SAME,
+        f"{KERNELS}.compiled.softmax_cross_entropy._backward, line 6: {AS_A_NUMBER}": NUMBER,
     }
     | {
         f"{KERNELS}.compiled.{kernel}._backward, line 1: `das.dtype.type({number})` -> `{number}`": NUMBER
@@ -219,6 +227,24 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
     for expected, arrays in zip(found[:3], found[3:], strict=True):
         for one, other in zip(expected, arrays, strict=True):
             np.testing.assert_allclose(other, one, rtol=0, atol=1e-12)
+
+
+def compiled_loss(layer: Layer, rng: Generator) -> None:
+    """Against the other: by two threads, where some tokens do not count, whatever their scores are."""
+    if not isinstance(layer, SoftmaxCrossEntropy):
+        return
+    ys, targets, found = rng.standard_normal((5, 2, 6)), rng.integers(0, 6, (5, 2)), []
+    targets[1, 0], ys[1, 0] = layer.ignore_index, np.nan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "_count", 2)
+        for name, stand_in in {"WORTH": 12, "row": row, "exp": np.exp}.items():
+            patch.setattr(compiled_loss_kernel, name, stand_in)
+        patch.setattr(compiled_loss_kernel, "_backward", by_python(compiled_loss_kernel._backward))
+        for on in (False, True):
+            patch.setattr(compiling, "_on", on)
+            loss, cache = layer.forward(ys, targets)
+            found.append(layer.backward(cache, np.asarray(1.5 + loss)))
+    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-14)
 
 
 def many_ids(layer: Layer, rng: Generator) -> None:
@@ -370,6 +396,7 @@ def jobs() -> list[Job]:
         one_hot_rows,
         several_threads,
         compiled_steps,
+        compiled_loss,
         wrong_states_raise,
         no_step,
         many_ids,

@@ -23,6 +23,7 @@ from tinygrad_rnn.kernels.compiled.primitives import (
     In3,
     Out2,
     compiled,
+    exp,
     multiply,
     pack,
     room_for_product,
@@ -41,6 +42,13 @@ def on(monkeypatch: pytest.MonkeyPatch) -> None:
 @compiled
 def product(out: Out2, a: In2, w: In3) -> None:
     multiply(a, w, out)
+
+
+@compiled
+def exp_of(out: Out2, a: In2) -> None:
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = exp(a[i, j])
 
 
 @compiled
@@ -86,6 +94,19 @@ def test_tanh(rng: np.random.Generator) -> None:
         tanh_of(out, x)
         np.testing.assert_allclose(out, [[0, 0, 1, -1, 1, np.nan]], rtol=0, atol=allowed)
         assert math.copysign(1, out[0, 1]) == -1
+
+
+def test_exp() -> None:
+    xs = np.concatenate([np.linspace(-87, 88, 20_001), np.geomspace(1e-30, 1, 1000), -np.geomspace(1e-30, 1, 1000)])
+    for dtype, allowed in (("float32", 4e-7), ("float64", 1e-15)):
+        x = xs.astype(dtype)[None]
+        out = np.empty_like(x)
+        exp_of(out, x)
+        np.testing.assert_allclose(out, np.exp(x.astype(float)), rtol=allowed, atol=0)
+        x = np.array([[0, -0.0, -1000, -3e38, -np.inf, np.nan]], dtype)
+        out = np.empty_like(x)
+        exp_of(out, x)
+        np.testing.assert_array_equal(out, np.array([[1, 1, 0, 0, 0, np.nan]], dtype))
 
 
 @pytest.mark.parametrize("ids", [np.array([3, 0, 3, 1], np.uint8), np.array([[3, 9], [0, 9], [3, 9], [1, 9]])[:, 0]])

@@ -6,10 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SoftmaxCrossEntropy, threads
+from tinygrad_rnn import SoftmaxCrossEntropy, compiling, threads
+from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_kernel
 
 REDUCTIONS = ["mean", "sum", "none"]
 T, B, V = 4, 3, 5
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["", "compiled"])
+def _compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_on", request.param)
 
 
 def draw() -> tuple[Any, Any]:
@@ -36,10 +42,31 @@ def test_blocks_of_rows_are_the_same(options: Any, monkeypatch: pytest.MonkeyPat
     ys, targets = draw()
     expected = both(ys, targets, **options)
     monkeypatch.setattr(threads, "BLOCK", 2 * V)
+    monkeypatch.setattr(compiled_kernel, "WORTH", 2 * V)
     for count in (1, 2):
         monkeypatch.setattr(threads, "_count", count)
         for found, whole in zip(both(ys, targets, **options), expected, strict=True):
             np.testing.assert_array_equal(found, whole)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "reduction": "sum"}])
+def test_it_is_the_definition(dtype: str, options: Any, rng: np.random.Generator) -> None:
+    """As written for one row after another, in any layout."""
+    scores = np.asfortranarray(3 * rng.standard_normal((70, 2 * 37)).astype(dtype))[:, ::2]
+    targets, smoothing = rng.integers(-1, 37, 70), options.get("label_smoothing", 0)
+    losses, slopes = [], np.zeros(scores.shape)
+    for slope, y, target in zip(slopes, scores.astype(float), targets, strict=True):
+        if target >= 0:
+            p, q = np.exp(y) / np.exp(y).sum(), (1 - smoothing) * (np.arange(37) == target) + smoothing / 37
+            losses.append(-(q * np.log(p)).sum())
+            slope[...] = p - q
+    scale = len(losses) if options.get("reduction", "mean") == "mean" else 1
+    loss, dys = both(scores, targets, **options)
+    assert loss.dtype == dys.dtype == dtype
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(loss, sum(losses) / scale, rtol=20 * eps)
+    np.testing.assert_allclose(dys, slopes / scale, rtol=0, atol=20 * eps / scale)
 
 
 @pytest.mark.parametrize("size", [1, 2, 65, 100_000])

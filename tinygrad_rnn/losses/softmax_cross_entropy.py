@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, as_rows, clear_padding, namespace
 from ..checks import check_device, check_features, check_ids, check_integers
+from ..compiling import compiled_version
+from ..kernels import softmax_cross_entropy as kernel
 from ..layers.roles import Loss
-from ..threads import divide_blocks
 from .reduction import active_steps, check_reduction, reduce
 
 
 class SoftmaxCrossEntropyCache(NamedTuple):
     """What the backward needs."""
 
-    p: Float[Array, "*lead V"]
-    """The probabilities."""
+    ys: Float[Array, "*lead V"]
+    """The scores."""
+    largest: Float[Array, " N"]
+    """The largest score of each token."""
+    total: Float[Array, " N"]
+    """The sum of `exp(ys - largest)` of each."""
     targets: Integer[Integers, "*lead"]
     """The targets, 0 where none counts."""
     counts: Bool[Booleans, "*lead"]
@@ -81,60 +85,28 @@ class SoftmaxCrossEntropy(Loss):
                 f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}"
             )
         xp = namespace(ys)
-        counts = targets.astype(xp.int64, copy=False) != self.ignore_index  # CuPy compares no unsigned integer with -1
+        targets = targets.astype(xp.int64, copy=False)  # CuPy compares no unsigned integer with -1
+        counts = targets != self.ignore_index
         active = active_steps(self, lengths, targets)
         if active is not None:
             ys, counts = clear_padding(ys, active), counts & active
         targets = xp.where(counts, targets, 0)
         check_ids(self, targets, ys.shape[-1])
 
-        p: Array = xp.empty(ys.shape, ys.dtype)
-        log_total, chosen = xp.empty(targets.size, ys.dtype), xp.empty(targets.size, ys.dtype)
-        mean = xp.empty(targets.size, ys.dtype) if self.label_smoothing else None
-        rows = as_rows(p)
-        divide_blocks(partial(_normalise, as_rows(ys), targets.reshape(-1), rows, log_total, chosen, mean), rows)
-        p[~counts] = 0  # or a NaN there would become a gradient
-        losses = log_total - chosen
-        if self.label_smoothing:
-            losses *= 1 - self.label_smoothing
-            losses += self.label_smoothing * (log_total - mean)
+        forward = compiled_version(kernel.forward, ys)
+        losses, largest, total = forward(as_rows(ys), targets.reshape(-1), self.label_smoothing)
         losses = xp.where(counts, losses.reshape(targets.shape), 0)
 
         loss, scale = reduce(self.reduction, losses, counts.sum())
-        return loss, SoftmaxCrossEntropyCache(p, targets, counts, scale)
+        return loss, SoftmaxCrossEntropyCache(ys, largest, total, targets, counts, scale)
 
     def backward(
         self, cache: SoftmaxCrossEntropyCache, dloss: Float[Array, "..."] | None = None
     ) -> Float[Array, "*lead V"]:
-        p, targets, counts, scale = cache
-        xp = namespace(p)
+        ys, largest, total, targets, counts, scale = cache
+        xp = namespace(ys)
         dlosses = scale if dloss is None else scale * dloss
         dlosses = xp.where(counts, dlosses, 0).reshape(-1)  # nothing flows where no token counts
-        dys: Array = xp.empty(p.shape, p.dtype)
-        rows = as_rows(dys)
-        divide_blocks(partial(_slope, as_rows(p), targets.reshape(-1), dlosses, self.label_smoothing, rows), rows)
-        return dys
-
-
-def _normalise(
-    scores: Array, ids: Integers, p: Array, log_total: Array, chosen: Array, mean: Array | None, block: slice
-) -> None:
-    """Of rows (N, V) of a block: `p`; and the log of its sum and the target's and the mean score, less the maximum."""
-    xp, a = namespace(p), p[block]
-    xp.subtract(scores[block], scores[block].max(axis=-1, keepdims=True), out=a)
-    chosen[block] = a[xp.arange(len(a)), ids[block]]
-    if mean is not None:
-        mean[block] = a.mean(axis=-1)
-    xp.exp(a, out=a)
-    total = a.sum(axis=-1, keepdims=True)
-    a /= total
-    log_total[block] = xp.log(total)[:, 0]
-
-
-def _slope(p: Array, ids: Integers, dlosses: Array, smoothing: float, dys: Array, block: slice) -> None:
-    """Of rows (N, V) of a block: the gradients by their scores."""
-    xp, d, dloss = namespace(p), dys[block], dlosses[block]
-    xp.multiply(p[block], dloss[:, None], out=d)
-    if smoothing:
-        d -= dloss[:, None] * (smoothing / p.shape[1])
-    d[xp.arange(len(d)), ids[block]] -= dloss * (1 - smoothing)
+        backward = compiled_version(kernel.backward, ys)
+        dys = backward(as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, dlosses)
+        return dys.reshape(ys.shape)

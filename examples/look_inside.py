@@ -102,10 +102,6 @@ def main(arguments: list[str] | None = None) -> None:
     add("--states", type=int, default=800, help="characters of the other pictures (800)")
     add("--seed", type=int, default=0, help="of the weights (0)")
     args = parser.parse_args(arguments)
-    import sklearn  # noqa: F401  # what is lacking is said now, and not after the training
-
-    from tinygrad_rnn import plotting
-
     if not 1 <= args.every <= args.iterations:
         raise ValueError(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
     text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
@@ -119,6 +115,10 @@ def main(arguments: list[str] | None = None) -> None:
     if not 1 <= args.steps <= args.states:
         raise ValueError(f"--steps must be 1 to --states, {args.states}, not {args.steps}")
     held_out = rnn.TokenStream(ids[cut:], batch=16, steps=64)
+    import sklearn  # noqa: F401  # what is lacking is said now, and not after the training
+
+    from tinygrad_rnn import plotting
+
     V, weights = len(tokenizer), np.random.default_rng(args.seed)
     cell = rnn.LSTMCell(64, args.hidden, rng=weights)
     model = rnn.Sequential(rnn.Embedding(V, 64, rng=weights), cell, rnn.Linear(args.hidden, V, rng=weights))

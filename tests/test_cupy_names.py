@@ -155,9 +155,9 @@ def test_the_walk_finds_what_there_is() -> None:
     places = {use[:2] for use in ALL}
     assert places >= {
         ("layers/activation.py", "tanh"),  # namespace(x).tanh
-        ("losses/softmax_cross_entropy.py", "log"),  # xp = namespace(ys)
+        ("kernels/softmax_cross_entropy.py", "log"),  # xp = namespace(ys)
         ("kernels/rnn.py", "copyto"),  # H, xp = w_h.shape[0], namespace(h)
-        ("optim/adagrad.py", "divide"),  # xp, change = namespace(value), self._buffer
+        ("optim/adagrad.py", "divide"),  # xp, g, total = namespace(value), ...
         ("device.py", "cuda.get_current_stream"),  # self.xp.cuda.get_current_stream
         ("device.py", "cuda.is_available"),  # cupy.cuda.is_available
     }

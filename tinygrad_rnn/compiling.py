@@ -1,9 +1,9 @@
-"""Whether Numba compiles the steps of the kernels: no, unless asked for.
+"""Whether Numba compiles what is slow in NumPy, such as the steps of the kernels: no, unless asked for.
 
 A step is a product with few rows and some twenty short operations on numbers that it has just made. NumPy calls each of
-them by itself, and its BLAS brings the weights into an order of its own at each product. Compiled, a step is one call,
-and the weights are brought into order once for a sequence. What stands in `kernels` is the definition, and what runs
-where Numba is not.
+them by itself, and its BLAS brings the weights into an order of its own at each product. Compiled, all steps of a block
+are one call, and the weights are brought into order once for a sequence. What stands in `kernels` is the definition,
+and what runs where Numba is not.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _on = False
 
 
 def set_compiled(on: bool = True) -> None:
-    """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell` over sequences, in the whole process.
+    """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell`, and `SoftmaxCrossEntropy`.
 
-    Those of an LSTM take a third to four fifths of the time, and all results are the same to rounding. It needs Numba:
+    It holds for the whole process. A training step of an LSTM takes half to five sixths of the time, and all results
+    are the same to rounding. It needs Numba:
     `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
     dtype some seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
 

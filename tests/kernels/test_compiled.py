@@ -16,19 +16,8 @@ from tinygrad_rnn.compiling import compiled_version, is_compiled
 from tinygrad_rnn.kernels import lstm, products
 from tinygrad_rnn.kernels.compiled import lstm as compiled_lstm
 from tinygrad_rnn.kernels.compiled import products as compiled_products
-from tinygrad_rnn.kernels.compiled.primitives import (
-    THIS_FILE,
-    TILE,
-    In2,
-    In3,
-    Out2,
-    compiled,
-    exp,
-    multiply,
-    pack,
-    room_for_product,
-    tanh,
-)
+from tinygrad_rnn.kernels.compiled.compiler import SOURCES, In2, In3, Out2, compiled
+from tinygrad_rnn.kernels.compiled.primitives import TILE, exp, multiply, pack, room_for_product, tanh
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 
 MAKERS = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]
@@ -181,7 +170,7 @@ def test_what_is_kept_is_of_these_sources() -> None:
     """Of the file of the primitives too, which Numba does not look at."""
     for function in (product, tanh_of):
         (version,) = [cell.cell_contents for cell in function.__closure__ or () if callable(cell.cell_contents)]
-        assert THIS_FILE in version(np.dtype("float32"))._cache._index_key((), _Codegen())
+        assert SOURCES in version(np.dtype("float32"))._cache._index_key((), _Codegen())
 
 
 class _Codegen:

@@ -170,10 +170,10 @@ def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
 
 def product(a: Any, b: Array) -> Array:
     """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads, by its rows."""
-    (rows, K), N = a.shape, b.shape[1]
-    if not isinstance(a, np.ndarray) or rows * K * N < 2 * LARGE:
+    if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:
         whole: Array = a @ b
         return whole
+    (rows, K), N = a.shape, b.shape[1]
     out = np.empty((rows, N), b.dtype)
     divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // max(K * N, 1)))
     return out

@@ -9,22 +9,8 @@ import numpy as np
 
 from ...arrays import Array, Booleans, Input
 from ..gru import GRUCache
-from .primitives import (
-    Flags,
-    In1,
-    In2,
-    In3,
-    Out2,
-    Out3,
-    Out4,
-    all_running,
-    compiled,
-    multiply,
-    pack,
-    room_for_product,
-    row,
-    tanh,
-)
+from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
+from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:

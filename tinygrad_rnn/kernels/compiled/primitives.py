@@ -1,41 +1,24 @@
-"""What compiled steps are made of: a compiler, products with packed weights, rows, tanh.
+"""What compiled steps are made of: products with packed weights, rows, tanh, exp.
 
 Numba compiles loops over rows and units to vector instructions where an array is known to have no gaps, and where a
 loop writes to one array only: with several it would have to compare too many addresses first. So a step is written as
 short loops over a row, of which the processor keeps all it needs in its first cache.
 """
 
-# No `from __future__ import annotations`: `compiled` reads them.
-import contextlib
+from __future__ import annotations
+
 import functools
-import hashlib
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, TypeAlias, get_args
+from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, types
-from numba.core.caching import FunctionCache
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
 
-from ...arrays import Array, Booleans, Integers
-
-# What a compiled function takes: arrays of so many axes that it reads, or writes; their dtype is that of the weights.
-In1: TypeAlias = Annotated[Array, 1, True]
-In2: TypeAlias = Annotated[Array, 2, True]
-In3: TypeAlias = Annotated[Array, 3, True]
-Out1: TypeAlias = Annotated[Array, 1, False]
-Out2: TypeAlias = Annotated[Array, 2, False]
-Out3: TypeAlias = Annotated[Array, 3, False]
-Out4: TypeAlias = Annotated[Array, 4, False]
-Ids: TypeAlias = Annotated[Integers, 1, True, types.int64]
-Flags: TypeAlias = Annotated[Booleans, 2, True, types.boolean]
-
-_NUMBERS = {bool: types.boolean, float: types.float64}
+from ...arrays import Array, Booleans
 
 _found = binding.get_host_cpu_features()
 VECTOR = 64 if _found.get("avx512f") else 32 if _found.get("avx") else 16
@@ -44,75 +27,6 @@ TILE = 8 if _found.get("avx512f") or binding.get_process_triple().startswith(("a
 """Rows of a tile: with AVX-512 or on ARM there are 32 vectors to hold it, else 16."""
 COLUMNS = 2
 """Vectors in a row of a tile."""
-THIS_FILE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-
-
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """`function`, compiled at its first call with float32 or float64, from the types that its parameters tell.
-
-    It runs without Python's lock. The layouts of arrays are not part of the types, which would compile it for each; an
-    array whose rows have gaps is copied where it is only read. What was compiled is kept beside the source, or in the
-    user's cache.
-    """
-    *parameters, _ = function.__annotations__.values()
-    prepare = [_preparation(parameter) for parameter in parameters]
-
-    @functools.cache
-    def version(dtype: Any) -> Any:
-        result: Any = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")(function)
-        with contextlib.suppress(RuntimeError):  # there is nowhere to keep it
-            result._cache = _Cache(function)
-        result.compile(types.void(*(_type(parameter, numba.from_dtype(dtype)) for parameter in parameters)))
-        result.disable_compile()
-        return result
-
-    @functools.wraps(function)
-    def run(*arguments: Any) -> None:
-        version(arguments[0].dtype)(*(make(argument) for make, argument in zip(prepare, arguments, strict=True)))
-
-    return run
-
-
-class _Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's, which looks for changes in the file of a function; and for changes in this one, which it calls."""
-
-    def _index_key(self, *arguments: Any) -> Any:
-        return (*super()._index_key(*arguments), THIS_FILE)
-
-
-def without_gaps(array: Any) -> Any:
-    """`array`, or a copy, in whose rows the numbers lie side by side, as `row` needs it."""
-    return array if _has_no_gaps(array) else array.copy()
-
-
-def _as_it_is(argument: Any) -> Any:
-    return argument
-
-
-def _written(array: Any) -> Any:
-    """`array`, which may not be a copy."""
-    if not _has_no_gaps(array):
-        raise ValueError(f"an array with strides {array.strides} cannot be written to by compiled code")
-    return array
-
-
-def _has_no_gaps(array: Any) -> bool:
-    flags = array.flags
-    return bool(flags.aligned and (flags.c_contiguous or array.strides[-1] == array.itemsize))
-
-
-def _preparation(parameter: Any) -> Callable[[Any], Any]:
-    if parameter in _NUMBERS:
-        return _as_it_is
-    return without_gaps if get_args(parameter)[2] else _written
-
-
-def _type(parameter: Any, number: Any) -> Any:
-    if parameter in _NUMBERS:
-        return _NUMBERS[parameter]
-    _, axes, only_read, *other = get_args(parameter)
-    dtype: Any = other[0] if other else number
-    return types.Array(dtype, axes, "A", readonly=only_read)
 
 
 def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:

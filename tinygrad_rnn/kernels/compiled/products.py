@@ -3,7 +3,8 @@
 import numpy as np
 
 from ...arrays import Array, OneHotRows
-from .primitives import Ids, In2, Out2, compiled, row
+from .compiler import Ids, In2, Out2, compiled
+from .primitives import row
 
 
 def add_by_id(x: OneHotRows, d: Array, dw: Array) -> None:

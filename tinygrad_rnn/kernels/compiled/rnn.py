@@ -5,19 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ...arrays import Array, Booleans
-from .primitives import (
-    Flags,
-    In3,
-    Out2,
-    Out3,
-    all_running,
-    compiled,
-    multiply,
-    pack,
-    room_for_product,
-    row,
-    tanh,
-)
+from .compiler import Flags, In3, Out2, Out3, compiled
+from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...arrays import Array, Integers
 from ...threads import divide
-from .primitives import Ids, In1, In2, Out1, Out2, compiled, exp, row
+from .compiler import Ids, In1, In2, Out1, Out2, compiled
+from .primitives import exp, row
 
 WORTH = 1 << 15
 """Scores that are worth a thread: some 30 µs."""

@@ -20,7 +20,7 @@ from sphinx_gallery.scrapers import figure_rst
 
 OPTIONS = {
     "look_inside": "--folder pictures --iterations 400",
-    "gradient_flow": "--folder pictures",
+    "gradient_flow": "--folder pictures --iterations 100",
     "dates": "--plot dates.svg",
     "char_rnn": "train --cell gru --hidden 128 --batch 16 --optimizer adam --lr 0.01 --iterations 400 --length 300",
     "custom_cell": "",

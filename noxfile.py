@@ -69,8 +69,9 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run the examples, build the documentation, warnings being errors, and run the code in it."""
     session.install(".", *needs("docs"))
-    for builder in ("html", "doctest"):
-        session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", builder, "docs", f"docs/_build/{builder}")
+    for builder in ("html", "doctest"):  # the second one takes the pages as the first one read them
+        where = ("-d", "docs/_build/doctrees", "docs", f"docs/_build/{builder}")
+        session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", builder, *where)
 
 
 @nox.session

@@ -264,6 +264,19 @@ def test_there_is_no_step_after_the_last_id(rng: np.random.Generator) -> None:
         assert cell.taken == (1,) * (2 + max(length - 1, 0))
 
 
+def test_a_model_that_is_moved_in_between(rng: np.random.Generator) -> None:
+    """It takes its state no longer, and says so; one whose weights change goes on with these."""
+    model = network()
+    ids = generate(model, [2], length=3, temperature=0, rng=rng)
+    next(ids)
+    model.flat_value[...] = 0
+    model.parameters()[-1].value[4] = 1  # the offset of the linear layer
+    assert next(ids) == 4
+    model.to(dtype="float32" if model.dtype == "float64" else "float64")
+    with pytest.raises(TypeError, match=r"state\[.*but the parameters are"):
+        next(ids)
+
+
 class Backwards(Recurrent):
     """Not causal."""
 

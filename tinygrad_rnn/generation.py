@@ -154,7 +154,7 @@ def _run(
 
     A row that has ended stays in the batch: without it, the products of the others might round otherwise.
     """
-    device = model.device or Device("cpu")
+    device, like = model.device or Device("cpu"), model._like()
     chosen, running = [0] * len(rngs), list(range(len(rngs)))
     for t in range(length):
         logits = device.to_host(y)
@@ -170,4 +170,6 @@ def _run(
         for b in running:
             yield b, chosen[b], logits[b]
         if t + 1 < length:
-            y, state = model.take_step(device.asarray(chosen), state)
+            # What was checked before need not be again; but in between the caller may have moved the model.
+            step = model.take_step if model._like() is like else model.step
+            y, state = step(device.asarray(chosen), state)

@@ -45,7 +45,8 @@ def set_threads(count: int) -> None:
     The first `Parameter` or `Device("cpu")` that is made sets one, unless this was called before, or an environment
     variable such as `OPENBLAS_NUM_THREADS` says how many. More make an `RNNCell`, `GRUCell` or `LSTMCell` faster over
     sequences, each taking some rows of the batch, where a step is enough work and the cores do nothing else; and a
-    large `Linear`. The results are the same to rounding, whatever the number. It has nothing to do with a GPU.
+    large `Linear`, `SoftmaxCrossEntropy` or update of an optimizer. The results are the same to rounding, whatever the
+    number. It has nothing to do with a GPU.
 
     Raises:
         TypeError: `count` is no integer.

@@ -183,6 +183,26 @@ def test_dloss_scales_the_gradient(reduction: str, rng: np.random.Generator) -> 
     np.testing.assert_allclose(criterion.backward(cache, dloss), criterion.backward(cache) * scale, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "dloss", [np.float64(2), np.array(2), np.full((T, B), 2.0)], ids=["number", "integer", "array"]
+)
+def test_the_gradient_has_the_dtype_of_the_scores(dloss: Any) -> None:
+    ys, targets = draw()
+    criterion = SoftmaxCrossEntropy(reduction="none")
+    _, cache = criterion.forward(ys.astype("float32"), targets)
+    dys = criterion.backward(cache, dloss)
+    assert dys.dtype == "float32"
+    np.testing.assert_allclose(dys, 2 * both(ys, targets, reduction="none")[1], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0, 1e4, -2e38])
+def test_the_loss_of_scores_far_from_zero_is_the_same(offset: float) -> None:
+    scores = np.arange(8, dtype="float32") * (1 if abs(offset) < 1e5 else 0)
+    found, _ = both(scores[None] + np.float32(offset), np.array([2]), label_smoothing=0.1)
+    expected, _ = both(scores[None].astype(float), np.array([2]), label_smoothing=0.1)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_backward_gives_a_fresh_array_each_time() -> None:
     ys, targets = draw()
     criterion = SoftmaxCrossEntropy()

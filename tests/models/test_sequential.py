@@ -143,3 +143,17 @@ def test_a_layer_used_twice_gets_both_gradients() -> None:
     dy: Any = shared.backward(x, second)
     shared.backward(dy, first)
     np.testing.assert_allclose(together, shared.w.grad, rtol=1e-6)
+
+
+class Warm(Sequential):
+    """Another step than that of its layers."""
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        y, state, cache = super().step_forward(x, state, training=training)
+        return y / 2, state, cache
+
+
+def test_a_step_in_use_is_that_of_a_subclass() -> None:
+    layers = OneHot(5), cell(5, 4), linear(4, 5)
+    y, _ = Warm(*layers).step(IDS[0], None)
+    np.testing.assert_array_equal(y, Sequential(*layers).step(IDS[0], None)[0] / 2)

@@ -45,7 +45,7 @@ class Cell(Recurrent):
 
     @property
     def has_kernel(self) -> bool:
-        """Whether a whole sequence runs at once. A subclass, which may have another step, is unrolled step by step."""
+        """Whether a sequence, and a step in use, take a fast path. A subclass, with a step of its own, does not."""
         return False
 
     def initial_state(self, batch: int) -> State:

@@ -163,7 +163,7 @@ class GRUCell(Cell):
         return type(self) is GRUCell and self.reset == "after"
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        """In a few operations, in place."""
+        """In few operations, which keep nothing for a backward."""
         if not self.has_kernel:
             return super().take_step(x, state)
         (h,) = state

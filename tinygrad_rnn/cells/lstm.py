@@ -125,7 +125,7 @@ class LSTMCell(Cell):
         return type(self) is LSTMCell
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        """In a few operations, in place."""
+        """In few operations, which keep nothing for a backward."""
         if not self.has_kernel:
             return super().take_step(x, state)
         h, c = state

@@ -1,1 +1,1 @@
-"""Whole-sequence fast paths, tested equal to the readable step."""
+"""Fast paths, of whole sequences for the most part, tested equal to the readable definition."""

@@ -33,6 +33,7 @@ from .products import (
     of_rows,
     of_steps,
     over_rows,
+    product,
 )
 
 
@@ -126,11 +127,14 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
 
 
 def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
-    """One step in use, with nothing kept: `x` (B, D) and the state `h` (B, H) to the next one."""
+    """One step in use, with nothing kept: `x` (B, D) and the state `h` (B, H) to the next one.
+
+    The gates are side by side in `a` (B, 3H), as in `w_x` (D, 3H), `w_h` (H, 3H) and `b` (3H,); `b_h` is (H,).
+    """
     H, xp = w_h.shape[0], namespace(h)
-    a = x @ w_x
+    a = product(x, w_x)
     a += b
-    from_h = h @ w_h
+    from_h = product(h, w_h)
     sigmoids, n, m = a[:, : 2 * H], a[:, 2 * H :], from_h[:, 2 * H :]
     sigmoids += from_h[:, : 2 * H]
     sigmoids *= 0.5
@@ -214,7 +218,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     """
     H, xp = w_h.shape[0], namespace(w_h)
     multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
-    product = xp.empty((B, H), w_h.dtype)
+    from_a = xp.empty((B, H), w_h.dtype)
 
     def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
         _, h_prev, r, z, n, m = cache
@@ -234,9 +238,9 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
                 running, kept = active[t][:, None], dh
                 dh = xp.where(running, dh, 0)
             da *= dh[:, None]
-            multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=product)
+            multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=from_a)
             dh *= z[t]
-            dh += product
+            dh += from_a
             if active is not None:
                 dh = xp.where(running, dh, kept)  # through a row that has ended, straight
         return das.reshape(steps, B, 4 * H), dh

@@ -33,6 +33,7 @@ from .products import (
     of_rows,
     of_steps,
     over_rows,
+    product,
 )
 
 
@@ -119,10 +120,13 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
 
 
 def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
-    """One step in use, with nothing kept: `x` (B, D) and the state `h`, `c` (B, H) to the next `h` and `c`."""
+    """One step in use, with nothing kept: `x` (B, D) and the state `h`, `c` (B, H) to the next `h` and `c`.
+
+    The gates are side by side in `a` (B, 4H), as in `w_x` (D, 4H), `w_h` (H, 4H) and `b` (4H,).
+    """
     H, xp = w_h.shape[0], namespace(h)
-    a = x @ w_x
-    a += h @ w_h
+    a = product(x, w_x)
+    a += product(h, w_h)
     a += b
     sigmoids = a[:, : 3 * H]
     sigmoids *= 0.5

@@ -1,8 +1,8 @@
 """Softmax and cross-entropy of rows of scores, forward and back.
 
 Notation: N rows of V scores `ys`, and `ids` (N,), the target of each. `largest` (N,) is the largest score of a row, and
-`total` (N,) the sum of exp(ys - largest), so that the probabilities are exp(ys - largest) / total. They are not kept:
-to make them again takes less than to write and read an array (N, V), where V is large, and a third of the memory.
+`total` (N,) the sum of exp(ys - largest), so that the probabilities are exp(ys - largest) / total. They are not kept,
+which would take a third array (N, V) beside the scores and their gradients, but made again.
 
 It goes through blocks of rows that a cache of the processor holds, and these are divided among the threads.
 """

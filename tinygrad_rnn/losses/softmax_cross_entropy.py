@@ -16,7 +16,7 @@ class SoftmaxCrossEntropyCache(NamedTuple):
     """What the backward needs."""
 
     ys: Float[Array, "*lead V"]
-    """The scores."""
+    """The scores as they were given, which must not change before the backward."""
     largest: Float[Array, " N"]
     """The largest score of each token."""
     total: Float[Array, " N"]
@@ -106,7 +106,7 @@ class SoftmaxCrossEntropy(Loss):
         ys, largest, total, targets, counts, scale = cache
         xp = namespace(ys)
         dlosses = scale if dloss is None else scale * dloss
-        dlosses = xp.where(counts, dlosses, 0).reshape(-1)  # nothing flows where no token counts
+        dlosses = xp.where(counts, dlosses, 0).reshape(-1).astype(ys.dtype)  # nothing flows where no token counts
         backward = compiled_version(kernel.backward, ys)
         dys = backward(as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, dlosses)
         return dys.reshape(ys.shape)

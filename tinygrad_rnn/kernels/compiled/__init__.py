@@ -1,1 +1,1 @@
-"""The steps of the kernels, compiled by Numba; imported only where `set_compiled` asks for them."""
+"""What Numba compiles of the kernels; imported only where `set_compiled` asks for it."""

@@ -14,7 +14,7 @@ from numba.core.caching import FunctionCache
 
 from ...arrays import Array, Booleans, Integers
 
-# What a compiled function takes: arrays of so many axes that it reads, or writes; their dtype is that of the weights.
+# What a compiled function takes: arrays of so many axes that it reads, or writes; their dtype is that of the first.
 In1: TypeAlias = Annotated[Array, 1, True]
 In2: TypeAlias = Annotated[Array, 2, True]
 In3: TypeAlias = Annotated[Array, 3, True]

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...arrays import Array, Booleans, Input
 from ..gru import GRUCache
+from ..products import product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -56,18 +57,19 @@ def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2,
 def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
     """As in `kernels.gru`."""
     h_prev, h = h, np.empty(h.shape, h.dtype)
-    _step(x @ w_x, h_prev @ w_h, b, b_h, h_prev, h)
+    _step(product(x, w_x), product(h_prev, w_h), b, b_h, h_prev, h)
     return h
 
 
 @compiled
 def _step(gates: Out2, products: Out2, bias: In1, bias_h: In1, hs_prev: In2, hs: Out2) -> None:
+    """From `gates` (B, 3H), which begin as x @ w_x, `products` (B, 3H), h @ w_h, and the biases to `hs` (B, H)."""
     (B, H), half, b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
     for k in range(B):
-        gate, from_h, h_prev, h = row(gates[k]), row(products[k]), row(hs_prev[k]), row(hs[k])
+        a, from_h, h_prev, h = row(gates[k]), row(products[k]), row(hs_prev[k]), row(hs[k])
         for j in range(2 * H):
-            gate[j] = half * tanh(half * (gate[j] + b[j] + from_h[j])) + half
-        r, z, n, b_n, m = gate[:H], gate[H : 2 * H], gate[2 * H :], b[2 * H :], from_h[2 * H :]
+            a[j] = half * tanh(half * (a[j] + b[j] + from_h[j])) + half
+        r, z, n, b_n, m = a[:H], a[H : 2 * H], a[2 * H :], b[2 * H :], from_h[2 * H :]
         for j in range(H):
             n[j] = tanh(n[j] + b_n[j] + r[j] * (m[j] + b_h[j]))
         for j in range(H):
@@ -78,13 +80,13 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     """As in `kernels.gru`."""
     H = len(w_h)
     w = pack(np.roll(w_h, H, axis=1).T)  # its columns of n first
-    product = room_for_product(w, B)
+    products = room_for_product(w, B)
 
     def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
         _, h_prev, r, z, n, m = cache
         steps = len(m)
         das = np.empty((steps, B, 4 * H), m.dtype)
-        _backward(das, h_prev, r, z, n, m, dys, dh, w, product, all_running(active, steps, B))
+        _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(active, steps, B))
         return das, dh
 
     return take_steps
@@ -101,7 +103,7 @@ def _backward(
     dys: In3,
     dhs: Out2,
     w: In3,
-    product: Out2,
+    products: Out2,
     active: Flags,
 ) -> None:
     (steps, B, H), one = ms.shape, das.dtype.type(1)
@@ -130,9 +132,9 @@ def _backward(
                 dh[j] *= z[j]
 
         # dh_{t-1} = dh * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T; through a row that has ended, dh goes straight.
-        multiply(das[t][:, : 3 * H], w, product)
+        multiply(das[t][:, : 3 * H], w, products)
         for b in range(B):
             if active[t, b]:
-                dh, from_a = row(dhs[b]), row(product[b])
+                dh, from_a = row(dhs[b]), row(products[b])
                 for j in range(H):
                     dh[j] += from_a[j]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...arrays import Array, Booleans, Input
 from ..lstm import LSTMCache
+from ..products import product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -56,8 +57,8 @@ def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Fl
 
 def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
     """As in `kernels.lstm`."""
-    a = x @ w_x
-    a += h @ w_h
+    a = product(x, w_x)
+    a += product(h, w_h)
     h, c_prev, c = np.empty(h.shape, h.dtype), c, np.empty(c.shape, c.dtype)
     _step(a, b, c_prev, h, c)
     return h, c
@@ -65,18 +66,16 @@ def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tupl
 
 @compiled
 def _step(gates: Out2, bias: In1, c_prevs: In2, hs: Out2, cs: Out2) -> None:
+    """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
     (B, H), half = hs.shape, gates.dtype.type(0.5)
     for n in range(B):
-        for k in range(4):
-            gate, b = row(gates[n, k * H : (k + 1) * H]), row(bias[k * H : (k + 1) * H])
-            if k < 3:
-                for j in range(H):
-                    gate[j] = half * tanh(half * (gate[j] + b[j])) + half
-            else:
-                for j in range(H):
-                    gate[j] = tanh(gate[j] + b[j])
-        a = row(gates[n])
-        _states(a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :], row(c_prevs[n]), row(cs[n]), row(hs[n]))
+        a, b = row(gates[n]), row(bias)
+        for j in range(3 * H):
+            a[j] = half * tanh(half * (a[j] + b[j])) + half
+        i, f, o, g, b_g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :], b[3 * H :]
+        for j in range(H):
+            g[j] = tanh(g[j] + b_g[j])
+        _states(i, f, o, g, row(c_prevs[n]), row(cs[n]), row(hs[n]))
 
 
 @numba.njit
@@ -91,7 +90,7 @@ def _states(i: Any, f: Any, o: Any, g: Any, c_prev: Any, c: Any, h: Any) -> None
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
     """As in `kernels.lstm`."""
     w = pack(w_h.T)
-    product = room_for_product(w, B)
+    products = room_for_product(w, B)
 
     def take_steps(
         cache: LSTMCache, dys: Array, dh: Array, dc: Array, active: Booleans | None
@@ -99,7 +98,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Arra
         _, _, c_prev, i, f, o, g, c = cache
         steps, _, H = c.shape
         das = np.empty((steps, B, 4 * H), c.dtype)
-        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, product, all_running(active, steps, B))
+        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, products, all_running(active, steps, B))
         return das, dh, dc
 
     return take_steps
@@ -118,7 +117,7 @@ def _backward(
     dhs: Out2,
     dcs: Out2,
     w: In3,
-    product: Out2,
+    products: Out2,
     active: Flags,
 ) -> None:
     (steps, B, H), one = cs.shape, das.dtype.type(1)
@@ -154,7 +153,7 @@ def _backward(
                 dc[j] *= f[j]
 
         # dh_{t-1} = da_t @ w_h.T; through a row that has ended, dh goes straight, and dc too.
-        multiply(das[t], w, product)
+        multiply(das[t], w, products)
         for b in range(B):
             if active[t, b]:
-                dhs[b] = product[b, :H]
+                dhs[b] = products[b, :H]

@@ -40,7 +40,7 @@ def backward(ys: Array, ids: Integers, smoothing: float, largest: Array, total: 
 
 
 def _divide(run: Callable[[slice], None], ys: Array) -> None:
-    divide(run, len(ys), WORTH // ys.shape[1])
+    divide(run, len(ys), WORTH // max(ys.shape[1], 1))
 
 
 @compiled
@@ -50,7 +50,7 @@ def _forward(ys: In2, ids: Ids, smoothing: float, losses: Out1, largest: In1, to
         total[n] = _sum_of_exp(y, largest[n])
         losses[n] = math.log(total[n]) - (1 - smoothing) * (y[ids[n]] - largest[n])
         if smoothing:
-            losses[n] -= smoothing * (_sum(y) / len(y) - largest[n])
+            losses[n] -= smoothing * _mean(y, largest[n])
 
 
 @numba.njit(fastmath={"reassoc", "contract"})  # in any order, as vectors do
@@ -61,12 +61,13 @@ def _sum_of_exp(y: Any, largest: Any) -> Any:
     return total
 
 
-@numba.njit(fastmath={"reassoc"})
-def _sum(y: Any) -> Any:
-    total = y[0]
+@numba.njit
+def _mean(y: Any, largest: Any) -> Any:
+    """Less the largest."""
+    total = y[0] - largest
     for j in range(1, len(y)):
-        total += y[j]
-    return total
+        total += y[j] - largest
+    return total / len(y)
 
 
 @compiled

@@ -190,7 +190,8 @@ def _table(results: Sequence[dict[str, Any]], ours: int, by: Callable[[float, fl
     for result in results:
         seconds = result["seconds"]
         line = [str(size) for size in result["row"].values()]
-        line += [milliseconds(times) for times in [*[result["limit"]] * limited, *(seconds[own] for own in mine)]]
+        shown = [*([result["limit"]] if limited else []), *(seconds[own] for own in mine)]
+        line += [milliseconds(times) for times in shown]
         for name in others:
             done = seconds[name]
             line += (

@@ -77,7 +77,7 @@ class Token(NamedTuple):
     id: int
     """What it goes on with."""
     log_prob: float
-    """In nats, the logarithm of its probability in the model's own distribution: at temperature 1, unfiltered."""
+    """In nats, the logarithm of its probability in the model's own distribution, at temperature 1 and unfiltered."""
 
 
 def generate_samples(

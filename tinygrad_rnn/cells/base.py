@@ -25,7 +25,7 @@ class Cell(Recurrent):
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """What the arrays of the state are called: h, or h and c, or s0, s1 and so on; an author's class may say it."""
+        """The names of the arrays of the state, h, or h and c, or s0, s1 and so on; an author may say others."""
         count = len(self.state_sizes)
         return ("h", "c")[:count] if count <= 2 else tuple(f"s{i}" for i in range(count))
 

@@ -20,7 +20,7 @@ class Memory(NamedTuple):
     steps: int
     """How many steps were taken."""
     arrays: dict[str, dict[str, Array]]
-    """What it keeps for each parameter: by attribute, such as `sum`, then by the parameter's dotted name."""
+    """What it keeps for each parameter, by attribute, such as `sum`, then by the parameter's dotted name."""
 
 
 Clipper = Callable[[Array], Array]

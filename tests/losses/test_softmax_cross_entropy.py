@@ -184,7 +184,7 @@ def test_dloss_scales_the_gradient(reduction: str, rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize(
-    "dloss", [np.float64(2), np.array(2), np.full((T, B), 2.0)], ids=["number", "integer", "array"]
+    "dloss", [np.float64(2), np.array(2.0), np.full((T, B), 2.0)], ids=["number", "no axes", "array"]
 )
 def test_the_gradient_has_the_dtype_of_the_scores(dloss: Any) -> None:
     ys, targets = draw()

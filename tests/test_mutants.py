@@ -238,6 +238,8 @@ def compiled_loss(layer: Layer, rng: Generator) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_count", 2)
         loss, cache = layer.forward(ys, targets)
+        patch.setattr(compiling, "_on", True)
+        np.testing.assert_allclose(layer.forward(ys, targets)[0], loss, rtol=0, atol=1e-14)
         patch.setattr(compiled_loss_kernel, "_backward", by_python(compiled_loss_kernel._backward))
         for name, stand_in in {"WORTH": 12, "row": row, "exp": np.exp}.items():
             patch.setattr(compiled_loss_kernel, name, stand_in)

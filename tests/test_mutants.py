@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn
+from interpreted import by_python, multiply, row
 from table import CASES, LENGTHS
 from tinygrad_rnn import (
     SGD,
@@ -46,7 +47,6 @@ from tinygrad_rnn.kernels import products
 from tinygrad_rnn.kernels.compiled import gru, lstm, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
-from tinygrad_rnn.kernels.compiled.compiler import without_gaps
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
@@ -160,38 +160,6 @@ def several_threads(layer: Layer, rng: Generator) -> None:
         patch.setattr(products, "FEWEST", 1)
         check_gradients(layer, rng=rng)
         check_gradients(layer, rng=rng, lengths=LENGTHS)
-
-
-class Gapped(np.ndarray[Any, Any]):
-    """An array, of whose rows none has numbers to give or to take before it went through `row`."""
-
-    def __getitem__(self, index: Any) -> Any:
-        assert self.ndim > 1 or isinstance(index, slice), "to the compiler this row may have gaps"
-        return super().__getitem__(index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        assert self.ndim > 1 or isinstance(index, slice), "to the compiler this row may have gaps"
-        super().__setitem__(index, value)
-
-
-def row(array: Any) -> Any:
-    assert array.strides == (array.itemsize,)
-    return array.view(np.ndarray)
-
-
-def multiply(a: Any, w: Any, out: Any) -> None:
-    out[...] = np.hstack([a @ panel for panel in w])
-
-
-def by_python(function: Any) -> Any:
-    """A compiled function, run as it is written: of what was compiled no mutant could be made."""
-    written = inspect.unwrap(function)
-
-    def given(argument: Any) -> Any:
-        is_float = isinstance(argument, np.ndarray) and argument.dtype == float
-        return without_gaps(argument).view(Gapped) if is_float else argument
-
-    return lambda *arguments: written(*map(given, arguments))
 
 
 def compiled_steps(layer: Layer, rng: Generator) -> None:

@@ -1,0 +1,46 @@
+"""Compiled functions of the package run by Python, as they are written: of what was compiled no mutant could be made.
+
+It stands in for the primitives, and refuses what the compiler could not know: a row is read or written to only after it
+went through `row`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.kernels.compiled.compiler import without_gaps
+
+
+class Gapped(np.ndarray[Any, Any]):
+    """An array, of whose rows none has numbers to give or to take before it went through `row`."""
+
+    def __getitem__(self, index: Any) -> Any:
+        assert self.ndim > 1 or isinstance(index, slice), "to the compiler this row may have gaps"
+        return super().__getitem__(index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        assert self.ndim > 1 or isinstance(index, slice), "to the compiler this row may have gaps"
+        super().__setitem__(index, value)
+
+
+def row(array: Any) -> Any:
+    assert array.strides == (array.itemsize,)
+    return array.view(np.ndarray)
+
+
+def multiply(a: Any, w: Any, out: Any) -> None:
+    out[...] = np.hstack([a @ panel for panel in w])
+
+
+def by_python(function: Any) -> Any:
+    """A compiled function, run as it is written: of what was compiled no mutant could be made."""
+    written = inspect.unwrap(function)
+
+    def given(argument: Any) -> Any:
+        is_float = isinstance(argument, np.ndarray) and argument.dtype == float
+        return without_gaps(argument).view(Gapped) if is_float else argument
+
+    return lambda *arguments: written(*map(given, arguments))

@@ -32,6 +32,11 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def drawing(rng: np.random.Generator, layout: str, dtype: str) -> Callable[..., Any]:
+    """Gives an array of a shape, of normal numbers, laid out like that."""
+    return lambda *shape: LAYOUTS[layout](rng.standard_normal(shape).astype(dtype))
+
+
 def outcome(cell: Cell, xs: Any, state: Any, lengths: Any, dys: Any, dstate: Any) -> tuple[Any, dict[str, Any]]:
     """The cache, and all that comes out of a forward and a backward."""
     ys, after, cache = cell.forward(xs, state, lengths=lengths)
@@ -78,10 +83,7 @@ def test_the_kernel_is_the_step(
 ) -> None:
     """Also where several threads divide the rows, and where its steps are compiled."""
     rng = np.random.default_rng(seed)
-
-    def normal(*shape: int) -> Any:
-        return LAYOUTS[layout](rng.standard_normal(shape).astype(dtype))
-
+    normal = drawing(rng, layout, dtype)
     fast, slow = (make(in_size, out_size, rng=np.random.default_rng(0)).to(dtype=dtype) for make in pair)
     fast.flat_value[...] = slow.flat_value[...] = 0.5 * rng.standard_normal(fast.flat_value.shape)
     xs = OneHotRows(rng.integers(0, in_size, (steps, batch)), in_size) if one_hot else normal(steps, batch, in_size)
@@ -138,10 +140,7 @@ def test_a_step_in_use_is_the_step(
 ) -> None:
     """What `take_step` computes in place is the definition's, and leaves what it was given as it was."""
     rng = np.random.default_rng(seed)
-
-    def normal(*shape: int) -> Any:
-        return LAYOUTS[layout](rng.standard_normal(shape).astype(dtype))
-
+    normal = drawing(rng, layout, dtype)
     cell = make(in_size, out_size, rng=np.random.default_rng(0)).to(dtype=dtype)
     cell.flat_value[...] = 0.5 * rng.standard_normal(cell.flat_value.shape)
     x = OneHotRows(rng.integers(0, in_size, batch), in_size) if one_hot else normal(batch, in_size)

@@ -170,7 +170,7 @@ def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
 
 def product(a: Any, b: Array) -> Array:
     """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads, by its rows."""
-    if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:
+    if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:  # one part: half of the time for a single row
         whole: Array = a @ b
         return whole
     (rows, K), N = a.shape, b.shape[1]

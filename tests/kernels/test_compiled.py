@@ -95,6 +95,8 @@ def test_tanh(dtype: str, allowed: float) -> None:
 def test_exp(dtype: str, allowed: float) -> None:
     x, out = of_each(exp_of, [*np.linspace(-87, 88, 20_001), *TINY], dtype)
     np.testing.assert_allclose(out, np.exp(x.astype(float)), rtol=allowed, atol=0)
+    x, out = of_each(exp_of, np.linspace(-1000, -87, 5001), dtype)
+    np.testing.assert_allclose(out, np.exp(x.astype(float)), rtol=allowed, atol=math.exp(-87))
     _, out = of_each(exp_of, [0, -0.0, -1000, -3e38, -np.inf, np.nan], dtype)
     np.testing.assert_array_equal(out, np.array([1, 1, 0, 0, 0, np.nan], dtype))
 

@@ -5,8 +5,6 @@ loop writes to one array only: with several it would have to compare too many ad
 short loops over a row, of which the processor keeps all it needs in its first cache.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import Any
@@ -19,6 +17,7 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
 
 from ...arrays import Array, Booleans
+from .compiler import In2, Out3, compiled
 
 _found = binding.get_host_cpu_features()
 VECTOR = 64 if _found.get("avx512f") else 32 if _found.get("avx") else 16
@@ -31,7 +30,12 @@ COLUMNS = 2
 
 def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
     """`active` (steps, B), or as many True where it is None."""
-    return np.broadcast_to(True, (steps, B)) if active is None else active
+    return _all(steps, B) if active is None else active
+
+
+@functools.lru_cache(16)  # which takes a tenth of the time
+def _all(steps: int, B: int) -> Booleans:
+    return np.ones((steps, B), np.bool)
 
 
 @intrinsic
@@ -107,13 +111,42 @@ def _exp(x: Any) -> Any:
 
 
 def pack(w: Array) -> Array:
-    """`w` (K, N), or (*stack, K, N), for `multiply`: (panels, K, n), of n columns each, the last with zeros."""
+    """`w` (K, N), or (*stack, K, N), for `multiply`: (panels, K, n), of n columns each, the last with zeros.
+
+    It may be a transpose: NumPy would copy one in four times the time.
+    """
     *stack, K, N = w.shape
     n = COLUMNS * VECTOR // w.itemsize
-    panels = -(-N // n)
-    padded = np.zeros((*stack, K, panels * n), w.dtype)
-    padded[..., :N] = w
-    return np.ascontiguousarray(padded.reshape(-1, K, panels, n).swapaxes(1, 2)).reshape(-1, K, n)
+    packed = np.zeros((math.prod(stack), -(-N // n), K, n), w.dtype)
+    is_transposed = w.strides[-1] != w.itemsize
+    for panels, part in zip(packed, w.reshape(-1, K, N), strict=True):
+        if is_transposed:
+            _pack_transposed(panels, part.T)
+        else:
+            _pack(panels, part)
+    return packed.reshape(-1, K, n)
+
+
+@compiled
+def _pack(packed: Out3, w: In2) -> None:
+    (panels, K, n), N = packed.shape, w.shape[1]
+    for panel in range(panels):
+        first = panel * n
+        for k in range(K):
+            to, numbers = row(packed[panel, k]), row(w[k])
+            for j in range(min(n, N - first)):
+                to[j] = numbers[first + j]
+
+
+@compiled
+def _pack_transposed(packed: Out3, columns: In2) -> None:
+    (panels, K, n), N = packed.shape, len(columns)
+    for panel in range(panels):
+        first = panel * n
+        for j in range(min(n, N - first)):
+            numbers = row(columns[first + j])
+            for k in range(K):
+                packed[panel, k, j] = numbers[k]
 
 
 def room_for_product(packed: Array, B: int) -> Array:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cells
-from harness import compare, sample, seconds_of, torch_on
+from harness import compare, sample, timing, torch_on
 
 V, E, TOKENS = 65, 64, 100
 
@@ -97,7 +97,7 @@ def run_torch(threads: int, inputs: str, H: int, B: int, module: str) -> dict[st
 
 def timed(tokens: Callable[[], Any], threads: int) -> dict[str, Any]:
     logits = np.asarray(tokens())
-    return {"seconds": seconds_of(tokens, threads) / TOKENS, "outputs": {"logits": sample(logits)}}
+    return {**timing(tokens, threads, per=TOKENS), "outputs": {"logits": sample(logits)}}
 
 
 if __name__ == "__main__":

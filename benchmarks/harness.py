@@ -4,6 +4,11 @@ A script of this folder calls `compare`. Each round runs every variant once, A B
 its own: it shares neither allocator nor threads with another, and a spell in which the machine is busy meets both sides
 of a pair. What counts is the median over the rounds of `other / ours`, with its smallest and largest value.
 
+A processor that is shared changes its speed by half from one run to the next. So each run on one thread times a small
+product of matrices in between, again and again, and its times are counted in those: a table gives them in milliseconds
+at the speed that the middle one of the runs of its row had. On more threads, one of them does not tell what the others
+get, and the times are as they were taken.
+
 Where a script says how many multiply-adds the matrix products of a row make, each round measures the rate of NumPy's
 BLAS on a large product, too, again in a process of its own: "limit" is the time that the products alone would take.
 
@@ -33,16 +38,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Run = Callable[..., dict[str, Any] | None]
-"""Of `threads` and what a row holds, by name, to `seconds`, and if need be `outputs`, lists of numbers by name, which
-must agree, and `versions`; None where the variant has nothing to say of this row."""
+"""Of `threads` and what a row holds, by name, to what `timing` gives, or `seconds` alone; and if need be `outputs`,
+lists of numbers by name, which must agree, and `versions`; None where the variant has nothing to say of this row."""
 
 RESULTS = Path(__file__).parent / "results"
 DIFFERENCE = operator.sub
 RATIO = operator.truediv
 TOLERANCE = 1e-3
-CLOCKS = "of the CPU on one thread, which leaves out that of other programs; on more, time that passes"  # seconds_of
+CLOCKS = "of the CPU on one thread, which leaves out that of other programs; on more, time that passes"  # timing
 LIMIT = "limit"  # the name of the run that measures it
 SIDE = 1024  # of the matrices whose product it takes
+UNIT_SIDE, UNIT_TIMES = 64, 40  # of those in which times are counted, so small that one thread computes it; some 0.4 ms
+BETWEEN = 0.01  # seconds of the work, at least, before the unit is timed anew
 
 
 def compare(
@@ -104,6 +111,7 @@ def _measure(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """All times of a row, and the versions of what ran."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
+    units: dict[str, list[float]] = {name: [] for name in (*variants, LIMIT)}
     rates: list[float] = []
     versions: dict[str, str] = {}
     for _ in range(rounds):
@@ -111,36 +119,62 @@ def _measure(
         _same_outputs(runs)
         for name, run in runs.items():
             seconds[name].append(run["seconds"])
+            units[name].append(run.get("unit", 1.0))
             versions |= run.get("versions", {})
         if multiply_adds:
-            rates.append(_process(LIMIT, threads, {})["GFLOP/s"])
+            run = _process(LIMIT, threads, {})
+            rates.append(2e-9 * SIDE**3 / run["seconds"])
+            units[LIMIT].append(run["unit"])
+    common = median(unit for found in units.values() for unit in found)
+    seconds = {name: [s * common / u for s, u in zip(seconds[name], units[name], strict=True)] for name in variants}
+    rates = [rate * unit / common for rate, unit in zip(rates, units[LIMIT], strict=True)]
     result: dict[str, Any] = {"row": {"threads": threads, **row}, "seconds": seconds}
     if multiply_adds:
         result |= {"GFLOP/s": rates, "limit": [2e-9 * multiply_adds(**row) / rate for rate in rates]}
     return result, versions
 
 
-def seconds_of(work: Callable[[], Any], threads: int, *, least: int = 5, total: float = 1.0) -> float:
-    """The median time of the work, which is done for `total` seconds and at least `least` times.
+def timing(
+    work: Callable[[], Any], threads: int, *, per: int = 1, least: int = 5, total: float = 1.0
+) -> dict[str, float]:
+    """The median time of the work, as `seconds`; on one thread also that of a small product meanwhile, as `unit`.
 
-    On one thread it is CPU time, which on an idle machine is the time that passes, and on a busy one leaves out that of
-    others. On more it is the time that passes: the CPU time of threads adds up.
+    The work is done for `total` seconds and at least `least` times; its time is divided by `per`. On one thread it is
+    CPU time, which on an idle machine is the time that passes, and on a busy one leaves out that of others. On more it
+    is the time that passes: the CPU time of threads adds up.
     """
     clock = time.process_time if threads == 1 else time.perf_counter
-    times: list[float] = []
-    while len(times) < least or sum(times) < total:
+    product_of_two = _product(UNIT_SIDE)
+
+    def time_of(function: Callable[[], Any]) -> float:
         start = clock()
-        work()
-        times.append(clock() - start)
-    return median(times)
+        function()
+        return clock() - start
+
+    times: list[float] = []
+    counts: list[float] = []
+    while len(times) < least or sum(times) < total:
+        unit, until = time_of(lambda: [product_of_two() for _ in range(UNIT_TIMES)]), sum(times) + BETWEEN
+        while True:
+            times.append(time_of(work))
+            counts.append(times[-1] / unit)
+            if sum(times) >= until:
+                break
+    unit = median(times) / median(counts) if threads == 1 else 1.0
+    return {"seconds": median(times) / per, "unit": unit}
 
 
-def limit(threads: int) -> dict[str, Any]:
-    """The rate of a product of two large float32 matrices; a multiply-add is two operations."""
-    a = np.random.default_rng(0).standard_normal((SIDE, SIDE), dtype=np.float32)
+def limit(threads: int) -> dict[str, float]:
+    """The time of a product of two large float32 matrices."""
+    return timing(_product(SIDE), threads, total=0.3)
+
+
+def _product(side: int) -> Callable[[], Any]:
+    """Of two float32 matrices; it was computed once."""
+    a = np.random.default_rng(0).standard_normal((side, side), dtype=np.float32)
     out = np.empty_like(a)
     np.dot(a, a, out=out)
-    return {"GFLOP/s": 2e-9 * SIDE**3 / seconds_of(lambda: np.dot(a, a, out=out), threads, total=0.3)}
+    return lambda: np.dot(a, a, out=out)
 
 
 def torch_on(threads: int) -> tuple[Any, dict[str, str]]:

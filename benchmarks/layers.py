@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cells
-from harness import compare, sample, seconds_of, torch_on
+from harness import compare, sample, timing, torch_on
 
 
 class Kind(NamedTuple):
@@ -99,7 +99,7 @@ def run_ours(threads: int, layer: str, D: int, H: int, B: int, T: int, compiled:
     outputs = {"ys": ys, "states": np.stack([np.stack(part) for part in zip(*state, strict=True)]), "dxs": dxs}
     outputs |= {f"{i}.d{name}": p.grad for i, part in enumerate(parts) for name, p in part.named_parameters()}
     sampled = {name: sample(array) for name, array in outputs.items()}
-    return {"seconds": seconds_of(step, threads), "outputs": sampled}
+    return {**timing(step, threads), "outputs": sampled}
 
 
 def run_torch(threads: int, layer: str, D: int, H: int, B: int, T: int) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def run_torch(threads: int, layer: str, D: int, H: int, B: int, T: int) -> dict[
             sampled[f"{i}.d{name}"] = sample(cells.reordered(kind.cell, parameter.grad.numpy().T))
         if second.requires_grad:
             sampled[f"{i}.db_h"] = sample(second.grad.numpy()[-H:])
-    return {"seconds": seconds_of(step, threads), "outputs": sampled, "versions": versions}
+    return {**timing(step, threads), "outputs": sampled, "versions": versions}
 
 
 if __name__ == "__main__":

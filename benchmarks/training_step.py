@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cells
-from harness import compare, seconds_of, torch_on
+from harness import compare, timing, torch_on
 
 E = 64  # features of an embedding
 ADAGRAD: dict[str, float] = {"lr": 0.002, "eps": 1e-8}
@@ -169,7 +169,7 @@ def timed(step: Step, chunks: Any, threads: int) -> dict[str, Any]:
     """The first losses, then the time of the steps after."""
     pairs = cycle([(chunk[:-1], chunk[1:]) for chunk in chunks])
     losses = [float(step(*next(pairs))) for _ in range(FIRST)]
-    return {"seconds": seconds_of(lambda: step(*next(pairs)), threads), "outputs": {"losses": losses}}
+    return {**timing(lambda: step(*next(pairs)), threads), "outputs": {"losses": losses}}
 
 
 def run_ours(threads: int, model: str, V: int, H: int, B: int, T: int, compiled: bool = False) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,9 @@ def train(args: argparse.Namespace, saved: rnn.Training | None) -> None:
         arguments = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
         metadata = {"iterations": optimizer.steps, "text": checksum, "arguments": arguments}
         rnn.save(args.out, model, tokenizer=tokenizer, metadata=metadata, optimizer=optimizer, state=state)
+
+    for _ in islice(sample(model, tokenizer, args, np.random.default_rng(0)), 2):
+        pass  # a prompt of other characters is an error now, not when the training is over
 
     interrupted: list[Any] = []
     signal.signal(signal.SIGINT, lambda *what: interrupted.append(what))  # an iteration that has begun is ended

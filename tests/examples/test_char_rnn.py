@@ -191,6 +191,10 @@ def test_samples_differ_and_filters_apply(trained: tuple[Path, str]) -> None:
         (("train", "--text", "missing"), r"there is no file 'missing'"),
         (("train", "--text", "short", *SMALL), r"18 tokens .* too short for batch=4, steps=16: .* largest batch"),
         (("generate", SAVED, "--prompt", "Zoë"), r"'Z' \(U\+005A\) at position 0 is not one of the"),
+        (
+            ("train", "--text", "text", *SMALL, "--prompt", "Zoë", "--out", "no"),
+            r"'Z' .* at position 0 is not one of the",
+        ),
         (("generate", "missing.safetensors"), r"there is no such file"),
         (("train", "--resume", SAVED), r"char_rnn.safetensors has had 30 iterations: give more"),
         (("train", "--resume", SAVED, "--text", "short"), r"was trained on another text: give that one by --text"),
@@ -199,7 +203,16 @@ def test_samples_differ_and_filters_apply(trained: tuple[Path, str]) -> None:
             r"iteration 2: the loss is nan; gradient norms: layers\.0 0, layers\.1 nan, layers\.2 nan",
         ),
     ],
-    ids=["missing text", "short text", "unknown character", "missing model", "no more", "other text", "diverged"],
+    ids=[
+        "missing text",
+        "short text",
+        "unknown character",
+        "unknown character in training",
+        "missing model",
+        "no more",
+        "other text",
+        "diverged",
+    ],
 )
 def test_a_mistake_is_one_line(trained: tuple[Path, str], arguments: tuple[str, ...], message: str) -> None:
     folder, _ = trained

@@ -47,7 +47,7 @@ State: TypeAlias = tuple[Any, ...]
 
 def namespace(array: Any) -> Any:
     """The module whose functions take `array`: numpy, cupy, or that of a testing device."""
-    if type(array) is np.ndarray:  # in a tenth of the time
+    if type(array) is np.ndarray:  # to ask the array takes ten times as long
         return np
     find = getattr(array, "__array_namespace__", None)
     return find() if find is not None else sys.modules["cupy"]  # CuPy 14 lacks the method
@@ -75,11 +75,11 @@ def no_gradient(array: Any) -> Any:
         return None
     xp = namespace(array)
     if xp is np:
-        return _zeros(array.shape, array.dtype)
+        return _zeros(array.shape, array.dtype).view()
     return xp.broadcast_to(xp.zeros((), array.dtype), array.shape)
 
 
-@functools.lru_cache  # for they cannot be written to; to make them tells at B = 1
+@functools.lru_cache  # they cannot be written to; to make them would be a fiftieth of a step of a small network
 def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.ndarray(shape, dtype, bytes(dtype.itemsize), strides=(0,) * len(shape))
 

@@ -2,8 +2,8 @@
 
 A step is a product with few rows and some twenty short operations on numbers that it has just made. NumPy calls each of
 them by itself, and its BLAS brings the weights into an order of its own at each product. Compiled, all steps of a block
-are one call, and the weights are brought into order once for a sequence. What stands in `kernels` is the definition,
-and what runs where Numba is not.
+are one call, and each thread brings the weights into order once for a sequence. What stands in `kernels` is the
+definition, and what runs where Numba is not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 Steps = TypeVar("Steps", bound=Callable[..., Any])
 
-_DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # in which to look takes no time
+_DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # a set: quick to look into
 
 _on = False
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 BLOCK = 1 << 15
-"""Numbers of a block: some of its size are 128 kB each in float32, of the 512 or more that a core's cache has."""
+"""Numbers of a block: 128 kB in float32, so that a core's cache of 512 kB or more holds some arrays of that size."""
 
 _VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
 _decided = next((os.environ[name] for name in _VARIABLES if name in os.environ), "")

@@ -22,6 +22,12 @@ def test_it_is_the_root_of_the_sum_of_squares(size: int, dtype: str, close: floa
     assert float(found) == pytest.approx(math.sqrt(math.fsum(vector.astype(float) ** 2)), rel=close)
 
 
+@pytest.mark.parametrize("entry", [0.1, 0.7, 1.3])
+def test_rounding_does_not_add_up_where_entries_are_equal(entry: float) -> None:
+    vector = np.full(5 * BLOCK, entry, np.float32)
+    assert float(norm(vector)) == pytest.approx(math.sqrt(len(vector)) * float(vector[0]), rel=5e-6)
+
+
 @pytest.mark.parametrize(("dtype", "close"), DTYPES)
 def test_it_has_all_digits_whatever_the_size_of_entries(dtype: str, close: float) -> None:
     limits = np.finfo(dtype)

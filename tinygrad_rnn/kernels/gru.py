@@ -164,7 +164,10 @@ def backward(
     db: Array,
     db_h: Array,
 ) -> tuple[Array | None, Array]:
-    """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to the four gradients."""
+    """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to the four gradients.
+
+    `dys` is 0 where a row has ended. Weights and `active` are as in `forward`.
+    """
     xs, m = cache.x, cache.m
     dxs = no_input_gradient(xs, m.dtype)
 

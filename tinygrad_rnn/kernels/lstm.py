@@ -80,7 +80,7 @@ def forward(
 def _forward_rows(
     xs: Input, hs: Array, cs: Array, gates: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
 ) -> None:
-    """The steps of some rows: from `hs[0]` and `cs[0]` to the others, and all `gates`."""
+    """The steps of some rows: from `hs[0]` and `cs[0]` to the others, and the `gates` of those that run."""
     T, _, B, H = gates.shape
     project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):
@@ -156,7 +156,7 @@ def backward(
 ) -> tuple[Array | None, Array, Array]:
     """`dys` (T, B, H), `dh` and `dc` (B, H) to `(dxs, dh, dc)`; adds to `dw_x`, `dw_h` and `db`.
 
-    Weights and `active` are as in `forward`. `dxs` is None for one-hot rows.
+    `dys` is 0 where a row has ended. Weights and `active` are as in `forward`. `dxs` is None for one-hot rows.
     """
     xs, c = cache.x, cache.c
     dxs = no_input_gradient(xs, c.dtype)

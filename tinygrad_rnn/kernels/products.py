@@ -34,7 +34,7 @@ LARGE = 10**7
 FEWEST = 8
 """Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
-"""Multiplications of a step that are worth a thread: some 30 µs, ten with Python's lock. Compiled ones need none."""
+"""Multiplications of a step that are worth a thread: some 30 µs, ten of them with Python's lock, which compiled steps leave."""
 
 
 def block_steps(T: int, B: int, width: int) -> int:
@@ -72,10 +72,10 @@ def of_steps(array: Any, block: slice) -> Any:
 def back_over_rows(
     work: Callable[..., tuple[Array, ...]], B: int, w_h: Array, gradients: tuple[Array, ...]
 ) -> Sequence[Array]:
-    """As `over_rows`, for a backward: `work(rows, *gradients)` adds to these, and gives those by the state before.
+    """As `over_rows`, for a backward: `work(rows, *gradients)` adds to the gradients of the weights.
 
-    Of several threads, each adds to zeros of its own, which are then added up in their order. Gives the gradients by
-    the state before the sequence, an array each, of all B rows.
+    Of several threads, each adds to zeros of its own, which are then added up in their order. What `work` gives, the
+    gradients by the state before the sequence, is given of all B rows, an array each.
     """
 
     def run(rows: slice) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -170,7 +170,9 @@ def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
 
 def product(a: Any, b: Array) -> Array:
     """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads, by its rows."""
-    if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:  # one part: half of the time for a single row
+    if (
+        not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE
+    ):  # not by `divide`, whose call takes as long as a row
         whole: Array = a @ b
         return whole
     (rows, K), N = a.shape, b.shape[1]

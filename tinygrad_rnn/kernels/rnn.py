@@ -105,7 +105,10 @@ def backward(
     dw_h: Array,
     db: Array,
 ) -> tuple[Array | None, Array]:
-    """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to `dw_x`, `dw_h` and `db`."""
+    """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to `dw_x`, `dw_h` and `db`.
+
+    `dys` is 0 where a row has ended. Weights and `active` are as in `forward`.
+    """
     xs, h = cache.x, cache.h
     dxs = no_input_gradient(xs, h.dtype)
 

@@ -2,8 +2,8 @@
 
 Notation: N rows of V scores `ys`, and `ids` (N,), the target of each. `largest` (N,) is the largest score of a row, and
 `total` (N,) the sum of exp(ys - largest), so that the probabilities are exp(ys - largest) / total. They are not kept,
-which would take a third array (N, V) beside the scores and their gradients, but made again: with V = 10,000 it takes
-a quarter more time here, and compiled next to none.
+which would take a third array (N, V) beside the scores and their gradients, but made again: with V = 10,000 the two
+functions here take a quarter more time for that, and the compiled ones hardly any.
 
 It goes through blocks of rows that a cache of the processor holds, and these are divided among the threads.
 """

@@ -1,6 +1,5 @@
 """How a function of arrays is compiled: what it may take, the types that this makes, and where the code is kept."""
 
-# No `from __future__ import annotations`: `compiled` reads them.
 import contextlib
 import functools
 import hashlib
@@ -28,15 +27,15 @@ Flags: TypeAlias = Annotated[Booleans, 2, True, types.boolean]
 _NUMBERS = {bool: types.boolean, float: types.float64}
 
 SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-"""Of all that is compiled."""
+"""A hash of all that is compiled."""
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
     """`function`, compiled at its first call with float32 or float64, from the types that its parameters tell.
 
-    It runs without Python's lock. The layouts of arrays are not part of the types, which would compile it for each; an
-    array whose rows have gaps is copied where it is only read. What was compiled is kept beside the source, or in the
-    user's cache.
+    It runs without Python's lock. The layouts of arrays are not part of the types, or it would be compiled for each of
+    them; an array whose rows have gaps is copied where it is only read. What was compiled is kept beside the source, or
+    in the user's cache. Its module has no `from __future__ import annotations`, for annotations are read here.
     """
     *parameters, _ = function.__annotations__.values()
     prepare = [_preparation(parameter) for parameter in parameters]

@@ -33,9 +33,11 @@ def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
     return _all(steps, B) if active is None else active
 
 
-@functools.lru_cache(16)  # which takes a tenth of the time
+@functools.lru_cache(16)  # to make it takes ten times as long as to look it up
 def _all(steps: int, B: int) -> Booleans:
-    return np.ones((steps, B), np.bool)
+    flags = np.ones((steps, B), np.bool)
+    flags.setflags(write=False)
+    return flags
 
 
 @intrinsic
@@ -113,7 +115,7 @@ def _exp(x: Any) -> Any:
 def pack(w: Array) -> Array:
     """`w` (K, N), or (*stack, K, N), for `multiply`: (panels, K, n), of n columns each, the last with zeros.
 
-    It may be a transpose: NumPy would copy one in four times the time.
+    It may be a transpose, of which a copy by NumPy would take four times as long.
     """
     *stack, K, N = w.shape
     n = COLUMNS * VECTOR // w.itemsize

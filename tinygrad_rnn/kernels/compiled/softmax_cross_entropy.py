@@ -61,9 +61,9 @@ def _sum_of_exp(y: Any, largest: Any) -> Any:
     return total
 
 
-@numba.njit
+@numba.njit(fastmath={"reassoc", "contract"})
 def _mean(y: Any, largest: Any) -> Any:
-    """Less the largest."""
+    """The mean of the scores, each less the largest."""
     total = y[0] - largest
     for j in range(1, len(y)):
         total += y[j] - largest

@@ -34,7 +34,8 @@ LARGE = 10**7
 FEWEST = 8
 """Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
-"""Multiplications of a step that are worth a thread: some 30 µs, ten of them with Python's lock, which compiled steps leave."""
+"""Multiplications of a step that are worth a thread: some 30 µs, in ten of which the calls hold Python's lock. Compiled
+steps never hold it, and are worth one at any size."""
 
 
 def block_steps(T: int, B: int, width: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from ..arrays import Array, Float, namespace
-from ..kernels.norm import norm
 
 
 class ClipValue:
@@ -66,3 +65,13 @@ class ClipNorm:
             limit = min(self.max_norm, float(xp.finfo(grad.dtype).max))  # beyond it, a float32 would be inf
             grad *= limit / xp.maximum(before, limit or 1.0)
         return before
+
+
+def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
+    """The Euclidean norm, where squares can neither overflow nor vanish: entries are divided by the largest first."""
+    xp = namespace(vector)
+    largest = xp.maximum(vector.max(), -vector.min())
+    divisor: Array = xp.where((largest > 0) & (largest < math.inf), largest, 1)
+    scaled = vector / divisor
+    root: Array = xp.sqrt((scaled * scaled).sum())
+    return divisor * root

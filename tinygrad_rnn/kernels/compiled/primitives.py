@@ -35,9 +35,7 @@ def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
 
 @functools.lru_cache(16)  # to make it takes ten times as long as to look it up
 def _all(steps: int, B: int) -> Booleans:
-    flags = np.ones((steps, B), np.bool)
-    flags.setflags(write=False)
-    return flags
+    return np.ones((steps, B), np.bool)
 
 
 @intrinsic

@@ -45,7 +45,7 @@ RESULTS = Path(__file__).parent / "results"
 DIFFERENCE = operator.sub
 RATIO = operator.truediv
 TOLERANCE = 1e-3
-CLOCKS = "of the CPU on one thread, which leaves out that of other programs; on more, time that passes"  # timing
+CLOCKS = "of the CPU on one thread, counted in small products meanwhile; on more, time that passes"  # timing
 LIMIT = "limit"  # the name of the run that measures it
 SIDE = 1024  # of the matrices whose product it takes
 UNIT_SIDE, UNIT_TIMES = 64, 40  # of those in which times are counted, so small that one thread computes it; some 0.4 ms
@@ -144,7 +144,7 @@ def timing(
     is the time that passes: the CPU time of threads adds up.
     """
     clock = time.process_time if threads == 1 else time.perf_counter
-    product_of_two = _product(UNIT_SIDE)
+    small = _product(UNIT_SIDE)
 
     def time_of(function: Callable[[], Any]) -> float:
         start = clock()
@@ -152,16 +152,15 @@ def timing(
         return clock() - start
 
     times: list[float] = []
-    counts: list[float] = []
-    while len(times) < least or sum(times) < total:
-        unit, until = time_of(lambda: [product_of_two() for _ in range(UNIT_TIMES)]), sum(times) + BETWEEN
-        while True:
-            times.append(time_of(work))
-            counts.append(times[-1] / unit)
-            if sum(times) >= until:
-                break
-    unit = median(times) / median(counts) if threads == 1 else 1.0
-    return {"seconds": median(times) / per, "unit": unit}
+    counts: list[float] = []  # the same, in units
+    spent, due = 0.0, 0.0
+    while len(times) < least or spent < total:
+        if spent >= due:
+            unit, due = time_of(lambda: [small() for _ in range(UNIT_TIMES)]), spent + BETWEEN
+        times.append(time_of(work))
+        counts.append(times[-1] / unit)
+        spent += times[-1]
+    return {"seconds": median(times) / per, "unit": median(times) / median(counts) if threads == 1 else 1.0}
 
 
 def limit(threads: int) -> dict[str, float]:

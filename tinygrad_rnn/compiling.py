@@ -26,7 +26,7 @@ def set_compiled(on: bool = True) -> None:
     """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell`, and `SoftmaxCrossEntropy`.
 
     It holds for the whole process. A training step of an LSTM takes from three fifths of the time, with 128 units, to
-    nine tenths, with 512, and all results are the same to rounding. It needs Numba:
+    three quarters, with 512, and all results are the same to rounding. It needs Numba:
     `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
     dtype some seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
 

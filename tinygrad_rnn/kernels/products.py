@@ -171,10 +171,8 @@ def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
 
 def product(a: Any, b: Array) -> Array:
     """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads, by its rows."""
-    if (
-        not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE
-    ):  # not by `divide`, whose call takes as long as a row
-        whole: Array = a @ b
+    if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:
+        whole: Array = a @ b  # not by `divide`, which takes as long as the product of a row
         return whole
     (rows, K), N = a.shape, b.shape[1]
     out = np.empty((rows, N), b.dtype)

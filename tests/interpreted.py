@@ -1,7 +1,7 @@
 """Compiled functions of the package run by Python, as they are written: of what was compiled no mutant could be made.
 
 It stands in for the primitives, and refuses what the compiler could not know: a row is read or written to only after it
-went through `row`.
+went through `row`. And for `numpy.empty`, whose numbers may by chance be those that a function forgets to write.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def row(array: Any) -> Any:
 
 def multiply(a: Any, w: Any, out: Any) -> None:
     out[...] = np.hstack([a @ panel for panel in w])
+
+
+def unwritten(shape: Any, dtype: Any) -> Any:
+    """As `numpy.empty` of floats: NaN throughout."""
+    return np.full(shape, np.nan, dtype)
 
 
 def by_python(function: Any) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn
-from interpreted import by_python, multiply, row
+from interpreted import by_python, multiply, row, unwritten
 from table import CASES, LENGTHS
 from tinygrad_rnn import (
     SGD,
@@ -171,6 +171,7 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
     dys, found = rng.standard_normal((5, 5, layer.out_size)), []
     state, dstate = (tuple(rng.standard_normal((5, size)) for size in layer.state_sizes) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "empty", unwritten)
         patch.setattr(products, "ROWS", 15)  # three steps a block, then two
         for on in (False, True):
             patch.setattr(compiling, "_on", on)
@@ -211,6 +212,7 @@ def compiled_loss(layer: Layer, rng: Generator) -> None:
         patch.setattr(compiled_loss_kernel, "_backward", by_python(compiled_loss_kernel._backward))
         for name, stand_in in {"WORTH": 12, "row": row, "exp": np.exp}.items():
             patch.setattr(compiled_loss_kernel, name, stand_in)
+        patch.setattr(np, "empty", unwritten)
         for on in (False, True):
             patch.setattr(compiling, "_on", on)
             found.append(layer.backward(cache, np.asarray(1.5 + loss)))

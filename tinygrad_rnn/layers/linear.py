@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import initializers
 from ..arrays import Array, Float, Generator, Input, OneHotRows, Shaped, as_rows
 from ..checks import check_array, check_features, check_size
-from ..kernels.products import product
+from ..kernels.products import add_sum, product
 from ..parameter import Parameter
 from .roles import Feedforward
 
@@ -57,5 +57,5 @@ class Linear(Feedforward):
         check_array(self, "dy", dy, self.w.value)
         x, dy_rows = cache, as_rows(dy)
         self.w.grad += product(as_rows(x).T, dy_rows)
-        self.b.grad += dy_rows.sum(axis=0)
+        add_sum(self.b.grad, dy_rows)
         return None if isinstance(x, OneHotRows) else product(dy_rows, self.w.value.T).reshape(x.shape)

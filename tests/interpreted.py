@@ -26,9 +26,11 @@ class Gapped(np.ndarray[Any, Any]):
         super().__setitem__(index, value)
 
 
-def row(array: Any) -> Any:
-    assert array.strides == (array.itemsize,)
-    return array.view(np.ndarray)
+def row(array: Any, *where: int) -> Any:
+    assert all(index >= 0 for index in where)
+    found = array.view(np.ndarray)[where]
+    assert found.strides == (array.itemsize,)
+    return found
 
 
 def multiply(a: Any, w: Any, out: Any) -> None:

@@ -50,7 +50,8 @@ def tanh_of(out: Out2, a: In2) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(
-    ("rows", "K", "N"), [(32, 40, 96), (TILE + 1, 1, 33), (1, 100, 7), (2 * TILE - 1, 9, 1), (0, 3, 4)]
+    ("rows", "K", "N"),
+    [(32, 40, 96), (TILE + 1, 1, 33), (1, 100, 7), (TILE + 3, 9, 1), (2 * TILE - 1, 9, 1), (0, 3, 4)],
 )
 def test_it_is_the_product(rows: int, K: int, N: int, transposed: bool, dtype: str, rng: np.random.Generator) -> None:
     """Of each of a stack of weights, side by side, and what fills the last panels is 0."""
@@ -110,6 +111,15 @@ def test_rows_are_added_by_id(ids: Any, rng: np.random.Generator) -> None:
         np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("ids", [np.array([[3, 0], [3, 1]], np.uint8), np.arange(12).reshape(2, 6)[:, ::3] // 3])
+def test_rows_are_looked_up(ids: Any, rng: np.random.Generator) -> None:
+    for tables in (rng.standard_normal((3, 4, 5)), rng.standard_normal((3, 4, 9))[:, :, ::2]):
+        out = np.full((2, 3, 4, 5), np.nan)
+        compiled_products.look_up(OneHotRows(ids, 4), tables, out[:, :, 1:3])
+        np.testing.assert_array_equal(out[:, :, 1:3], tables[:, ids].swapaxes(0, 1))
+        assert np.isnan(out[:, :, [0, 3]]).all()
+
+
 @pytest.mark.usefixtures("on")
 @pytest.mark.parametrize("make", MAKERS)
 def test_the_recipe(make: Any, rng: np.random.Generator) -> None:
@@ -163,10 +173,12 @@ def test_an_array_with_gaps_is_not_written_to() -> None:
 
 @pytest.mark.parametrize("wrong", [-1, 4])
 def test_an_id_that_has_changed(wrong: int) -> None:
-    dw = np.zeros((6, 2))
+    ids, dw = np.array([1, wrong]), np.zeros((6, 2))
     with pytest.raises(IndexError, match="outside"):
-        compiled_products.add_by_id(OneHotRows(np.array([1, wrong]), 4), np.ones((2, 2)), dw[1:5])
+        compiled_products.add_by_id(OneHotRows(ids, 4), np.ones((2, 2)), dw[1:5])
     np.testing.assert_array_equal(dw[[0, 5]], 0)
+    with pytest.raises(IndexError, match="outside"):
+        compiled_products.look_up(OneHotRows(ids[None], 4), np.ones((6, 4, 3))[1:5], np.zeros((1, 4, 2, 3)))
 
 
 def test_what_is_kept_is_of_these_sources() -> None:

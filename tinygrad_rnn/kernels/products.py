@@ -131,13 +131,20 @@ def _product(function: Callable[..., object], w: Array, a: Array, out: Array) ->
 
 
 def _with_gaps(w: Array) -> Array:
-    """`w`, or, of a transpose, a copy with gaps: rows 2^k numbers apart would share the same lines of the cache."""
+    """`w`, or, of a transpose, a copy with gaps."""
     if w.strides[-1] == w.itemsize:
         return w
     *stack, K, N = w.shape
-    spaced: Array = np.empty((*stack, N, K // 32 * 32 + 48), w.dtype)[..., :K]  # an odd multiple of 16
+    spaced = empty_with_gaps((*stack, N, K), w.dtype)
     spaced[...] = w.swapaxes(-1, -2)
     return spaced.swapaxes(-1, -2)
+
+
+def empty_with_gaps(shape: tuple[int, ...], dtype: Any) -> Array:
+    """As of NumPy, but with gaps between its rows: those 2^k numbers apart would share the same lines of the cache."""
+    *lead, N = shape
+    spaced: Array = np.empty((*lead, N // 32 * 32 + 48), dtype)[..., :N]  # an odd multiple of 16
+    return spaced
 
 
 def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
@@ -146,13 +153,8 @@ def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
     `xs` is (T, B, D), or one-hot rows, which are looked up; `w` is (G, D, H) and `b` (G, 1, H), gate by gate.
     """
     if isinstance(xs, OneHotRows):
-        tables = w + b
-
-        def look_up(block: slice, out: Array) -> None:
-            for k, table in enumerate(tables):
-                out[:, k] = xs[block] @ table
-
-        return look_up
+        tables, set_rows = w + b, compiled_version(look_up, w)
+        return lambda block, out: set_rows(xs[block], tables, out)
 
     xp = namespace(w)
 
@@ -162,6 +164,12 @@ def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
         xp.add(product.reshape(G, steps, B, H).swapaxes(0, 1), b, out=out)
 
     return project
+
+
+def look_up(xs: OneHotRows, tables: Array, out: Array) -> None:
+    """Set `out` (steps, G, B, H) to one-hot rows `xs` (steps, B, V) times each of the `tables` (G, V, H)."""
+    for k, table in enumerate(tables):
+        out[:, k] = xs @ table
 
 
 def no_input_gradient(xs: Any, dtype: Any) -> Array | None:

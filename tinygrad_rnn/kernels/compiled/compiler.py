@@ -21,7 +21,8 @@ Out1: TypeAlias = Annotated[Array, 1, False]
 Out2: TypeAlias = Annotated[Array, 2, False]
 Out3: TypeAlias = Annotated[Array, 3, False]
 Out4: TypeAlias = Annotated[Array, 4, False]
-Ids: TypeAlias = Annotated[Integers, 1, True, types.int64]
+Ids1: TypeAlias = Annotated[Integers, 1, True, types.int64]
+Ids2: TypeAlias = Annotated[Integers, 2, True, types.int64]
 Flags: TypeAlias = Annotated[Booleans, 2, True, types.boolean]
 
 _NUMBERS = {bool: types.boolean, float: types.float64}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arrays import Array, Booleans, Input
 from ..gru import GRUCache
-from ..products import product
+from ..products import empty_with_gaps, product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -35,16 +35,16 @@ def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2,
         for b in range(B):
             # r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
             for k in range(2):
-                gate, from_h = row(gates[t, k, b]), row(products[b, k * width : k * width + H])
+                gate, from_h = row(gates, t, k, b), row(products, b)[k * width : k * width + H]
                 for j in range(H):
                     gate[j] = half * tanh(gate[j] + from_h[j]) + half
-            m, from_h = row(ms[t, b]), row(products[b, 2 * width : 2 * width + H])
+            m, from_h = row(ms, t, b), row(products, b)[2 * width : 2 * width + H]
             for j in range(H):
                 m[j] = from_h[j] + b_h[j]
 
             # n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
-            r, z, n = row(gates[t, 0, b]), row(gates[t, 1, b]), row(gates[t, 2, b])
-            h_prev, h = row(hs[t, b]), row(hs[t + 1, b])
+            r, z, n = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b)
+            h_prev, h = row(hs, t, b), row(hs, t + 1, b)
             for j in range(H):
                 n[j] = tanh(n[j] + r[j] * m[j])
             if active[t, b]:
@@ -66,7 +66,7 @@ def _step(gates: Out2, products: Out2, bias: In1, bias_h: In1, hs_prev: In2, hs:
     """From `gates` (B, 3H), which begin as x @ w_x, `products` (B, 3H), h @ w_h, and the biases to `hs` (B, H)."""
     (B, H), half, b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
     for k in range(B):
-        a, from_h, h_prev, h = row(gates[k]), row(products[k]), row(hs_prev[k]), row(hs[k])
+        a, from_h, h_prev, h = row(gates, k), row(products, k), row(hs_prev, k), row(hs, k)
         for j in range(2 * H):
             a[j] = half * tanh(half * (a[j] + b[j] + from_h[j])) + half
         r, z, n, b_n, m = a[:H], a[H : 2 * H], a[2 * H :], b[2 * H :], from_h[2 * H :]
@@ -85,7 +85,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
         _, h_prev, r, z, n, m = cache
         steps = len(m)
-        das = np.empty((steps, B, 4 * H), m.dtype)
+        das = empty_with_gaps((steps, B, 4 * H), m.dtype)
         _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(active, steps, B))
         return das, dh
 
@@ -109,14 +109,14 @@ def _backward(
     (steps, B, H), one = ms.shape, das.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         for b in range(B):
-            da = row(das[t, b])
+            da = row(das, t, b)
             if not active[t, b]:
                 da[:] = 0
                 continue
 
             # dh: all that reaches h_t. Then dm_t, da^r_t, da^z_t and da^n_t, and the part dh * z of dh_{t-1}.
-            r, z, n, m = row(rs[t, b]), row(zs[t, b]), row(ns[t, b]), row(ms[t, b])
-            h_prev, dy, dh = row(hs_prev[t, b]), row(dys[t, b]), row(dhs[b])
+            r, z, n, m = row(rs, t, b), row(zs, t, b), row(ns, t, b), row(ms, t, b)
+            h_prev, dy, dh = row(hs_prev, t, b), row(dys, t, b), row(dhs, b)
             dm, da_r, da_z, da_n = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
             for j in range(H):
                 dh[j] += dy[j]
@@ -135,6 +135,6 @@ def _backward(
         multiply(das[t][:, : 3 * H], w, products)
         for b in range(B):
             if active[t, b]:
-                dh, from_a = row(dhs[b]), row(products[b])
+                dh, from_a = row(dhs, b), row(products, b)
                 for j in range(H):
                     dh[j] += from_a[j]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...arrays import Array, Booleans, Input
 from ..lstm import LSTMCache
-from ..products import product
+from ..products import empty_with_gaps, product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -35,7 +35,7 @@ def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Fl
     for t in range(steps):
         multiply(hs[t], w, products)
         for b in range(B):
-            h, c_prev, c = row(hs[t + 1, b]), row(cs[t, b]), row(cs[t + 1, b])
+            h, c_prev, c = row(hs, t + 1, b), row(cs, t, b), row(cs, t + 1, b)
             if not active[t, b]:  # past its end a row keeps its state
                 h[:] = hs[t, b]
                 c[:] = c_prev
@@ -43,7 +43,7 @@ def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Fl
 
             # The gates of x_t @ w_x + b + h_{t-1} @ w_h.
             for k in range(4):
-                gate, from_h = row(gates[t, k, b]), row(products[b, k * width : k * width + H])
+                gate, from_h = row(gates, t, k, b), row(products, b)[k * width : k * width + H]
                 if k < 3:
                     for j in range(H):
                         gate[j] = half * tanh(gate[j] + from_h[j]) + half
@@ -51,7 +51,7 @@ def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Fl
                     for j in range(H):
                         gate[j] = tanh(gate[j] + from_h[j])
 
-            i, f, o, g = row(gates[t, 0, b]), row(gates[t, 1, b]), row(gates[t, 2, b]), row(gates[t, 3, b])
+            i, f, o, g = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b), row(gates, t, 3, b)
             _states(i, f, o, g, c_prev, c, h)
 
 
@@ -69,13 +69,13 @@ def _step(gates: Out2, bias: In1, c_prevs: In2, hs: Out2, cs: Out2) -> None:
     """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
     (B, H), half = hs.shape, gates.dtype.type(0.5)
     for n in range(B):
-        a, b = row(gates[n]), row(bias)
+        a, b = row(gates, n), row(bias)
         for j in range(3 * H):
             a[j] = half * tanh(half * (a[j] + b[j])) + half
         i, f, o, g, b_g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :], b[3 * H :]
         for j in range(H):
             g[j] = tanh(g[j] + b_g[j])
-        _states(i, f, o, g, row(c_prevs[n]), row(cs[n]), row(hs[n]))
+        _states(i, f, o, g, row(c_prevs, n), row(cs, n), row(hs, n))
 
 
 @numba.njit
@@ -97,7 +97,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Arra
     ) -> tuple[Array, Array, Array]:
         _, _, c_prev, i, f, o, g, c = cache
         steps, _, H = c.shape
-        das = np.empty((steps, B, 4 * H), c.dtype)
+        das = empty_with_gaps((steps, B, 4 * H), c.dtype)
         _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, products, all_running(active, steps, B))
         return das, dh, dc
 
@@ -124,14 +124,14 @@ def _backward(
     tanh_c = np.empty(H, das.dtype)
     for t in range(steps - 1, -1, -1):
         for b in range(B):
-            da = row(das[t, b])
+            da = row(das, t, b)
             if not active[t, b]:
                 da[:] = 0
                 continue
 
             # dh and dc: all that reaches h_t and c_t.
-            i, f, o, g = row(i_s[t, b]), row(f_s[t, b]), row(o_s[t, b]), row(g_s[t, b])
-            c_prev, c, dy, dh, dc = row(cs_prev[t, b]), row(cs[t, b]), row(dys[t, b]), row(dhs[b]), row(dcs[b])
+            i, f, o, g = row(i_s, t, b), row(f_s, t, b), row(o_s, t, b), row(g_s, t, b)
+            c_prev, c, dy, dh, dc = row(cs_prev, t, b), row(cs, t, b), row(dys, t, b), row(dhs, b), row(dcs, b)
             for j in range(H):
                 tanh_c[j] = tanh(c[j])
             for j in range(H):
@@ -156,4 +156,6 @@ def _backward(
         multiply(das[t], w, products)
         for b in range(B):
             if active[t, b]:
-                dhs[b] = products[b, :H]
+                dh, from_a = row(dhs, b), row(products, b)
+                for j in range(H):
+                    dh[j] = from_a[j]

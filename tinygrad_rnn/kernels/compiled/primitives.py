@@ -13,17 +13,20 @@ import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, types
-from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import populate_array
 
 from ...arrays import Array, Booleans
+from ..products import empty_with_gaps
 from .compiler import In2, Out3, compiled
 
 _found = binding.get_host_cpu_features()
 VECTOR = 64 if _found.get("avx512f") else 32 if _found.get("avx") else 16
 """Bytes of a vector of this processor."""
-TILE = 8 if _found.get("avx512f") or binding.get_process_triple().startswith(("aarch64", "arm64")) else 4
+TILE = 8 if _found.get("avx512f") or binding.get_process_triple().startswith(("aarch64", "arm64")) else 6
 """Rows of a tile: with AVX-512 or on ARM there are 32 vectors to hold it, else 16."""
+SMALL_TILE = 4
+"""Rows of a tile of those that are left."""
 COLUMNS = 2
 """Vectors in a row of a tile."""
 
@@ -39,13 +42,38 @@ def _all(steps: int, B: int) -> Booleans:
 
 
 @intrinsic
-def row(typing: Any, array: Any) -> Any:
-    """`array` (N,), as one of which the compiler knows that its numbers lie side by side: which must be so."""
+def row(typing: Any, array: Any, *where: Any) -> Any:
+    """`array[where]` (N,), of which the compiler knows that its numbers lie side by side: which must be so.
+
+    `where` is an index, not negative, for each axis but the last. It does not keep the array alive, which is to be one
+    of the function's arguments: to count who holds it takes as long as tens of numbers, at each row, and more where
+    threads count at once.
+    """
+    result = array.copy(ndim=1, layout="C")
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
+        whole = context.make_array(array)(context, builder, arguments[0])
+        shape, strides = (cgutils.unpack_tuple(builder, each) for each in (whole.shape, whole.strides))
+        view = context.make_array(result)(context, builder)
+        populate_array(
+            view,
+            data=place_in(builder, whole.data, cgutils.unpack_tuple(builder, arguments[1]), strides),
+            shape=shape[-1:],
+            strides=strides[-1:],
+            itemsize=whole.itemsize,
+            meminfo=None,
+        )
+        return view._getvalue()
 
-    return array.copy(layout="C")(array), generate
+    return result(array, types.StarArgTuple(where)), generate  # type: ignore[attr-defined]
+
+
+def place_in(builder: Any, data: Any, where: Any, strides: Any) -> Any:
+    """A pointer, like `data`, to what stands at the first indices `where` of an array with these `strides`."""
+    place = builder.bitcast(data, ir.IntType(8).as_pointer())
+    for index, stride in zip(where, strides, strict=False):
+        place = builder.gep(place, [builder.mul(index, stride)])
+    return builder.bitcast(place, data.type)
 
 
 def tanh(x: Any) -> Any:
@@ -118,24 +146,14 @@ def pack(w: Array) -> Array:
     *stack, K, N = w.shape
     n = COLUMNS * VECTOR // w.itemsize
     packed = np.zeros((math.prod(stack), -(-N // n), K, n), w.dtype)
-    is_transposed = w.strides[-1] != w.itemsize
+    whole = N // n
     for panels, part in zip(packed, w.reshape(-1, K, N), strict=True):
-        if is_transposed:
+        if w.strides[-1] != w.itemsize:
             _pack_transposed(panels, part.T)
-        else:
-            _pack(panels, part)
+            continue
+        panels[:whole] = part[:, : whole * n].reshape(K, whole, n).swapaxes(0, 1)
+        panels[whole:, :, : N - whole * n] = part[:, whole * n :]
     return packed.reshape(-1, K, n)
-
-
-@compiled
-def _pack(packed: Out3, w: In2) -> None:
-    (panels, K, n), N = packed.shape, w.shape[1]
-    for panel in range(panels):
-        first = panel * n
-        for k in range(K):
-            to, numbers = row(packed[panel, k]), row(w[k])
-            for j in range(min(n, N - first)):
-                to[j] = numbers[first + j]
 
 
 @compiled
@@ -144,7 +162,7 @@ def _pack_transposed(packed: Out3, columns: In2) -> None:
     for panel in range(panels):
         first = panel * n
         for j in range(min(n, N - first)):
-            numbers = row(columns[first + j])
+            numbers = row(columns, first + j)
             for k in range(K):
                 packed[panel, k, j] = numbers[k]
 
@@ -152,7 +170,7 @@ def _pack_transposed(packed: Out3, columns: In2) -> None:
 def room_for_product(packed: Array, B: int) -> Array:
     """What `multiply` sets: (B, panels * n), where each of a stack of weights has panels of its own."""
     panels, _, n = packed.shape
-    return np.empty((B, panels * n), packed.dtype)
+    return empty_with_gaps((B, panels * n), packed.dtype)
 
 
 @numba.njit
@@ -161,12 +179,17 @@ def multiply(a: Any, w: Any, out: Any) -> None:
     (rows, _), (panels, _, n) = a.shape, w.shape
     for panel in range(panels):
         i = 0
-        while i + TILE <= rows:
-            _tile(a, i, w, panel, out, panel * n)
-            i += TILE
         while i < rows:
-            _single(a, i, w, panel, out, panel * n)
-            i += 1
+            left = rows - i
+            if left >= TILE and left % TILE not in (2, 3):  # 8 rows as 4 + 4, for 6 + 1 + 1 would take longer
+                _tile(a, i, w, panel, out, panel * n)
+                i += TILE
+            elif left >= SMALL_TILE:
+                _small_tile(a, i, w, panel, out, panel * n)
+                i += SMALL_TILE
+            else:
+                _single(a, i, w, panel, out, panel * n)
+                i += 1
 
 
 def _product_of(rows: int) -> Any:
@@ -188,10 +211,7 @@ def _product_of(rows: int) -> Any:
 
             def start(kind: Any, array: Any, *where: Any) -> Any:
                 array = context.make_array(kind)(context, b, array)
-                strides = cgutils.unpack_tuple(b, array.strides)
-                offset = functools.reduce(b.add, map(b.mul, where, strides))
-                place = b.gep(b.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
-                return b.bitcast(place, scalar.as_pointer())
+                return place_in(b, array.data, where, cgutils.unpack_tuple(b, array.strides))
 
             def vector_at(place: Any, offset: Any) -> Any:
                 return b.bitcast(b.gep(place, [offset]), vector.as_pointer())
@@ -233,4 +253,4 @@ def _product_of(rows: int) -> Any:
     return product
 
 
-_tile, _single = _product_of(TILE), _product_of(1)
+_tile, _small_tile, _single = _product_of(TILE), _product_of(SMALL_TILE), _product_of(1)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ...arrays import Array, Booleans
+from ..products import empty_with_gaps
 from .compiler import Flags, In3, Out2, Out3, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -27,7 +26,7 @@ def _forward(hs: Out3, w: In3, product: Out2, is_tanh: bool, active: Flags) -> N
         # h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
         multiply(hs[t], w, product)
         for b in range(B):
-            h, from_h = row(hs[t + 1, b]), row(product[b])
+            h, from_h = row(hs, t + 1, b), row(product, b)
             if not active[t, b]:
                 h[:] = hs[t, b]  # past its end a row keeps its state
             elif is_tanh:
@@ -45,7 +44,7 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
     product = room_for_product(w, B)
 
     def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
-        das = np.empty(h.shape, h.dtype)
+        das = empty_with_gaps(h.shape, h.dtype)
         _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B))
         return das, dh
 
@@ -57,7 +56,7 @@ def _backward(das: Out3, hs: In3, dys: In3, dhs: Out2, w: In3, product: Out2, is
     (steps, B, H), zero, one = das.shape, das.dtype.type(0), das.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         for b in range(B):
-            da, h, dy, dh = row(das[t, b]), row(hs[t, b]), row(dys[t, b]), row(dhs[b])
+            da, h, dy, dh = row(das, t, b), row(hs, t, b), row(dys, t, b), row(dhs, b)
             if not active[t, b]:
                 da[:] = 0
                 continue
@@ -76,4 +75,6 @@ def _backward(das: Out3, hs: In3, dys: In3, dhs: Out2, w: In3, product: Out2, is
         multiply(das[t], w, product)
         for b in range(B):
             if active[t, b]:
-                dhs[b] = product[b, :H]
+                dh, from_a = row(dhs, b), row(product, b)
+                for j in range(H):
+                    dh[j] = from_a[j]

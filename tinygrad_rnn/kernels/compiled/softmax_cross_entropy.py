@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arrays import Array, Integers
 from ...threads import divide
-from .compiler import Ids, In1, In2, Out1, Out2, compiled
+from .compiler import Ids1, In1, In2, Out1, Out2, compiled
 from .primitives import exp, row
 
 WORTH = 1 << 15
@@ -44,9 +44,9 @@ def _divide(run: Callable[[slice], None], ys: Array) -> None:
 
 
 @compiled
-def _forward(ys: In2, ids: Ids, smoothing: float, losses: Out1, largest: In1, total: Out1) -> None:
+def _forward(ys: In2, ids: Ids1, smoothing: float, losses: Out1, largest: In1, total: Out1) -> None:
     for n in range(len(ys)):
-        y = row(ys[n])
+        y = row(ys, n)
         total[n] = _sum_of_exp(y, largest[n])
         losses[n] = math.log(total[n]) - (1 - smoothing) * (y[ids[n]] - largest[n])
         if smoothing:
@@ -71,9 +71,9 @@ def _mean(y: Any, largest: Any) -> Any:
 
 
 @compiled
-def _backward(ys: In2, ids: Ids, smoothing: float, largests: In1, totals: In1, dlosses: In1, dys: Out2) -> None:
+def _backward(ys: In2, ids: Ids1, smoothing: float, largests: In1, totals: In1, dlosses: In1, dys: Out2) -> None:
     for n in range(len(ys)):
-        y, d, largest, dloss = row(ys[n]), row(dys[n]), row(largests)[n], row(dlosses)[n]
+        y, d, largest, dloss = row(ys, n), row(dys, n), row(largests)[n], row(dlosses)[n]
         if dloss == 0:  # whatever the scores are
             d[:] = 0
             continue

@@ -80,8 +80,8 @@ EQUIVALENT = (
         "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",
         f"{KERNELS}.rnn._backward_rows, line 4: `block_steps(T, B, H)` -> `T`": BLOCK,
         f"{KERNELS}.products.fill_input_gradient, line 2: `as_rows(das)` -> `das`": "step by step, in more time",
-        f"{KERNELS}.products.back_over_rows, line 10: `True` -> `False`": "there are as many in each thread",
-        f"{KERNELS}.products.back_over_rows, line 12: `True` -> `False`": "all threads give as many",
+        f"{KERNELS}.products.back_over_rows, line 7: `True` -> `False`": "there are as many in each thread",
+        f"{KERNELS}.products.back_over_rows, line 9: `True` -> `False`": "all threads give as many",
     }
     | {
         f"{KERNELS}.{function}: `compiled_version({steps}, {array})` -> `{steps}`": SAME

@@ -75,22 +75,21 @@ def back_over_rows(
 ) -> Sequence[Array]:
     """As `over_rows`, for a backward: `work(rows, *gradients)` adds to the gradients of the weights.
 
-    Of several threads, each adds to zeros of its own, which are then added up in their order. What `work` gives, the
-    gradients by the state before the sequence, is given of all B rows, an array each.
+    The thread of the first rows does; each other one adds to zeros of its own, which are then added too, in the order
+    of the rows. What `work` gives, the gradients by the state before the sequence, is given of all B rows, an array
+    each.
     """
 
     def run(rows: slice) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        whole = rows == slice(0, B)
-        own = gradients if whole else tuple(namespace(dw).zeros(dw.shape, dw.dtype) for dw in gradients)
+        own = tuple(namespace(dw).zeros(dw.shape, dw.dtype) for dw in gradients) if rows.start else gradients
         return work(rows, *own), own
 
-    parts = over_rows(run, B, w_h)
-    if len(parts) == 1:
-        return parts[0][0]
-    for _, own in parts:
+    first, *others = over_rows(run, B, w_h)
+    for _, own in others:
         for dw, part in zip(gradients, own, strict=True):
             dw += part
-    return [namespace(w_h).concatenate(states) for states in zip(*(states for states, _ in parts), strict=True)]
+    states = zip(first[0], *(part for part, _ in others), strict=True)
+    return [namespace(w_h).concatenate(parts) for parts in states]
 
 
 def multiplier(w: Array, rows: int) -> Callable[..., object]:

@@ -189,7 +189,7 @@ else:
 
 
 def as_rows(x: Any) -> Any:
-    """`x` (..., D) as a matrix (N, D), without a copy where it is contiguous."""
+    """`x` (..., D) as a matrix (N, D), without a copy where its rows lie at equal distances."""
     if x.ndim == 2:
         return x
     if isinstance(x, OneHotRows):

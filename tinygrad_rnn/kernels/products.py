@@ -75,9 +75,9 @@ def back_over_rows(
 ) -> Sequence[Array]:
     """As `over_rows`, for a backward: `work(rows, *gradients)` adds to the gradients of the weights.
 
-    The thread of the first rows does; each other one adds to zeros of its own, which are then added too, in the order
-    of the rows. What `work` gives, the gradients by the state before the sequence, is given of all B rows, an array
-    each.
+    The thread of the first rows adds to `gradients` themselves, each other one to zeros of its own, which are added
+    to them afterwards, in the order of the rows. What `work` gives, the gradients by the state before the sequence, is
+    given of all B rows, an array each.
     """
 
     def run(rows: slice) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -110,7 +110,7 @@ def multiplier(w: Array, rows: int) -> Callable[..., object]:
     if not m:  # a single matrix by dot, which is quicker to call
         return functools.partial(_product, xp.matmul if stack else xp.dot, xp.ascontiguousarray(w))
     pieces = K // k
-    parts = np.ascontiguousarray(_with_gaps(w).reshape(*stack, pieces, 1, k, N // n, n).swapaxes(-2, -3))
+    parts = np.ascontiguousarray(_padded(w).reshape(*stack, pieces, 1, k, N // n, n).swapaxes(-2, -3))
     sums = np.empty((*stack, pieces, rows, N), w.dtype) if pieces > 1 else None
 
     def multiply(a: Array, out: Array) -> object:
@@ -129,21 +129,25 @@ def _product(function: Callable[..., object], w: Array, a: Array, out: Array) ->
     return function(a, w, out=out)
 
 
-def _with_gaps(w: Array) -> Array:
-    """`w`, or, of a transpose, a copy with gaps."""
+def _padded(w: Array) -> Array:
+    """`w`, or, of a transpose, a padded copy."""
     if w.strides[-1] == w.itemsize:
         return w
     *stack, K, N = w.shape
-    spaced = empty_with_gaps((*stack, N, K), w.dtype)
-    spaced[...] = w.swapaxes(-1, -2)
-    return spaced.swapaxes(-1, -2)
+    padded = empty_padded((*stack, N, K), w.dtype)
+    padded[...] = w.swapaxes(-1, -2)
+    return padded.swapaxes(-1, -2)
 
 
-def empty_with_gaps(shape: tuple[int, ...], dtype: Any) -> Array:
-    """As of NumPy, but with gaps between its rows: those 2^k numbers apart would share the same lines of the cache."""
+def empty_padded(shape: tuple[int, ...], dtype: Any) -> Array:
+    """As `numpy.empty`, but with unused numbers after each row of 64 or more.
+
+    Rows that lie 2^k numbers apart would share the same few lines of the cache.
+    """
     *lead, N = shape
-    spaced: Array = np.empty((*lead, N // 32 * 32 + 48), dtype)[..., :N]  # an odd multiple of 16
-    return spaced
+    width = N if N < 64 else N // 32 * 32 + 48  # an odd multiple of 16
+    padded: Array = np.empty((*lead, width), dtype)[..., :N]
+    return padded
 
 
 def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import initializers
-from ..arrays import Array, Float, Generator, Integer, Integers, OneHotRows, as_rows
+from ..arrays import Array, Float, Generator, Integer, Integers, OneHotRows
 from ..checks import check_array, check_ids, check_integers, check_size
+from ..kernels.products import add_gradient
 from ..parameter import Parameter
 from .roles import Feedforward
 
@@ -61,4 +62,4 @@ class Embedding(Feedforward):
     def backward(self, dy: Float[Array, "*lead D"], cache: Integer[Integers, "*lead"]) -> None:
         check_array(self, "dy", dy, self.w.value)
         ids = cache
-        OneHotRows(ids.reshape(-1), self.vocab_size).T.add_product(as_rows(dy), self.w.grad)
+        add_gradient(self.w.grad, OneHotRows(ids, self.vocab_size), dy)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arrays import Array, Booleans, Input
 from ..gru import GRUCache
-from ..products import empty_with_gaps, product
+from ..products import empty_padded, product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -62,7 +62,7 @@ def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Ar
 
 
 @compiled
-def _step(gates: Out2, products: Out2, bias: In1, bias_h: In1, hs_prev: In2, hs: Out2) -> None:
+def _step(gates: Out2, products: In2, bias: In1, bias_h: In1, hs_prev: In2, hs: Out2) -> None:
     """From `gates` (B, 3H), which begin as x @ w_x, `products` (B, 3H), h @ w_h, and the biases to `hs` (B, H)."""
     (B, H), half, b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
     for k in range(B):
@@ -85,7 +85,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
         _, h_prev, r, z, n, m = cache
         steps = len(m)
-        das = empty_with_gaps((steps, B, 4 * H), m.dtype)
+        das = empty_padded((steps, B, 4 * H), m.dtype)
         _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(active, steps, B))
         return das, dh
 

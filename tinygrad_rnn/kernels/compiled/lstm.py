@@ -11,7 +11,7 @@ import numpy as np
 
 from ...arrays import Array, Booleans, Input
 from ..lstm import LSTMCache
-from ..products import empty_with_gaps, product
+from ..products import empty_padded, product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -37,7 +37,7 @@ def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Fl
         for b in range(B):
             h, c_prev, c = row(hs, t + 1, b), row(cs, t, b), row(cs, t + 1, b)
             if not active[t, b]:  # past its end a row keeps its state
-                h[:] = hs[t, b]
+                h[:] = row(hs, t, b)
                 c[:] = c_prev
                 continue
 
@@ -78,7 +78,7 @@ def _step(gates: Out2, bias: In1, c_prevs: In2, hs: Out2, cs: Out2) -> None:
         _states(i, f, o, g, row(c_prevs, n), row(cs, n), row(hs, n))
 
 
-@numba.njit
+@numba.njit(fastmath={"contract"})
 def _states(i: Any, f: Any, o: Any, g: Any, c_prev: Any, c: Any, h: Any) -> None:
     """c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t)."""
     for j in range(len(c)):
@@ -97,7 +97,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Arra
     ) -> tuple[Array, Array, Array]:
         _, _, c_prev, i, f, o, g, c = cache
         steps, _, H = c.shape
-        das = empty_with_gaps((steps, B, 4 * H), c.dtype)
+        das = empty_padded((steps, B, 4 * H), c.dtype)
         _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, products, all_running(active, steps, B))
         return das, dh, dc
 

@@ -17,16 +17,16 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
 from ...arrays import Array, Booleans
-from ..products import empty_with_gaps
+from ..products import empty_padded
 from .compiler import In2, Out3, compiled
 
 _found = binding.get_host_cpu_features()
 VECTOR = 64 if _found.get("avx512f") else 32 if _found.get("avx") else 16
 """Bytes of a vector of this processor."""
 TILE = 8 if _found.get("avx512f") or binding.get_process_triple().startswith(("aarch64", "arm64")) else 6
-"""Rows of a tile: with AVX-512 or on ARM there are 32 vectors to hold it, else 16."""
+"""Rows of a tile, whose sums stay in registers: with AVX-512 or on ARM there are 32 for vectors, else 16."""
 SMALL_TILE = 4
-"""Rows of a tile of those that are left."""
+"""Rows of a tile of those that tiles of `TILE` leave."""
 COLUMNS = 2
 """Vectors in a row of a tile."""
 
@@ -45,9 +45,9 @@ def _all(steps: int, B: int) -> Booleans:
 def row(typing: Any, array: Any, *where: Any) -> Any:
     """`array[where]` (N,), of which the compiler knows that its numbers lie side by side: which must be so.
 
-    `where` is an index, not negative, for each axis but the last. It does not keep the array alive, which is to be one
-    of the function's arguments: to count who holds it takes as long as tens of numbers, at each row, and more where
-    threads count at once.
+    `where` is an index, not negative and not checked, for each axis but the last. The row does not keep `array` alive,
+    which is to be an argument of the compiled function: to count who holds it would take, at each row, as long as tens
+    of numbers, and longer where several threads count.
     """
     result = array.copy(ndim=1, layout="C")
 
@@ -141,7 +141,7 @@ def _exp(x: Any) -> Any:
 def pack(w: Array) -> Array:
     """`w` (K, N), or (*stack, K, N), for `multiply`: (panels, K, n), of n columns each, the last with zeros.
 
-    It may be a transpose, of which a copy by NumPy would take four times as long.
+    NumPy would take four times as long to copy a transpose, so compiled code does.
     """
     *stack, K, N = w.shape
     n = COLUMNS * VECTOR // w.itemsize
@@ -170,18 +170,21 @@ def _pack_transposed(packed: Out3, columns: In2) -> None:
 def room_for_product(packed: Array, B: int) -> Array:
     """What `multiply` sets: (B, panels * n), where each of a stack of weights has panels of its own."""
     panels, _, n = packed.shape
-    return empty_with_gaps((B, panels * n), packed.dtype)
+    return empty_padded((B, panels * n), packed.dtype)
 
 
 @numba.njit
 def multiply(a: Any, w: Any, out: Any) -> None:
-    """In compiled code: `out` = `a` (B, K) @ `w`, which was packed. K is at least 1, and rows have no gaps."""
+    """In compiled code: `out` = `a` (B, K) @ `w`, which was packed.
+
+    K is at least 1, and the numbers of a row lie side by side.
+    """
     (rows, _), (panels, _, n) = a.shape, w.shape
     for panel in range(panels):
         i = 0
         while i < rows:
             left = rows - i
-            if left >= TILE and left % TILE not in (2, 3):  # 8 rows as 4 + 4, for 6 + 1 + 1 would take longer
+            if left >= TILE and not (TILE == 6 and left % TILE in (2, 3)):  # 8 as 4 + 4: 6 + 1 + 1 would take longer
                 _tile(a, i, w, panel, out, panel * n)
                 i += TILE
             elif left >= SMALL_TILE:

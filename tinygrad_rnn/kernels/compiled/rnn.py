@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ...arrays import Array, Booleans
-from ..products import empty_with_gaps
+from ..products import empty_padded
 from .compiler import Flags, In3, Out2, Out3, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
@@ -28,7 +28,7 @@ def _forward(hs: Out3, w: In3, product: Out2, is_tanh: bool, active: Flags) -> N
         for b in range(B):
             h, from_h = row(hs, t + 1, b), row(product, b)
             if not active[t, b]:
-                h[:] = hs[t, b]  # past its end a row keeps its state
+                h[:] = row(hs, t, b)  # past its end a row keeps its state
             elif is_tanh:
                 for j in range(H):
                     h[j] = tanh(h[j] + from_h[j])
@@ -44,7 +44,7 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
     product = room_for_product(w, B)
 
     def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
-        das = empty_with_gaps(h.shape, h.dtype)
+        das = empty_padded(h.shape, h.dtype)
         _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B))
         return das, dh
 

@@ -178,7 +178,7 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
             for module in (rnn, gru, lstm, compiled_products):
                 for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
                     patch.setattr(module, name, stand_in, raising=False)
-                for name in {"_forward", "_backward", "_add"} & vars(module).keys():
+                for name in {"_forward", "_backward", "_add", "_look_up"} & vars(module).keys():
                     patch.setattr(module, name, by_python(getattr(module, name)))
             for xs, lengths, by_outputs in (
                 (dense, None, dys),

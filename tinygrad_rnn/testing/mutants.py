@@ -109,11 +109,15 @@ def sign_flipped(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def shifted(node: ast.AST) -> Iterator[ast.AST]:
-    """`a[t]` to `a[t - 1]` and `a[t + 1]`; the bounds of a slice and of a range likewise."""
+    """`a[t]` to `a[t - 1]` and `a[t + 1]`; the bounds of a slice and of a range likewise, and `row(a, t)`."""
     match node:
         case ast.Subscript(value=value, slice=index, ctx=ctx):
             for moved in _moved(index):
                 yield ast.Subscript(value, moved, ctx)
+        case ast.Call(func=ast.Name(id="row") as function, args=[array, *where]):  # what compiled code writes for a[t]
+            for i, index in enumerate(where):
+                for moved in _moved(index):
+                    yield ast.Call(function, [array, *where[:i], moved, *where[i + 1 :]], [])
         case ast.Call(func=ast.Name(id="range") as function, args=[stop]):
             yield ast.Call(function, [ast.BinOp(stop, ast.Sub(), ast.Constant(1))], [])
             yield ast.Call(function, [ast.Constant(1), stop], [])

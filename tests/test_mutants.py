@@ -173,12 +173,14 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np, "empty", unwritten)
         patch.setattr(products, "ROWS", 15)  # three steps a block, then two
+        patch.setattr(compiled_products, "FEWEST", 1)
+        patch.setattr(compiled_products, "ROWS", 4)
         for on in (False, True):
             patch.setattr(compiling, "_on", on)
             for module in (rnn, gru, lstm, compiled_products):
                 for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
                     patch.setattr(module, name, stand_in, raising=False)
-                for name in {"_forward", "_backward", "_add", "_look_up"} & vars(module).keys():
+                for name in {"_forward", "_backward", "_add", "_look_up", "_project"} & vars(module).keys():
                     patch.setattr(module, name, by_python(getattr(module, name)))
             for xs, lengths, by_outputs in (
                 (dense, None, dys),

@@ -15,6 +15,7 @@ from table import SteppedGRU, SteppedLSTM, SteppedRNN
 from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, compiling, threads
 from tinygrad_rnn.arrays import tree_map
 from tinygrad_rnn.kernels import products
+from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.testing.examples import leaves
 
 Make = Callable[..., Any]
@@ -93,6 +94,7 @@ def test_the_kernel_is_the_step(
         patch.setattr(threads, "_count", count)
         patch.setattr(products, "WORTH", 1)
         patch.setattr(products, "FEWEST", 1)
+        patch.setattr(compiled_products, "FEWEST", 1)
         patch.setattr(compiling, "_on", compiled)
         cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)
     caches, expected = outcome(slow, xs, state, None if whole else lengths, dys, dstate)

@@ -120,6 +120,35 @@ def test_rows_are_looked_up(ids: Any, rng: np.random.Generator) -> None:
         assert np.isnan(out[:, :, [0, 3]]).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("openblas", [False, True])
+@pytest.mark.parametrize(("T", "B", "D", "H"), [(1, 1, 1, 1), (9, 5, 7, 40), (24, 4, 3, 33), (150, 1, 5, 3)])
+def test_a_projection(
+    T: int,
+    B: int,
+    D: int,
+    H: int,
+    openblas: bool,
+    transposed: bool,
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+) -> None:
+    """Of 1, 45, 96 and 150 rows, where 48 are one part; into a part of an array, and from every second step of one."""
+    monkeypatch.setattr(products, "has_openblas", lambda: openblas)
+    monkeypatch.setattr(compiled_products, "FEWEST", 45)
+    normal = rng.standard_normal
+    w = normal((3, H, D)).astype(dtype).swapaxes(1, 2) if transposed else normal((3, D, H)).astype(dtype)
+    b, xs = normal((3, 1, H)).astype(dtype), normal((2 * T, B, D)).astype(dtype)[::2]
+    out = np.full((T, 3, B + 2, H + 1), np.nan, dtype)
+    compiled_products.projection(w, b, T * B)(xs, out[:, :, 1:-1, 1:])
+    expected = np.einsum("tbd,gdh->tgbh", xs.astype(float), w.astype(float)) + b
+    np.testing.assert_allclose(out[:, :, 1:-1, 1:], expected, rtol=0, atol=50 * float(np.finfo(dtype).eps))
+    assert np.isnan(out[:, :, [0, -1]]).all()
+    assert np.isnan(out[..., 0]).all()
+
+
 @pytest.mark.usefixtures("on")
 @pytest.mark.parametrize("make", MAKERS)
 def test_the_recipe(make: Any, rng: np.random.Generator) -> None:

@@ -26,7 +26,7 @@ from .products import (
     back_over_rows,
     block_steps,
     blocks,
-    fill_input_gradient,
+    input_gradient,
     input_side,
     multiplier,
     no_input_gradient,
@@ -197,6 +197,7 @@ def _backward_rows(
     xs, h_prev, m = cache.x, cache.h_prev, cache.m
     T, B, H = m.shape
     take_steps, dh = compiled_version(backward_steps, m)(w_h, B), dh.copy()
+    project_back = input_gradient(dxs, w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. and 2. The steps, from the last one back.
         part = GRUCache(*(values[block] for values in cache))
@@ -209,7 +210,7 @@ def _backward_rows(
         add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
         add_sum(db, das[:, :, H:])
         add_sum(db_h, das[:, :, :H])
-        fill_input_gradient(None if dxs is None else dxs[block], das[:, :, H:], w_x)
+        project_back(block, das[:, :, H:])
     return dh
 
 

@@ -26,7 +26,7 @@ from .products import (
     back_over_rows,
     block_steps,
     blocks,
-    fill_input_gradient,
+    input_gradient,
     input_side,
     multiplier,
     no_input_gradient,
@@ -187,6 +187,7 @@ def _backward_rows(
     xs, h_prev, c = cache.x, cache.h_prev, cache.c
     T, B, H = c.shape
     take_steps, dh, dc = compiled_version(backward_steps, c)(w_h, B), dh.copy(), dc.copy()
+    project_back = input_gradient(dxs, w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. and 2. The steps, from the last one back.
         part = LSTMCache(*(values[block] for values in cache))
@@ -196,7 +197,7 @@ def _backward_rows(
         add_gradient(dw_x, xs[block], das)
         add_gradient(dw_h, h_prev[block], das)
         add_sum(db, das)
-        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
+        project_back(block, das)
     return dh, dc
 
 

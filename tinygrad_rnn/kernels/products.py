@@ -158,12 +158,37 @@ def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
     if isinstance(xs, OneHotRows):
         tables, set_rows = w + b, compiled_version(look_up, w)
         return lambda block, out: set_rows(xs[block], tables, out)
+    project = _projection(w, b, xs.shape)
+    return lambda block, out: project(xs[block], out)
 
+
+def input_gradient(dxs: Array | None, w: Array) -> Callable[[slice, Array], None]:
+    """`project_back(block, das)`, which sets `dxs` (T, B, D) of the steps of a block to `das @ w.T`.
+
+    `das` is (steps, B, N) and `w` (D, N). Where `dxs` is None, it does nothing.
+    """
+    if dxs is None:
+        return lambda block, das: None
+    project = _projection(w.T[None], namespace(w).zeros((1, 1, len(w)), w.dtype), dxs.shape)
+    return lambda block, das: project(das, dxs[block, None])
+
+
+def _projection(w: Array, b: Array, shape: tuple[int, ...]) -> Callable[[Array, Array], None]:
+    T, B, _ = shape
+    return compiled_version(projection, w)(w, b, T * B)
+
+
+def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
+    """`project(xs, out)`, which sets `out` (steps, G, B, H) to `xs @ w + b`, for `xs` (steps, B, D).
+
+    `w` is (G, D, H) and must not change while `project` is in use, for so many rows, steps times B, in all; `b` is
+    (G, 1, H).
+    """
     xp = namespace(w)
 
-    def project(block: slice, out: Array) -> None:
+    def project(xs: Array, out: Array) -> None:
         steps, G, B, H = out.shape
-        product = xp.matmul(as_rows(xs[block]), w)
+        product = xp.matmul(as_rows(xs), w)
         xp.add(product.reshape(G, steps, B, H).swapaxes(0, 1), b, out=out)
 
     return project
@@ -189,12 +214,6 @@ def product(a: Any, b: Array) -> Array:
     out = np.empty((rows, N), b.dtype)
     divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // max(K * N, 1)))
     return out
-
-
-def fill_input_gradient(dxs: Array | None, das: Array, w: Array) -> None:
-    """Set `dxs` (steps, B, D), or None, to `das @ w.T`, for `das` (steps, B, N) and `w` (D, N)."""
-    if dxs is not None:
-        dxs[...] = (as_rows(das) @ w.T).reshape(dxs.shape)
 
 
 def add_gradient(dw: Array, x: Any, d: Array) -> None:
@@ -237,7 +256,12 @@ def _divisor(size: int, most: int) -> int:
 @functools.cache
 def _has_small_product() -> bool:
     """Whether NumPy's matrix product is that of OpenBLAS with AVX-512."""
-    config = np.show_config(mode="dicts")
-    blas = config.get("Build Dependencies", {}).get("blas", {}).get("name", "")
-    found = config.get("SIMD Extensions", {}).get("found", [])
-    return "openblas" in blas and any(name == "X86_V4" or name.startswith("AVX512") for name in found)
+    found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
+    return has_openblas() and any(name == "X86_V4" or name.startswith("AVX512") for name in found)
+
+
+@functools.cache
+def has_openblas() -> bool:
+    """Whether NumPy's matrix product is that of OpenBLAS."""
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    return "openblas" in blas.get("name", "")

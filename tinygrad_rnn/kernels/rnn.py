@@ -22,7 +22,7 @@ from .products import (
     back_over_rows,
     block_steps,
     blocks,
-    fill_input_gradient,
+    input_gradient,
     input_side,
     multiplier,
     no_input_gradient,
@@ -138,6 +138,7 @@ def _backward_rows(
     xs, h_prev, h = cache
     T, B, H = h.shape
     take_steps, dh = compiled_version(backward_steps, h)(nonlinearity, w_h, B), dh.copy()
+    project_back = input_gradient(dxs, w_x)
     for block in reversed(blocks(T, block_steps(T, B, H))):
         # 1. and 2. The steps, from the last one back.
         das, dh = take_steps(h[block], dys[block], dh, of_steps(active, block))
@@ -146,7 +147,7 @@ def _backward_rows(
         add_gradient(dw_x, xs[block], das)
         add_gradient(dw_h, h_prev[block], das)
         add_sum(db, das)
-        fill_input_gradient(None if dxs is None else dxs[block], das, w_x)
+        project_back(block, das)
     return dh
 
 

@@ -44,7 +44,7 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.arrays import Generator, OneHotColumns, State
 from tinygrad_rnn.kernels import products
-from tinygrad_rnn.kernels.compiled import gru, lstm, rnn
+from tinygrad_rnn.kernels.compiled import gru, lstm, primitives, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, gradients
@@ -54,6 +54,7 @@ from tinygrad_rnn.testing.mutants import mutants
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
+COMPILED = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
 PRODUCT, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.add_product", "tinygrad_rnn.kernels"
 LOSS = "tinygrad_rnn.losses.softmax_cross_entropy.SoftmaxCrossEntropy"
 AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
@@ -78,8 +79,7 @@ EQUIVALENT = (
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
         "tinygrad_rnn.layers.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",
-        f"{KERNELS}.rnn._backward_rows, line 4: `block_steps(T, B, H)` -> `T`": BLOCK,
-        f"{KERNELS}.products.fill_input_gradient, line 2: `as_rows(das)` -> `das`": "step by step, in more time",
+        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
         f"{KERNELS}.products.back_over_rows, line 7: `True` -> `False`": "there are as many in each thread",
         f"{KERNELS}.products.back_over_rows, line 9: `True` -> `False`": "all threads give as many",
     }
@@ -108,7 +108,7 @@ EQUIVALENT = (
     }
     | {
         f"{KERNELS}.{kernel}._backward_rows, line {line}: {change}": BLOCK
-        for kernel, line in (("gru", 4), ("lstm", 4))
+        for kernel, line in (("gru", 5), ("lstm", 5))
         for change in ("`block_steps(T, B, 4 * H)` -> `T`", "`4 * H` -> `4`", "`4 * H` -> `H`", "`4` -> `5`")
     }
 )
@@ -177,10 +177,10 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
         patch.setattr(compiled_products, "ROWS", 4)
         for on in (False, True):
             patch.setattr(compiling, "_on", on)
-            for module in (rnn, gru, lstm, compiled_products):
+            for module in (rnn, gru, lstm, primitives, compiled_products):
                 for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
                     patch.setattr(module, name, stand_in, raising=False)
-                for name in {"_forward", "_backward", "_add", "_look_up", "_project"} & vars(module).keys():
+                for name in COMPILED & vars(module).keys():
                     patch.setattr(module, name, by_python(getattr(module, name)))
             for xs, lengths, by_outputs in (
                 (dense, None, dys),

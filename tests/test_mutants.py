@@ -175,6 +175,8 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
         patch.setattr(products, "ROWS", 15)  # three steps a block, then two
         patch.setattr(compiled_products, "FEWEST", 1)
         patch.setattr(compiled_products, "ROWS", 4)
+        patch.setattr(primitives, "VECTOR", 8)
+        patch.setattr(primitives, "COLUMNS", 3)  # and so many has a panel
         for on in (False, True):
             patch.setattr(compiling, "_on", on)
             for module in (rnn, gru, lstm, primitives, compiled_products):

@@ -173,8 +173,10 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np, "empty", unwritten)
         patch.setattr(products, "ROWS", 15)  # three steps a block, then two
-        patch.setattr(compiled_products, "FEWEST", 1)
-        patch.setattr(compiled_products, "ROWS", 4)
+        patch.setattr(compiled_products, "WORTH_PACKING", 1)
+        patch.setattr(compiled_products, "FILLED", 0)
+        patch.setattr(products, "has_openblas", lambda: True)
+        patch.setattr(compiled_products, "CHUNK", 4)
         patch.setattr(primitives, "VECTOR", 8)
         patch.setattr(primitives, "COLUMNS", 3)  # and so many has a panel
         for on in (False, True):

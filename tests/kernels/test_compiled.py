@@ -137,7 +137,8 @@ def test_a_projection(
 ) -> None:
     """Of 1, 45, 96 and 150 rows, where 48 are one part; into a part of an array, and from every second step of one."""
     monkeypatch.setattr(products, "has_openblas", lambda: openblas)
-    monkeypatch.setattr(compiled_products, "FEWEST", 45)
+    monkeypatch.setattr(compiled_products, "FILLED", 0)
+    monkeypatch.setattr(compiled_products, "WORTH_PACKING", 45)
     normal = rng.standard_normal
     w = normal((3, H, D)).astype(dtype).swapaxes(1, 2) if transposed else normal((3, D, H)).astype(dtype)
     b, xs = normal((3, 1, H)).astype(dtype), normal((2 * T, B, D)).astype(dtype)[::2]
@@ -147,6 +148,21 @@ def test_a_projection(
     np.testing.assert_allclose(out[:, :, 1:-1, 1:], expected, rtol=0, atol=50 * float(np.finfo(dtype).eps))
     assert np.isnan(out[:, :, [0, -1]]).all()
     assert np.isnan(out[..., 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "filled", "openblas", "packs"),
+    [(128, 0.75, True, True), (127, 0.75, True, False), (128, 0.74, True, False), (128, 1, False, False)],
+)
+def test_where_a_projection_packs(
+    rows: int, filled: float, openblas: bool, packs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(products, "has_openblas", lambda: openblas)
+    monkeypatch.setattr(compiled_products, "pack", lambda w: np.zeros(round(w.size / filled)))
+    monkeypatch.setattr(compiled_products, "room_for_product", lambda packed, rows: calls.append(rows))
+    compiled_products.projection(np.zeros((1, 100, 111)), np.zeros((1, 1, 111)), rows)
+    assert bool(calls) is packs
 
 
 @pytest.mark.usefixtures("on")

@@ -158,7 +158,8 @@ def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
     if isinstance(xs, OneHotRows):
         tables, set_rows = w + b, compiled_version(look_up, w)
         return lambda block, out: set_rows(xs[block], tables, out)
-    project = _projection(w, b, xs.shape)
+    T, B, _ = xs.shape
+    project = compiled_version(projection, w)(w, b, T * B)
     return lambda block, out: project(xs[block], out)
 
 
@@ -169,20 +170,17 @@ def input_gradient(dxs: Array | None, w: Array) -> Callable[[slice, Array], None
     """
     if dxs is None:
         return lambda block, das: None
-    project = _projection(w.T[None], namespace(w).zeros((1, 1, len(w)), w.dtype), dxs.shape)
+    T, B, D = dxs.shape
+    no_bias = namespace(w).zeros((1, 1, D), w.dtype)
+    project = compiled_version(projection, w)(w.T[None], no_bias, T * B)
     return lambda block, das: project(das, dxs[block, None])
-
-
-def _projection(w: Array, b: Array, shape: tuple[int, ...]) -> Callable[[Array, Array], None]:
-    T, B, _ = shape
-    return compiled_version(projection, w)(w, b, T * B)
 
 
 def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
     """`project(xs, out)`, which sets `out` (steps, G, B, H) to `xs @ w + b`, for `xs` (steps, B, D).
 
-    `w` is (G, D, H) and must not change while `project` is in use, for so many rows, steps times B, in all; `b` is
-    (G, 1, H).
+    `w` is (G, D, H), and must not change while `project` is in use; `b` is (G, 1, H). `rows`, the steps of all calls
+    times B, only tells whether it pays to prepare `w`.
     """
     xp = namespace(w)
 

@@ -1,4 +1,4 @@
-"""The products of a block of steps, compiled."""
+"""Products of a block of steps, compiled."""
 
 from collections.abc import Callable
 
@@ -9,34 +9,34 @@ from .. import products
 from .compiler import Ids1, Ids2, In2, In3, Out2, Out4, compiled
 from .primitives import multiply, pack, room_for_product, row
 
-FEWEST = 128
-"""Rows in all, from which it pays to pack the weights."""
-ROWS = 48
-"""Rows whose products are made at once, and lie in the cache until they are added to: whole tiles, of 6 or 8."""
+WORTH_PACKING = 128
+"""Rows in all, from which it pays to bring the weights into the order in which they are multiplied by."""
+FILLED = 0.75
+"""The least share of weights in their panels, of which zeros fill the last: with fewer columns, BLAS is faster."""
+CHUNK = 48
+"""Rows multiplied at once, whose sums stay in the cache until the bias is added: whole tiles, of 6 or 8."""
 
 
 def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
-    """As in `kernels.products`, which runs instead for few rows, and where the matrix product is not OpenBLAS's.
+    """As in `kernels.products`, which runs instead for few rows or columns, and where BLAS is not OpenBLAS.
 
-    That packs its matrices anew at each call, and is slower: in float32, on an AMD Zen 4 with AVX-512, where its rate
-    is 100 GFLOP/s at best, 256 rows by (64, 512) take it 39 % more time, 512 rows by (512, 2048) 10 %.
+    OpenBLAS brings its matrices into an order of its own at each call. In float32 with AVX-512, on an AMD Zen 4, it
+    takes 39 % longer for 256 rows by (64, 512), and 10 % for 512 rows by (512, 2048); of the product back, 26 and 16 %.
     """
-    if rows < FEWEST or not products.has_openblas():
+    if rows < WORTH_PACKING or not products.has_openblas():
         return products.projection(w, b, rows)
     packed = pack(w)
-
-    def project(xs: Array, out: Array) -> None:
-        xs = as_rows(xs).astype(out.dtype, copy=False)
-        _project(out, xs, packed, b, room_for_product(packed, ROWS))
-
-    return project
+    if w.size < FILLED * packed.size:
+        return products.projection(w, b, rows)
+    sums = room_for_product(packed, CHUNK)
+    return lambda xs, out: _project(out, as_rows(xs), packed, b, sums)
 
 
 @compiled
 def _project(out: Out4, xs: In2, w: In3, bias: In3, sums: Out2) -> None:
     (_, G, B, H), width = out.shape, sums.shape[1] // len(bias)
-    for first in range(0, len(xs), ROWS):
-        last = min(first + ROWS, len(xs))
+    for first in range(0, len(xs), CHUNK):
+        last = min(first + CHUNK, len(xs))
         multiply(xs[first:last], w, sums[: last - first])
         for n in range(first, last):
             t, b = divmod(n, B)

@@ -277,6 +277,9 @@ def software() -> dict[str, str]:
 
 
 def _cpu() -> str:
+    """Its name, and its family and model where they are told: of a rented machine one name may stand for several."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    numbers = [f", {name} {facts[key]}" for key, name in (("cpu family", "family"), ("model", "model")) if key in facts]
+    return facts.get("model name", platform.machine()) + "".join(numbers)

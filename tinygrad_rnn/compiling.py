@@ -25,8 +25,8 @@ _on = False
 def set_compiled(on: bool = True) -> None:
     """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell`, and `SoftmaxCrossEntropy`.
 
-    It holds for the whole process. A training step of an LSTM takes from half of the time, with 128 units, to seven
-    tenths, with 512, and all results are the same to rounding. It needs Numba:
+    It holds for the whole process. A training step of an LSTM takes a half to two thirds of the time, with 128 units,
+    and seven to nine tenths, with 512, by the processor; all results are the same to rounding. It needs Numba:
     `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
     dtype some seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
 

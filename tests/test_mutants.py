@@ -59,6 +59,7 @@ PRODUCT, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.add_product", "tinygrad_rn
 LOSS = "tinygrad_rnn.losses.softmax_cross_entropy.SoftmaxCrossEntropy"
 AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
 BLOCK = "how many steps a block has is for speed"
+ROWS = "how many rows there are is for speed"
 SAME = "what is compiled computes the same"
 NUMBER = "to the compiler a number of Python makes numbers of 64 bits of others, which take more time"
 BEYOND = "the part of a row of its own is longer than what is used of it"
@@ -80,6 +81,9 @@ EQUIVALENT = (
         "tinygrad_rnn.layers.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",
         f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
+        f"{KERNELS}.products.input_gradient, line 3: `(T, B, D)` -> `(B, T, D)`": "their product is the same",
+        f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `T`": ROWS,
+        f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `B`": ROWS,
         f"{KERNELS}.products.back_over_rows, line 7: `True` -> `False`": "there are as many in each thread",
         f"{KERNELS}.products.back_over_rows, line 9: `True` -> `False`": "all threads give as many",
     }
@@ -90,6 +94,7 @@ EQUIVALENT = (
             ("gru._backward_rows, line 3", "backward_steps", "m"),
             ("lstm._backward_rows, line 3", "backward_steps", "c"),
             ("products.add_gradient, line 3", "add_by_id", "d"),
+            ("products.input_gradient, line 5", "projection", "w"),
         )
     }
     | {

@@ -106,8 +106,11 @@ def test_a_gradient_of_one_hot_rows_is_added(size: int, rng: np.random.Generator
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_a_large_product_is_divided(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [3, 4, 9])
+def test_a_large_product_is_divided(few: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its columns where there are few rows, else by its rows."""
     monkeypatch.setattr(products, "LARGE", 4 * 5)
+    monkeypatch.setattr(products, "FEW", few)
     seen: list[Any] = []
     monkeypatch.setattr(products, "divide", lambda *given: seen.extend(divide(*given)))
     b = rng.standard_normal((5, 2))
@@ -115,7 +118,8 @@ def test_a_large_product_is_divided(rng: np.random.Generator, monkeypatch: pytes
         a = rng.standard_normal((5, rows)).T
         seen.clear()
         np.testing.assert_allclose(product(a, b), np.einsum("ik,kj->ij", a, b), rtol=0, atol=1e-14)
-        assert len(seen) == parts
+        sizes = [part.shape for part in seen]
+        assert sizes == ([(rows, 1)] * 2 if rows <= few else [(rows // 2, 2), (rows - rows // 2, 2)])[:parts]
     ids = np.array([2, 0, 2])
     np.testing.assert_array_equal(product(OneHotRows(ids, 5), b), b[ids])
 

@@ -204,13 +204,19 @@ def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
 
 
 def product(a: Any, b: Array) -> Array:
-    """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads, by its rows."""
+    """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads.
+
+    By its rows, or, where they are few, by its columns: BLAS copies b at each call, and so each thread its part of it.
+    """
     if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:
         whole: Array = a @ b  # not by `divide`, which takes as long as the product of a row
         return whole
     (rows, K), N = a.shape, b.shape[1]
     out = np.empty((rows, N), b.dtype)
-    divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // max(K * N, 1)))
+    if rows <= FEW:
+        divide(lambda part: np.matmul(a, b[:, part], out=out[:, part]), N, -(-LARGE // (rows * K)))
+    else:
+        divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // (K * N)))
     return out
 
 

@@ -1,7 +1,8 @@
 """What `import tinygrad_rnn` adds to `import numpy`, which it cannot do without. The target is less than 40 ms.
 
 Run it with `python benchmarks/import_time.py`, where the package is installed. What Python has compiled is kept beside
-the sources, as an installation does: `PYTHONDONTWRITEBYTECODE`, which would compile 122 files anew each time, is unset.
+the sources, as an installation does: `PYTHONDONTWRITEBYTECODE`, which would compile all of them at each import, is
+unset.
 """
 
 from __future__ import annotations

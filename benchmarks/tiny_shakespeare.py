@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets, schedules
+from tinygrad_rnn import datasets
+from tinygrad_rnn.optim import schedules
 
 B, T, WINDOW = 32, 64, 64
 CELLS: dict[str, Any] = {"rnn": rnn.RNNCell, "gru": rnn.GRUCell, "lstm": rnn.LSTMCell}

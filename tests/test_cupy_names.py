@@ -20,7 +20,15 @@ import tinygrad_rnn
 PACKAGE = Path(tinygrad_rnn.__file__).parent
 MATHEMATICS = ("layers", "cells", "losses", "optim", "models")
 """Folders that take the functions of arrays from the device."""
-ON_DEVICE = (*MATHEMATICS, "kernels", "arrays.py", "parameter.py")
+ON_DEVICE = (
+    *MATHEMATICS,
+    "kernels",
+    "core/arrays.py",
+    "core/one_hot.py",
+    "core/rows.py",
+    "core/states.py",
+    "core/parameter.py",
+)
 """Where an array may be on a GPU, so that an attribute that NumPy's arrays have is one that CuPy's must have."""
 OF_UFUNCS = {"casting", "dtype", "out", "where"}
 """The keywords of CuPy's ufuncs, which have no signature to ask."""
@@ -37,7 +45,7 @@ def modules(*parts: str) -> Iterator[tuple[str, ast.Module]]:
     """The package's modules, or those of some of its folders and files, by path."""
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE)
-        if not parts or place.parts[0] in parts:
+        if not parts or place.parts[0] in parts or place.as_posix() in parts:
             yield place.as_posix(), ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -158,8 +166,8 @@ def test_the_walk_finds_what_there_is() -> None:
         ("kernels/softmax_cross_entropy.py", "log"),  # xp = namespace(ys)
         ("kernels/rnn.py", "copyto"),  # H, xp = w_h.shape[0], namespace(h)
         ("optim/adagrad.py", "divide"),  # xp, g, total = namespace(value), ...
-        ("device.py", "cuda.get_current_stream"),  # self.xp.cuda.get_current_stream
-        ("device.py", "cuda.is_available"),  # cupy.cuda.is_available
+        ("core/device.py", "cuda.get_current_stream"),  # self.xp.cuda.get_current_stream
+        ("core/device.py", "cuda.is_available"),  # cupy.cuda.is_available
     }
     assert Use("kernels/rnn.py", "copyto", frozenset({"where"})) in ALL
 
@@ -192,8 +200,8 @@ def test_attributes_that_arrays_of_cupy_lack_are_noticed(cupy: Any) -> None:
 
 def test_only_the_device_and_the_kernels_import_cupy() -> None:
     importers = {place for place, tree in modules() if imports(tree) & {"cupy", "cupyx"}}
-    assert {place for place in importers if place != "device.py" and not place.startswith("kernels/")} == set()
-    assert "device.py" in importers
+    assert {place for place in importers if place != "core/device.py" and not place.startswith("kernels/")} == set()
+    assert "core/device.py" in importers
 
 
 def test_the_mathematics_imports_no_array_library() -> None:

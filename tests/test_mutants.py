@@ -39,11 +39,11 @@ from tinygrad_rnn import (
     Sequential,
     SoftmaxCrossEntropy,
     VanillaRNN,
-    compiling,
-    threads,
 )
-from tinygrad_rnn.arrays import Generator, OneHotColumns, State
-from tinygrad_rnn.kernels import products
+from tinygrad_rnn.core.arrays import Generator
+from tinygrad_rnn.core.one_hot import OneHotColumns
+from tinygrad_rnn.core.states import State
+from tinygrad_rnn.kernels import compiling, products, threads
 from tinygrad_rnn.kernels.compiled import gru, lstm, primitives, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
@@ -55,7 +55,7 @@ pytestmark = pytest.mark.messages  # the shape checks would speak first here, to
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
 COMPILED = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
-PRODUCT, KERNELS = "tinygrad_rnn.arrays.OneHotColumns.add_product", "tinygrad_rnn.kernels"
+PRODUCT, KERNELS = "tinygrad_rnn.core.one_hot.OneHotColumns.add_product", "tinygrad_rnn.kernels"
 LOSS = "tinygrad_rnn.losses.softmax_cross_entropy.SoftmaxCrossEntropy"
 AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
 BLOCK = "how many steps a block has is for speed"
@@ -78,7 +78,7 @@ EQUIVALENT = (
     }
     | {
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
-        "tinygrad_rnn.layers.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
+        "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",
         f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
         f"{KERNELS}.products.input_gradient, line 3: `(T, B, D)` -> `(B, T, D)`": "their product is the same",

@@ -1,6 +1,5 @@
 """Recurrent networks whose every gradient is written out, proved and fast. NumPy on a CPU, CuPy on a GPU."""
 
-from .arrays import OneHotRows
 from .cells.base import Cell
 from .cells.drop_connect import DropConnect
 from .cells.gru import GRUCell
@@ -8,8 +7,13 @@ from .cells.layer_norm_lstm import LayerNormLSTMCell
 from .cells.lstm import LSTMCell
 from .cells.rnn import RNNCell
 from .cells.zoneout import Zoneout
-from .compiling import set_compiled
-from .credit import credit_map
+from .classic.vanilla_rnn import VanillaRNN
+from .core import initializers as initializers
+from .core.device import Device
+from .core.layer import Layer
+from .core.one_hot import OneHotRows
+from .core.parameter import Parameter
+from .core.roles import Feedforward, Loss, Recurrent
 from .data.batches import length_batches, pad
 from .data.byte_tokenizer import ByteTokenizer
 from .data.char_tokenizer import CharTokenizer
@@ -17,22 +21,24 @@ from .data.documents import split_documents
 from .data.files import encode_file
 from .data.streams import TokenStream
 from .data.word_tokenizer import WordTokenizer
-from .device import Device
-from .evaluation import evaluate
-from .generation import Token, generate, generate_samples
+from .generation.search import Hypothesis, beam_search, greedy_search
+from .generation.text import generate_text
+from .generation.tokens import Token, generate, generate_samples
+from .inspection.credit import credit_map
+from .inspection.recording import LayerRecord, Recording, record
+from .kernels.compiling import set_compiled
+from .kernels.threads import set_threads
 from .layers.activation import ReLU, Sigmoid, Tanh
-from .layers.additive_attention import AdditiveAttention
-from .layers.attention import Attention
-from .layers.base import Layer
-from .layers.dot_attention import DotAttention
+from .layers.attention.additive import AdditiveAttention
+from .layers.attention.base import Attention
+from .layers.attention.dot import DotAttention
+from .layers.attention.general import GeneralAttention
 from .layers.dropout import Dropout
 from .layers.embedding import Embedding
-from .layers.general_attention import GeneralAttention
 from .layers.layer_norm import LayerNorm
 from .layers.linear import Linear
 from .layers.locked_dropout import LockedDropout
 from .layers.one_hot import OneHot
-from .layers.roles import Feedforward, Loss, Recurrent
 from .layers.softmax import Softmax
 from .layers.tied_linear import TiedLinear
 from .losses.binary_cross_entropy import BinaryCrossEntropy
@@ -45,7 +51,7 @@ from .models.encoder_decoder import EncoderDecoder
 from .models.input_feeding_decoder import InputFeedingDecoder
 from .models.residual import Residual
 from .models.sequential import Sequential
-from .models.vanilla_rnn import VanillaRNN
+from .optim import schedules as schedules
 from .optim.adagrad import Adagrad
 from .optim.adam import Adam
 from .optim.adamw import AdamW
@@ -54,12 +60,8 @@ from .optim.moving_average import MovingAverage
 from .optim.plateau import ReduceOnPlateau
 from .optim.rmsprop import RMSprop
 from .optim.sgd import SGD
-from .parameter import Parameter
-from .recording import LayerRecord, Recording, record
-from .saving import Saved, Training, load, load_training, save
-from .search import Hypothesis, beam_search, greedy_search
-from .text_generation import generate_text
-from .threads import set_threads
+from .saving.checkpoint import Saved, Training, load, load_training, save
+from .training.evaluation import evaluate
 
 __version__ = "0.1.0"
 

@@ -19,8 +19,10 @@ SUBMODULES = ("initializers", "schedules", "datasets", "testing", "plotting")
 
 def public_names() -> Iterator[tuple[str, object]]:
     """Every name that the package and its public submodules export, with what it names."""
-    modules = [PACKAGE, *(f"{PACKAGE}.{name}" for name in SUBMODULES)]
-    for module in (importlib.import_module(name) for name in modules if importlib.util.find_spec(name)):
+    package = importlib.import_module(PACKAGE)
+    for name in (n for n in SUBMODULES if importlib.util.find_spec(f"{PACKAGE}.{n}")):
+        importlib.import_module(f"{PACKAGE}.{name}")
+    for module in (package, *(getattr(package, name) for name in SUBMODULES)):
         own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
         for name in getattr(module, "__all__", [name for name in own if not name.startswith("_")]):
             yield f"{module.__name__}.{name}", getattr(module, name)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from table import SteppedGRU, SteppedLSTM, SteppedRNN
-from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, compiling, threads
-from tinygrad_rnn.arrays import tree_map
-from tinygrad_rnn.kernels import products
+from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell
+from tinygrad_rnn.core.states import tree_map
+from tinygrad_rnn.kernels import compiling, products, threads
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.testing.examples import leaves
 

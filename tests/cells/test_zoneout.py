@@ -8,7 +8,7 @@ import pytest
 
 import naive
 from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, OneHotRows, RNNCell, Sequential, Zoneout
-from tinygrad_rnn.arrays import State
+from tinygrad_rnn.core.states import State
 
 XS: Any = np.random.default_rng(1).standard_normal((5, 3, 3))
 STATE: Any = (np.random.default_rng(2).standard_normal((3, 4)), np.random.default_rng(3).standard_normal((3, 4)))

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from table import LENGTHS
-from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, compiling, set_compiled
-from tinygrad_rnn.compiling import compiled_version, is_compiled
-from tinygrad_rnn.kernels import lstm, products
+from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, set_compiled
+from tinygrad_rnn.kernels import compiling, lstm, products
 from tinygrad_rnn.kernels.compiled import lstm as compiled_lstm
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled.compiler import SOURCES, In2, In3, Out2, compiled
 from tinygrad_rnn.kernels.compiled.primitives import TILE, exp, multiply, pack, room_for_product, tanh
+from tinygrad_rnn.kernels.compiling import compiled_version, is_compiled
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 
 MAKERS = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]
@@ -257,7 +257,7 @@ def test_where_steps_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("on")
 def test_batches_are_divided_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled steps hold no lock of Python, so that a thread is worth it where a step is little work."""
-    monkeypatch.setattr("tinygrad_rnn.threads._count", 2)
+    monkeypatch.setattr("tinygrad_rnn.kernels.threads._count", 2)
     assert len(products.over_rows(lambda rows: None, 16, np.zeros((4, 4)))) == 2
     monkeypatch.setattr(compiling, "_on", False)
     assert len(products.over_rows(lambda rows: None, 16, np.zeros((4, 4)))) == 1

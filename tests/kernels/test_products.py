@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import OneHotRows, threads
-from tinygrad_rnn.kernels import products
+from tinygrad_rnn import OneHotRows
+from tinygrad_rnn.kernels import products, threads
 from tinygrad_rnn.kernels.products import (
     add_gradient,
     add_sum,
@@ -20,8 +20,8 @@ from tinygrad_rnn.kernels.products import (
     over_rows,
     product,
 )
+from tinygrad_rnn.kernels.threads import divide
 from tinygrad_rnn.testing import StrictDevice
-from tinygrad_rnn.threads import divide
 
 SIZES = [
     (32, 256, 768),  # parts of 32 rows and 64 columns

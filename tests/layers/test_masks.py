@@ -23,7 +23,7 @@ from tinygrad_rnn import (
     load,
     save,
 )
-from tinygrad_rnn.arrays import tree_map
+from tinygrad_rnn.core.states import tree_map
 from tinygrad_rnn.layers.masks import dropout_mask, random_mask
 from tinygrad_rnn.testing import StrictDevice
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SoftmaxCrossEntropy, compiling, threads
+from tinygrad_rnn import SoftmaxCrossEntropy
+from tinygrad_rnn.kernels import compiling, threads
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_kernel
 
 REDUCTIONS = ["mean", "sum", "none"]

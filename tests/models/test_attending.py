@@ -28,7 +28,7 @@ from tinygrad_rnn import (
     Tanh,
     generate,
 )
-from tinygrad_rnn.arrays import tree_map
+from tinygrad_rnn.core.states import tree_map
 from tinygrad_rnn.models.attending import Attending
 from tinygrad_rnn.testing import StrictDevice
 from tinygrad_rnn.testing.examples import leaves

@@ -21,7 +21,7 @@ from tinygrad_rnn import (
     generate,
     generate_samples,
 )
-from tinygrad_rnn.arrays import State, tree_map
+from tinygrad_rnn.core.states import State, tree_map
 from tinygrad_rnn.models.bidirectional import _reversal
 from tinygrad_rnn.testing import StrictDevice
 from tinygrad_rnn.testing.examples import leaves, same

@@ -31,7 +31,7 @@ from tinygrad_rnn import (
     load,
     save,
 )
-from tinygrad_rnn.arrays import tree_map
+from tinygrad_rnn.core.states import tree_map
 from tinygrad_rnn.testing.examples import leaves
 
 RNG = np.random.default_rng

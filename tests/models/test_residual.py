@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import Embedding, Linear, OneHot, Residual, RNNCell, Sequential, Tanh
-from tinygrad_rnn.layers.roles import Feedforward
+from tinygrad_rnn.core.roles import Feedforward
 
 
 class Wide(Feedforward):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import Embedding, Layer, Linear, OneHot, RNNCell, Sequential, SoftmaxCrossEntropy, Tanh
-from tinygrad_rnn.arrays import State
+from tinygrad_rnn.core.states import State
 
 IDS: Any = np.array([[0, 1], [2, 3], [4, 0]])
 

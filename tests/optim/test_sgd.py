@@ -7,19 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import (
-    SGD,
-    Adagrad,
-    Adam,
-    AdamW,
-    ClipNorm,
-    ClipValue,
-    Layer,
-    Linear,
-    Parameter,
-    RMSprop,
-    RNNCell,
-)
+from tinygrad_rnn import SGD, Adagrad, Adam, AdamW, ClipNorm, ClipValue, Layer, Linear, Parameter, RMSprop, RNNCell
 from tinygrad_rnn.testing import StrictDevice
 
 

@@ -8,19 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tinygrad_rnn import (
-    SGD,
-    Adagrad,
-    Adam,
-    AdamW,
-    ClipNorm,
-    ClipValue,
-    Layer,
-    Linear,
-    RMSprop,
-    RNNCell,
-    Sequential,
-)
+from tinygrad_rnn import SGD, Adagrad, Adam, AdamW, ClipNorm, ClipValue, Layer, Linear, RMSprop, RNNCell, Sequential
 
 from .conftest import Compare
 

@@ -23,8 +23,9 @@ from tinygrad_rnn import (
     RNNCell,
     SoftmaxCrossEntropy,
 )
-from tinygrad_rnn.arrays import State, namespace
-from tinygrad_rnn.checks import check_array
+from tinygrad_rnn.core.arrays import namespace
+from tinygrad_rnn.core.checks import check_array
+from tinygrad_rnn.core.states import State
 from tinygrad_rnn.testing import check_contract, contract, sequences
 
 

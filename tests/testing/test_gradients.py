@@ -10,7 +10,7 @@ import pytest
 
 from table import LENGTHS, SteppedRNN
 from tinygrad_rnn import Feedforward, Layer, Linear, Loss, OneHot, RNNCell, SoftmaxCrossEntropy, Tanh
-from tinygrad_rnn.arrays import State
+from tinygrad_rnn.core.states import State
 from tinygrad_rnn.testing import check_gradients
 
 EVERY = {"xs", "state[0]", "w_x", "w_h", "b"}

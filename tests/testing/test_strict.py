@@ -17,8 +17,8 @@ import pytest
 
 import tinygrad_rnn as rnn
 from tinygrad_rnn import Device, Linear, OneHotRows, Parameter, RNNCell, Sequential, SoftmaxCrossEntropy
-from tinygrad_rnn.arrays import device_name, namespace
-from tinygrad_rnn.device import device_of
+from tinygrad_rnn.core.arrays import device_name, namespace
+from tinygrad_rnn.core.device import device_of
 from tinygrad_rnn.testing import StrictDevice
 from tinygrad_rnn.testing.strict import ATTRIBUTES, LACKING, LACKING_KEYWORDS, METHODS, StrictArray
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..arrays import Array, Booleans, Integers, State, namespace, select, tree_map
-from ..checks import check_array
-from ..initializers import zeros
-from ..layers.roles import Recurrent
+from ..core.arrays import Array, Booleans, Integers, namespace, select
+from ..core.checks import check_array
+from ..core.initializers import zeros
+from ..core.roles import Recurrent
+from ..core.states import State, tree_map
 
 
 class Cell(Recurrent):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Generator, Integers, State
-from ..checks import check_rate, check_rng
+from ..core.arrays import Array, Booleans, Generator, Integers
+from ..core.checks import check_rate, check_rng
+from ..core.parameter import Parameter
+from ..core.roles import Recurrent
+from ..core.states import State
 from ..layers.masks import dropout_mask
-from ..layers.roles import Recurrent
-from ..parameter import Parameter
 
 
 class DropConnectCache(NamedTuple):

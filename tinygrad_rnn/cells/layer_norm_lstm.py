@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import initializers
-from ..arrays import Array, Float, Generator, Input, Shaped, State, namespace
-from ..checks import check_size
+from ..core import initializers
+from ..core.arrays import Array, Float, Generator, Shaped, namespace
+from ..core.checks import check_size
+from ..core.one_hot import Input
+from ..core.parameter import Parameter
+from ..core.states import State
 from ..layers.layer_norm import LayerNorm, LayerNormCache
-from ..parameter import Parameter
 from .base import Cell
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import initializers
-from ..arrays import Array, Booleans, Float, Generator, Input, Integers, Shaped, State, namespace
-from ..checks import check_size
+from ..core import initializers
+from ..core.arrays import Array, Booleans, Float, Generator, Integers, Shaped, namespace
+from ..core.checks import check_size
+from ..core.one_hot import Input
+from ..core.parameter import Parameter
+from ..core.states import State
 from ..kernels import rnn as kernel
 from ..kernels.rnn import RNNCache
-from ..parameter import Parameter
 from .base import Cell
 
 

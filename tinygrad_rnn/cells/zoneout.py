@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Float, Generator, Input, Shaped, State, no_gradient, tree_map
-from ..checks import check_rate, check_rng
+from ..core.arrays import Array, Float, Generator, Shaped, no_gradient
+from ..core.checks import check_rate, check_rng
+from ..core.one_hot import Input
+from ..core.states import State, tree_map
 from ..layers.masks import random_mask
 from .base import Cell
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_rng, check_size
+from ..core.checks import check_rng, check_size
 
 
 def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:

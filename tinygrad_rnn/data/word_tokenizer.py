@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_size
+from ..core.checks import check_size
 from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
 # Whatever a character is, one of the three takes it: the tokens of a text, joined, are the text.

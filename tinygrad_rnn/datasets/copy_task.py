@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ..arrays import Generator, Integer, Integers
-from ..checks import check_rng, check_size
+from ..core.arrays import Generator, Integer, Integers
+from ..core.checks import check_rng, check_size
 
 
 class CopySource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..checks import check_size
+from ..core.checks import check_size
 from .strings import Branches, StringSource
 
 

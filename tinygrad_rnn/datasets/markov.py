@@ -10,8 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..arrays import Array, Booleans, Generator
-from ..checks import check_rng, check_size
+from ..core.arrays import Array, Booleans, Generator
+from ..core.checks import check_rng, check_size
 from .source import Source
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Float, Integer, Integers
-from ..checks import check_integers
+from ..core.arrays import Array, Float, Integer, Integers
+from ..core.checks import check_integers
 
 
 class Source(ABC):

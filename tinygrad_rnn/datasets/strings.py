@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Generator
-from ..checks import check_rng, check_size
+from ..core.arrays import Array, Generator
+from ..core.checks import check_rng, check_size
 from .source import Source
 
 Branches: TypeAlias = Sequence[tuple[int, float, Any]]

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..arrays import Array, OneHotRows, as_rows, namespace
-from ..compiling import compiled_version, is_compiled
-from ..threads import divide
+from ..core.arrays import Array, namespace
+from ..core.one_hot import OneHotRows, as_rows
+from .compiling import compiled_version, is_compiled
+from .threads import divide
 
 Result = TypeVar("Result")
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Input, namespace
-from ..compiling import compiled_version
+from ..core.arrays import Array, Booleans, namespace
+from ..core.one_hot import Input
+from .compiling import compiled_version
 from .products import (
     add_gradient,
     add_sum,

@@ -1,1 +1,1 @@
-"""Layers that know no time, and the roles that every layer plays."""
+"""Layers that know no time."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, Float, Generator
-from ..checks import check_array, check_rate, check_rng
+from ..core.arrays import Array, Float, Generator
+from ..core.checks import check_array, check_rate, check_rng
+from ..core.roles import Feedforward
 from .masks import dropout_mask
-from .roles import Feedforward
 
 
 class Dropout(Feedforward):

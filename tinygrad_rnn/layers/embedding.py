@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import initializers
-from ..arrays import Array, Float, Generator, Integer, Integers, OneHotRows
-from ..checks import check_array, check_ids, check_integers, check_size
+from ..core import initializers
+from ..core.arrays import Array, Float, Generator, Integer, Integers
+from ..core.checks import check_array, check_ids, check_integers, check_size
+from ..core.one_hot import OneHotRows
+from ..core.parameter import Parameter
+from ..core.roles import Feedforward
 from ..kernels.products import add_gradient
-from ..parameter import Parameter
-from .roles import Feedforward
 
 
 class Embedding(Feedforward):

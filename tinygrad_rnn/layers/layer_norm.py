@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .. import initializers
-from ..arrays import Array, Float, as_rows, namespace
-from ..checks import check_array, check_features, check_size
-from ..parameter import Parameter
-from .roles import Feedforward
+from ..core import initializers
+from ..core.arrays import Array, Float, namespace
+from ..core.checks import check_array, check_features, check_size
+from ..core.one_hot import as_rows
+from ..core.parameter import Parameter
+from ..core.roles import Feedforward
 
 
 class LayerNormCache(NamedTuple):

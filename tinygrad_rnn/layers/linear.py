@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from .. import initializers
-from ..arrays import Array, Float, Generator, Input, OneHotRows, Shaped, as_rows
-from ..checks import check_array, check_features, check_size
+from ..core import initializers
+from ..core.arrays import Array, Float, Generator, Shaped
+from ..core.checks import check_array, check_features, check_size
+from ..core.one_hot import Input, OneHotRows, as_rows
+from ..core.parameter import Parameter
+from ..core.roles import Feedforward
 from ..kernels.products import add_sum, product
-from ..parameter import Parameter
-from .roles import Feedforward
 
 
 class Linear(Feedforward):

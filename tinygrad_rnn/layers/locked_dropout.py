@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays import Array, Booleans, Float, Generator, Integers, State
-from ..checks import check_rate, check_rng
+from ..core.arrays import Array, Booleans, Float, Generator, Integers
+from ..core.checks import check_rate, check_rng
+from ..core.roles import Recurrent
+from ..core.states import State
 from .masks import dropout_mask
-from .roles import Recurrent
 
 
 class LockedDropout(Recurrent):

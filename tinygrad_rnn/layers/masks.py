@@ -6,8 +6,8 @@ one transfer, of one byte an entry.
 
 from __future__ import annotations
 
-from ..arrays import Array, Generator
-from ..device import device_of
+from ..core.arrays import Array, Generator
+from ..core.device import device_of
 
 
 def random_mask(rng: Generator, probability: float, shape: tuple[int, ...], like: Array) -> Array:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..arrays import Integer, Integers, OneHotRows
-from ..checks import check_ids, check_integers, check_size
-from .roles import Feedforward
+from ..core.arrays import Integer, Integers
+from ..core.checks import check_ids, check_integers, check_size
+from ..core.one_hot import OneHotRows
+from ..core.roles import Feedforward
 
 
 class OneHot(Feedforward):

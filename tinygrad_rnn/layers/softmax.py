@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, Float, namespace
-from ..checks import check_features
-from .roles import Feedforward
+from ..core.arrays import Array, Float, namespace
+from ..core.checks import check_features
+from ..core.roles import Feedforward
 
 
 class Softmax(Feedforward):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, Float, Input, OneHotRows, Shaped, as_rows, namespace
-from ..checks import check_array, check_features
+from ..core.arrays import Array, Float, Shaped, namespace
+from ..core.checks import check_array, check_features
+from ..core.one_hot import Input, OneHotRows, as_rows
+from ..core.parameter import Parameter
+from ..core.roles import Feedforward
 from ..kernels.products import product
-from ..parameter import Parameter
 from .embedding import Embedding
-from .roles import Feedforward
 
 
 class TiedLinear(Feedforward):

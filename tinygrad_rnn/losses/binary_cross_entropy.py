@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, namespace
-from ..checks import check_fractions
+from ..core.arrays import Array, namespace
+from ..core.checks import check_fractions
 from .elementwise import ElementwiseLoss
 
 

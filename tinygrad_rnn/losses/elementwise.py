@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import NamedTuple
 
-from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, clear_padding, namespace
-from ..checks import check_array, check_device, check_features
-from ..layers.roles import Loss
+from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
+from ..core.checks import check_array, check_device, check_features
+from ..core.roles import Loss
+from ..core.rows import clear_padding
 from .reduction import active_steps, check_reduction, reduce
 
 

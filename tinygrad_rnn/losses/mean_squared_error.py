@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import Array
+from ..core.arrays import Array
 from .elementwise import ElementwiseLoss
 
 

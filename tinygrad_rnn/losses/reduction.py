@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
-from ..checks import check_lengths
-from ..layers.roles import Loss
+from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
+from ..core.checks import check_lengths
+from ..core.roles import Loss
 
 
 def check_reduction(owner: str, reduction: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..arrays import Array, Bool, Booleans, Float, Integer, Integers, as_rows, clear_padding, namespace
-from ..checks import check_device, check_features, check_ids, check_integers
-from ..compiling import compiled_version
+from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
+from ..core.checks import check_device, check_features, check_ids, check_integers
+from ..core.one_hot import as_rows
+from ..core.roles import Loss
+from ..core.rows import clear_padding
 from ..kernels import softmax_cross_entropy as kernel
-from ..layers.roles import Loss
+from ..kernels.compiling import compiled_version
 from .reduction import active_steps, check_reduction, reduce
 
 

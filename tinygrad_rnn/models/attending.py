@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any
 
-from ..arrays import Array, Booleans, Float, Integer, Integers, State, clear_padding, namespace, select
-from ..checks import check_array, check_lengths
-from ..initializers import zeros
-from ..layers.attention import Attention
-from ..layers.roles import Feedforward, Recurrent
+from ..core.arrays import Array, Booleans, Float, Integer, Integers, namespace, select
+from ..core.checks import check_array, check_lengths
+from ..core.initializers import zeros
+from ..core.roles import Feedforward, Recurrent
+from ..core.rows import clear_padding
+from ..core.states import State
+from ..layers.attention.base import Attention
 
 
 class Attending(Recurrent, ABC):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Integers, State, namespace
-from ..layers.attention import Attention
-from ..layers.roles import Feedforward, Recurrent
+from ..core.arrays import Array, Booleans, Integers, namespace
+from ..core.roles import Feedforward, Recurrent
+from ..core.states import State
+from ..layers.attention.base import Attention
 from .attending import Attending, width_after
 
 

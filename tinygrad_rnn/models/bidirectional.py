@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from ..arrays import Array, Booleans, Integers, State, namespace
-from ..layers.roles import Recurrent
+from ..core.arrays import Array, Booleans, Integers, namespace
+from ..core.roles import Recurrent
+from ..core.states import State
 
 MERGES = ("concat", "sum", "mul", "mean")
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, final
 
-from ..arrays import Array, Float, Integer, Integers, State, namespace, tree_map
-from ..layers.base import Layer
-from ..layers.roles import Recurrent
+from ..core.arrays import Array, Float, Integer, Integers, namespace
+from ..core.layer import Layer
+from ..core.roles import Recurrent
+from ..core.states import State, tree_map
 from .attending import Attending
 from .bridge import Bridge
 

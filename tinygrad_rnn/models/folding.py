@@ -10,10 +10,12 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-from ..arrays import Integers, OneHotRows, State, device_name, namespace
 from ..cells.base import Cell
+from ..core.arrays import Integers, device_name, namespace
+from ..core.one_hot import OneHotRows
+from ..core.parameter import Parameter
+from ..core.states import State
 from ..layers.embedding import Embedding
-from ..parameter import Parameter
 
 
 class FoldedCache(NamedTuple):

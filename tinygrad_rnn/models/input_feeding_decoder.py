@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Booleans, Integers, OneHotRows, State, namespace, no_gradient, select, tree_map
-from ..layers.attention import Attention, PreparedMemory
-from ..layers.roles import Feedforward, Recurrent
+from ..core.arrays import Array, Booleans, Integers, namespace, no_gradient, select
+from ..core.one_hot import OneHotRows
+from ..core.roles import Feedforward, Recurrent
+from ..core.states import State, tree_map
+from ..layers.attention.base import Attention, PreparedMemory
 from .attending import Attending, width_after
 
 

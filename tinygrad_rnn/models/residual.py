@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import OneHotRows, State
-from ..layers.roles import Feedforward, Recurrent
+from ..core.one_hot import OneHotRows
+from ..core.roles import Feedforward, Recurrent
+from ..core.states import State
 from .sequential import Layers, Sequential
 
 

@@ -7,9 +7,10 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, TypeAlias
 
-from ..arrays import Booleans, Integers, State
-from ..layers.base import Layer
-from ..layers.roles import Feedforward, Recurrent
+from ..core.arrays import Booleans, Integers
+from ..core.layer import Layer
+from ..core.roles import Feedforward, Recurrent
+from ..core.states import State
 from . import folding
 
 Layers: TypeAlias = Sequence[Feedforward | Recurrent]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ..arrays import Array, namespace
-from ..layers.base import Layer
-from ..threads import divide_blocks
+from ..core.arrays import Array, namespace
+from ..core.layer import Layer
+from ..kernels.threads import divide_blocks
 from .base import Clipper, Optimizer
 
 

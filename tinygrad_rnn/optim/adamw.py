@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..arrays import Array
-from ..layers.base import Layer
-from ..parameter import Parameter
+from ..core.arrays import Array
+from ..core.layer import Layer
+from ..core.parameter import Parameter
 from .adam import Adam
 from .base import Clipper
 

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..arrays import Array
-from ..device import device_of
-from ..layers.base import Layer
-from ..parameter import pack
+from ..core.arrays import Array
+from ..core.device import device_of
+from ..core.layer import Layer
+from ..core.parameter import pack
 
 
 class Memory(NamedTuple):

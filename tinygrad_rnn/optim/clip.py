@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..arrays import Array, Float, namespace
+from ..core.arrays import Array, Float, namespace
 
 
 class ClipValue:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ..arrays import device_name, namespace
-from ..layers.base import Layer
-from ..parameter import Parameter, pack
+from ..core.arrays import device_name, namespace
+from ..core.layer import Layer
+from ..core.parameter import Parameter, pack
 
 
 class MovingAverage:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..arrays import Array, Float
-from ..checks import check_size
+from ..core.arrays import Array, Float
+from ..core.checks import check_size
 from .base import Optimizer
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ..arrays import Array, namespace
-from ..layers.base import Layer
-from ..threads import divide_blocks
+from ..core.arrays import Array, namespace
+from ..core.layer import Layer
+from ..kernels.threads import divide_blocks
 from .base import Clipper, Optimizer
 
 

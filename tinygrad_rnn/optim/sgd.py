@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..arrays import Array
-from ..layers.base import Layer
+from ..core.arrays import Array
+from ..core.layer import Layer
 from .base import Clipper, Optimizer
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..arrays import Array, Float
-from ..checks import check_size
+from ..core.arrays import Array, Float
+from ..core.checks import check_size
 from .checks import check_floats, check_names
 from .colours import scale
 from .names import LETTER, Labels, room, visible

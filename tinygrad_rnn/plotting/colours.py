@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from ..arrays import Array
+from ..core.arrays import Array
 
 SEQUENTIAL = "cividis"  # looks nearly the same to who is colour-blind, and is a scale in grey too
 # Blue below 0, white there, red above; without the ends, where both are so dark that they look alike.

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..arrays import Array, Float
+from ..core.arrays import Array, Float
 from .checks import check_floats, check_mapping
 from .colours import draw_lines
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..arrays import Array
-from ..device import as_device
-from ..layers.base import Layer
+from ..core.arrays import Array
+from ..core.device import as_device
+from ..core.layer import Layer
 from .checks import AxesRow, check_axes, check_mapping
 from .colours import PALETTE
 

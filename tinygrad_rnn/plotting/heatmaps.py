@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ..arrays import Array, Float
+from ..core.arrays import Array, Float
 from .checks import check_floats, check_names
 from .colours import SEQUENTIAL
 from .names import Labels, name_rows, name_steps, room, visible

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from ..arrays import Array, Float, Integer, Integers
-from ..checks import check_size
+from ..core.arrays import Array, Float, Integer, Integers
+from ..core.checks import check_size
 from .checks import AxesRow, check_axes, check_floats, check_mapping, check_names
 from .colours import SEQUENTIAL, scale
 from .names import Labels, name_rows, name_steps, room, visible

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from threadpoolctl import threadpool_limits
 
-from ..arrays import Array, Float
+from ..core.arrays import Array, Float
 from .checks import check_floats, check_names
 from .colours import PALETTE
 from .names import Labels, visible

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Generator, OneHotRows, tree_map
-from ..device import Device
-from ..layers.attention import Attention
-from ..layers.base import Layer
-from ..layers.roles import Feedforward, Loss, Recurrent
+from ..core.arrays import Generator
+from ..core.device import Device
+from ..core.layer import Layer
+from ..core.one_hot import OneHotRows
+from ..core.roles import Feedforward, Loss, Recurrent
+from ..core.states import tree_map
+from ..layers.attention.base import Attention
 from ..models.encoder_decoder import EncoderDecoder
 from . import sequences
 from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..arrays import Array, Generator, Integers, State, namespace, tree_map
-from ..device import Device
-from ..layers.attention import Attention
-from ..layers.base import Layer
-from ..layers.roles import Feedforward, Loss, Recurrent
+from ..core.arrays import Array, Generator, Integers, namespace
+from ..core.device import Device
+from ..core.layer import Layer
+from ..core.roles import Feedforward, Loss, Recurrent
+from ..core.states import State, tree_map
+from ..layers.attention.base import Attention
 from ..models.encoder_decoder import EncoderDecoder
 
 STEPS, BATCH, FEATURES = 4, 3, 5

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Generator, Integers
-from ..layers.base import Layer
+from ..core.arrays import Generator, Integers
+from ..core.layer import Layer
 from .examples import Arrays, Example, examples
 
 STEP = 1e-5

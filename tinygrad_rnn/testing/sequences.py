@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Generator
-from ..layers.base import Layer
-from ..layers.roles import Recurrent
+from ..core.arrays import Generator
+from ..core.layer import Layer
+from ..core.roles import Recurrent
 from .examples import Arrays, Example, RecurrentExample, examples, leaves, planted, same
 
 LENGTHS = np.array([3, 0, 5, 4])

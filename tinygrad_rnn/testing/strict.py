@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import Device
+from ..core.device import Device
 
 
 def _names(text: str) -> frozenset[str]:

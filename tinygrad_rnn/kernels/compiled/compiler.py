@@ -11,7 +11,7 @@ import numba
 from numba.core import types
 from numba.core.caching import FunctionCache
 
-from ...arrays import Array, Booleans, Integers
+from ...core.arrays import Array, Booleans, Integers
 
 # What a compiled function takes: arrays of so many axes that it reads, or writes; their dtype is that of the first.
 In1: TypeAlias = Annotated[Array, 1, True]

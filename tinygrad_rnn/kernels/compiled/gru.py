@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...arrays import Array, Booleans, Input
+from ...core.arrays import Array, Booleans
+from ...core.one_hot import Input
 from ..gru import GRUCache
 from ..products import empty_padded, product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled

@@ -9,7 +9,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from ...arrays import Array, Booleans, Input
+from ...core.arrays import Array, Booleans
+from ...core.one_hot import Input
 from ..lstm import LSTMCache
 from ..products import empty_padded, product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled

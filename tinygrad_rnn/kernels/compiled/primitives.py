@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
-from ...arrays import Array, Booleans
+from ...core.arrays import Array, Booleans
 from ..products import empty_padded
 from .compiler import In2, Out3, compiled
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...arrays import Array, OneHotRows, as_rows
+from ...core.arrays import Array
+from ...core.one_hot import OneHotRows, as_rows
 from .. import products
 from .compiler import Ids1, Ids2, In2, In3, Out2, Out4, compiled
 from .primitives import multiply, pack, room_for_product, row

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ...arrays import Array, Booleans
+from ...core.arrays import Array, Booleans
 from ..products import empty_padded
 from .compiler import Flags, In3, Out2, Out3, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh

@@ -7,8 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from ...arrays import Array, Integers
-from ...threads import divide
+from ...core.arrays import Array, Integers
+from ..threads import divide
 from .compiler import Ids1, In1, In2, Out1, Out2, compiled
 from .primitives import exp, row
 

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn import OneHotRows
+from tinygrad_rnn.core.arrays import no_gradient, select
+from tinygrad_rnn.core.one_hot import as_rows
+from tinygrad_rnn.core.rows import clear_padding
+from tinygrad_rnn.core.states import tree_map
+
+ACTIVE = np.array([[True, True, False], [True, False, False]])
+
+
+def pair(*shape: int, size: int = 5) -> tuple[OneHotRows, Any]:
+    """Rows with ids that repeat, and the dense array that they stand for."""
+    ids: Any = np.random.default_rng(0).integers(0, size, shape)
+    return OneHotRows(ids, size), np.eye(size)[ids]
+
+
+@pytest.mark.parametrize("index", [1, -1, (0, 2), slice(1, 3), (slice(None), 1), ACTIVE])
+def test_rows_are_indexed_as_the_dense_array(index: Any) -> None:
+    rows, dense = pair(2, 3)
+    found = rows[index]
+    assert found.shape == dense[index].shape
+    np.testing.assert_array_equal(found @ np.eye(5), dense[index])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_with_rows_is_the_dense_product(dtype: str, rng: np.random.Generator) -> None:
+    rows, dense = pair(2, 3)
+    w = rng.standard_normal((5, 4)).astype(dtype)
+    assert (rows @ w).dtype == dtype
+    np.testing.assert_array_equal(rows @ w, dense.astype(dtype) @ w)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("count", "size"), [(40, 6), (400, 90)], ids=["small", "sorted"])
+def test_a_transposed_product_sums_the_rows_of_each_id(
+    count: int, size: int, dtype: str, rng: np.random.Generator
+) -> None:
+    ids: Any = rng.integers(0, size // 2, count) * 2  # unsorted, repeated; odd ids are absent
+    ids[:2], ids[-1] = size - 1, 0  # but for the last, which is the first row's
+    h = rng.standard_normal((count, 3)).astype(dtype)
+    found = OneHotRows(ids, size).T @ h
+    expected = np.zeros((size, 3))
+    np.add.at(expected, ids, h)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 if dtype == "float32" else 1e-13)
+
+
+def test_the_sum_of_no_rows_is_zeros() -> None:
+    none: Any = np.zeros(0, np.int64)
+    np.testing.assert_array_equal(OneHotRows(none, 4).T @ np.ones((0, 3)), np.zeros((4, 3)))
+    assert (OneHotRows(none, 4) @ np.ones((4, 3))).shape == (0, 3)
+
+
+def test_rows_take_any_integer_dtype() -> None:
+    ids: Any = np.array([2, 0, 2], np.uint8)
+    rows = OneHotRows(ids, 3)
+    np.testing.assert_array_equal(rows @ np.eye(3), np.eye(3)[[2, 0, 2]])
+    np.testing.assert_array_equal(rows.T @ np.ones((3, 1)), [[1], [0], [2]])
+
+
+def test_rows_describe_the_array_that_they_stand_for() -> None:
+    rows, dense = pair(2, 3)
+    assert (rows.shape, rows.ndim, rows.device) == (dense.shape, dense.ndim, dense.device)
+    assert rows.dtype == bool  # so that a product has the dtype of its other factor
+    assert repr(rows) == "OneHotRows(shape=(2, 3, 5))"
+
+
+def test_an_array_times_rows_is_a_type_error() -> None:
+    rows, _ = pair(3)
+    array: Any = np.ones((2, 3))
+    for factor in (rows, rows.T):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            array @ factor
+
+
+def test_as_rows_makes_a_matrix_of_any_leading_axes() -> None:
+    x: Any = np.arange(24.0).reshape(2, 3, 4)
+    assert as_rows(x).shape == (6, 4)
+    assert np.shares_memory(as_rows(x), x)
+    assert as_rows(x[0, 0]).shape == (1, 4)
+    assert as_rows(x[:0]).shape == (0, 4)
+    rows, dense = pair(2, 3)
+    np.testing.assert_array_equal(as_rows(rows) @ np.eye(5), dense.reshape(6, 5))
+
+
+def test_tree_map_keeps_the_structure() -> None:
+    tree = (1, (2, ()), ())
+    assert tree_map(lambda leaf: 10 * leaf, tree) == (10, (20, ()), ())
+    assert tree_map(lambda a, b: a + b, tree, (3, (4, ()), ())) == (4, (6, ()), ())
+    with pytest.raises(ValueError, match="zip"):
+        tree_map(lambda a, b: a + b, tree, (3, (4, ())))
+
+
+def test_select_takes_masks_over_leading_axes() -> None:
+    mask: Any = np.array([True, False])
+    ones = np.ones((2, 3, 4), np.float32)
+    found = select(mask, ones, np.full_like(ones, np.nan))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[0], ones[0])
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(select(mask, ones[:, 0, 0], 0), [1, 0])
+
+
+def test_clear_padding_clears_nan_and_ids() -> None:
+    values = np.full((2, 3, 4), np.nan)
+    values[ACTIVE] = 2
+    np.testing.assert_array_equal(clear_padding(values, ACTIVE), 2 * ACTIVE[:, :, None] * np.ones(4))
+    ids: Any = np.where(ACTIVE, 3, 10**6)
+    np.testing.assert_array_equal(clear_padding(ids, ACTIVE), 3 * ACTIVE)
+    np.testing.assert_array_equal(clear_padding(OneHotRows(ids, 4), ACTIVE).ids, 3 * ACTIVE)
+
+
+def test_clear_padding_without_padding_gives_back_the_same() -> None:
+    values: Any = np.ones((2, 3))
+    assert clear_padding(values, None) is values
+    assert clear_padding(None, ACTIVE) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_gradient_is_read_only_zeros_in_the_memory_of_one_number(dtype: str) -> None:
+    blank = no_gradient(np.ones((1000, 3), dtype))
+    assert (blank.shape, blank.dtype, blank.strides) == ((1000, 3), dtype, (0, 0))
+    assert not blank.any()
+    assert not blank.flags.writeable
+
+
+def test_integers_and_one_hot_rows_have_no_gradient() -> None:
+    rows, _ = pair(2, 3)
+    assert no_gradient(rows) is None
+    assert no_gradient(rows.ids) is None
+    assert no_gradient(ACTIVE) is None

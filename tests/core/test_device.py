@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn import Device
+from tinygrad_rnn.core.device import as_device, device_of
+from tinygrad_rnn.testing import StrictDevice
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
+    """CuPy as it is on a machine with so many GPUs."""
+    runtime = SimpleNamespace(getDeviceCount=lambda: gpus)
+    cuda = SimpleNamespace(is_available=lambda: gpus > 0, runtime=runtime)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+
+
+def test_devices_of_one_name_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, gpus=2)
+    assert Device("cuda") == Device("cuda:0") == Device("cuda:00")
+    assert len({Device("cpu"), Device("cpu"), Device("cuda"), Device("cuda:0"), Device("cuda:1")}) == 3
+    assert Device("cpu") != Device("cuda:0") != Device("cuda:1")
+
+
+def test_a_device_shows_its_whole_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, gpus=1)
+    assert (str(Device("cuda")), repr(Device("cuda"))) == ("cuda:0", "Device(name='cuda:0')")
+    assert str(Device("cpu")) == "cpu"
+
+
+def test_a_device_cannot_be_renamed() -> None:
+    with pytest.raises(AttributeError):
+        Device("cpu").name = "cuda"  # type: ignore[misc]  # what the test is about
+
+
+@pytest.mark.parametrize("name", ["", "CPU", "cpu:0", "gpu", "cuda:x", "cuda:-1", "cuda:1.0", "cuda0", "strict"])
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf'Device\({name!r}\): a device is "cpu", "cuda" or "cuda:" and a number'):
+        Device(name)
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("name", [None, 0, np.float32])
+def test_what_is_no_name_is_refused(name: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="Device"):
+        Device(name)  # type: ignore[arg-type]  # what the test is about
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_without_cupy_cuda_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)  # makes the import fail
+    message = r"Device\('cuda:\d'\): CuPy is not installed.*pip install 'tinygrad-rnn\[cuda13\]'"
+    with pytest.raises(RuntimeError, match=message):
+        Device(name)
+
+
+@pytest.mark.parametrize(("gpus", "name"), [(0, "cuda:0"), (2, "cuda:2")])
+def test_without_a_gpu_cuda_says_how_many_there_are(gpus: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, gpus)
+    with pytest.raises(RuntimeError, match=rf"Device\('{name}'\): CuPy is installed but finds {gpus} GPUs.*nvidia-smi"):
+        Device(name)
+
+
+def test_cupy_itself_is_asked_how_many_gpus_there_are() -> None:
+    cupy = pytest.importorskip("cupy", reason="needs CuPy")
+    gpus = cupy.cuda.runtime.getDeviceCount() if cupy.cuda.is_available() else 0
+    with pytest.raises(RuntimeError, match=f"CuPy is installed but finds {gpus} GPUs"):
+        Device(f"cuda:{gpus}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_zeros_start_on_64_bytes(dtype: str) -> None:
+    kept = []
+    for size in [*range(1, 70), 1000, 4097, 100_003]:
+        vector = Device("cpu").zeros(size, dtype)
+        assert vector.shape == (size,)
+        assert vector.dtype == dtype
+        assert vector.ctypes.data % 64 == 0
+        assert not vector.any()
+        assert vector.flags.writeable
+        kept.append(vector)  # so that the next one lies elsewhere
+        vector.fill(1)
+    assert all(vector.all() for vector in kept)  # none overlaps another
+
+
+def test_the_cpu_takes_and_gives_numpy_arrays() -> None:
+    cpu = Device("cpu")
+    array = cpu.asarray([1, 2], "float32")
+    assert (type(array), array.dtype) == (np.ndarray, np.float32)
+    assert cpu.asarray(array) is array
+    assert cpu.to_host(array) is array
+    assert cpu.xp is np
+    cpu.synchronize()
+
+
+def test_device_of_an_array_is_where_it_lies() -> None:
+    assert device_of(np.zeros(2)) == Device("cpu")
+    assert device_of(StrictDevice().asarray([1.0])) == StrictDevice()
+
+
+def test_a_name_will_do_for_a_device() -> None:
+    cpu = Device("cpu")
+    assert as_device("cpu") == cpu
+    assert as_device(cpu) is cpu

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from table import SteppedRNN
+from tinygrad_rnn import Embedding, Feedforward, Linear, Loss, OneHot, RNNCell, Sequential, SoftmaxCrossEntropy, Tanh
+from tinygrad_rnn.core.initializers import zeros
+from tinygrad_rnn.core.states import State
+from tinygrad_rnn.testing import StrictDevice
+
+
+class Doubled(Feedforward):
+    """Doubles its input, but only in training."""
+
+    def forward(self, x: Any, *, training: bool = True) -> tuple[Any, None]:
+        return (2 * x if training else x), None
+
+    def backward(self, dy: Any, cache: None) -> Any:
+        return 2 * dy
+
+
+class DoubledCell(RNNCell):
+    """As `RNNCell`, but doubles its input in training."""
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        return super().step_forward(2 * x if training else x, state, training=training)
+
+
+def f32(*shape: int) -> Any:
+    return np.asarray(np.random.default_rng(1).standard_normal(shape), np.float32)
+
+
+def cell() -> RNNCell:
+    return RNNCell(3, 4, rng=np.random.default_rng(0))
+
+
+def of_ids() -> Sequential:
+    rng = np.random.default_rng(0)
+    return Sequential(OneHot(5), RNNCell(5, 4, rng=rng), Linear(4, 3, rng=rng))
+
+
+IDS: Any = np.array([[0, 1], [2, 3], [4, 0]])
+
+
+def test_a_call_is_forward_as_in_use() -> None:
+    x = f32(3, 2, 3)
+    np.testing.assert_array_equal(Doubled()(x), x)
+    doubled, plain = (kind(3, 4, rng=np.random.default_rng(0)) for kind in (DoubledCell, SteppedRNN))
+    for model in (doubled, Sequential(Doubled(), doubled)):
+        ys, _ = model(x)
+        np.testing.assert_array_equal(ys, plain(x)[0])
+        assert (model.forward(x)[0] != ys).any()  # training is what forward does unless told
+        np.testing.assert_array_equal(model.forward(x, training=False)[0], ys)
+        y, _ = model.step(x[0], None)
+        np.testing.assert_allclose(y, ys[0], rtol=1e-6)
+
+
+def test_a_call_passes_state_and_lengths_on() -> None:
+    model, x, state = cell(), f32(3, 2, 3), (f32(2, 4),)
+    lengths: Any = np.array([1, 3])
+    ys, (h,), _ = model.forward(x, state, lengths=lengths)
+    found, (last,) = model(x, state, lengths=lengths)
+    np.testing.assert_array_equal(found, ys)
+    np.testing.assert_array_equal(last, h)
+
+
+def test_a_loss_called_is_the_loss_alone() -> None:
+    criterion, ys, targets = SoftmaxCrossEntropy(), f32(3, 2, 5), IDS
+    assert criterion(ys, targets) == criterion.forward(ys, targets)[0]
+    short: Any = np.array([1, 3])
+    assert criterion(ys, targets, lengths=short) == criterion.forward(ys, targets, lengths=short)[0]
+
+
+def test_none_as_state_begins_anew() -> None:
+    for model, x in ((cell(), f32(3, 2, 3)), (of_ids(), IDS)):
+        start = model.initial_state(2)
+        np.testing.assert_array_equal(model(x)[0], model(x, start)[0])
+        np.testing.assert_array_equal(model.step(x[0], None)[0], model.step(x[0], start)[0])
+    (h,) = cell().initial_state(2)
+    assert (h.shape, h.dtype, h.any()) == ((2, 4), np.dtype("float32"), False)
+
+
+def test_a_sequential_takes_none_for_the_state_of_one_child() -> None:
+    model = of_ids()
+    np.testing.assert_array_equal(model(IDS, ((), None, ()))[0], model(IDS)[0])
+    np.testing.assert_array_equal(model.step(IDS[0], ((), None, ()))[0], model.step(IDS[0], None)[0])
+
+
+def test_the_initial_state_has_the_dtype_and_device_of_the_parameters() -> None:
+    (h,) = cell().to(dtype="float64").initial_state(2)
+    assert h.dtype == np.float64
+    (h,) = cell().to(StrictDevice()).initial_state(2)
+    assert h.device == StrictDevice()
+
+
+def test_absent_gradients_are_zeros() -> None:
+    model, x = cell(), f32(3, 2, 3)
+    ys, state, cache = model.forward(x)
+    dxs, dstate = model.backward(None, None, cache)
+    assert not dxs.any()
+    assert not dstate[0].any()
+    np.testing.assert_array_equal(
+        model.backward(None, state, cache)[0], model.backward(np.zeros_like(ys), state, cache)[0]
+    )
+
+
+def test_restart_begins_only_fresh_rows_anew() -> None:
+    model = of_ids()
+    state = ((), (f32(3, 4),), ())
+    begun = model.restart(state, np.array([False, True, False]))
+    np.testing.assert_array_equal(begun[1][0], state[1][0] * [[1], [0], [1]])
+    assert state[1][0].all()
+    assert begun[0] == begun[2] == ()
+
+
+def test_restart_of_none_begins_all_rows_anew() -> None:
+    for fresh in (np.array([False, False]), np.array([True, False])):
+        (h,) = cell().restart(None, fresh)
+        np.testing.assert_array_equal(h, np.zeros((2, 4), np.float32))
+
+
+@pytest.mark.messages
+def test_restart_says_what_does_not_fit() -> None:
+    state, device = (f32(3, 4),), StrictDevice()
+    with pytest.raises(ValueError, match=r"RNNCell\(3, 4\): state\[0\] has shape \(3, 4\), expected \(2, 4\)"):
+        cell().restart(state, np.array([True, False]))
+    on_device = cell().to(device)
+    message = (
+        r"RNNCell\(3, 4\): fresh is on cpu, but the parameters are on strict.*Device\('strict'\)\.asarray\(fresh\)"
+    )
+    with pytest.raises(TypeError, match=message):
+        on_device.restart((device.asarray(state[0]),), np.array([True, False, False]))
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("fresh", [[True, False], True, None])
+def test_restart_refuses_what_is_no_array(fresh: Any) -> None:
+    with pytest.raises(TypeError, match="fresh"):
+        cell().restart(None, fresh)
+
+
+def test_restart_takes_none_for_the_state_of_one_child() -> None:
+    begun = of_ids().restart(((), None, ()), np.array([False, True]))
+    assert not begun[1][0].any()
+
+
+def refused(call: Callable[[], object], error: Any, *parts: str) -> None:
+    """The message names, in this order, all `parts`."""
+    with pytest.raises(error, match=".*".join(map(re.escape, parts))):
+        call()
+
+
+CURES = (
+    "float64, but the parameters are float32. Convert the array,",
+    ".astype('float32')",
+    "model.to(dtype='float64')",
+)
+
+
+@pytest.mark.messages
+def test_a_float64_array_into_a_float32_model_is_told_both_cures() -> None:
+    model, x = cell(), f32(3, 2, 3)
+    wide, state = x.astype(float), (np.zeros((2, 4)),)
+    for call, name in (
+        (lambda: model(wide), "xs is"),
+        (lambda: model.step(wide[0], None), "x is"),
+        (lambda: model(x, state), "state[0] is"),
+        (lambda: Sequential(model)(wide), "xs is"),
+        (lambda: Sequential(Tanh(), model)(x, ((), state)), "state[1][0] is"),
+        (lambda: Linear(3, 2, rng=np.random.default_rng(0))(wide), "x is"),
+    ):
+        refused(call, TypeError, "(", f"): {name}", *CURES)
+
+
+@pytest.mark.messages
+def test_a_step_where_a_sequence_is_expected_is_told_of_step() -> None:
+    refused(
+        lambda: cell()(f32(2, 3)),
+        ValueError,
+        "RNNCell(3, 4): forward takes (T, B, D); xs has shape (2, 3). One step is `step`",
+    )
+    refused(lambda: of_ids()(IDS[0]), ValueError, "forward takes (T, B), ids; xs has shape (2,). One step is `step`")
+    refused(
+        lambda: cell().step(f32(3, 2, 3), None),
+        ValueError,
+        "step takes (B, D); x has shape (3, 2, 3). A sequence goes to `forward`, or a call",
+    )
+    refused(lambda: of_ids().step(IDS, None), ValueError, "step takes (B,), ids; x has shape (3, 2)")
+
+
+@pytest.mark.messages
+def test_a_wrong_width_is_told_the_right_one() -> None:
+    message = "has shape (3, 2, 5), but its last axis must have size 3"
+    linear = Linear(3, 2, rng=np.random.default_rng(0))
+    for call, name in ((lambda: cell()(f32(3, 2, 5)), "xs"), (lambda: linear(f32(3, 2, 5)), "x")):
+        refused(call, ValueError, f": {name} {message}")
+    refused(lambda: cell().step(f32(2, 5), None), ValueError, "x has shape (2, 5), but its last axis must have size 3")
+    refused(lambda: linear(f32()), ValueError, "Linear(3, 2): x has shape (), but its last axis must have size 3")
+
+
+@pytest.mark.messages
+def test_ids_that_are_floats_or_a_list_are_told_what_is_expected() -> None:
+    for layer in (OneHot(5), Embedding(5, 2, rng=np.random.default_rng(0))):
+        refused(partial(layer, IDS.astype(float)), TypeError, "(5", "x must be an integer array, not float64")
+        refused(partial(layer, [0, 1]), TypeError, "x must be an integer array, not a list")
+    refused(lambda: of_ids()(f32(3, 2)), TypeError, "Sequential(", "xs must be an integer array, not float32")
+    refused(lambda: of_ids().step([0, 1], None), TypeError, "x must be an integer array, not a list")
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("wrong", [5, -1, 10**9])
+def test_ids_outside_the_vocabulary_are_told_which_and_where(wrong: int) -> None:
+    ids = IDS.copy()
+    ids[2, 1] = wrong
+    message = f"id {wrong} at index (2, 1) is outside the vocabulary, 0 to 4. Encode with the tokenizer"
+    for layer in (OneHot(5), Embedding(5, 2, rng=np.random.default_rng(0)), of_ids()):
+        refused(partial(layer, ids), ValueError, message)
+
+
+@pytest.mark.messages
+def test_a_list_is_told_how_to_make_an_array() -> None:
+    refused(lambda: cell()([[[1.0]]]), TypeError, "RNNCell(3, 4): xs is a list, not an array", "device.asarray(xs)")
+    refused(lambda: Tanh()(1.0), TypeError, "Tanh(): x is a float, not an array: make one with device.asarray(x)")
+
+
+@pytest.mark.messages
+def test_integers_where_numbers_are_expected_are_told_of_embeddings() -> None:
+    refused(lambda: cell()(np.ones((3, 2, 3), int)), TypeError, "xs holds int64", "OneHot or Embedding", "astype")
+    refused(lambda: Tanh()(np.ones(3, bool)), TypeError, "Tanh(): x holds bool, not floating-point numbers")
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("lengths", "error", "message"),
+    [
+        ([1, 2], TypeError, "lengths must be an integer array, not a list"),
+        (2, TypeError, "lengths must be an integer array, not a int"),
+        (np.array([1.0, 2.0]), TypeError, "lengths must be an integer array, not float64"),
+        (np.array([True, False]), TypeError, "lengths must be an integer array, not bool"),
+        (np.array([1, 2, 3]), ValueError, "lengths has shape (3,), expected (2,): one a row of the batch"),
+        (np.array([[1], [2]]), ValueError, "lengths has shape (2, 1), expected (2,): one a row of the batch"),
+        (np.array([1, 4]), ValueError, "lengths[1] is 4, but a row of 3 steps has 0 to 3"),
+        (np.array([-1, 3]), ValueError, "lengths[0] is -1, but a row of 3 steps has 0 to 3"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_told_why(lengths: Any, error: type[Exception], message: str) -> None:
+    refused(lambda: cell()(f32(3, 2, 3), lengths=lengths), error, f"RNNCell(3, 4): {message}")
+    refused(lambda: of_ids()(IDS, lengths=lengths), error, "Sequential(", f"): {message}")
+    refused(lambda: SoftmaxCrossEntropy()(f32(3, 2, 5), IDS, lengths=lengths), error, message)
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        (
+            (f32(3, 4),),
+            ValueError,
+            "state[0] has shape (3, 4), expected (2, 4): (batch, size). A state belongs to its batch; None begins anew",
+        ),
+        ((f32(2, 5),), ValueError, "state[0] has shape (2, 5), expected (2, 4)"),
+        ((f32(4),), ValueError, "state[0] has shape (4,), expected (2, 4)"),
+        (f32(2, 4), TypeError, "state must be a tuple of 1 arrays, not a ndarray"),
+        ([f32(2, 4)], TypeError, "state must be a tuple of 1 arrays, not a list"),
+        ((f32(2, 4), f32(2, 4)), TypeError, "state must be a tuple of 1 arrays, not a tuple of 2"),
+        ((), TypeError, "state must be a tuple of 1 arrays, not a tuple of 0"),
+        (([[0.0] * 4] * 2,), TypeError, "state[0] is a list, not an array"),
+        ((np.zeros((2, 4), int),), TypeError, "state[0] holds int64, not floating-point numbers"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_told_why(state: Any, error: type[Exception], message: str) -> None:
+    refused(lambda: cell()(f32(3, 2, 3), state), error, f"RNNCell(3, 4): {message}")
+    refused(lambda: cell().step(f32(2, 3), state), error, f"RNNCell(3, 4): {message}")
+    within = message.replace("state", "state[1]", 1)
+    refused(lambda: of_ids().restart(((), state, ()), np.array([True, False])), error, f"RNNCell(5, 4): {within}")
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (((), (f32(2, 4),)), "state must be a tuple with an entry for each of the 3 layers, not a tuple of 2"),
+        ([(), (f32(2, 4),), ()], "state must be a tuple with an entry for each of the 3 layers, not a list"),
+        (((f32(2, 4),), (), ()), "state[0] must be (), for OneHot(5) has no state"),
+        ((None, (f32(2, 4),), ()), "state[0] must be (), for OneHot(5) has no state"),
+    ],
+)
+def test_a_state_of_another_structure_is_told_the_right_one(state: Any, message: str) -> None:
+    refused(lambda: of_ids()(IDS, state), TypeError, "Sequential(", f"): {message}")
+
+
+@pytest.mark.messages
+def test_upstream_gradients_that_do_not_fit_are_told_why() -> None:
+    model = cell()
+    ys, state, cache = model.forward(f32(3, 2, 3))
+    for dys, error, message in (
+        (ys[:, :1], ValueError, "dys has shape (3, 1, 4), but"),
+        (ys[0], ValueError, "dys has shape (2, 4), but"),
+        (ys.astype(float), TypeError, "dys is float64, but the parameters are float32"),
+        (ys.tolist(), TypeError, "dys is a list, not an array"),
+        (StrictDevice().asarray(ys), TypeError, "dys is on strict, but the parameters are on cpu"),
+    ):
+        refused(partial(model.backward, dys, state, cache), error, f"RNNCell(3, 4): {message}")
+    assert not any(p.grad.any() for p in model.parameters())
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    "dstate",
+    [(f32(1, 4),), (f32(4),), (np.zeros((2, 4)),), (f32(2, 4), f32(2, 4)), f32(1, 2, 4)],
+    ids=["other batch", "no batch", "float64", "two", "no tuple"],
+)
+@pytest.mark.parametrize("kind", [RNNCell, SteppedRNN])
+def test_a_gradient_of_the_state_that_does_not_fit_is_told_why(dstate: Any, kind: type[RNNCell]) -> None:
+    model = kind(3, 4, rng=np.random.default_rng(0))
+    ys, _, cache = model.forward(f32(3, 2, 3))
+    refused(lambda: model.backward(ys, dstate, cache), (TypeError, ValueError), "dstate")
+
+
+@pytest.mark.messages
+def test_arrays_on_two_devices_are_told_both_cures() -> None:
+    device, x = StrictDevice(), f32(3, 2, 3)
+    there = device.asarray(x)
+    cures = "move the array, Device('cpu').asarray(xs), or the model, model.to('strict')"
+    on_cpu, on_device = cell(), cell().to(device)
+    refused(lambda: on_cpu(there), TypeError, "xs is on strict, but the parameters are on cpu. Nothing moves", cures)
+    refused(lambda: on_device(x), TypeError, "xs is on cpu, but the parameters are on strict")
+    refused(lambda: on_device(there, (x[0],)), TypeError, "state[0] is on cpu, but the parameters are on strict")
+    lengths: Any = np.array([1, 2])
+    refused(lambda: on_device(there, lengths=lengths), TypeError, "lengths is on cpu, but the parameters are on strict")
+    embedding = Embedding(5, 2, rng=np.random.default_rng(0)).to(device)
+    refused(lambda: embedding(IDS), TypeError, "x is on cpu, but the parameters are on strict")
+
+
+def test_a_failed_call_leaves_no_trace() -> None:
+    model = cell()
+    before = dict(vars(model))
+    for x in (f32(3, 2, 5), f32(3, 2, 3).astype(float), f32(2, 3)):
+        with pytest.raises((TypeError, ValueError)):
+            model(x)
+    assert vars(model) == before
+
+
+def test_roles_are_abstract() -> None:
+    for role in (Feedforward, Loss):
+        with pytest.raises(TypeError, match="abstract"):
+            role()  # type: ignore[abstract]  # what the test is about
+
+
+def test_a_layer_without_parameters_takes_any_floating_dtype() -> None:
+    for dtype in ("float32", "float64"):
+        assert Tanh()(zeros((2, 3)).astype(dtype)).dtype == dtype

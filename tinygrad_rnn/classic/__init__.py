@@ -1,0 +1,1 @@
+"""The second seed's class, on top of everything."""

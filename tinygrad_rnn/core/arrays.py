@@ -1,0 +1,87 @@
+"""The types of arrays and of their shapes, and the few functions that every array needs.
+
+A shape is part of a type: `xs: Float[Array, "T B D"]`. The tests check these at every call (jaxtyping and
+beartype); elsewhere they are documentation, and jaxtyping is not imported (it would cost 50 to 70 ms).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.floating[Any]]
+    Integers: TypeAlias = NDArray[np.integer[Any]]
+    Booleans: TypeAlias = NDArray[np.bool]
+else:
+    Array = Integers = Booleans = Any  # a CuPy array is one too
+
+if TYPE_CHECKING or "jaxtyping" in sys.modules:
+    from jaxtyping import Bool as Bool
+    from jaxtyping import Float as Float
+    from jaxtyping import Integer as Integer
+    from jaxtyping import Shaped as Shaped
+    from numpy.random import Generator as Generator
+else:
+    Generator = Any  # numpy.random takes 16 ms to import, which NumPy itself puts off until it is used
+
+    class Shaped:
+        """Stands in for jaxtyping, which is not loaded: any array, unchecked."""
+
+        def __class_getitem__(cls, item: object) -> Any:
+            return Any
+
+    Bool = Float = Integer = Shaped
+
+
+def namespace(array: Any) -> Any:
+    """The module whose functions take `array`: numpy, cupy, or that of a testing device."""
+    if type(array) is np.ndarray:  # to ask the array takes ten times as long
+        return np
+    find = getattr(array, "__array_namespace__", None)
+    return find() if find is not None else sys.modules["cupy"]  # CuPy 14 lacks the method
+
+
+def device_name(array: Any) -> str:
+    """`"cpu"`, `"cuda:0"` …: where `array` lies."""
+    device = array.device
+    return f"cuda:{device.id}" if hasattr(device, "id") else str(device)
+
+
+def no_gradient(array: Any) -> Any:
+    """Zeros of the shape, dtype and device of `array`, in the memory of one number: not to be written to.
+
+    None where `array` holds integers or one-hot rows, which have no gradient.
+    """
+    if array.dtype.kind != "f":
+        return None
+    xp = namespace(array)
+    if xp is np:
+        return _zeros(array.shape, array.dtype).view()
+    return xp.broadcast_to(xp.zeros((), array.dtype), array.shape)
+
+
+@functools.lru_cache  # they cannot be written to; to make them would be a fiftieth of a step of a small network
+def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
+    return np.ndarray(shape, dtype, bytes(dtype.itemsize), strides=(0,) * len(shape))
+
+
+def select(mask: Booleans, chosen: Any, other: Any) -> Any:
+    """`chosen` where `mask` (over the leading axes) is True, else `other`, an array or a number.
+
+    None where `chosen` is None, as the gradient of integers is.
+    """
+    if chosen is None:
+        return None
+    mask = mask.reshape(mask.shape + (1,) * (chosen.ndim - mask.ndim))
+    return namespace(chosen).where(mask, chosen, other)
+
+
+def is_empty(mask: Any) -> bool:
+    """Whether no entry of `mask` is True; False for a mask on a GPU, which is not waited for."""
+    return isinstance(mask, np.ndarray) and not mask.any()

@@ -1,0 +1,176 @@
+"""What bad input gets: an error that names the object, what came, what was expected, and what to do.
+
+Nothing is changed before these run. Values (ids, lengths, fractions) are read only where they lie on the CPU: on a GPU
+that would wait for all work in flight.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, device_name
+from .one_hot import OneHotRows
+
+
+def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
+    """`x` must be an array of the dtype and device of `like`, a parameter of `owner` (None: it has none).
+
+    Raises:
+        TypeError: it is not; the message names both cures.
+    """
+    if like is not None and type(x) is type(like) and x.dtype == like.dtype and x.device == like.device:
+        return  # as it nearly always is; what follows finds what is wrong, which takes five times as long
+    if not hasattr(x, "dtype") or not hasattr(x, "device"):
+        raise TypeError(
+            f"{owner!r}: {name} is a {type(x).__name__}, not an array: make one with device.asarray({name})"
+        )
+    if not isinstance(x, OneHotRows):
+        if x.dtype.kind != "f":
+            raise TypeError(
+                f"{owner!r}: {name} holds {x.dtype}, not floating-point numbers. Ids go through OneHot or Embedding "
+                f"first; other numbers through {name}.astype('float32')"
+            )
+        if like is not None and x.dtype != like.dtype:
+            raise TypeError(
+                f"{owner!r}: {name} is {x.dtype}, but the parameters are {like.dtype}. Convert the array, "
+                f"{name}.astype('{like.dtype}'), or the model, model.to(dtype='{x.dtype}')"
+            )
+    check_device(owner, name, x, like)
+
+
+def check_device(owner: object, name: str, x: Any, like: Any) -> None:
+    """`x` must lie where `like` lies.
+
+    Raises:
+        TypeError: it does not; the message names both devices and both cures.
+    """
+    if like is not None and x.device != like.device:
+        here, there = device_name(x), device_name(like)
+        raise TypeError(
+            f"{owner!r}: {name} is on {here}, but the parameters are on {there}. Nothing moves by itself: move the "
+            f"array, Device('{there}').asarray({name}), or the model, model.to('{here}')"
+        )
+
+
+def check_features(owner: object, name: str, x: Any, size: int | None, like: Array | None) -> None:
+    """As `check_array`, and the last axis must have `size` entries (None: any).
+
+    Raises:
+        ValueError: it has not.
+    """
+    check_array(owner, name, x, like)
+    if x.ndim == 0 or (size is not None and x.shape[-1] != size):
+        raise ValueError(
+            f"{owner!r}: {name} has shape {x.shape}, but its last axis must have size {size or 'at least 1'}"
+        )
+
+
+def check_integers(owner: object, name: str, ids: Any, like: Array | None = None) -> None:
+    """`ids` must be an integer array, where `like`, a parameter of `owner`, lies.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not hasattr(ids, "device") or ids.dtype.kind not in "iu":
+        came = str(ids.dtype) if hasattr(ids, "dtype") else f"a {type(ids).__name__}"
+        raise TypeError(f"{owner!r}: {name} must be an integer array, not {came}")
+    check_device(owner, name, ids, like)
+
+
+def check_ids(owner: object, ids: Any, size: int) -> None:
+    """`ids` must be 0 to `size - 1`.
+
+    Raises:
+        ValueError: an id is outside; the message says which and where.
+    """
+    # A negative id, its sign dropped, is greater than any size: one pass over the ids instead of two. A single one, as
+    # in generation, is looked at by Python, in a twentieth of the time.
+    if not isinstance(ids, np.ndarray) or not ids.size or (ids.size == 1 and 0 <= ids.item() < size):
+        return
+    if ids.astype(np.uint64, copy=False).max() >= size:
+        where = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= size))[0])
+        raise ValueError(
+            f"{owner!r}: id {ids[where]} at index {where} is outside the vocabulary, 0 to {size - 1}. Encode with the "
+            "tokenizer that the model was made for"
+        )
+
+
+def check_fractions(owner: object, name: str, x: Any) -> None:
+    """The entries of `x` must be 0 to 1.
+
+    Raises:
+        ValueError: one is not; the message says which and where.
+    """
+    if isinstance(x, np.ndarray) and x.size and not (x.min() >= 0 and x.max() <= 1):
+        where = tuple(int(i) for i in np.argwhere(~((x >= 0) & (x <= 1)))[0])
+        raise ValueError(f"{owner!r}: {name} is {x[where]} at index {where}, but must be 0 to 1")
+
+
+def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any) -> None:
+    """`lengths` must be an integer array (B,) of values 0 to T, where `like` lies.
+
+    Raises:
+        TypeError: not an integer array, or on another device.
+        ValueError: of another shape, or a length is outside 0 to T.
+    """
+    check_integers(owner, "lengths", lengths, like)
+    if lengths.shape != (batch,):
+        raise ValueError(f"{owner!r}: lengths has shape {lengths.shape}, expected ({batch},): one a row of the batch")
+    if isinstance(lengths, np.ndarray) and batch and not (lengths.min() >= 0 and lengths.max() <= steps):
+        row = int(np.argmax((lengths < 0) | (lengths > steps)))
+        raise ValueError(f"{owner!r}: lengths[{row}] is {lengths[row]}, but a row of {steps} steps has 0 to {steps}")
+
+
+def is_generator(value: object) -> bool:
+    """Whether `value` is a `numpy.random.Generator`."""
+    return isinstance(value, np.random.Generator)
+
+
+def check_rng(owner: str, rng: Any) -> None:
+    """`rng` must be a `numpy.random.Generator`.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not is_generator(rng):
+        raise TypeError(f"{owner}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), not {rng!r}")
+
+
+def check_size(owner: str, name: str, size: Any, least: int = 1) -> None:
+    """`size` must be an integer of at least `least`.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: below that.
+    """
+    if isinstance(size, bool) or not hasattr(size, "__index__"):
+        raise TypeError(f"{owner}: {name} must be an integer, not {size!r}")
+    if size < least:
+        raise ValueError(f"{owner}: {name} must be at least {least}, not {size}")
+
+
+def check_rate(owner: str, name: str, rate: Any) -> None:
+    """`rate`, a probability of dropping, must be a number from 0 to below 1.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: below 0, or 1 or more.
+    """
+    if not hasattr(rate, "__float__"):
+        raise TypeError(f"{owner}: {name} must be a number, not {rate!r}")
+    if not 0 <= rate < 1:
+        raise ValueError(f"{owner}: {name} must be 0 to below 1, not {rate}")
+
+
+def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
+    """`dtype` as a NumPy dtype; it must be float32 or float64.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    for kind in (np.dtype("float32"), np.dtype("float64")):
+        if dtype is not None and dtype == kind:  # to NumPy, None is float64
+            return kind
+    raise TypeError(f"{owner}: dtype must be float32 or float64, not {dtype}")

@@ -1,0 +1,133 @@
+"""Where arrays live. The only module outside `kernels` that may import cupy."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..kernels.threads import set_default_threads
+from .arrays import Array
+
+
+@dataclass(frozen=True)
+class Device:
+    """A processor, by name: `"cpu"`, `"cuda"` (the first GPU) or `"cuda:1"`.
+
+    Nothing moves between devices by itself: `asarray` is the only way in, `to_host` the only way out. Two devices of
+    the same name are equal. Wherever a device is wanted, its name will do. CuPy computes on its current GPU: a model on
+    another than the first is used inside `with cupy.cuda.Device(1):`.
+
+    Raises:
+        ValueError: the name is none of these.
+        RuntimeError: there is no CuPy, or CuPy finds no such GPU; the message says which.
+
+    Example:
+        >>> Device("cpu").asarray([1.0, 2.0], dtype="float32")
+        array([1., 2.], dtype=float32)
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f'Device: a device is "cpu", "cuda" or "cuda:" and a number, not {self.name!r}')
+        if self.name == "cpu":
+            _keep_freed_memory()
+            set_default_threads()
+            return
+        kind, colon, index = self.name.partition(":")
+        if kind != "cuda" or (colon and not index.isdecimal()):
+            raise ValueError(f'Device({self.name!r}): a device is "cpu", "cuda" or "cuda:" and a number')
+        object.__setattr__(self, "name", f"cuda:{int(index or 0)}")
+        _check_cuda(self.name, int(index or 0))
+
+    @property
+    def xp(self) -> Any:
+        """The module whose functions take this device's arrays, numpy or cupy."""
+        if self.name == "cpu":
+            return np
+        import cupy
+
+        return cupy
+
+    def asarray(self, values: Any, dtype: Any = None) -> Any:
+        """`values` on this device: a copy where they lie elsewhere or have another dtype."""
+        with self._current():
+            return self.xp.asarray(values, dtype=dtype)
+
+    def to_host(self, array: Any) -> Any:
+        """`array` as a NumPy array; waits until it is computed."""
+        return array if self.name == "cpu" else array.get()
+
+    def synchronize(self) -> None:
+        """Wait until all work given to this device is done. Only timing needs it."""
+        if self.name != "cpu":
+            with self._current():
+                self.xp.cuda.get_current_stream().synchronize()
+
+    def zeros(self, size: int, dtype: Any) -> Array:
+        """A vector of zeros that starts on a multiple of 64 bytes (a misaligned one slows products by up to 45 %)."""
+        if self.name != "cpu":  # CuPy aligns to 512 bytes
+            with self._current():
+                vector: Array = self.xp.zeros(size, dtype)
+            return vector
+        itemsize = np.dtype(dtype).itemsize
+        spare = np.zeros(size + 64 // itemsize, dtype)
+        start = -spare.ctypes.data % 64 // itemsize
+        return spare[start : start + size]
+
+    def _current(self) -> contextlib.AbstractContextManager[Any]:
+        """Allocations in this context are made on this GPU; a CPU needs none."""
+        if self.name == "cpu":
+            return contextlib.nullcontext()
+        device: contextlib.AbstractContextManager[Any] = self.xp.cuda.Device(int(self.name.partition(":")[2]))
+        return device
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def as_device(device: Device | str) -> Device:
+    """`device`, or the device of that name."""
+    return device if isinstance(device, Device) else Device(device)
+
+
+def device_of(array: Any) -> Device:
+    """The device on which `array` lies."""
+    place = array.device
+    if isinstance(place, Device):
+        return place
+    return Device("cpu") if isinstance(place, str) else Device(f"cuda:{place.id}")
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed arrays, so that a step's buffers cost no page faults.
+
+    glibc gives a freed block of 128 KiB or more straight back to the kernel, and the next one of that size is faulted
+    in again, page by page: 30 to 40 % of a training step at H = 128. But when a block is freed that came from the
+    kernel and is at most 32 MiB, glibc raises its threshold to that block's size. So one such block is made and freed,
+    once; no page of it is touched. Elsewhere than under glibc this does nothing.
+    """
+    block = np.empty((32 << 20) - 8192, np.uint8)
+    del block
+
+
+def _check_cuda(name: str, index: int) -> None:
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            f"Device({name!r}): CuPy is not installed. Install tinygrad-rnn[cuda13], or [cuda12] for a CUDA 12 driver: "
+            "python -m pip install 'tinygrad-rnn[cuda13]'"
+        ) from error
+    found = cupy.cuda.runtime.getDeviceCount() if cupy.cuda.is_available() else 0
+    if index >= found:
+        raise RuntimeError(
+            f"Device({name!r}): CuPy is installed but finds {found} GPUs. Check the driver with nvidia-smi, "
+            'or use Device("cpu").'
+        )

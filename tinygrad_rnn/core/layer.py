@@ -1,0 +1,202 @@
+"""`Layer`: what every layer owns, and what can be done with all of it at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from .arrays import Array, Generator
+from .checks import float_dtype, is_generator
+from .device import Device, as_device, device_of
+from .parameter import Parameter, pack
+
+L = TypeVar("L", bound="Layer")
+
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+"""What most attributes are, which a walk passes at once: a training step takes a dozen walks."""
+
+
+class Layer:
+    """Owns parameters and child layers: names them, moves them, counts them.
+
+    Nothing is registered: whatever `Parameter` or `Layer` is an attribute of the instance, or lies in a tuple or list
+    that is one, belongs to it, under the attribute's name: `layers.1.w_h`. A call leaves nothing on the layer.
+    """
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Dotted name and `Parameter`, each parameter once, in the order of the attributes."""
+        seen: set[int] = set()
+        for name, parameter in places(self, lambda value: isinstance(value, Parameter)):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def generators(self) -> dict[str, Generator]:
+        """The random streams by dotted name: the only state that a layer holds, for a checkpoint to keep."""
+        return dict(places(self, is_generator))
+
+    @property
+    def device(self) -> Device | None:
+        """Where the parameters lie; None if there are none."""
+        like = self._like()
+        return None if like is None else device_of(like)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the parameters; None if there are none."""
+        like = self._like()
+        return None if like is None else like.dtype
+
+    def to(self: L, device: Device | str | None = None, dtype: Any = None) -> L:
+        """Move the parameters and their gradients to `device` and `dtype`, in place; returns the layer.
+
+        An optimizer made before must be made anew: it raises if it is used.
+
+        Raises:
+            TypeError: `dtype` is neither float32 nor float64.
+            ValueError: `device` names none.
+            RuntimeError: there is no such device.
+        """
+        there = None if device is None else as_device(device)
+        kind = None if dtype is None else float_dtype(f"{self!r}.to", dtype)
+        for parameter in self.parameters():
+            place, old = device_of(parameter.value), parameter.value.dtype
+            if (there or place, kind or old) != (place, old):
+                parameter.to(there or place, kind or old)
+        return self
+
+    @property
+    def flat_value(self) -> Array:
+        """All parameters as one vector (P,), of which each is a view; gaps of up to 60 bytes hold zeros.
+
+        The first call packs them, unless an optimizer has. Of a child, a slice of its parent's.
+
+        Raises:
+            ValueError: there are no parameters, or another model owns some of them together with others.
+            TypeError: they differ in dtype or device.
+        """
+        vector, part = pack(self.parameters())
+        return vector.value[part]
+
+    @property
+    def flat_grad(self) -> Array:
+        """All gradients as one vector (P,), laid out like `flat_value`."""
+        vector, part = pack(self.parameters())
+        return vector.grad[part]
+
+    def zero_grad(self) -> None:
+        """Clear all gradients: one fill where they lie in one vector."""
+        parameters = self.parameters()
+        vector = parameters[0].vector if parameters else None
+        part = vector.span(parameters) if vector is not None else None
+        if vector is not None and part is not None:
+            if vector.has_grad:
+                vector.grad[part].fill(0)
+            return
+        for parameter in parameters:
+            parameter.zero_grad()
+
+    def summary(self) -> str:
+        """A table of the layer and all below it, to be printed.
+
+        The size is how many features a layer puts out, or the shape of a parameter. The number beside a layer counts
+        all parameters in it, a shared one where it comes first; the last line, also the bytes of their values.
+
+        Example:
+            >>> rng = np.random.default_rng(0)
+            >>> table = Embedding(10, 4, rng=rng)
+            >>> print(Sequential(table, RNNCell(4, 4, rng=rng), TiedLinear(table)).summary())
+            name                  layer                     size  parameters
+                                  Sequential(...)             10          86
+            layers.0              Embedding(10, 4)             4          40
+            layers.0.w                                   (10, 4)          40
+            layers.1              RNNCell(4, 4)                4          36
+            layers.1.w_x                                  (4, 4)          16
+            layers.1.w_h                                  (4, 4)          16
+            layers.1.b                                      (4,)           4
+            layers.2              TiedLinear(...)             10          10
+            layers.2.embedding    Embedding(10, 4)             4           0
+            layers.2.embedding.w  is layers.0.w, shared  (10, 4)           0
+            layers.2.b                                     (10,)          10
+            86 parameters, 344 bytes
+        """
+        from .summary import summary  # here, for it imports this module
+
+        return summary(self)
+
+    def _like(self) -> Array | None:
+        """A parameter, of whose dtype and device everything else must be; None if there is none."""
+        first = _first_parameter(self)
+        return None if first is None else first.value
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this layer anew, `rng` aside: the attributes named like those of `__init__`.
+
+        Raises:
+            TypeError: an argument of `__init__` was not kept under its name.
+        """
+        arguments = {name: getattr(self, name, inspect.Parameter.empty) for name in _arguments(type(self))}
+        missing = [name for name, value in arguments.items() if value is inspect.Parameter.empty]
+        if missing:
+            raise TypeError(
+                f"{type(self).__name__} cannot be saved: __init__ takes {', '.join(missing)}, but no attribute "
+                "of that name was set. Keep each argument under its own name"
+            )
+        return arguments
+
+    def __repr__(self) -> str:
+        shown = []
+        for name, argument in _arguments(type(self)).items():
+            value = getattr(self, name, "?")
+            if argument.kind is argument.VAR_POSITIONAL:
+                shown += [repr(item) for item in value]
+            elif argument.kind is not argument.KEYWORD_ONLY:
+                shown.append(repr(value))
+            elif value != argument.default:
+                shown.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:
+    """The arguments of `__init__` by name, without `self` and `rng`."""
+    if kind.__init__ is object.__init__:
+        return {}
+    arguments = dict(inspect.signature(kind.__init__).parameters)
+    return {name: argument for name, argument in list(arguments.items())[1:] if name != "rng"}
+
+
+def _first_parameter(layer: Layer, within: tuple[Layer, ...] = ()) -> Parameter | None:
+    """The first of `named_parameters`, found in a quarter of the time: each call looks for it, a step several times."""
+    for value in vars(layer).values():
+        if isinstance(value, Parameter):
+            return value
+        if type(value) in _PLAIN:
+            continue
+        for item in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(item, Parameter):
+                return item
+            if isinstance(item, Layer) and item is not layer and item not in within:
+                first = _first_parameter(item, (*within, layer))
+                if first is not None:
+                    return first
+    return None
+
+
+def places(
+    layer: Layer, wanted: Callable[[object], bool], prefix: str = "", within: tuple[Layer, ...] = ()
+) -> Iterator[tuple[str, Any]]:
+    """What is wanted among the attributes of `layer` and of its children, by every dotted name that it has."""
+    for name, value in vars(layer).items():
+        if type(value) in _PLAIN:
+            continue
+        for i, item in enumerate(value) if isinstance(value, (tuple, list)) else ((None, value),):
+            if wanted(item):
+                yield f"{prefix}{name}" if i is None else f"{prefix}{name}.{i}", item
+            elif isinstance(item, Layer) and item is not layer and item not in within:
+                path = f"{prefix}{name}." if i is None else f"{prefix}{name}.{i}."
+                yield from places(item, wanted, path, (*within, layer))

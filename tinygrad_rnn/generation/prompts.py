@@ -1,0 +1,77 @@
+"""What generation and the searches share: the prompt, run once, and checks of what they are given."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import Array
+from ..core.checks import check_ids, check_integers
+from ..core.device import Device
+from ..core.roles import Recurrent
+from ..core.states import State
+
+
+def one_prompt(owner: str, ids: Any) -> Any:
+    """`ids` as an array (N,) on the host.
+
+    Raises:
+        ValueError: they are not one row.
+    """
+    prompt = np.asarray(ids)
+    if prompt.ndim != 1:
+        raise ValueError(f"{owner}: ids has shape {prompt.shape}, expected (N,): one prompt. Give one row, ids[:, b]")
+    return prompt
+
+
+def run_prompt(owner: str, model: Any, ids: Any, state: Any) -> tuple[Any, State]:
+    """The logits (B, V) after `ids`, a prompt (N,) or prompts (N, B) on the host, and the state, both on the device.
+
+    Raises:
+        ValueError: N is 0, an id is outside the vocabulary, the state is not of B rows, or the model has no `step`.
+        TypeError: the ids are not integers, or the model is not a `Recurrent`.
+    """
+    if not isinstance(model, Recurrent):
+        raise TypeError(f"{owner}: model must be a Recurrent, such as Sequential, not {model!r}")
+    if not len(ids):
+        raise ValueError(f"{owner}: the prompt is empty: give at least one id, such as that of a start token")
+    check_integers(model, "ids", ids)
+    if model.takes_ids and model.in_size is not None:  # on a GPU the layer does not look at the values
+        check_ids(model, ids, model.in_size)
+    xs = (model.device or Device("cpu")).asarray(ids.astype(np.int64).reshape(len(ids), -1))
+    if not model.causal:
+        model.step(xs[0], state)  # raises, and says why: here, and not after the first id
+    ys, state = model(xs, state)
+    return ys[-1], state
+
+
+def check_stop(owner: str, stop: Any) -> frozenset[int]:
+    """`stop` as a set.
+
+    Raises:
+        TypeError: it is no collection of integers.
+    """
+    try:
+        return frozenset(map(index, stop))
+    except TypeError:
+        raise TypeError(f"{owner}: stop must be a collection of ids, such as (3,), not {stop!r}") from None
+
+
+def check_finite(owner: str, logits: Array, step: int) -> None:
+    """`logits` (V,) or (B, V), those of a step, must be finite.
+
+    Raises:
+        ValueError: one is not; the message says which, of the first row with such a one, and how many.
+    """
+    finite = np.isfinite(logits)
+    if not finite.all():
+        row = int(finite.all(axis=-1).argmin())
+        logits, finite = np.atleast_2d(logits)[row], np.atleast_2d(finite)[row]
+        wrong = int(finite.argmin())
+        raise ValueError(
+            f"{owner}: at step {step} the logit of id {wrong} is {logits[wrong]}, and {finite.size - finite.sum()} of "
+            f"{finite.size} are not finite: the model has diverged. Load weights from before that, and train on with a "
+            "lower learning rate or a clip"
+        )

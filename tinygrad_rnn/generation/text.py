@@ -1,0 +1,166 @@
+"""Text from a model, a piece at a time: whole characters only, and nothing that may still become a stop string."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from operator import index
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
+
+from ..core.arrays import Generator
+from ..core.roles import Recurrent
+from .tokens import generate
+
+# What bytes that do not make a character yet are decoded to, by errors="replace" or "surrogateescape". More ids may
+# turn up to three of these, at the end of a text, into one character: UTF-8 takes four bytes at most.
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}" + "".join(map(chr, range(0xDC80, 0xDD00)))
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Text to ids and back, such as `CharTokenizer`."""
+
+    def encode(self, text: str, /) -> Any:
+        """The ids of `text`, an array (N,)."""
+
+    def decode(self, ids: Any, /) -> str:
+        """The text of `ids`, a list."""
+
+
+def generate_text(
+    model: Recurrent,
+    tokenizer: Tokenizer,
+    prompt: str,
+    *,
+    length: int,
+    start: SupportsIndex | None = None,
+    end: SupportsIndex | None = None,
+    stop: Collection[str] = (),
+    temperature: float | int = 1.0,
+    top_k: int | None = None,
+    top_p: float | int | None = None,
+    min_p: float | int | None = None,
+    rng: Generator,
+) -> Iterator[str]:
+    r"""Text that goes on from a prompt, given as soon as it is certain.
+
+    It is the text of the ids that `generate` gives. A character of several ids, such as one of several bytes, comes
+    whole. The text does not depend on how its ids divide it: it ends before the stop string that is complete first.
+
+    Args:
+        model: as in `generate`.
+        tokenizer: has `encode` and `decode`; the one that the model was trained with.
+        prompt: is not echoed; it may be empty where `start` is given.
+        length: how many ids to draw at most.
+        start: the id of a token to put before the prompt, such as `tokenizer.id_of("<start>")`.
+        end: the id of a token that ends the text.
+        stop: strings that end the text, which are not given; the longest first of those complete at once. They are
+            looked for in the text alone, not in the prompt.
+        temperature: as in `generate`.
+        top_k: as in `generate`.
+        top_p: as in `generate`.
+        min_p: as in `generate`.
+        rng: as in `generate`.
+
+    Returns:
+        An iterator of pieces of text, none of them empty. Where `length` cuts a character, the text ends in what the
+        tokenizer makes of its first part, such as U+FFFD.
+
+    Raises:
+        ValueError: there is neither a prompt nor `start`, a stop string is empty, and as in `generate`.
+        TypeError: `tokenizer` lacks a method, `start` or `end` is no integer, `stop` is one str or holds what is none,
+            and as in `generate`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> tokenizer = CharTokenizer.from_text("banana\n", special=("<end>",))
+        >>> V = len(tokenizer)
+        >>> model = Sequential(OneHot(V), RNNCell(V, 8, rng=rng), Linear(8, V, rng=rng))
+        >>> text = "".join(generate_text(model, tokenizer, "ba", length=20, end=0, stop=("\n", "nana"), rng=rng))
+        >>> "nana" in text
+        False
+    """
+    if not isinstance(tokenizer, Tokenizer):
+        raise TypeError(f"generate_text: tokenizer must have encode and decode, as CharTokenizer, not {tokenizer!r}")
+    stop = _check_stop(stop)
+    first, last = _as_ids("start", start), _as_ids("end", end)
+    ids = [*first, *map(int, tokenizer.encode(prompt))]
+    if not ids:
+        raise ValueError("generate_text: the prompt is empty: give a text, or start, the id of a token to begin with")
+    filters: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    drawn = generate(model, ids, length=length, stop=last, rng=rng, **filters)
+    return _before_stop(_whole_characters(tokenizer, ids, drawn), stop)
+
+
+def _whole_characters(tokenizer: Tokenizer, prompt: list[int], ids: Iterable[int]) -> Iterator[str]:
+    """The text of `ids`, a piece an id where one ends a character.
+
+    Only a window of the last ids is decoded each time: those since the last piece, after those of that piece or the
+    prompt, as a tokenizer may decode an id by what is before it (words, with a space between).
+    """
+    window = list(prompt)
+    text = tokenizer.decode(window)
+    context, given, undecoded = len(window), len(text), 0
+    for chosen in ids:
+        window.append(chosen)
+        try:
+            text = tokenizer.decode(window)
+        except UnicodeDecodeError as error:  # a tokenizer that does not decode an unfinished character at all
+            undecoded += 1
+            if error.reason != "unexpected end of data" or undecoded > 3:
+                raise
+            continue
+        undecoded = 0
+        tail = len(text[-3:]) - len(text[-3:].rstrip(_UNFINISHED))
+        whole = len(text) - tail
+        if whole > given:
+            yield text[given:whole]
+            given = whole
+        if not tail:
+            window = window[context:]
+            text = tokenizer.decode(window)
+            context, given = len(window), len(text)
+        elif len(window) - context > 16:  # no text for long. UTF-8 is in step after 4 ids; real U+FFFD have 3 each
+            held = len(text) - given
+            window, context = window[-9:], 0
+            text = tokenizer.decode(window)
+            given = len(text) - held
+    if text[given:]:
+        yield text[given:]
+
+
+def _before_stop(pieces: Iterable[str], stop: Collection[str]) -> Iterator[str]:
+    """The text of `pieces` up to the stop string that is complete first; what may still become one is held back."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        found = [(at + len(s), at) for s in stop if (at := held.find(s)) >= 0]
+        if found:
+            held = held[: min(found)[1]]
+            break
+        sizes = (n for s in stop for n in range(1, len(s)) if held.endswith(s[:n]))
+        certain = len(held) - max(sizes, default=0)
+        if certain:
+            yield held[:certain]
+            held = held[certain:]
+    if held:
+        yield held
+
+
+def _as_ids(name: str, token: Any) -> tuple[int, ...]:
+    try:
+        return () if token is None else (index(token),)
+    except TypeError:
+        raise TypeError(
+            f"generate_text: {name} must be the id of a token, such as tokenizer.id_of('<{name}>'), not {token!r}"
+        ) from None
+
+
+def _check_stop(stop: Any) -> tuple[str, ...]:
+    if isinstance(stop, str):
+        raise TypeError(f"generate_text: stop is the str {stop!r}; write stop=({stop!r},)")
+    for text in stop:
+        if not isinstance(text, str):
+            raise TypeError(f"generate_text: stop holds {text!r}, not a str; the id of a token is given as end")
+        if not text:
+            raise ValueError("generate_text: a stop string is empty; leave it out")
+    return tuple(stop)

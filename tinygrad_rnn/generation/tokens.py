@@ -1,0 +1,176 @@
+"""Ids from a model, one at a time: greedy, or drawn from the whole or the likeliest part of its distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple, SupportsIndex
+
+from ..core.arrays import Generator, Integers
+from ..core.checks import check_rng, check_size
+from ..core.device import Device
+from ..core.roles import Recurrent
+from ..core.states import State, tree_map
+from .prompts import check_finite, check_stop, one_prompt, run_prompt
+from .sampling import check_filters, draw, log_probabilities, token_probabilities
+
+
+def generate(
+    model: Recurrent,
+    ids: Integers | Sequence[int],
+    *,
+    length: int,
+    state: State | None = None,
+    temperature: float | int = 1.0,
+    top_k: int | None = None,
+    top_p: float | int | None = None,
+    min_p: float | int | None = None,
+    stop: Collection[SupportsIndex] = (),
+    rng: Generator,
+) -> Iterator[int]:
+    """Ids that go on from a prompt, each drawn from what the model makes of all before it.
+
+    The call checks its arguments and runs the prompt; the iterator takes one step of the model an id. Nothing is kept
+    on the model, and its parameters are read as they are when a step is taken.
+
+    Args:
+        model: gives logits (T, B, V) of ids (T, B); causal.
+        ids: the prompt (N,), N >= 1, on the host; it is not echoed.
+        length: how many ids to give at most.
+        state: the state before the prompt, of a batch of one; None is the initial one.
+        temperature: divides the logits. Below 1 the likely ids become likelier; 0 is greedy, the lowest id on ties.
+        top_k: draw from the k likeliest ids only, the lowest on ties.
+        top_p: draw from the fewest of the likeliest ids that have this much probability together, after `top_k`.
+        min_p: of these, draw from the ids whose probability is at least `min_p` times the largest.
+        stop: ids that end the text; they are not given.
+        rng: gives one uniform number an id drawn, whatever the distribution; none where greedy.
+
+    Returns:
+        An iterator of up to `length` ints.
+
+    Raises:
+        ValueError: the prompt is empty, not one row, or holds an id outside the vocabulary; `length` or `temperature`
+            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; the state is not of one
+            row; the model has no `step`. From the iterator: a logit is not finite.
+        TypeError: ids are not integers, `model` is not a `Recurrent`, or `rng` no generator.
+
+    References:
+        Nucleus sampling, `top_p`: Holtzman et al., *The Curious Case of Neural Text Degeneration*, 2020.
+        `min_p`: Nguyen et al., *Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs*, 2024.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
+        >>> text = list(generate(model, [0, 1], length=20, temperature=0.5, stop=(4,), rng=rng))
+        >>> len(text) <= 20, 4 in text
+        (True, False)
+    """
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    ends = check_stop("generate", stop)
+    y, state = _begin(model, ids, state, length, filters, rng)
+    return (chosen for _, chosen, _ in _run(model, y, state, [rng], length, ends, filters))
+
+
+class Token(NamedTuple):
+    """What `generate_samples` gives: one id of one of the samples."""
+
+    sample: int
+    """Of which sample, 0 to `samples` - 1."""
+    id: int
+    """What it goes on with."""
+    log_prob: float
+    """In nats, the logarithm of its probability in the model's own distribution, at temperature 1 and unfiltered."""
+
+
+def generate_samples(
+    model: Recurrent,
+    ids: Integers | Sequence[int],
+    *,
+    samples: int,
+    length: int,
+    state: State | None = None,
+    temperature: float | int = 1.0,
+    top_k: int | None = None,
+    top_p: float | int | None = None,
+    min_p: float | int | None = None,
+    stop: Collection[SupportsIndex] = (),
+    rng: Generator,
+) -> Iterator[Token]:
+    """Several texts that go on from one prompt, side by side as the rows of a batch, with log-probabilities.
+
+    The prompt is run once. Sample b draws from `rng.spawn(samples)[b]`, and so does not depend on the others; it is
+    what `generate` makes of that stream, but for the last digit of the logits (a product of other sizes may round
+    otherwise). `log_prob` does not depend on `temperature` and the filters: its sum over a sample is the
+    log-likelihood that the model gives the sample, whose negative mean is what `SoftmaxCrossEntropy` computes.
+
+    Args:
+        model: as in `generate`.
+        ids: as in `generate`.
+        samples: how many, B >= 1.
+        length: how many ids to give of each sample, at most.
+        state: as in `generate`, of a batch of one.
+        temperature: as in `generate`.
+        top_k: as in `generate`.
+        top_p: as in `generate`.
+        min_p: as in `generate`.
+        stop: ids that end the sample that draws them; the others go on.
+        rng: is spawned from at each call, so that the next call draws other samples; else not advanced.
+
+    Returns:
+        An iterator of tokens, step by step, and by sample within a step; a sample that has ended is given no more.
+
+    Raises:
+        ValueError: `samples` is below 1, and as in `generate`.
+        TypeError: `samples` is not an integer, and as in `generate`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
+        >>> texts = [[], []]
+        >>> for token in generate_samples(model, [0, 1], samples=2, length=20, rng=rng):
+        ...     texts[token.sample].append(token.id)
+        >>> [len(text) for text in texts]
+        [20, 20]
+    """
+    check_size("generate_samples", "samples", samples)
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    ends = check_stop("generate", stop)
+    y, state = _begin(model, ids, state, length, filters, rng)
+    y, state = tree_map(lambda array: array.repeat(samples, axis=0), (y, state))
+    steps = _run(model, y, state, rng.spawn(samples), length, ends, filters)
+    return (Token(b, chosen, float(log_probabilities(logits)[chosen])) for b, chosen, logits in steps)
+
+
+def _begin(model: Any, ids: Any, state: Any, length: Any, filters: dict[str, Any], rng: Any) -> tuple[Any, State]:
+    """The logits (1, V) after the prompt, and the state, once the arguments are found good."""
+    check_size("generate", "length", length, least=0)
+    check_filters(**filters)
+    check_rng("generate", rng)
+    return run_prompt("generate", model, one_prompt("generate", ids), state)
+
+
+def _run(
+    model: Recurrent, y: Any, state: State, rngs: list[Any], length: int, ends: Any, filters: dict[str, Any]
+) -> Iterator[tuple[int, int, Any]]:
+    """`(row, id, logits (V,) that it was drawn from)`, from the logits (B, V) and the state of B rows.
+
+    A row that has ended stays in the batch: without it, the products of the others might round otherwise.
+    """
+    device, like = model.device or Device("cpu"), model._like()
+    chosen, running = [0] * len(rngs), list(range(len(rngs)))
+    for t in range(length):
+        logits = device.to_host(y)
+        for b in running:
+            check_finite("generate", logits[b], t)
+            if filters["temperature"] == 0:
+                chosen[b] = int(logits[b].argmax())
+            else:
+                chosen[b] = draw(token_probabilities(logits[b], **filters), rngs[b])
+        running = [b for b in running if chosen[b] not in ends]
+        if not running:
+            return
+        for b in running:
+            yield b, chosen[b], logits[b]
+        if t + 1 < length:
+            # What was checked before need not be again; but in between the caller may have moved the model.
+            step = model.take_step if model._like() is like else model.step
+            y, state = step(device.asarray(chosen), state)

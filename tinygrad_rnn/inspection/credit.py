@@ -1,0 +1,124 @@
+"""Which step of a text the loss of which other step owes its gradient to."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..core.arrays import Array, Float, namespace
+from ..core.layer import Layer
+from ..core.one_hot import OneHotRows
+from ..core.roles import Loss, Recurrent
+from ..core.states import State, tree_map
+from ..models.encoder_decoder import EncoderDecoder
+from .recording import check_inputs, layer_record, named_cells, private_copy, run, take_notes, turned_round
+
+
+def credit_map(
+    model: Recurrent | EncoderDecoder,
+    xs: Any,
+    targets: Any,
+    *,
+    layer: str | None = None,
+    of: str | None = None,
+    criterion: Loss | None = None,
+    state: State | None = None,
+) -> Float[Array, "S T"]:
+    r"""How far back the loss of each step reaches: the norm of its gradient by the state of each step.
+
+    .. math::
+        m_{st} = \left\lVert \frac{\partial L_t}{\partial h_s} \right\rVert, \qquad L = \sum_t L_t
+
+    A row is a step of the text, s, a column the step t whose loss it is. In a causal model a state has no part in the
+    losses before it, so the map is 0 below its diagonal; of a `Bidirectional` that nothing recurrent follows, that of
+    the `backward_cell` is 0 above it.
+
+    The text is read once, forward and back, as T rows side by side, of which row t has the loss of step t alone; so it
+    takes memory for T rows of T steps. Nothing of the model changes, as with `record`.
+
+    Args:
+        model: any `Recurrent`, or an `EncoderDecoder`.
+        xs: one text: ids (T, 1), or (T, 1, D). For an `EncoderDecoder` the pair `(sources, targets)`; in its encoder
+            s is a step of the sources.
+        targets: of the criterion, for one text. Where one is ignored, the column is 0.
+        layer: the dotted name of the cell, such as `"layers.1"`; None where there is but one.
+        of: which gradient: a name of the state, such as `"c"`, or of a gate; None is the first of the state.
+        criterion: the loss L; None is `SoftmaxCrossEntropy(reduction="sum")`.
+        state: the state before the text, of one row; None is the initial one.
+
+    Returns:
+        (S, T), on the device of the model; S is T but for the encoder of an `EncoderDecoder`.
+
+    Raises:
+        TypeError: the model, the criterion or `xs` is of another kind.
+        ValueError: there is not one row of at least a step; `layer` or `of` names none, or `layer` is None and there
+            are several cells, which the message names; or the cell runs never, or more than once a token.
+
+    References:
+        Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*, 2013.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
+        >>> ids = rng.integers(0, 5, (7, 1))
+        >>> credit = credit_map(model, ids[:-1], ids[1:])
+        >>> credit.shape, bool((credit == np.triu(credit)).all())
+        ((6, 6), True)
+    """
+    model, criterion = private_copy("credit_map", model, criterion)
+    inputs = check_inputs("credit_map", model, xs, state)
+    for x in inputs:
+        came: Any = getattr(x, "shape", f"a {type(x).__name__}")
+        if came[1:2] != (1,) or not came[0]:
+            raise ValueError(
+                f"credit_map: xs is {came}, expected an array (T, 1) or (T, 1, D), one text of at least a step. Of a "
+                "batch, give one row, xs[:, b : b + 1], and its targets"
+            )
+    name = _the_cell(model) if layer is None else layer
+    cells = named_cells(model)
+    if name not in cells:
+        raise ValueError(f"credit_map: layer must be one of {', '.join(map(repr, cells))}, not {layer!r}")
+    steps = take_notes(cells[name])
+
+    last = inputs[-1]
+    xp, T = namespace(last.ids if isinstance(last, OneHotRows) else last), last.shape[0]
+    rows = tuple(x[:, xp.zeros(T, int)] for x in inputs)
+    ys, backward = run(model, rows, tree_map(lambda array: None if array is None else array.repeat(T, axis=0), state))
+    _, cache = criterion.forward(ys[:, :1], targets)
+    dys, t = xp.zeros_like(ys), xp.arange(T)
+    dys[t, t] = criterion.backward(cache)[:, 0]
+    backward(dys)
+
+    if len(steps) not in {x.shape[0] for x in inputs}:
+        raise ValueError(
+            f"credit_map: {name!r}, {cells[name]!r}, took {len(steps)} steps over a text of {T}; there must be one for "
+            "each token"
+        )
+    gradients = layer_record(steps[::-1] if id(cells[name]) in turned_round(model) else steps).gradients
+    of = next(iter(gradients), None) if of is None else of
+    if of not in gradients:
+        raise ValueError(f"credit_map: {name!r} has gradients by {', '.join(map(repr, gradients))}, not by {of!r}")
+    return _norms(gradients[of])
+
+
+def _the_cell(model: Layer) -> str:
+    """The name of the one cell that there is, not counting those within a cell."""
+    names = list(named_cells(model))
+    within = {
+        name for name in names for other in names if name != other and f"{name}.".startswith(other and f"{other}.")
+    }
+    outer = [name for name in names if name not in within]
+    if len(outer) != 1:
+        has = f"the cells {', '.join(map(repr, names))}: give one as layer=" if names else "no cell"
+        raise ValueError(f"credit_map: {model!r} has {has}")
+    return outer[0]
+
+
+def _norms(gradient: Array) -> Array:
+    """Over the last axis, where squares can neither overflow nor vanish: entries are divided by the largest first."""
+    xp = namespace(gradient)
+    largest = abs(gradient).max(axis=-1, keepdims=True)
+    divisor: Array = xp.where((largest > 0) & (largest < math.inf), largest, 1)
+    scaled = gradient / divisor
+    norms: Array = divisor[..., 0] * xp.sqrt((scaled * scaled).sum(axis=-1))
+    return norms

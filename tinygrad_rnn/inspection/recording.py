@@ -1,0 +1,290 @@
+"""What a model computes at each step of a text, and the gradient of the loss by it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cells.base import Cell
+from ..core.arrays import Array, Float, namespace
+from ..core.device import device_of
+from ..core.layer import Layer, places
+from ..core.one_hot import OneHotRows
+from ..core.roles import Loss, Recurrent
+from ..core.states import State
+from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from ..models.bidirectional import Bidirectional
+from ..models.encoder_decoder import EncoderDecoder
+
+
+class LayerRecord(NamedTuple):
+    """What a cell computed at each step of a text. The arrays are (T, B, H), on the device of the model."""
+
+    values: dict[str, Array]
+    """The state after each step, by the cell's `state_names`, and what else its cache holds of each row, as gates."""
+    gradients: dict[str, Array]
+    """Of the loss, by the values of that name; these are the state, and what the cell's `inner_gradients` tell of."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recording:
+    """What `record` gives; `recording["layers.1"]` is the record of the cell of that name.
+
+    Raises:
+        KeyError: no cell of that name was recorded; the message has those that were.
+    """
+
+    labels: NDArray[np.object_]
+    """(T, B), each a str, the token read; where there is no tokenizer its id, and of vectors the number of the step."""
+    outputs: Float[Array, "T B V"]
+    """What the model put out."""
+    loss: Float[Array, "..."] | None
+    """The loss, an array without axes; None without targets."""
+    layers: dict[str, LayerRecord]
+    """The cells by dotted name, such as `"layers.1"`; `""` is the model, where that is one itself."""
+
+    def __getitem__(self, name: str) -> LayerRecord:
+        if name not in self.layers:
+            raise KeyError(
+                f"recording[{name!r}]: there is {', '.join(map(repr, self.layers)) or 'no cell'}. A cell is recorded, "
+                "by the first of its names, where it took as many steps as the text has"
+            )
+        return self.layers[name]
+
+    def __repr__(self) -> str:
+        steps, batch = self.labels.shape
+        return f"<Recording of {steps} steps of {batch} rows: {', '.join(map(repr, self.layers)) or 'no cell'}>"
+
+
+def record(
+    model: Recurrent | EncoderDecoder,
+    xs: Any,
+    targets: Any = None,
+    *,
+    criterion: Loss | None = None,
+    state: State | None = None,
+    tokenizer: Any = None,
+) -> Recording:
+    r"""Every state and gate of every cell, at each step of a text, and the gradient of the loss by each of them.
+
+    The gradient by :math:`h_t` is all that reaches it: from the output of step t and from the steps after. So is that
+    by the gates of the cells of this package. Where a class of your own has no `inner_gradients`, there are those by
+    the state as it goes on to the next step, and to the output where the output is that very array.
+
+    A private copy of the model runs as in use, without dropout, each cell step by step. Nothing of the model changes:
+    no parameter, no gradient, no random stream. A text takes as long as without the kernels, and memory for all that
+    is recorded twice over.
+
+    Args:
+        model: any `Recurrent`, or an `EncoderDecoder`. Every `Cell` in it is recorded, also one within another: of a
+            `Zoneout`, the state that goes on, and of its `cell` the one before a part of the old is mixed in. A cell
+            that ran never, or for each token more than once, is left out.
+        xs: ids (T, B), or (T, B, D): rows of one length, whole texts or a chunk of them. For an `EncoderDecoder` the
+            pair `(sources, targets)` that its `forward` takes; cells of the encoder have the steps of the sources.
+        targets: of the criterion; None: there is no loss, and there are no gradients.
+        criterion: the loss; None is `SoftmaxCrossEntropy(reduction="sum")`, by which a step's gradients do not shrink
+            with the length of the text.
+        state: the state before the text; None is the initial one.
+        tokenizer: its `decode` gives the labels; None: they are the ids.
+
+    Returns:
+        The labels, outputs and loss, and a `LayerRecord` a cell. Entry t belongs to token t, also in a cell that reads
+        backward.
+
+    Raises:
+        TypeError: the model, the criterion or `xs` is of another kind.
+        ValueError: something does not go together: a state and an `EncoderDecoder`, a criterion and no targets, a
+            tokenizer and vectors; or a cell has more or fewer `state_names` than arrays in its state.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> tokenizer = CharTokenizer.from_text("abcab")
+        >>> model = Sequential(OneHot(3), LSTMCell(3, 8, rng=rng), Linear(8, 3, rng=rng))
+        >>> ids = tokenizer.encode("abcab")[:, None]
+        >>> recording = record(model, ids[:-1], ids[1:], tokenizer=tokenizer)
+        >>> recording
+        <Recording of 4 steps of 1 rows: 'layers.1'>
+        >>> values, gradients = recording["layers.1"]
+        >>> list(values), values["f"].shape, gradients["f"].shape
+        (['h', 'c', 'i', 'f', 'o', 'g'], (4, 1, 8), (4, 1, 8))
+        >>> "".join(recording.labels[:, 0])
+        'abca'
+    """
+    if criterion is not None and targets is None:
+        raise ValueError(f"record: criterion, {criterion!r}, was given, but no targets to judge the outputs by")
+    model, criterion = private_copy("record", model, criterion)
+    cells, turned = named_cells(model), turned_round(model)
+    notes = {name: take_notes(cell) for name, cell in cells.items()}
+    inputs = check_inputs("record", model, xs, state)
+    ys, backward = run(model, inputs, state)
+    loss = None
+    if targets is not None:
+        loss, cache = criterion.forward(ys, targets)
+        backward(criterion.backward(cache))
+    lengths = {x.shape[0] for x in inputs}
+    layers = {
+        name: layer_record(steps[::-1] if id(cells[name]) in turned else steps)
+        for name, steps in notes.items()
+        if steps and len(steps) in lengths
+    }
+    return Recording(_labels(inputs[-1], tokenizer), ys, loss, layers)
+
+
+@dataclass(eq=False)
+class Step:
+    """What a cell took note of at one step."""
+
+    y: Any
+    after: State
+    cache: Any
+    values: dict[str, Array]
+    gradients: dict[str, Array] = field(default_factory=dict)
+
+
+def take_notes(cell: Any) -> list[Step]:
+    """Have `cell` run step by step from now on, and take note of each step, in the list that this gives."""
+    kind, names = type(cell), cell.state_names
+    if len(names) != len(cell.state_sizes):
+        raise ValueError(
+            f"{cell!r}: state_names are {names}, but state_sizes {cell.state_sizes}; there must be a name for each size"
+        )
+    steps: list[Step] = []
+    ahead: list[Step] = []  # through which no gradient has come back yet
+    now: list[Step] = []  # the one through which it comes
+
+    def forth(self: Any, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        y, after, cache = kind.step_forward(self, x, state, training=training)
+        values = dict(zip(names, after, strict=True))
+        for name, value in getattr(cache, "_asdict", dict)().items():
+            given = any(value is array for array in (x, *state))
+            if name not in values and not given and _is_of_rows(value, y.shape[0]):
+                values[name] = value
+        step = Step(y, after, cache, values)
+        steps.append(step)
+        ahead.append(step)
+        return y, after, cache
+
+    def back(self: Any, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        # Of several with this very cache, such as None, the last: from there gradients come back first.
+        now[:] = islice((step for step in reversed(ahead) if step.cache is cache), 1)
+        for step in now:
+            ahead.remove(step)
+            for name, array, d in zip(names, step.after, dstate, strict=True):
+                step.gradients[name] = d + dy if array is step.y else d
+        before: tuple[Any, State] = kind.step_backward(self, dy, dstate, cache)
+        return before
+
+    def within(self: Any, dy: Any, dstate: State, cache: Any) -> dict[str, Array]:
+        inner: dict[str, Array] = kind.inner_gradients(self, dy, dstate, cache)
+        for step in now:
+            step.gradients.update({name: d for name, d in inner.items() if name in step.values})
+        return inner
+
+    stepped = {"has_kernel": False, "unroll_forward": Cell.unroll_forward, "unroll_backward": Cell.unroll_backward}
+    noting = {"step_forward": forth, "step_backward": back, "inner_gradients": within}
+    cell.__class__ = type(kind.__name__, (kind,), stepped | noting)
+    return steps
+
+
+def layer_record(steps: list[Step]) -> LayerRecord:
+    """The notes of the steps, at least one, in the order of the text."""
+    return LayerRecord(_stacked([step.values for step in steps]), _stacked([step.gradients for step in steps]))
+
+
+def named_cells(model: Layer) -> dict[str, Any]:
+    """The cells of a model, also those within cells, each by the first of its names."""
+    cells: dict[str, Any] = {}
+    for name, cell in _all_of(Cell, model):
+        if all(cell is not other for other in cells.values()):
+            cells[name] = cell
+    return cells
+
+
+def turned_round(model: Layer) -> set[int]:
+    """The cells, by `id`, that are given the text turned round: those in one `backward_cell`, or in three."""
+    turned: set[int] = set()
+    for both in {id(both): both for _, both in _all_of(Bidirectional, model)}.values():
+        turned ^= {id(cell) for _, cell in _all_of(Cell, both.backward_cell)}
+    return turned
+
+
+def private_copy(owner: str, model: Any, criterion: Any) -> tuple[Any, Any]:
+    """`model` and `criterion`, or the usual one, with parameters, gradients and random streams of their own."""
+    if not isinstance(model, (Recurrent, EncoderDecoder)):
+        raise TypeError(
+            f"{owner}: model must be a Recurrent, such as Sequential, or an EncoderDecoder, not {model!r}. Other "
+            "layers go into a Sequential"
+        )
+    if criterion is None:
+        criterion = SoftmaxCrossEntropy(reduction="sum")
+    if not isinstance(criterion, Loss):
+        raise TypeError(f"{owner}: criterion must be a Loss, such as SoftmaxCrossEntropy(), not {criterion!r}")
+    both: tuple[Any, Any] = copy.deepcopy((model, criterion))  # at once: they may share parameters
+    return both
+
+
+def check_inputs(owner: str, model: Any, xs: Any, state: Any) -> tuple[Any, ...]:
+    """The sequences that the model reads: one, but for an `EncoderDecoder` two."""
+    if not isinstance(model, EncoderDecoder):
+        return (xs,)
+    if not isinstance(xs, tuple) or len(xs) != 2:
+        came = f"a tuple of {len(xs)}" if isinstance(xs, tuple) else f"a {type(xs).__name__}"
+        raise TypeError(
+            f"{owner}: xs is {came}, but an EncoderDecoder reads two sequences: give xs=(sources, targets), the second "
+            "what its decoder reads"
+        )
+    if state is not None:
+        raise ValueError(f"{owner}: a state was given, but an EncoderDecoder has none: its decoder begins from sources")
+    pair: tuple[Any, ...] = xs
+    return pair
+
+
+def run(model: Any, inputs: tuple[Any, ...], state: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """The outputs, as in use, and the way back from the gradient by them."""
+    if isinstance(model, EncoderDecoder):
+        ys, cache = model.forward(*inputs, training=False)
+        return ys, lambda dys: model.backward(dys, cache)
+    ys, _, cache = model.forward(*inputs, state, training=False)
+    return ys, lambda dys: model.backward(dys, None, cache)
+
+
+def _all_of(kind: Any, layer: Layer, name: str = "", within: tuple[Layer, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """`layer` and all below it that are of a kind, by every dotted name; also those within one of the kind."""
+    if isinstance(layer, kind):
+        yield name, layer
+    within = (*within, layer)
+    for path, child in places(layer, lambda value: isinstance(value, kind), name and f"{name}."):
+        if child not in within:
+            yield from _all_of(kind, child, path, within)
+
+
+def _is_of_rows(value: Any, batch: int) -> bool:
+    """Whether it is an array of floating-point numbers (B, H), and not None, a cache, or a vector of a parameter."""
+    return getattr(getattr(value, "dtype", None), "kind", "") == "f" and value.ndim > 1 and value.shape[0] == batch
+
+
+def _stacked(steps: list[dict[str, Array]]) -> dict[str, Array]:
+    """The arrays that all steps have, over time."""
+    names = [name for name in steps[0] if all(name in step for step in steps)]
+    return {name: namespace(steps[0][name]).stack([step[name] for step in steps]) for name in names}
+
+
+def _labels(xs: Any, tokenizer: Any) -> NDArray[np.object_]:
+    ids = xs.ids if isinstance(xs, OneHotRows) else xs
+    if ids.dtype.kind == "f":
+        if tokenizer is not None:
+            raise ValueError(f"record: tokenizer, {tokenizer!r}, names ids, but xs holds vectors {xs.shape}")
+        shape = ids.shape[:2]
+        texts = [str(t) for t in range(shape[0]) for _ in range(shape[1])]
+    else:
+        host, shape = device_of(ids).to_host(ids), ids.shape
+        known = {i: str(i) if tokenizer is None else tokenizer.decode([i]) for i in np.unique(host).tolist()}
+        texts = [known[i] for i in host.ravel().tolist()]
+    labels: NDArray[np.object_] = np.array(texts, object).reshape(shape)  # a dtype of str would strip "\0"
+    return labels

@@ -1,0 +1,1 @@
+"""Attention, a role of its own."""

@@ -1,0 +1,234 @@
+"""Attention, a role of its own: queries look at a memory, each taking a mean of it by weights that it finds itself."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, final
+
+from ...core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace, no_gradient
+from ...core.checks import check_array, check_device, check_lengths
+from ...core.layer import Layer
+from ...core.roles import given_or_zeros
+from ...core.rows import clear_padding
+
+
+class PreparedMemory(NamedTuple):
+    """A memory as `Attention.look` takes it: all that does not depend on the queries."""
+
+    memory: Float[Array, "S B M"]
+    """The memory, 0 in the padding."""
+    keys: Float[Array, "S B K"]
+    """What the scores see of it."""
+    inner: Any
+    """The cache of `keys`."""
+    active: Bool[Booleans, "S B"] | None
+    """True where there is no padding; None without lengths."""
+
+
+class AttentionCache(NamedTuple):
+    """What `Attention.forward` keeps."""
+
+    prepared: PreparedMemory
+    """What was looked at."""
+    weights: Float[Array, "T B S"]
+    """The weights, 0 in the padding."""
+    inner: Any
+    """The cache of `scores`."""
+    no_dcontext: Float[Array, "T B M"]
+    """Zeros for an absent `dcontext`, in the memory of one number."""
+
+
+class Attention(Layer, ABC):
+    r"""Each query of a sequence looks at all of a memory, and gets the mean of what is there, weighted by its scores.
+
+    `forward` and `backward` do here, once, what every attention does alike; `scores` and `scores_backward` of the
+    subclass say how well a query fits an entry of the memory. What they need of the memory alone, its keys, is what
+    `keys` makes of it, the memory itself if a subclass says nothing else. Forward, for queries :math:`q_t` and a memory
+    of vectors :math:`m_s`, a row of the batch at a time:
+
+    .. math::
+        k_s &= \mathrm{key}(m_s), \qquad e_{ts} = \mathrm{score}(q_t, k_s) \\
+        \alpha_{ts} &= \frac{e^{e_{ts} - \mu_t}}{\sum_u e^{e_{tu} - \mu_t}}, \qquad \mu_t = \max_s e_{ts} \\
+        c_t &= \sum_s \alpha_{ts} m_s
+
+    Backward, where :math:`dc_t` and :math:`d\alpha_{ts}` come from above, and the score sends back :math:`dq_t` and
+    :math:`dk_s`:
+
+    .. math::
+        da_{ts} &= d\alpha_{ts} + dc_t\, m_s^\top \\
+        de_{ts} &= \alpha_{ts} \Bigl(da_{ts} - \sum_u \alpha_{tu}\, da_{tu}\Bigr) \\
+        dm_s &= \mathrm{key}'^\top dk_s + \sum_t \alpha_{ts}\, dc_t
+
+    The memory is usually what an encoder puts out, and `lengths` those of its rows. What lies past a row's end has
+    weight and gradient 0, and its content never matters. A row of length 0 has no weights to share out: its weights and
+    its context are 0.
+
+    Who looks step by step at one memory, as `InputFeedingDecoder` does, goes by the parts of `forward` and `backward`:
+    `prepare` and `prepare_backward` once, `look` and `look_backward` at each step.
+    """
+
+    query_size: int | None = None
+    """Q, features of a query; None takes as many as the memory has."""
+    memory_size: int | None = None
+    """M, features of the memory, and so of the context; None takes what comes."""
+
+    def keys(self, memory: Any) -> tuple[Any, Any]:
+        """`memory` (S, B, M), 0 in the padding, to `(keys, cache)`, keys (S, B, K); here, the memory as it is."""
+        return memory, None
+
+    def keys_backward(self, dkeys: Any, cache: Any) -> Any:
+        """`dkeys` (S, B, K) to `dmemory` (S, B, M); adds to the parameters' gradients."""
+        return dkeys
+
+    @abstractmethod
+    def scores(self, queries: Any, keys: Any) -> tuple[Any, Any]:
+        """`queries` (T, B, Q) and `keys` (S, B, K) to `(scores, cache)`, scores (T, B, S).
+
+        Those of the padding may be any numbers.
+        """
+
+    @abstractmethod
+    def scores_backward(self, dscores: Any, cache: Any) -> tuple[Any, Any]:
+        """`dscores` (T, B, S), 0 in the padding, to `(dqueries, dkeys)`; adds to the parameters' gradients."""
+
+    def forward(
+        self,
+        queries: Float[Array, "T B Q"],
+        memory: Float[Array, "S B M"],
+        *,
+        lengths: Integer[Integers, " B"] | None = None,
+        training: bool = True,
+    ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"], AttentionCache]:
+        """Look at `memory` with each of `queries`.
+
+        Args:
+            queries: (T, B, Q).
+            memory: (S, B, M).
+            lengths: (B,), how much of each row of the memory there is, 0 to S.
+            training: changes nothing here; for a subclass that drops weights, say.
+
+        Returns:
+            The context (T, B, M), the weights (T, B, S), and the cache for `backward`.
+
+        Raises:
+            ValueError: a shape or a length does not fit.
+            TypeError: a dtype or device differs from the parameters', or that of the memory from that of the queries.
+        """
+        self._check_inputs(queries, memory)
+        if lengths is not None:
+            steps, batch = memory.shape[:2]
+            check_lengths(self, lengths, steps, batch, memory)
+        return self.look(queries, self.prepare(memory, lengths))
+
+    def prepare(self, memory: Float[Array, "S B M"], lengths: Integer[Integers, " B"] | None) -> PreparedMemory:
+        """The part of `forward` that needs no queries; unchecked."""
+        active = None
+        if lengths is not None:
+            active = namespace(lengths).arange(len(memory))[:, None] < lengths
+            memory = clear_padding(memory, active)
+        return PreparedMemory(memory, *self.keys(memory), active)
+
+    def look(
+        self, queries: Float[Array, "T B Q"], prepared: PreparedMemory
+    ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"], AttentionCache]:
+        """The rest of `forward`: `queries` look at what `prepare` gave."""
+        scores, inner = self.scores(queries, prepared.keys)
+        weights = _softmax(scores, prepared.active)
+        context = product(weights, prepared.memory)
+        return context, weights, AttentionCache(prepared, weights, inner, no_gradient(context))
+
+    def backward(
+        self, dcontext: Any, dweights: Any, cache: AttentionCache
+    ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
+        """Back to what was looked with and at; adds to the parameters' gradients.
+
+        Args:
+            dcontext: (T, B, M), the gradient of the loss by the context; None is zeros.
+            dweights: (T, B, S), that by the weights; None is zeros, as where the loss does not speak of them.
+            cache: what `forward` gave.
+
+        Returns:
+            The gradients by `queries` and by `memory`.
+
+        Raises:
+            ValueError: `dcontext` or `dweights` is not of the shape of what forward gave.
+            TypeError: a dtype or device differs from that.
+        """
+        dcontext = given_or_zeros(self, "dcontext", dcontext, cache.no_dcontext)
+        dweights = given_or_zeros(self, "dweights", dweights, no_gradient(cache.weights))
+        dqueries, dmemory, dkeys = self.look_backward(dcontext, dweights, cache)
+        return dqueries, self.prepare_backward(dmemory, dkeys, cache.prepared)
+
+    def look_backward(
+        self, dcontext: Float[Array, "T B M"], dweights: Float[Array, "T B S"], cache: AttentionCache
+    ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"], Float[Array, "S B K"]]:
+        """Back through `look`, never given None: the gradients by the queries, the memory and its keys."""
+        (memory, _, _, active), weights, inner, _ = cache
+        dweights = clear_padding(dweights.swapaxes(0, 2), active).swapaxes(0, 2)
+        da = dweights + product(dcontext, memory.swapaxes(0, 2))
+        dscores = weights * (da - (weights * da).sum(axis=-1, keepdims=True))
+        dqueries, dkeys = self.scores_backward(dscores, inner)
+        return dqueries, product(weights.swapaxes(0, 2), dcontext), dkeys
+
+    def prepare_backward(
+        self, dmemory: Float[Array, "S B M"], dkeys: Float[Array, "S B K"], prepared: PreparedMemory
+    ) -> Float[Array, "S B M"]:
+        """Back through `prepare`, with the sums of what all looks sent back: the gradient by the memory."""
+        total: Array = dmemory + self.keys_backward(dkeys, prepared.inner)
+        return total
+
+    @final
+    def __call__(
+        self,
+        queries: Float[Array, "T B Q"],
+        memory: Float[Array, "S B M"],
+        *,
+        lengths: Integer[Integers, " B"] | None = None,
+    ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"]]:
+        """`(context, weights)` as in use: `forward` with `training=False`, less the cache."""
+        context, weights, _ = self.forward(queries, memory, lengths=lengths, training=False)
+        return context, weights
+
+    def _check_inputs(self, queries: Any, memory: Any) -> None:
+        like = self._like()
+        for name, x, axes, size in (
+            ("queries", queries, "(T, B, Q)", self.query_size),
+            ("memory", memory, "(S, B, M)", self.memory_size),
+        ):
+            check_array(self, name, x, like)
+            if x.ndim != 3:
+                raise ValueError(f"{self!r}: {name} has shape {x.shape}, expected {axes}")
+            if size not in (None, x.shape[-1]):
+                raise ValueError(f"{self!r}: {name} has shape {x.shape}, but its last axis must have size {size}")
+        check_device(self, "memory", memory, queries)
+        if memory.dtype != queries.dtype:
+            raise TypeError(
+                f"{self!r}: memory is {memory.dtype}, but queries {queries.dtype}. Convert it, "
+                f"memory.astype('{queries.dtype}')"
+            )
+        if memory.shape[1] != queries.shape[1]:
+            raise ValueError(
+                f"{self!r}: memory has shape {memory.shape}, but queries {queries.shape}; their second axis, the rows "
+                "of the batch, must be the same"
+            )
+
+
+def product(a: Float[Array, "T B K"], b: Float[Array, "K B N"]) -> Float[Array, "T B N"]:
+    """A matrix product for each row of the batch, the middle axis. The transpose of `a` here is `a.swapaxes(0, 2)`."""
+    c: Array = (a.swapaxes(0, 1) @ b.swapaxes(0, 1)).swapaxes(0, 1)
+    return c
+
+
+def _softmax(scores: Float[Array, "T B S"], active: Bool[Booleans, "S B"] | None) -> Float[Array, "T B S"]:
+    """The softmax over what is active, 0 elsewhere; 0 everywhere where nothing is."""
+    xp = namespace(scores)
+    if active is not None:
+        scores = xp.where(active.T, scores, -math.inf)
+    if scores.shape[-1]:
+        # Without any entry the maximum is -inf, which a finite number replaces: -inf less that is no NaN.
+        peak = scores.max(axis=-1, keepdims=True)
+        scores = scores - xp.where(peak == -math.inf, 0, peak)
+    weights: Array = xp.exp(scores)
+    weights /= xp.maximum(weights.sum(axis=-1, keepdims=True), 1)  # at least 1, that of the maximum, or 0 of nothing
+    return weights

@@ -1,0 +1,1 @@
+"""A model, or the whole of a training, in one file."""

@@ -1,0 +1,165 @@
+"""What a model is made of, as JSON, and the model made anew: classes, their `config()`, tied parameters, weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import Array
+from ..core.layer import Layer, places
+from ..core.parameter import Parameter
+
+
+def by_name(classes: Iterable[type], call: str) -> dict[str, type]:
+    """By name, the public classes that have a `config()`, and `classes`.
+
+    Raises:
+        ValueError: two have one name; the message begins with `call`.
+    """
+    import tinygrad_rnn as public  # here, for it imports this module
+
+    found = [getattr(public, name) for name in public.__all__]
+    known = {kind.__name__: kind for kind in found if isinstance(kind, type) and hasattr(kind, "config")}
+    for kind in classes:
+        other = known.setdefault(kind.__name__, kind)
+        if other is not kind:
+            raise ValueError(f"{call}: {kind} and {other} have one name, by which a file finds its classes: rename one")
+    return known
+
+
+def to_json(value: Any, place: str) -> Any:
+    """`value` as it is, a tuple as a list, if JSON can hold it.
+
+    Raises:
+        TypeError: it cannot; the message begins with the place of what it cannot hold, which `place` is the start of.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [to_json(item, f"{place}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: to_json(item, f"{place}[{key!r}]") for key, item in value.items()}
+    kind = "dict with a key that is no str" if isinstance(value, dict) else type(value).__name__
+    raise TypeError(
+        f"{place} is a {kind}, {value!r:.60}, which JSON cannot hold. Use None, bool, int, float and str, lists of "
+        "these, and dicts of them with str for keys"
+    )
+
+
+def encode(thing: Any, place: str, parts: list[Any]) -> dict[str, Any]:
+    """A layer or tokenizer by class and config, as JSON; where it comes again, by its number among `parts`.
+
+    Args:
+        thing: what has a `config()`.
+        place: how an error calls it.
+        parts: takes the thing and all layers within it.
+
+    Raises:
+        TypeError: an argument is nothing that JSON holds.
+    """
+    for number, part in enumerate(parts):
+        if part is thing:
+            return {"same": number}
+    config = {name: _encode_argument(value, f"{place}.{name}", parts) for name, value in thing.config().items()}
+    parts.append(thing)
+    return {"class": type(thing).__name__, "config": config}
+
+
+def _encode_argument(value: Any, place: str, parts: list[Any]) -> Any:
+    """Tuples and dicts are marked, so that they come back as such, and are told apart from layers."""
+    if isinstance(value, Layer):
+        return encode(value, place, parts)
+    if isinstance(value, (list, tuple)):
+        items = [_encode_argument(item, f"{place}.{i}", parts) for i, item in enumerate(value)]
+        return items if isinstance(value, list) else {"tuple": items}
+    if isinstance(value, dict):
+        to_json(dict.fromkeys(value), place)  # its keys
+        return {"dict": {key: _encode_argument(item, f"{place}.{key}", parts) for key, item in value.items()}}
+    if isinstance(value, (np.bool_, np.integer, np.float32)):  # a size is often one of NumPy's integers
+        return value.item()
+    return to_json(value, place)
+
+
+def decode(tree: Any, known: dict[str, type], parts: list[Any]) -> Any:
+    """The inverse of `encode`, with classes taken from `known`; `parts` takes what is made.
+
+    Raises:
+        ValueError: a class does not take its config.
+    """
+    if isinstance(tree, list):
+        return [decode(item, known, parts) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "tuple" in tree:
+        return tuple(decode(tree["tuple"], known, parts))
+    if "dict" in tree:
+        return {key: decode(item, known, parts) for key, item in tree["dict"].items()}
+    if "same" in tree:
+        return parts[tree["same"]]
+    config = {name: decode(value, known, parts) for name, value in tree["config"].items()}
+    parts.append(_make(known[tree["class"]], config))
+    return parts[-1]
+
+
+def _make(kind: type, config: dict[str, Any]) -> Any:
+    """`kind(**config)`, where `*layers` has its name too. Any `rng` will do, for the weights are overwritten."""
+    try:
+        signature = inspect.signature(kind)
+        unknown = config.keys() - signature.parameters.keys()
+        if unknown:
+            raise TypeError(f"it has no argument {', '.join(sorted(unknown))}")
+        arguments = signature.bind_partial()
+        arguments.arguments.update(config)
+        if "rng" in signature.parameters:
+            arguments.arguments["rng"] = np.random.default_rng(0)
+        return kind(*arguments.args, **arguments.kwargs)
+    except Exception as error:  # whatever the constructor of a class raises
+        raise ValueError(f"{kind.__name__} does not take {config}: {error}") from error
+
+
+def tied(model: Layer) -> dict[str, str]:
+    """The further names of each tied parameter, with its first one."""
+    first: dict[int, str] = {}
+    return {name: first[id(p)] for name, p in _parameters(model) if first.setdefault(id(p), name) != name}
+
+
+def tie(model: Layer, names: dict[str, str]) -> None:
+    """Tie again what `tied` found; most of it is, for its layers tie it themselves."""
+    parameters = dict(_parameters(model))
+    for name, first in names.items():
+        if name in parameters and first in parameters and parameters[name] is not parameters[first]:
+            *path, attribute = name.split(".")
+            owner = reduce(lambda o, key: o[int(key)] if isinstance(o, (tuple, list)) else getattr(o, key), path, model)
+            setattr(owner, attribute, parameters[first])
+
+
+def _parameters(model: Layer) -> Iterator[tuple[str, Parameter]]:
+    """As `named_parameters`, but a tied parameter comes by each of its names."""
+    return places(model, lambda value: isinstance(value, Parameter))
+
+
+def fill(model: Layer, tensors: dict[str, Array]) -> None:
+    """Move a model to the CPU and to the dtype of the tensors, and write them into its parameters by name.
+
+    Raises:
+        ValueError: the names or shapes differ; the message lists all that do. Nothing is changed.
+    """
+    parameters = dict(model.named_parameters())
+    wrong = [f"{name} {p.shape} is missing" for name, p in parameters.items() if name not in tensors]
+    wrong += [f"{name} {t.shape} is unexpected" for name, t in tensors.items() if name not in parameters]
+    for name in parameters.keys() & tensors.keys():
+        here, there = parameters[name].shape, tensors[name].shape
+        wrong += [f"{name} is {there}, expected {here}"] if here != there else []
+    if wrong:
+        raise ValueError(
+            f"The parameters in the file are not those of its classes: {'; '.join(sorted(wrong))}. Give the classes as "
+            "they were when it was saved"
+        )
+    if tensors:
+        model.to("cpu", next(iter(tensors.values())).dtype)
+    for name, parameter in parameters.items():
+        parameter.value = tensors[name]

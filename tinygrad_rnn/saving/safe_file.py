@@ -1,0 +1,132 @@
+"""One safetensors file: arrays by name, and JSON in its header, under a checksum; written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Any
+
+from ..core.arrays import Array
+
+# safetensors, hashlib and json are imported where they are used: 7 to 10 ms, and whoever only computes does without.
+
+# All but the arrays is JSON under one key of the header. Several would come in random order, and one model would not
+# always give the same bytes.
+_KEY = "tinygrad_rnn"
+_VERSION = 1
+_NUMBERS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F32", "F64"}
+
+
+def write(target: str, content: dict[str, Any], tensors: dict[str, Array]) -> None:
+    """Write `content` and `tensors`, which must be contiguous, beside `target`, and move the whole file there.
+
+    Raises:
+        OSError: it could not be written; what was at `target` before is still there.
+    """
+    import safetensors.numpy
+
+    text = _to_text({"version": _VERSION, "sha256": "", **content})
+    text = text.replace('"sha256": ""', f'"sha256": "{checksum(text, tensors)}"', 1)
+    data = safetensors.numpy.save(tensors, {_KEY: text})
+    replace(target, data)
+
+
+def replace(target: str | os.PathLike[str], data: bytes) -> None:
+    """Write all of `data` beside `target` and move it there: at any moment `target` is the old file or the new one.
+
+    Raises:
+        OSError: it could not be written; what was at `target` before is still there.
+    """
+    temporary = os.path.join(os.path.dirname(target), f".tinygrad_rnn-{os.urandom(8).hex()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The content and the tensors of a file that is whole; the tensors of any other are not read.
+
+    Raises:
+        ValueError: it is not; the message begins with `call`.
+    """
+    import safetensors
+
+    safe_open: Any = safetensors.safe_open  # its stubs are without types
+    try:
+        with safe_open(path, framework="np") as file:
+            names = sorted(file.keys())
+            text = (file.metadata() or {}).get(_KEY)
+            if text is None:
+                raise ValueError(
+                    f"{call}: the file was not written by `save`, so it does not say of what layers its tensors are: "
+                    f"{', '.join(names) or 'none'}. Read it by safetensors.numpy.load_file, and assign them to the "
+                    "values of the parameters of a model"
+                )
+            content = _content(text, call)
+            # A name with a slash belongs to a state or an optimizer, and not to a parameter.
+            kinds = {name: file.get_slice(name).get_dtype() for name in names}
+            weights = sorted({kind for name, kind in kinds.items() if "/" not in name})
+            if weights not in ([], ["F32"], ["F64"]) or not set(kinds.values()) <= _NUMBERS:
+                found = " and ".join(weights or sorted(set(kinds.values())))
+                raise ValueError(f"{call}: the tensors are {found}, where F32 or F64 was expected")
+            tensors = {name: file.get_tensor(name) for name in names}
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{call}: this is no whole safetensors file, but one that was cut short, damaged or of another kind "
+            f"({error}); take another copy"
+        ) from error
+    expected = content["sha256"]
+    if checksum(text.replace(expected, "", 1), tensors) != expected:
+        raise ValueError(f"{call}: the file is damaged: its content does not have its checksum; take another copy")
+    return content, tensors
+
+
+def checksum(text: str, tensors: dict[str, Array]) -> str:
+    """SHA-256 of the JSON, with no checksum yet in it, and of the tensors by name."""
+    import hashlib
+
+    total = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        total.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        total.update(tensors[name].data)
+    return total.hexdigest()
+
+
+def _content(text: str, call: str) -> dict[str, Any]:
+    """The JSON in the header, if this version can read it."""
+    try:
+        content: dict[str, Any] = _from_text(text)
+        version, expected = content["version"], content["sha256"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        version = expected = None
+    if not isinstance(version, int) or not isinstance(expected, str):
+        raise ValueError(f"{call}: the file is damaged: its header is not what `save` writes; take another copy")
+    if version > _VERSION:
+        raise ValueError(
+            f"{call}: the file is of format version {version}, and this tinygrad_rnn reads up to {_VERSION}: install a "
+            "newer one"
+        )
+    return content
+
+
+def _to_text(content: dict[str, Any]) -> str:
+    """JSON that UTF-8 can hold: lone surrogates are escaped, all other characters are themselves."""
+    import json
+
+    text = json.dumps(content, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _from_text(text: str) -> Any:
+    """The inverse of `_to_text`; `json` by itself would read two lone surrogates in a row as one character."""
+    import json
+
+    return json.loads(re.sub(r"\\(?:u(d[89a-f]..)|.)", lambda m: chr(int(m[1], 16)) if m[1] else m[0], text))

@@ -1,0 +1,47 @@
+"""How well a model predicts a text that it was not trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.device import Device
+from ..core.roles import Recurrent
+from ..data.streams import TokenStream
+from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
+
+
+def evaluate(model: Recurrent, stream: TokenStream) -> float:
+    """The mean loss of a model over one epoch of a stream, in nats a predicted token.
+
+    The state is carried from chunk to chunk and begins anew with each document, so a stream of `batch=1` measures every
+    document from its start to its end, whatever its `steps`. Layers are in use: no dropout, no random stream advanced,
+    and nothing of a training in progress is disturbed. Perplexity is `math.exp` of it; bits are `/ math.log(2)`.
+
+    Args:
+        model: gives logits (T, B, V) of ids (T, B), on any device.
+        stream: what to predict.
+
+    Returns:
+        The mean cross-entropy over all `stream.transitions`; 0.0 if there are none.
+
+    Raises:
+        TypeError: `model` is not a `Recurrent`.
+        ValueError: an id is outside the vocabulary.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
+        >>> loss = evaluate(model, TokenStream(rng.integers(0, 5, 100), batch=1, steps=20))
+        >>> 1 < loss < 3
+        True
+    """
+    if not isinstance(model, Recurrent):
+        raise TypeError(f"evaluate: model must be a Recurrent, such as Sequential, not {model!r}")
+    device, criterion = model.device or Device("cpu"), SoftmaxCrossEntropy(reduction="sum")
+    state: Any = None
+    total = 0.0
+    for chunk in stream:
+        xs, targets, fresh = (device.asarray(array) for array in chunk)
+        logits, state = model(xs, model.restart(state, fresh))
+        total += float(device.to_host(criterion(logits, targets)))
+    return total / max(stream.transitions, 1)

@@ -129,10 +129,10 @@ class Layer:
 
         return summary(self)
 
-    def _like(self) -> Array | None:
-        """A parameter, of whose dtype and device everything else must be; None if there is none."""
+    def _like(self, other: Any = None) -> Any:
+        """An array of whose dtype and device everything else must be: of a parameter, or `other` if there is none."""
         first = _first_parameter(self)
-        return None if first is None else first.value
+        return other if first is None else first.value
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer anew, `rng` aside: the attributes named like those of `__init__`.

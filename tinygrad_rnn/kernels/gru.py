@@ -18,9 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..core.arrays import Array, Booleans, namespace
+from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
+from ..core.rows import Rows
+from ..core.states import State
 from .compiling import compiled_version
+from .documents import before_steps, begin_step, begin_step_backward
+from .kernel import Kernel
 from .products import (
     add_gradient,
     add_sum,
@@ -32,10 +36,9 @@ from .products import (
     multiplier,
     no_input_gradient,
     of_rows,
-    of_steps,
     over_rows,
-    product,
 )
+from .tables import with_tables
 
 
 class GRUCache(NamedTuple):
@@ -49,64 +52,90 @@ class GRUCache(NamedTuple):
     m: Array
 
 
-def forward(
-    xs: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array, active: Booleans | None
-) -> tuple[Array, Array, GRUCache]:
-    """`xs` (T, B, D) and the state `h` (B, H) to the outputs (T, B, H), the last state (B, H) and the cache.
+class GRUWeights(NamedTuple):
+    """The weights, or their gradients."""
 
-    `w_x` is (D, 3H), `w_h` (H, 3H), `b` (3H,) and `b_h` (H,); `active` (T, B) is True where a row runs, None where all
-    do.
+    w_x: Array
+    """(D, 3H)."""
+    w_h: Array
+    """(H, 3H)."""
+    b: Array
+    """(3H,)."""
+    b_h: Array
+    """(H,)."""
+
+
+def forward(
+    xs: Input, state: State, weights: GRUWeights, rows: Rows, begun: State | None
+) -> tuple[Array, State, GRUCache]:
+    """`xs` (T, B, D) and the state `(h,)`, h (B, H), to the outputs (T, B, H), the last state and the cache.
+
+    `begun` is the state where a document begins; None where `rows.starts` is.
     """
     T, B, _ = xs.shape
-    H, xp = w_h.shape[0], namespace(h)
+    (h,) = state
+    H, xp = weights.w_h.shape[0], namespace(h)
     hs, ms = xp.empty((T + 1, B, H), h.dtype), xp.empty((T, B, H), h.dtype)
     hs[0] = h
+    h_prev = before_steps(hs, rows.starts)
 
     # 1. The weights gate by gate, those of the sigmoids halved, which rounds nothing.
-    w_x, w_h, b = (w.reshape(-1, 3, H).swapaxes(0, 1).copy() for w in (w_x, w_h, b))
+    w_x, w_h, b = (w.reshape(-1, 3, H).swapaxes(0, 1).copy() for w in weights[:3])
     for w in (w_x, w_h, b):
         w[:2] *= 0.5
+    by_gate = GRUWeights(w_x, w_h, b, weights.b_h)
 
     gates = xp.empty((T, 3, B, H), h.dtype)
 
-    def run(rows: slice) -> None:
-        _forward_rows(xs[:, rows], hs[:, rows], gates[:, :, rows], ms[:, rows], w_x, w_h, b, b_h, of_rows(active, rows))
+    def run(part: slice) -> None:
+        own_begun = None if begun is None else begun[0][part]
+        own_xs, own_hs, own_prev = xs[:, part], hs[:, part], h_prev[:, part]
+        own_gates, own_ms = gates[:, :, part], ms[:, part]
+        _forward_rows(own_xs, own_hs, own_prev, own_ms, own_gates, by_gate, rows.of_rows(part), own_begun)
 
-    over_rows(run, B, w_h)
+    over_rows(run, B, weights.w_h)
     r, z, n = gates.swapaxes(0, 1)
-    return hs[1:], hs[T].copy(), GRUCache(xs, hs[:T], r, z, n, ms)
+    return hs[1:], (hs[T].copy(),), GRUCache(xs, h_prev, r, z, n, ms)
 
 
 def _forward_rows(
     xs: Input,
     hs: Array,
-    gates: Array,
+    h_prev: Array,
     ms: Array,
-    w_x: Array,
-    w_h: Array,
-    b: Array,
-    b_h: Array,
-    active: Booleans | None,
+    gates: Array,
+    weights: GRUWeights,
+    rows: Rows,
+    begun: Array | None,
 ) -> None:
     """The steps of some rows: from `hs[0]` to the others, all `gates` and `ms`."""
     T, _, B, H = gates.shape
-    project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, b_h, B)
+    project = input_side(xs, weights.w_x, weights.b)
+    take_steps = compiled_version(forward_steps, hs)(weights.w_h, weights.b_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):  # of three gates and m
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
-        take_steps(gates[block], hs[block.start : block.stop + 1], ms[block], of_steps(active, block))
+        after = slice(block.start, block.stop + 1)
+        take_steps(gates[block], hs[after], h_prev[block], ms[block], rows.of_steps(block), begun)
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
-    """`take_steps(gates, hs, ms, active)`: from `hs[0]` on; `gates` begin as x_t @ w_x + b."""
+    """`take_steps(gates, hs, h_prev, ms, rows, begun)`: from `hs[0]` on; `gates` begin as x_t @ w_x + b.
+
+    `h_prev` is as `before_steps` gave it.
+    """
     multiply, xp = multiplier(w_h, B), namespace(w_h)
     products = xp.empty((3, B, w_h.shape[1]), w_h.dtype)
 
-    def take_steps(gates: Array, hs: Array, ms: Array, active: Booleans | None) -> None:
+    def take_steps(gates: Array, hs: Array, h_prev: Array, ms: Array, rows: Rows, begun: Array | None) -> None:
+        _, active, starts = rows
         for t in range(len(gates)):
+            if starts is not None and begun is not None:
+                begin_step(h_prev[t], hs[t], begun, starts[t])
+
             # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
             sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
-            multiply(hs[t], out=products)
+            multiply(h_prev[t], out=products)
             sigmoids += products[:2]
             xp.tanh(sigmoids, out=sigmoids)
             sigmoids *= 0.5
@@ -118,97 +147,66 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
             xp.multiply(r, m, out=h)
             n += h
             xp.tanh(n, out=n)
-            xp.subtract(hs[t], n, out=h)
+            xp.subtract(h_prev[t], n, out=h)
             h *= z
             h += n
             if active is not None:
-                xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+                xp.copyto(h, h_prev[t], where=~active[t][:, None])  # past its end a row keeps its state
 
     return take_steps
 
 
-def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
-    """One step in use, with nothing kept: `x` (B, D) and the state `h` (B, H) to the next one.
-
-    The gates are side by side in `a` (B, 3H), as in `w_x` (D, 3H), `w_h` (H, 3H) and `b` (3H,); `b_h` is (H,).
-    """
-    H, xp = w_h.shape[0], namespace(h)
-    a = product(x, w_x)
-    a += b
-    from_h = product(h, w_h)
-    sigmoids, n, m = a[:, : 2 * H], a[:, 2 * H :], from_h[:, 2 * H :]
-    sigmoids += from_h[:, : 2 * H]
-    sigmoids *= 0.5
-    xp.tanh(sigmoids, out=sigmoids)
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    r, z = a[:, :H], a[:, H : 2 * H]
-    m += b_h
-    m *= r
-    n += m
-    xp.tanh(n, out=n)
-    h = h - n
-    h *= z
-    h += n
-    return h
-
-
 def backward(
-    dys: Array,
-    dh: Array,
-    cache: GRUCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-    db_h: Array,
-) -> tuple[Array | None, Array]:
-    """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to the four gradients.
+    dys: Array, dstate: State, cache: GRUCache, weights: GRUWeights, rows: Rows, gradients: GRUWeights
+) -> tuple[Array | None, State, State | None]:
+    """`dys` (T, B, H) and the gradient of the last state to `(dxs, dstate, dbegun)`; adds to `gradients`.
 
-    `dys` is 0 where a row has ended. Weights and `active` are as in `forward`.
+    `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
     xs, m = cache.x, cache.m
+    (dh,) = dstate
     dxs = no_input_gradient(xs, m.dtype)
+    dbegun = None if rows.starts is None else namespace(m).zeros_like(dh)
 
-    def run(rows: slice, *gradients: Array) -> tuple[Array]:
-        part = GRUCache(*(values[:, rows] for values in cache))
-        own_active, own_dxs = of_rows(active, rows), of_rows(dxs, rows)
-        return (_backward_rows(dys[:, rows], dh[rows], part, w_x, w_h, own_active, own_dxs, *gradients),)
+    def run(part: slice, *own: Array) -> tuple[Array]:
+        steps = GRUCache(*(values[:, part] for values in cache))
+        own_rows, own_dxs = rows.of_rows(part), of_rows(dxs, part)
+        own_dbegun = None if dbegun is None else dbegun[part]
+        return (
+            _backward_rows(
+                dys[:, part], dh[part].copy(), own_dbegun, steps, weights, own_rows, own_dxs, GRUWeights(*own)
+            ),
+        )
 
-    (dh,) = back_over_rows(run, m.shape[1], w_h, (dw_x, dw_h, db, db_h))
-    return dxs, dh
+    (dh_prev,) = back_over_rows(run, m.shape[1], weights.w_h, gradients)
+    return dxs, (dh_prev,), None if dbegun is None else (dbegun,)
 
 
 def _backward_rows(
     dys: Array,
     dh: Array,
+    dbegun: Array | None,
     cache: GRUCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
+    weights: GRUWeights,
+    rows: Rows,
     dxs: Array | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-    db_h: Array,
+    gradients: GRUWeights,
 ) -> Array:
-    """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
-    xs, h_prev, m = cache.x, cache.h_prev, cache.m
-    T, B, H = m.shape
-    take_steps, dh = compiled_version(backward_steps, m)(w_h, B), dh.copy()
-    project_back = input_gradient(dxs, w_x)
+    """The steps of some rows, back: gives the `dh` before the first one, sets `dxs` and adds to `dbegun`."""
+    T, B, H = cache.m.shape
+    dw_x, dw_h, db, db_h = gradients
+    take_steps = compiled_version(backward_steps, cache.m)(weights.w_h, B)
+    project_back = input_gradient(dxs, weights.w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. and 2. The steps, from the last one back.
-        part = GRUCache(*(values[block] for values in cache))
-        das, dh = take_steps(part, dys[block], dh, of_steps(active, block))
+        steps = GRUCache(*(values[block] for values in cache))
+        das, dh = take_steps(steps, dys[block], dh, rows.of_steps(block), dbegun)
 
         # 3. Gradients of weights and inputs, for the steps of the block at once. The columns r, z, n of w_x belong to
         #    da^r_t, da^z_t and da^n_t, those of w_h to da^r_t, da^z_t and dm_t.
-        add_gradient(dw_x, xs[block], das[:, :, H:])
-        add_gradient(dw_h[:, 2 * H :], h_prev[block], das[:, :, :H])
-        add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
+        add_gradient(dw_x, steps.x, das[:, :, H:])
+        add_gradient(dw_h[:, 2 * H :], steps.h_prev, das[:, :, :H])
+        add_gradient(dw_h[:, : 2 * H], steps.h_prev, das[:, :, H : 3 * H])
         add_sum(db, das[:, :, H:])
         add_sum(db_h, das[:, :, :H])
         project_back(block, das[:, :, H:])
@@ -216,7 +214,7 @@ def _backward_rows(
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """`take_steps(cache, dys, dh, active)`: from the last of some steps back.
+    """`take_steps(cache, dys, dh, rows, dbegun)`: from the last of some steps back.
 
     It gives dm_t, da^r_t, da^z_t and da^n_t of each, side by side (steps, B, 4H), and `dh` before the first, for
     which it may use the memory of that given.
@@ -225,9 +223,9 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
     from_a = xp.empty((B, H), w_h.dtype)
 
-    def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+    def take_steps(cache: GRUCache, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
         _, h_prev, r, z, n, m = cache
-        steps, B, H = m.shape
+        (steps, B, H), (_, active, starts) = m.shape, rows
 
         # 1. For all the steps, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these will
         #    stand: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end of a step it is
@@ -248,6 +246,8 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
             dh += from_a
             if active is not None:
                 dh = xp.where(running, dh, kept)  # through a row that has ended, straight
+            if starts is not None and dbegun is not None:
+                begin_step_backward(dh, dbegun, starts[t])
         return das.reshape(steps, B, 4 * H), dh
 
     return take_steps
@@ -265,3 +265,7 @@ def _factors(h_prev: Array, r: Array, z: Array, n: Array, m: Array) -> Array:
     out[:, :, 2] = (h_prev - n) * z * new
     out[:, :, 3] = for_n
     return out
+
+
+KERNEL = with_tables(Kernel(GRUWeights, forward, backward, lambda array: None))
+"""The kernel of a `GRUCell` whose reset comes after the product."""

@@ -18,9 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..core.arrays import Array, Booleans, namespace
+from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
+from ..core.rows import Rows
+from ..core.states import State
 from .compiling import compiled_version
+from .documents import before_steps, begin_step, begin_step_backward
+from .kernel import Kernel
 from .products import (
     add_gradient,
     add_sum,
@@ -32,10 +36,9 @@ from .products import (
     multiplier,
     no_input_gradient,
     of_rows,
-    of_steps,
     over_rows,
-    product,
 )
+from .tables import with_tables
 
 
 class LSTMCache(NamedTuple):
@@ -51,171 +54,174 @@ class LSTMCache(NamedTuple):
     c: Array
 
 
-def forward(
-    xs: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
-) -> tuple[Array, Array, Array, LSTMCache]:
-    """`xs` (T, B, D) and the state `h`, `c` (B, H) to the outputs (T, B, H), the last `h` and `c`, and the cache.
+class LSTMWeights(NamedTuple):
+    """The weights, or their gradients."""
 
-    `w_x` is (D, 4H), `w_h` (H, 4H) and `b` (4H,); `active` (T, B) is True where a row runs, None where all do.
+    w_x: Array
+    """(D, 4H)."""
+    w_h: Array
+    """(H, 4H)."""
+    b: Array
+    """(4H,)."""
+
+
+def forward(
+    xs: Input, state: State, weights: LSTMWeights, rows: Rows, begun: State | None
+) -> tuple[Array, State, LSTMCache]:
+    """`xs` (T, B, D) and the state `(h, c)`, each (B, H), to the outputs (T, B, H), the last state and the cache.
+
+    `begun` is the state where a document begins; None where `rows.starts` is.
     """
     T, B, _ = xs.shape
-    H, xp = w_h.shape[0], namespace(h)
+    h, c = state
+    H, xp, starts = weights.w_h.shape[0], namespace(h), rows.starts
     hs, cs = xp.empty((T + 1, B, H), h.dtype), xp.empty((T + 1, B, H), h.dtype)
     hs[0], cs[0] = h, c
+    h_prev, c_prev = before_steps(hs, starts), before_steps(cs, starts)
 
     # 1. The weights gate by gate, those of the sigmoids halved, which rounds nothing.
-    w_x, w_h, b = (w.reshape(-1, 4, H).swapaxes(0, 1).copy() for w in (w_x, w_h, b))
-    for w in (w_x, w_h, b):
+    by_gate = LSTMWeights(*(w.reshape(-1, 4, H).swapaxes(0, 1).copy() for w in weights))
+    for w in by_gate:
         w[:3] *= 0.5
 
     gates = xp.empty((T, 4, B, H), h.dtype)
 
-    def run(rows: slice) -> None:
-        _forward_rows(xs[:, rows], hs[:, rows], cs[:, rows], gates[:, :, rows], w_x, w_h, b, of_rows(active, rows))
+    def run(part: slice) -> None:
+        own_hs, own_cs, own_h_prev, own_c_prev = hs[:, part], cs[:, part], h_prev[:, part], c_prev[:, part]
+        own_begun = None if begun is None else tuple(array[part] for array in begun)
+        own_xs, own_gates, own_rows = xs[:, part], gates[:, :, part], rows.of_rows(part)
+        _forward_rows(own_xs, own_hs, own_cs, own_h_prev, own_c_prev, own_gates, by_gate, own_rows, own_begun)
 
-    over_rows(run, B, w_h)
+    over_rows(run, B, weights.w_h)
     i, f, o, g = gates.swapaxes(0, 1)
-    return hs[1:], hs[T].copy(), cs[T].copy(), LSTMCache(xs, hs[:T], cs[:T], i, f, o, g, cs[1:])
+    return hs[1:], (hs[T].copy(), cs[T].copy()), LSTMCache(xs, h_prev, c_prev, i, f, o, g, cs[1:])
 
 
 def _forward_rows(
-    xs: Input, hs: Array, cs: Array, gates: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
+    xs: Input,
+    hs: Array,
+    cs: Array,
+    h_prev: Array,
+    c_prev: Array,
+    gates: Array,
+    weights: LSTMWeights,
+    rows: Rows,
+    begun: State | None,
 ) -> None:
     """The steps of some rows: from `hs[0]` and `cs[0]` to the others, and the `gates` of those that run."""
     T, _, B, H = gates.shape
-    project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, B)
+    project = input_side(xs, weights.w_x, weights.b)
+    take_steps = compiled_version(forward_steps, hs)(weights.w_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
-        with_first = slice(block.start, block.stop + 1)
-        take_steps(gates[block], hs[with_first], cs[with_first], of_steps(active, block))
+        after = slice(block.start, block.stop + 1)
+        take_steps(gates[block], hs[after], cs[after], h_prev[block], c_prev[block], rows.of_steps(block), begun)
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
-    """`take_steps(gates, hs, cs, active)`: from `hs[0]` and `cs[0]` on; `gates` begin as x_t @ w_x + b."""
+    """`take_steps(gates, hs, cs, h_prev, c_prev, rows, begun)`: from `hs[0]` and `cs[0]` on.
+
+    `gates` begin as x_t @ w_x + b; `h_prev` and `c_prev` are as `before_steps` gave them.
+    """
     multiply, xp = multiplier(w_h, B), namespace(w_h)
     from_h, part = xp.empty((4, B, w_h.shape[1]), w_h.dtype), xp.empty((B, w_h.shape[1]), w_h.dtype)
 
-    def take_steps(gates: Array, hs: Array, cs: Array, active: Booleans | None) -> None:
+    def take_steps(
+        gates: Array, hs: Array, cs: Array, h_prev: Array, c_prev: Array, rows: Rows, begun: State | None
+    ) -> None:
         # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+        _, active, starts = rows
         for t, a in enumerate(gates):
             h, c = hs[t + 1], cs[t + 1]
             i, f, o, g = a
-            multiply(hs[t], out=from_h)
+            if starts is not None and begun is not None:
+                begin_step(h_prev[t], hs[t], begun[0], starts[t])
+                begin_step(c_prev[t], cs[t], begun[1], starts[t])
+            multiply(h_prev[t], out=from_h)
             a += from_h
             xp.tanh(a, out=a)
             sigmoids = a[:3]
             sigmoids *= 0.5
             sigmoids += 0.5
-            xp.multiply(f, cs[t], out=c)
+            xp.multiply(f, c_prev[t], out=c)
             xp.multiply(i, g, out=part)
             c += part
             xp.tanh(c, out=part)
             xp.multiply(o, part, out=h)
             if active is not None:
                 ended = ~active[t][:, None]  # past its end a row keeps its state
-                xp.copyto(h, hs[t], where=ended)
-                xp.copyto(c, cs[t], where=ended)
+                xp.copyto(h, h_prev[t], where=ended)
+                xp.copyto(c, c_prev[t], where=ended)
 
     return take_steps
 
 
-def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
-    """One step in use, with nothing kept: `x` (B, D) and the state `h`, `c` (B, H) to the next `h` and `c`.
-
-    The gates are side by side in `a` (B, 4H), as in `w_x` (D, 4H), `w_h` (H, 4H) and `b` (4H,).
-    """
-    H, xp = w_h.shape[0], namespace(h)
-    a = product(x, w_x)
-    a += product(h, w_h)
-    a += b
-    sigmoids = a[:, : 3 * H]
-    sigmoids *= 0.5
-    xp.tanh(a, out=a)
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    i, f, o, g = a[:, :H], a[:, H : 2 * H], a[:, 2 * H : 3 * H], a[:, 3 * H :]
-    c = f * c
-    i *= g
-    c += i
-    h = xp.tanh(c)
-    h *= o
-    return h, c
-
-
 def backward(
-    dys: Array,
-    dh: Array,
-    dc: Array,
-    cache: LSTMCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-) -> tuple[Array | None, Array, Array]:
-    """`dys` (T, B, H), `dh` and `dc` (B, H) to `(dxs, dh, dc)`; adds to `dw_x`, `dw_h` and `db`.
+    dys: Array, dstate: State, cache: LSTMCache, weights: LSTMWeights, rows: Rows, gradients: LSTMWeights
+) -> tuple[Array | None, State, State | None]:
+    """`dys` (T, B, H) and the gradient of the last state to `(dxs, dstate, dbegun)`; adds to `gradients`.
 
-    `dys` is 0 where a row has ended. Weights and `active` are as in `forward`. `dxs` is None for one-hot rows.
+    `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
     xs, c = cache.x, cache.c
+    B, xp = c.shape[1], namespace(c)
     dxs = no_input_gradient(xs, c.dtype)
+    dbegun = None if rows.starts is None else tuple(xp.zeros_like(d) for d in dstate)
 
-    def run(rows: slice, *gradients: Array) -> tuple[Array, Array]:
-        part = LSTMCache(*(values[:, rows] for values in cache))
-        own_active, own_dxs = of_rows(active, rows), of_rows(dxs, rows)
-        return _backward_rows(dys[:, rows], dh[rows], dc[rows], part, w_x, w_h, own_active, own_dxs, *gradients)
+    def run(part: slice, *own: Array) -> State:
+        steps = LSTMCache(*(values[:, part] for values in cache))
+        own_dstate = tuple(d[part].copy() for d in dstate)
+        own_dbegun = None if dbegun is None else tuple(d[part] for d in dbegun)
+        own_rows, own_dxs = rows.of_rows(part), of_rows(dxs, part)
+        return _backward_rows(
+            dys[:, part], own_dstate, own_dbegun, steps, weights, own_rows, own_dxs, LSTMWeights(*own)
+        )
 
-    dh, dc = back_over_rows(run, c.shape[1], w_h, (dw_x, dw_h, db))
-    return dxs, dh, dc
+    dh, dc = back_over_rows(run, B, weights.w_h, gradients)
+    return dxs, (dh, dc), dbegun
 
 
 def _backward_rows(
     dys: Array,
-    dh: Array,
-    dc: Array,
+    dstate: State,
+    dbegun: State | None,
     cache: LSTMCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
+    weights: LSTMWeights,
+    rows: Rows,
     dxs: Array | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-) -> tuple[Array, Array]:
-    """The steps of some rows, back: gives `dh` and `dc` before the first one, and sets `dxs`."""
-    xs, h_prev, c = cache.x, cache.h_prev, cache.c
-    T, B, H = c.shape
-    take_steps, dh, dc = compiled_version(backward_steps, c)(w_h, B), dh.copy(), dc.copy()
-    project_back = input_gradient(dxs, w_x)
+    gradients: LSTMWeights,
+) -> State:
+    """The steps of some rows, back: gives `dstate` before the first one, sets `dxs` and adds to `dbegun`."""
+    T, B, H = cache.c.shape
+    take_steps = compiled_version(backward_steps, cache.c)(weights.w_h, B)
+    project_back = input_gradient(dxs, weights.w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. and 2. The steps, from the last one back.
-        part = LSTMCache(*(values[block] for values in cache))
-        das, dh, dc = take_steps(part, dys[block], dh, dc, of_steps(active, block))
+        steps = LSTMCache(*(values[block] for values in cache))
+        das, dstate = take_steps(steps, dys[block], dstate, rows.of_steps(block), dbegun)
 
         # 3. Gradients of weights and inputs, for the steps of the block at once.
-        add_gradient(dw_x, xs[block], das)
-        add_gradient(dw_h, h_prev[block], das)
-        add_sum(db, das)
+        add_gradient(gradients.w_x, steps.x, das)
+        add_gradient(gradients.w_h, steps.h_prev, das)
+        add_sum(gradients.b, das)
         project_back(block, das)
-    return dh, dc
+    return dstate
 
 
-def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
-    """`take_steps(cache, dys, dh, dc, active)`: from the last of some steps back.
+def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
+    """`take_steps(cache, dys, dstate, rows, dbegun)`: from the last of some steps back.
 
-    It gives da_t of each (steps, B, 4H) and `dh` and `dc` before the first, for which it may use the memory of those
-    given.
+    It gives da_t of each (steps, B, 4H) and `dstate` before the first, for which it may use the memory of that given.
     """
     multiply, xp = multiplier(w_h.T, B), namespace(w_h)
     part = xp.empty((B, w_h.shape[0]), w_h.dtype)
 
     def take_steps(
-        cache: LSTMCache, dys: Array, dh: Array, dc: Array, active: Booleans | None
-    ) -> tuple[Array, Array, Array]:
+        cache: LSTMCache, dys: Array, dstate: State, rows: Rows, dbegun: State | None
+    ) -> tuple[Array, State]:
         _, _, c_prev, i, f, o, g, c = cache
-        steps, B, H = c.shape
+        (steps, B, H), (dh, dc), (_, active, starts) = c.shape, dstate, rows
 
         # 1. The factors of all the steps: `das`, which times dc (for o: times dh) is da_t, made in the same place; and
         #    `dc_dhs` (steps, B, H), which times dh is what dc gets from it. Here dh and dc are all that reaches h_t and
@@ -238,7 +244,10 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Arra
             multiply(da.reshape(B, 4 * H), out=dh)
             if active is not None:  # through a row that has ended, both go straight
                 dh, dc = xp.where(running, dh, kept[0]), xp.where(running, dc, kept[1])
-        return das.reshape(steps, B, 4 * H), dh, dc
+            if starts is not None and dbegun is not None:
+                begin_step_backward(dh, dbegun[0], starts[t])
+                begin_step_backward(dc, dbegun[1], starts[t])
+        return das.reshape(steps, B, 4 * H), (dh, dc)
 
     return take_steps
 
@@ -258,3 +267,7 @@ def _factors(i: Array, f: Array, o: Array, g: Array, c_prev: Array, c: Array) ->
     xp.subtract(1, dc_dhs, out=dc_dhs)
     dc_dhs *= o
     return das, dc_dhs
+
+
+KERNEL = with_tables(Kernel(LSTMWeights, forward, backward, lambda array: None))
+"""The kernel of `LSTMCell`."""

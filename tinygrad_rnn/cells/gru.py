@@ -11,8 +11,8 @@ from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
 from ..kernels import gru as kernel
-from ..kernels.compiling import compiled_version
-from ..kernels.gru import GRUCache
+from ..kernels.backends import backend
+from ..kernels.caches import GRUCache
 from .base import Cell
 
 
@@ -169,7 +169,7 @@ class GRUCell(Cell):
         if not self.has_kernel:
             return super().take_step(x, state)
         (h,) = state
-        step = compiled_version(kernel.step, h)
+        step = backend(h).gru_step or kernel.step
         h = step(x, h, self.w_x.value, self.w_h.value, self.b.value, self.b_h.value)
         return h, (h,)
 

@@ -11,8 +11,8 @@ from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
 from ..kernels import lstm as kernel
-from ..kernels.compiling import compiled_version
-from ..kernels.lstm import LSTMCache
+from ..kernels.backends import backend
+from ..kernels.caches import LSTMCache
 from .base import Cell
 
 
@@ -131,7 +131,7 @@ class LSTMCell(Cell):
         if not self.has_kernel:
             return super().take_step(x, state)
         h, c = state
-        step = compiled_version(kernel.step, h)
+        step = backend(h).lstm_step or kernel.step
         h, c = step(x, h, c, self.w_x.value, self.w_h.value, self.b.value)
         return h, (h, c)
 

@@ -11,7 +11,7 @@ from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
 from ..kernels import rnn as kernel
-from ..kernels.rnn import RNNCache
+from ..kernels.caches import RNNCache
 from .base import Cell
 
 

@@ -14,7 +14,7 @@ from ..core.device import Device, device_of
 from ..core.layer import Layer
 from ..core.one_hot import Input
 from ..generation.tokens import generate
-from ..kernels.rnn import RNNCache
+from ..kernels.caches import RNNCache
 from ..layers.linear import Linear
 from ..layers.one_hot import OneHot
 from ..layers.softmax import Softmax

@@ -15,12 +15,10 @@ block.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 from ..core.arrays import Array, Booleans, namespace
 from ..core.one_hot import Input
-from .compiling import compiled_version
+from .backends import backend
+from .caches import GRUCache
 from .products import (
     add_gradient,
     add_sum,
@@ -29,24 +27,12 @@ from .products import (
     blocks,
     input_gradient,
     input_side,
-    multiplier,
     no_input_gradient,
     of_rows,
     of_steps,
     over_rows,
     product,
 )
-
-
-class GRUCache(NamedTuple):
-    """Of a step (B, ...), or of a sequence (T, B, ...)."""
-
-    x: Any
-    h_prev: Array
-    r: Array
-    z: Array
-    n: Array
-    m: Array
 
 
 def forward(
@@ -90,41 +76,11 @@ def _forward_rows(
 ) -> None:
     """The steps of some rows: from `hs[0]` to the others, all `gates` and `ms`."""
     T, _, B, H = gates.shape
-    project, take_steps = input_side(xs, w_x, b), compiled_version(forward_steps, hs)(w_h, b_h, B)
+    project, take_steps = input_side(xs, w_x, b), backend(hs).gru_forward_steps(w_h, b_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):  # of three gates and m
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
         take_steps(gates[block], hs[block.start : block.stop + 1], ms[block], of_steps(active, block))
-
-
-def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
-    """`take_steps(gates, hs, ms, active)`: from `hs[0]` on; `gates` begin as x_t @ w_x + b."""
-    multiply, xp = multiplier(w_h, B), namespace(w_h)
-    products = xp.empty((3, B, w_h.shape[1]), w_h.dtype)
-
-    def take_steps(gates: Array, hs: Array, ms: Array, active: Booleans | None) -> None:
-        for t in range(len(gates)):
-            # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
-            sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
-            multiply(hs[t], out=products)
-            sigmoids += products[:2]
-            xp.tanh(sigmoids, out=sigmoids)
-            sigmoids *= 0.5
-            sigmoids += 0.5
-            r, z = sigmoids
-            xp.add(products[2], b_h, out=m)
-
-            # 4. n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
-            xp.multiply(r, m, out=h)
-            n += h
-            xp.tanh(n, out=n)
-            xp.subtract(hs[t], n, out=h)
-            h *= z
-            h += n
-            if active is not None:
-                xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
-
-    return take_steps
 
 
 def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
@@ -197,7 +153,7 @@ def _backward_rows(
     """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
     xs, h_prev, m = cache.x, cache.h_prev, cache.m
     T, B, H = m.shape
-    take_steps, dh = compiled_version(backward_steps, m)(w_h, B), dh.copy()
+    take_steps, dh = backend(m).gru_backward_steps(w_h, B), dh.copy()
     project_back = input_gradient(dxs, w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. and 2. The steps, from the last one back.
@@ -213,55 +169,3 @@ def _backward_rows(
         add_sum(db_h, das[:, :, :H])
         project_back(block, das[:, :, H:])
     return dh
-
-
-def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """`take_steps(cache, dys, dh, active)`: from the last of some steps back.
-
-    It gives dm_t, da^r_t, da^z_t and da^n_t of each, side by side (steps, B, 4H), and `dh` before the first, for
-    which it may use the memory of that given.
-    """
-    H, xp = w_h.shape[0], namespace(w_h)
-    multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
-    from_a = xp.empty((B, H), w_h.dtype)
-
-    def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
-        _, h_prev, r, z, n, m = cache
-        steps, B, H = m.shape
-
-        # 1. For all the steps, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these will
-        #    stand: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end of a step it is
-        #    dh_{t-1}.
-        das = _factors(h_prev, r, z, n, m)
-
-        # 2. The gradients at step t, then dh_{t-1} = dh * z_t + (dm_t, da^r_t, da^z_t) @ w_h.T, with the columns of w_h
-        #    in the order n, r, z, hence the roll.
-        for t in reversed(range(steps)):
-            dh += dys[t]
-            da = das[t]
-            if active is not None:
-                running, kept = active[t][:, None], dh
-                dh = xp.where(running, dh, 0)
-            da *= dh[:, None]
-            multiply(da.reshape(B, 4 * H)[:, : 3 * H], out=from_a)
-            dh *= z[t]
-            dh += from_a
-            if active is not None:
-                dh = xp.where(running, dh, kept)  # through a row that has ended, straight
-        return das.reshape(steps, B, 4 * H), dh
-
-    return take_steps
-
-
-def _factors(h_prev: Array, r: Array, z: Array, n: Array, m: Array) -> Array:
-    """What dh_t is to be multiplied by for dm_t, da^r_t, da^z_t and da^n_t: (steps, B, 4, H)."""
-    (steps, B, H), xp = m.shape, namespace(m)
-    out: Array = xp.empty((steps, B, 4, H), m.dtype)
-    new = 1 - z  # the share of the new state
-    for_n = (1 - n * n) * new
-    for_m = for_n * r
-    out[:, :, 0] = for_m
-    out[:, :, 1] = for_m * m * (1 - r)
-    out[:, :, 2] = (h_prev - n) * z * new
-    out[:, :, 3] = for_n
-    return out

@@ -9,14 +9,15 @@ import numpy as np
 
 from ...core.arrays import Array, Booleans
 from ...core.one_hot import Input
-from ..gru import GRUCache
-from ..products import empty_padded, product
+from ..caches import GRUCache
+from ..plain.products import empty_padded
+from ..products import product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
-    """As in `kernels.gru`."""
+    """As in `kernels.plain.gru`."""
     w = pack(w_h)
     products = room_for_product(w, B)
 
@@ -56,7 +57,7 @@ def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2,
 
 
 def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
-    """As in `kernels.gru`."""
+    """As `take_step` of the cell: the state `h` (B, H) after `x` (B, D)."""
     h_prev, h = h, np.empty(h.shape, h.dtype)
     _step(product(x, w_x), product(h_prev, w_h), b, b_h, h_prev, h)
     return h
@@ -78,7 +79,7 @@ def _step(gates: Out2, products: In2, bias: In1, bias_h: In1, hs_prev: In2, hs: 
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """As in `kernels.gru`."""
+    """As in `kernels.plain.gru`."""
     H = len(w_h)
     w = pack(np.roll(w_h, H, axis=1).T)  # its columns of n first
     products = room_for_product(w, B)

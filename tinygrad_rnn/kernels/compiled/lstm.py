@@ -11,14 +11,15 @@ import numpy as np
 
 from ...core.arrays import Array, Booleans
 from ...core.one_hot import Input
-from ..lstm import LSTMCache
-from ..products import empty_padded, product
+from ..caches import LSTMCache
+from ..plain.products import empty_padded
+from ..products import product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
-    """As in `kernels.lstm`."""
+    """As in `kernels.plain.lstm`."""
     w = pack(w_h)
     products = room_for_product(w, B)
 
@@ -57,7 +58,7 @@ def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Fl
 
 
 def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
-    """As in `kernels.lstm`."""
+    """As `take_step` of the cell: the state `h`, `c` (B, H) after `x` (B, D)."""
     a = product(x, w_x)
     a += product(h, w_h)
     h, c_prev, c = np.empty(h.shape, h.dtype), c, np.empty(c.shape, c.dtype)
@@ -89,7 +90,7 @@ def _states(i: Any, f: Any, o: Any, g: Any, c_prev: Any, c: Any, h: Any) -> None
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
-    """As in `kernels.lstm`."""
+    """As in `kernels.plain.lstm`."""
     w = pack(w_h.T)
     products = room_for_product(w, B)
 

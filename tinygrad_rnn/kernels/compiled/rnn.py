@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from ...core.arrays import Array, Booleans
-from ..products import empty_padded
+from ..plain.products import empty_padded
 from .compiler import Flags, In3, Out2, Out3, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
-    """As in `kernels.rnn`."""
+    """As in `kernels.plain.rnn`."""
     w = pack(w_h)
     product = room_for_product(w, B)
 
@@ -39,7 +39,7 @@ def _forward(hs: Out3, w: In3, product: Out2, is_tanh: bool, active: Flags) -> N
 
 
 def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """As in `kernels.rnn`."""
+    """As in `kernels.plain.rnn`."""
     w = pack(w_h.T)
     product = room_for_product(w, B)
 

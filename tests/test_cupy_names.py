@@ -163,13 +163,13 @@ def test_the_walk_finds_what_there_is() -> None:
     places = {use[:2] for use in ALL}
     assert places >= {
         ("layers/activation.py", "tanh"),  # namespace(x).tanh
-        ("kernels/softmax_cross_entropy.py", "log"),  # xp = namespace(ys)
-        ("kernels/rnn.py", "copyto"),  # H, xp = w_h.shape[0], namespace(h)
+        ("kernels/plain/softmax_cross_entropy.py", "log"),  # xp = namespace(ys)
+        ("kernels/plain/rnn.py", "copyto"),  # H, xp = w_h.shape[0], namespace(h)
         ("optim/adagrad.py", "divide"),  # xp, g, total = namespace(value), ...
         ("core/device.py", "cuda.get_current_stream"),  # self.xp.cuda.get_current_stream
         ("core/device.py", "cuda.is_available"),  # cupy.cuda.is_available
     }
-    assert Use("kernels/rnn.py", "copyto", frozenset({"where"})) in ALL
+    assert Use("kernels/plain/rnn.py", "copyto", frozenset({"where"})) in ALL
 
 
 @pytest.mark.parametrize(

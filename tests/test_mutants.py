@@ -43,10 +43,11 @@ from tinygrad_rnn import (
 from tinygrad_rnn.core.arrays import Generator
 from tinygrad_rnn.core.one_hot import OneHotColumns
 from tinygrad_rnn.core.states import State
-from tinygrad_rnn.kernels import compiling, products, threads
-from tinygrad_rnn.kernels.compiled import gru, lstm, primitives, rnn
+from tinygrad_rnn.kernels import backends, products, threads
+from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, primitives, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
+from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
@@ -54,13 +55,11 @@ from tinygrad_rnn.testing.mutants import mutants
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
-COMPILED = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
+ENTRIES = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
 PRODUCT, KERNELS = "tinygrad_rnn.core.one_hot.OneHotColumns.add_product", "tinygrad_rnn.kernels"
-LOSS = "tinygrad_rnn.losses.softmax_cross_entropy.SoftmaxCrossEntropy"
 AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
 BLOCK = "how many steps a block has is for speed"
 ROWS = "how many rows there are is for speed"
-SAME = "what is compiled computes the same"
 NUMBER = "to the compiler a number of Python makes numbers of 64 bits of others, which take more time"
 BEYOND = "the part of a row of its own is longer than what is used of it"
 BOUND = "the sums are the same on both sides of the bound, which is for speed"
@@ -88,17 +87,6 @@ EQUIVALENT = (
         f"{KERNELS}.products.back_over_rows, line 9: `True` -> `False`": "all threads give as many",
     }
     | {
-        f"{KERNELS}.{function}: `compiled_version({steps}, {array})` -> `{steps}`": SAME
-        for function, steps, array in (
-            ("rnn._backward_rows, line 3", "backward_steps", "h"),
-            ("gru._backward_rows, line 3", "backward_steps", "m"),
-            ("lstm._backward_rows, line 3", "backward_steps", "c"),
-            ("products.add_gradient, line 3", "add_by_id", "d"),
-            ("products.input_gradient, line 5", "projection", "w"),
-        )
-    }
-    | {
-        f"{LOSS}.backward, line 5: `compiled_version(kernel.backward, ys)` -> `kernel.backward`": SAME,
         f"{KERNELS}.compiled.softmax_cross_entropy._backward, line 6: {AS_A_NUMBER}": NUMBER,
     }
     | {
@@ -180,16 +168,16 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
         patch.setattr(products, "ROWS", 15)  # three steps a block, then two
         patch.setattr(compiled_products, "WORTH_PACKING", 1)
         patch.setattr(compiled_products, "FILLED", 0)
-        patch.setattr(products, "has_openblas", lambda: True)
+        patch.setattr(plain_products, "has_openblas", lambda: True)
         patch.setattr(compiled_products, "CHUNK", 4)
         patch.setattr(primitives, "VECTOR", 8)
         patch.setattr(primitives, "COLUMNS", 3)  # and so many has a panel
         for on in (False, True):
-            patch.setattr(compiling, "_on", on)
+            patch.setattr(backends, "_compiled", COMPILED if on else None)
             for module in (rnn, gru, lstm, primitives, compiled_products):
                 for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
                     patch.setattr(module, name, stand_in, raising=False)
-                for name in COMPILED & vars(module).keys():
+                for name in ENTRIES & vars(module).keys():
                     patch.setattr(module, name, by_python(getattr(module, name)))
             for xs, lengths, by_outputs in (
                 (dense, None, dys),
@@ -218,14 +206,14 @@ def compiled_loss(layer: Layer, rng: Generator) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_count", 2)
         loss, cache = layer.forward(ys, targets)
-        patch.setattr(compiling, "_on", True)
+        patch.setattr(backends, "_compiled", COMPILED)
         np.testing.assert_allclose(layer.forward(ys, targets)[0], loss, rtol=0, atol=1e-14)
         patch.setattr(compiled_loss_kernel, "_backward", by_python(compiled_loss_kernel._backward))
         for name, stand_in in {"WORTH": 12, "row": row, "exp": np.exp}.items():
             patch.setattr(compiled_loss_kernel, name, stand_in)
         patch.setattr(np, "empty", unwritten)
         for on in (False, True):
-            patch.setattr(compiling, "_on", on)
+            patch.setattr(backends, "_compiled", COMPILED if on else None)
             found.append(layer.backward(cache, np.asarray(1.5 + loss)))
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-14)
 
@@ -250,13 +238,13 @@ def large_products(layer: Layer, rng: Generator) -> None:
         return
     layer = RNNCell(96, 64, rng=rng).to(dtype="float64")
     xs, dys = rng.standard_normal((5, 2, 96)), rng.standard_normal((5, 2, 64))
-    whole, kept = layer.backward(dys, None, layer.forward(xs)[2])[0], products._parts
+    whole, kept = layer.backward(dys, None, layer.forward(xs)[2])[0], plain_products._parts
     gradient = layer.flat_grad.copy()
-    products._parts = lambda array, rows, K, N: (K // 2, rows // 2, N // 4)
+    plain_products._parts = lambda array, rows, K, N: (K // 2, rows // 2, N // 4)
     try:
         in_parts = layer.backward(dys, None, layer.forward(xs)[2])[0]
     finally:
-        products._parts = kept
+        plain_products._parts = kept
     np.testing.assert_allclose(in_parts, whole, rtol=0, atol=1e-11)
     np.testing.assert_allclose(layer.flat_grad, 2 * gradient, rtol=0, atol=1e-11)
 

@@ -26,7 +26,7 @@ from .generation.text import generate_text
 from .generation.tokens import Token, generate, generate_samples
 from .inspection.credit import credit_map
 from .inspection.recording import LayerRecord, Recording, record
-from .kernels.compiling import set_compiled
+from .kernels.backends import set_compiled
 from .kernels.threads import set_threads
 from .layers.activation import ReLU, Sigmoid, Tanh
 from .layers.attention.additive import AdditiveAttention

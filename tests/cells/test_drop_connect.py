@@ -9,7 +9,7 @@ import pytest
 import naive
 from table import SteppedRNN
 from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, RNNCell, kernels
-from tinygrad_rnn.kernels.rnn import RNNCache
+from tinygrad_rnn.kernels.caches import RNNCache
 
 XS: Any = np.random.default_rng(1).standard_normal((5, 3, 3))
 STATE: Any = (np.random.default_rng(2).standard_normal((3, 4)),)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from table import SteppedGRU, SteppedLSTM, SteppedRNN
 from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell
 from tinygrad_rnn.core.states import tree_map
-from tinygrad_rnn.kernels import compiling, products, threads
+from tinygrad_rnn.kernels import backends, products, threads
+from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.kernels.compiled import products as compiled_products
+from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing.examples import leaves
 
 Make = Callable[..., Any]
@@ -96,8 +98,8 @@ def test_the_kernel_is_the_step(
         patch.setattr(products, "FEWEST", 1)
         patch.setattr(compiled_products, "WORTH_PACKING", 1)
         patch.setattr(compiled_products, "FILLED", 0)
-        patch.setattr(products, "has_openblas", lambda: True)
-        patch.setattr(compiling, "_on", compiled)
+        patch.setattr(plain_products, "has_openblas", lambda: True)
+        patch.setattr(backends, "_compiled", COMPILED if compiled else None)
         cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)
     caches, expected = outcome(slow, xs, state, None if whole else lengths, dys, dstate)
     if one_hot:
@@ -151,7 +153,7 @@ def test_a_step_in_use_is_the_step(
     state = tree_map(lambda array: normal(*array.shape), cell.initial_state(batch))
     given_state, weights = tree_map(np.copy, state), cell.flat_value.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiling, "_on", compiled)
+        patch.setattr(backends, "_compiled", COMPILED if compiled else None)
         y, found = cell.take_step(x, state)
     _, expected, _ = cell.step_forward(x, state, training=False)
     assert y is found[0]
@@ -168,7 +170,7 @@ def test_through_a_row_of_no_steps_anything_passes(
     pair: tuple[Make, Make], compiled: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a trace in the gradients that all rows share."""
-    monkeypatch.setattr(compiling, "_on", compiled)
+    monkeypatch.setattr(backends, "_compiled", COMPILED if compiled else None)
     for make in pair:
         cell = make(3, 4, rng=rng)
         ys, state, cache = cell.forward(np.ones((5, 2, 3), np.float32), lengths=np.array([0, 4]))

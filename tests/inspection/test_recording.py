@@ -43,7 +43,7 @@ from tinygrad_rnn import (
     record,
 )
 from tinygrad_rnn.core.states import State
-from tinygrad_rnn.kernels.rnn import RNNCache
+from tinygrad_rnn.kernels.caches import RNNCache
 from tinygrad_rnn.testing import StrictDevice
 
 T, B = 4, 2

@@ -12,12 +12,13 @@ import pytest
 
 from table import LENGTHS
 from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, set_compiled
-from tinygrad_rnn.kernels import compiling, lstm, products
-from tinygrad_rnn.kernels.compiled import lstm as compiled_lstm
+from tinygrad_rnn.kernels import backends, products
+from tinygrad_rnn.kernels.backends import PLAIN, backend, is_compiled
+from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled.compiler import SOURCES, In2, In3, Out2, compiled
 from tinygrad_rnn.kernels.compiled.primitives import TILE, exp, multiply, pack, room_for_product, tanh
-from tinygrad_rnn.kernels.compiling import compiled_version, is_compiled
+from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 
 MAKERS = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]
@@ -25,7 +26,7 @@ MAKERS = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]
 
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_on", True)
+    monkeypatch.setattr(backends, "_compiled", COMPILED)
 
 
 @compiled
@@ -136,7 +137,7 @@ def test_a_projection(
     rng: np.random.Generator,
 ) -> None:
     """Of 1, 45, 96 and 150 rows, where 48 are one part; into a part of an array, and from every second step of one."""
-    monkeypatch.setattr(products, "has_openblas", lambda: openblas)
+    monkeypatch.setattr(plain_products, "has_openblas", lambda: openblas)
     monkeypatch.setattr(compiled_products, "FILLED", 0)
     monkeypatch.setattr(compiled_products, "WORTH_PACKING", 45)
     normal = rng.standard_normal
@@ -158,7 +159,7 @@ def test_where_a_projection_packs(
     rows: int, filled: float, openblas: bool, packs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(products, "has_openblas", lambda: openblas)
+    monkeypatch.setattr(plain_products, "has_openblas", lambda: openblas)
     monkeypatch.setattr(compiled_products, "pack", lambda w: np.zeros(round(w.size / filled)))
     monkeypatch.setattr(compiled_products, "room_for_product", lambda packed, rows: calls.append(rows))
     compiled_products.projection(np.zeros((1, 100, 111)), np.zeros((1, 1, 111)), rows)
@@ -240,18 +241,26 @@ class _Codegen:
 
 def test_where_steps_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers, device = np.zeros(3), StrictDevice()
-    assert not is_compiled(numbers)
-    assert compiled_version(lstm.forward_steps, numbers) is lstm.forward_steps
+    assert backend(numbers) is PLAIN
     set_compiled()
     try:
-        assert is_compiled(numbers)
-        assert compiled_version(lstm.forward_steps, numbers) is compiled_lstm.forward_steps
-        assert compiled_version(products.add_by_id, numbers) is compiled_products.add_by_id
+        for dtype in ("float32", "float64"):
+            assert backend(numbers.astype(dtype)) is COMPILED
         for other in (device.asarray(numbers), numbers.astype("float16"), numbers.astype(">f4")):
-            assert compiled_version(lstm.forward_steps, other) is lstm.forward_steps
+            assert backend(other) is PLAIN
     finally:
         set_compiled(False)
-    assert not is_compiled(numbers)
+    assert backend(numbers) is PLAIN
+
+
+def test_each_backend_has_functions_of_its_own() -> None:
+    """Under the names of the table: `lstm_step` is `lstm.step`."""
+    for table, folder in ((PLAIN, "plain"), (COMPILED, "compiled")):
+        for name, function in table._asdict().items():
+            if function is not None:
+                module = function.__module__.removeprefix(f"tinygrad_rnn.kernels.{folder}.")
+                own = module.partition("_")[0] if module == "softmax_cross_entropy" else module
+                assert name in (f"{own}_{function.__name__}", function.__name__), name
 
 
 @pytest.mark.usefixtures("on")
@@ -259,7 +268,7 @@ def test_batches_are_divided_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled steps hold no lock of Python, so that a thread is worth it where a step is little work."""
     monkeypatch.setattr("tinygrad_rnn.kernels.threads._count", 2)
     assert len(products.over_rows(lambda rows: None, 16, np.zeros((4, 4)))) == 2
-    monkeypatch.setattr(compiling, "_on", False)
+    monkeypatch.setattr(backends, "_compiled", None)
     assert len(products.over_rows(lambda rows: None, 16, np.zeros((4, 4)))) == 1
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from tinygrad_rnn import OneHotRows
 from tinygrad_rnn.kernels import products, threads
+from tinygrad_rnn.kernels.plain import products as plain_products
+from tinygrad_rnn.kernels.plain.products import multiplier
 from tinygrad_rnn.kernels.products import (
     add_gradient,
     add_sum,
@@ -15,7 +17,6 @@ from tinygrad_rnn.kernels.products import (
     blocks,
     input_gradient,
     input_side,
-    multiplier,
     no_input_gradient,
     over_rows,
     product,
@@ -38,7 +39,7 @@ SIZES = [
 @pytest.fixture(params=[False, True], ids=["whole", "in parts"])
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether products are made in parts."""
-    monkeypatch.setattr(products, "_has_small_product", lambda: request.param)
+    monkeypatch.setattr(plain_products, "_has_small_product", lambda: request.param)
     return bool(request.param)
 
 
@@ -76,7 +77,7 @@ def test_parts_are_multiplied_where_that_is_faster(
     small: bool, rows: int, copied: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen by the copy that is then made of w."""
-    monkeypatch.setattr(products, "_has_small_product", lambda: small)
+    monkeypatch.setattr(plain_products, "_has_small_product", lambda: small)
     w, a = rng.standard_normal((256, 768)), rng.standard_normal((rows, 256))
     multiply, before, out = multiplier(w, rows), a @ w, np.empty((rows, 768))
     w += 1
@@ -222,6 +223,6 @@ def test_the_input_side_and_its_gradient(one_hot: bool, rng: np.random.Generator
 def test_which_product_numpy_has(blas: str, found: list[str], small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"Build Dependencies": {"blas": {"name": blas}}, "SIMD Extensions": {"found": found}}
     monkeypatch.setattr(np, "show_config", lambda mode: config)
-    monkeypatch.setattr(products, "has_openblas", products.has_openblas.__wrapped__)
-    assert products._has_small_product.__wrapped__() is small
-    assert products.has_openblas() is ("openblas" in blas)
+    monkeypatch.setattr(plain_products, "has_openblas", plain_products.has_openblas.__wrapped__)
+    assert plain_products._has_small_product.__wrapped__() is small
+    assert plain_products.has_openblas() is ("openblas" in blas)

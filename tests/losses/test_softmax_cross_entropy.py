@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import SoftmaxCrossEntropy
-from tinygrad_rnn.kernels import compiling, threads
+from tinygrad_rnn.kernels import backends, threads
+from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_kernel
 
 REDUCTIONS = ["mean", "sum", "none"]
@@ -16,7 +17,7 @@ T, B, V = 4, 3, 5
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["", "compiled"])
 def _compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_on", request.param)
+    monkeypatch.setattr(backends, "_compiled", COMPILED if request.param else None)
 
 
 def draw() -> tuple[Any, Any]:

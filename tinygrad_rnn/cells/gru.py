@@ -9,7 +9,7 @@ from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
 from ..kernels import gru
-from ..kernels.gru import GRUCache
+from ..kernels.caches import GRUCache
 from ..kernels.kernel import Kernel
 from .base import Cell
 

@@ -9,8 +9,8 @@ from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
 from ..kernels import lstm
+from ..kernels.caches import LSTMCache
 from ..kernels.kernel import Kernel
-from ..kernels.lstm import LSTMCache
 from .base import Cell
 
 

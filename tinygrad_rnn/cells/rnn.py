@@ -9,8 +9,8 @@ from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
 from ..kernels import rnn
+from ..kernels.caches import RNNCache
 from ..kernels.kernel import Kernel
-from ..kernels.rnn import RNNCache
 from .base import Cell
 
 

@@ -16,7 +16,8 @@ from ..core.layer import Layer
 from ..core.one_hot import Input
 from ..core.rows import WHOLE
 from ..generation.tokens import generate
-from ..kernels.rnn import TANH, RNNCache
+from ..kernels.caches import RNNCache
+from ..kernels.rnn import TANH
 from ..layers.linear import Linear
 from ..layers.one_hot import OneHot
 from ..layers.softmax import Softmax

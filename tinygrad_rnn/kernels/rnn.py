@@ -11,16 +11,15 @@ which is a part of `hs`: copies of the weights, and some of the size of a block.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
 from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
 from ..core.rows import Rows
 from ..core.states import State
-from .compiling import compiled_version
-from .documents import before_steps, begin_step, begin_step_backward
+from .backends import backend
+from .caches import RNNCache, RNNWeights
+from .documents import before_steps
 from .kernel import Kernel
 from .products import (
     add_gradient,
@@ -30,31 +29,11 @@ from .products import (
     blocks,
     input_gradient,
     input_side,
-    multiplier,
     no_input_gradient,
     of_rows,
     over_rows,
 )
 from .tables import with_tables
-
-
-class RNNCache(NamedTuple):
-    """Of a step (B, ...), or of a sequence (T, B, ...)."""
-
-    x: Any
-    h_prev: Array
-    h: Array
-
-
-class RNNWeights(NamedTuple):
-    """The weights, or their gradients."""
-
-    w_x: Array
-    """(D, H)."""
-    w_h: Array
-    """(H, H)."""
-    b: Array
-    """(H,)."""
 
 
 def forward(
@@ -85,38 +64,11 @@ def _forward_rows(
     """The steps of some rows: from `hs[0]` to the others."""
     (T, B, _), (w_x, w_h, b) = xs.shape, weights
     project = input_side(xs, w_x[None], b[None, None])
-    take_steps = compiled_version(forward_steps, hs)(nonlinearity, w_h, B)
+    take_steps = backend(hs).rnn_forward_steps(nonlinearity, w_h, B)
     for block in blocks(T, block_steps(T, B, w_h.shape[0])):
         # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand; then the steps.
         project(block, hs[1:][block, None])
         take_steps(hs[block.start : block.stop + 1], h_prev[block], rows.of_steps(block), begun)
-
-
-def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
-    """`take_steps(hs, h_prev, rows, begun)`: from `hs[0]` on; the others begin as x_t @ w_x + b.
-
-    `h_prev` is as `before_steps` gave it.
-    """
-    multiply, xp = multiplier(w_h, B), namespace(w_h)
-    product = xp.empty((B, len(w_h)), w_h.dtype)
-
-    def take_steps(hs: Array, h_prev: Array, rows: Rows, begun: Array | None) -> None:
-        _, active, starts = rows
-        # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
-        for t in range(len(h_prev)):
-            if starts is not None and begun is not None:
-                begin_step(h_prev[t], hs[t], begun, starts[t])
-            a = hs[t + 1]
-            multiply(h_prev[t], out=product)
-            a += product
-            if nonlinearity == "tanh":
-                xp.tanh(a, out=a)
-            else:
-                xp.maximum(a, 0, out=a)
-            if active is not None:
-                xp.copyto(a, h_prev[t], where=~active[t][:, None])  # past its end a row keeps its state
-
-    return take_steps
 
 
 def backward(
@@ -166,7 +118,7 @@ def _backward_rows(
     """The steps of some rows, back: gives the `dh` before the first one, sets `dxs` and adds to `dbegun`."""
     xs, h_prev, h = cache
     T, B, H = h.shape
-    take_steps = compiled_version(backward_steps, h)(nonlinearity, weights.w_h, B)
+    take_steps = backend(h).rnn_backward_steps(nonlinearity, weights.w_h, B)
     project_back = input_gradient(dxs, weights.w_x)
     for block in reversed(blocks(T, block_steps(T, B, H))):
         # 1. and 2. The steps, from the last one back.
@@ -178,42 +130,6 @@ def _backward_rows(
         add_sum(gradients.b, das)
         project_back(block, das)
     return dh
-
-
-def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """`take_steps(h, dys, dh, rows, dbegun)`: from the last of some steps back.
-
-    It gives da_t of each (steps, B, H) and `dh` before the first, for which it may use the memory of that given.
-    """
-    multiply, xp = multiplier(w_h.T, B), namespace(w_h)
-    product = xp.empty((B, len(w_h)), w_h.dtype)
-
-    def take_steps(h: Array, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
-        _, active, starts = rows
-        # 1. f'(a_t) from h_t, for all the steps, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
-        if nonlinearity == "tanh":
-            das = xp.multiply(h, h)
-            xp.subtract(1, das, out=das)
-        else:
-            das = (h > 0).astype(h.dtype)
-
-        # 2. da_t = f'(a_t) * (dy_t + dh_t), then dh_{t-1} = da_t @ w_h.T.
-        for t in reversed(range(len(das))):
-            dh += dys[t]
-            da = das[t]
-            if active is None:
-                da *= dh
-                multiply(da, out=dh)
-            else:
-                running = active[t][:, None]  # through a row that has ended, dh goes straight
-                da *= xp.where(running, dh, 0)
-                multiply(da, out=product)
-                xp.copyto(dh, product, where=running)
-            if starts is not None and dbegun is not None:
-                begin_step_backward(dh, dbegun, starts[t])
-        return das, dh
-
-    return take_steps
 
 
 def _kernel(nonlinearity: str) -> Kernel:

@@ -8,8 +8,7 @@ from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, names
 from ..core.checks import check_device, check_features, check_ids, check_integers
 from ..core.one_hot import as_rows
 from ..core.roles import Loss
-from ..kernels import softmax_cross_entropy as kernel
-from ..kernels.compiling import compiled_version
+from ..kernels.backends import backend
 from .reduction import check_reduction, reduce, rows_of
 
 
@@ -94,7 +93,7 @@ class SoftmaxCrossEntropy(Loss):
         targets = xp.where(counts, targets, 0)
         check_ids(self, targets, ys.shape[-1])
 
-        forward = compiled_version(kernel.forward, ys)
+        forward = backend(ys).softmax_forward
         losses, largest, total = forward(as_rows(ys), targets.reshape(-1), self.label_smoothing)
         losses = xp.where(counts, losses.reshape(targets.shape), 0)
 
@@ -108,6 +107,6 @@ class SoftmaxCrossEntropy(Loss):
         xp = namespace(ys)
         dlosses = scale if dloss is None else scale * dloss
         dlosses = xp.where(counts, dlosses, 0).reshape(-1).astype(ys.dtype)  # nothing flows where no token counts
-        backward = compiled_version(kernel.backward, ys)
+        backward = backend(ys).softmax_backward
         dys = backward(as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, dlosses)
         return dys.reshape(ys.shape)

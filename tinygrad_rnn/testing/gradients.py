@@ -26,8 +26,8 @@ def check_gradients(
     """Check the backward of a layer, whatever its role, against central differences in float64.
 
     A copy of the layer is checked, with random parameters, over four steps of three rows (or those of `lengths` or
-    `starts`), from a random state, with random gradients for every output and for the last state, and gradients that are not 0 before.
-    A cell is checked as a whole sequence and step by step. Whether the forward computes what it should, this cannot
+    `starts`), from a random state, with random gradients for every output and for the last state, and gradients that
+    are not 0 before. A cell is checked as a whole sequence and step by step. Whether the forward computes what it should, this cannot
     see: hold it against an independent version.
 
     Args:

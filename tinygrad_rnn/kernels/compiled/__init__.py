@@ -1,1 +1,20 @@
 """What Numba compiles of the kernels; imported only where `set_compiled` asks for it."""
+
+from ..backends import Backend
+from . import gru, lstm, products, rnn, softmax_cross_entropy
+
+COMPILED = Backend(
+    rnn_forward_steps=rnn.forward_steps,
+    rnn_backward_steps=rnn.backward_steps,
+    lstm_forward_steps=lstm.forward_steps,
+    lstm_backward_steps=lstm.backward_steps,
+    lstm_step=lstm.step,
+    gru_forward_steps=gru.forward_steps,
+    gru_backward_steps=gru.backward_steps,
+    gru_step=gru.step,
+    projection=products.projection,
+    look_up=products.look_up,
+    add_by_id=products.add_by_id,
+    softmax_forward=softmax_cross_entropy.forward,
+    softmax_backward=softmax_cross_entropy.backward,
+)

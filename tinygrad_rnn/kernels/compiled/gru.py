@@ -7,21 +7,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...core.arrays import Array, Booleans
+from ...core.arrays import Array
 from ...core.one_hot import Input
-from ..gru import GRUCache
-from ..products import empty_padded, product
+from ...core.rows import Rows
+from ...core.states import State
+from ..caches import GRUCache, GRUWeights
+from ..plain import gru as plain
+from ..plain.products import empty_padded
+from ..products import product
 from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
-    """As in `kernels.gru`."""
+    """As in `kernels.plain.gru`."""
     w = pack(w_h)
     products = room_for_product(w, B)
 
-    def take_steps(gates: Array, hs: Array, ms: Array, active: Booleans | None) -> None:
-        _forward(gates, hs, ms, w, b_h, products, all_running(active, len(gates), B))
+    def take_steps(gates: Array, hs: Array, h_prev: Array, ms: Array, rows: Rows, begun: Array | None) -> None:
+        if rows.starts is not None:
+            return plain.forward_steps(w_h, b_h, B)(gates, hs, h_prev, ms, rows, begun)
+        _forward(gates, hs, ms, w, b_h, products, all_running(rows.active, len(gates), B))
 
     return take_steps
 
@@ -55,11 +61,12 @@ def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2,
                 h[:] = h_prev  # past its end a row keeps its state
 
 
-def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
-    """As in `kernels.gru`."""
-    h_prev, h = h, np.empty(h.shape, h.dtype)
+def step(x: Input, state: State, weights: GRUWeights) -> State:
+    """As `take_step` of the cell: the state `h` (B, H) after `x` (B, D)."""
+    (h_prev,), (w_x, w_h, b, b_h) = state, weights
+    h = np.empty(h_prev.shape, h_prev.dtype)
     _step(product(x, w_x), product(h_prev, w_h), b, b_h, h_prev, h)
-    return h
+    return (h,)
 
 
 @compiled
@@ -78,16 +85,18 @@ def _step(gates: Out2, products: In2, bias: In1, bias_h: In1, hs_prev: In2, hs: 
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """As in `kernels.gru`."""
+    """As in `kernels.plain.gru`."""
     H = len(w_h)
     w = pack(np.roll(w_h, H, axis=1).T)  # its columns of n first
     products = room_for_product(w, B)
 
-    def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+    def take_steps(cache: GRUCache, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
+        if rows.starts is not None:
+            return plain.backward_steps(w_h, B)(cache, dys, dh, rows, dbegun)
         _, h_prev, r, z, n, m = cache
         steps = len(m)
         das = empty_padded((steps, B, 4 * H), m.dtype)
-        _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(active, steps, B))
+        _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(rows.active, steps, B))
         return das, dh
 
     return take_steps

@@ -17,7 +17,7 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
 from ...core.arrays import Array, Booleans
-from ..products import empty_padded
+from ..plain.products import empty_padded
 from .compiler import In2, Out3, compiled
 
 _found = binding.get_host_cpu_features()

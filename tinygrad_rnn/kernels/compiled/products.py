@@ -6,7 +6,7 @@ import numpy as np
 
 from ...core.arrays import Array
 from ...core.one_hot import OneHotRows, as_rows
-from .. import products
+from ..plain import products
 from .compiler import Ids1, Ids2, In2, In3, Out2, Out4, compiled
 from .primitives import multiply, pack, room_for_product, row
 
@@ -19,7 +19,7 @@ CHUNK = 48
 
 
 def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
-    """As in `kernels.products`, which runs instead for few rows or columns, and where BLAS is not OpenBLAS.
+    """As in `kernels.plain.products`, which runs instead for few rows or columns, and where BLAS is not OpenBLAS.
 
     OpenBLAS brings its matrices into an order of its own at each call. In float32 with AVX-512, on an AMD Zen 4, it
     takes 39 % longer for 256 rows by (64, 512), and 10 % for 512 rows by (512, 2048); of the product back, 26 and 16 %.
@@ -49,7 +49,7 @@ def _project(out: Out4, xs: In2, w: In3, bias: In3, sums: Out2) -> None:
 
 
 def look_up(xs: OneHotRows, tables: Array, out: Array) -> None:
-    """As in `kernels.products`. Raises IndexError where an id is outside of the vocabulary."""
+    """As in `kernels.plain.products`. Raises IndexError where an id is outside of the vocabulary."""
     _look_up(out, tables, xs.ids.astype(np.int64, copy=False))
 
 
@@ -68,7 +68,7 @@ def _look_up(out: Out4, tables: In3, ids: Ids2) -> None:
 
 
 def add_by_id(x: OneHotRows, d: Array, dw: Array) -> None:
-    """As in `kernels.products`. Raises IndexError where an id is outside of the vocabulary."""
+    """As in `kernels.plain.products`. Raises IndexError where an id is outside of the vocabulary."""
     _add(dw, d, x.ids.astype(np.int64, copy=False))
 
 

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable
 
-from ...core.arrays import Array, Booleans
-from ..products import empty_padded
+from ...core.arrays import Array
+from ...core.rows import Rows
+from ..plain import rnn as plain
+from ..plain.products import empty_padded
 from .compiler import Flags, In3, Out2, Out3, compiled
 from .primitives import all_running, multiply, pack, room_for_product, row, tanh
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
-    """As in `kernels.rnn`."""
+    """As in `kernels.plain.rnn`."""
     w = pack(w_h)
     product = room_for_product(w, B)
 
-    def take_steps(hs: Array, active: Booleans | None) -> None:
-        _forward(hs, w, product, nonlinearity == "tanh", all_running(active, len(hs) - 1, B))
+    def take_steps(hs: Array, h_prev: Array, rows: Rows, begun: Array | None) -> None:
+        if rows.starts is not None:
+            return plain.forward_steps(nonlinearity, w_h, B)(hs, h_prev, rows, begun)
+        _forward(hs, w, product, nonlinearity == "tanh", all_running(rows.active, len(hs) - 1, B))
 
     return take_steps
 
@@ -39,13 +43,15 @@ def _forward(hs: Out3, w: In3, product: Out2, is_tanh: bool, active: Flags) -> N
 
 
 def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """As in `kernels.rnn`."""
+    """As in `kernels.plain.rnn`."""
     w = pack(w_h.T)
     product = room_for_product(w, B)
 
-    def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+    def take_steps(h: Array, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
+        if rows.starts is not None:
+            return plain.backward_steps(nonlinearity, w_h, B)(h, dys, dh, rows, dbegun)
         das = empty_padded(h.shape, h.dtype)
-        _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B))
+        _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(rows.active, len(h), B))
         return das, dh
 
     return take_steps

@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy, compiled. Notation and shapes are those of `kernels.softmax_cross_entropy`."""
+"""Softmax and cross-entropy, compiled. Notation and shapes are those of `kernels.plain.softmax_cross_entropy`."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ WORTH = 1 << 15
 
 
 def forward(ys: Array, ids: Integers, smoothing: float) -> tuple[Array, Array, Array]:
-    """As in `kernels.softmax_cross_entropy`."""
+    """As in `kernels.plain.softmax_cross_entropy`."""
     losses, largest, total = np.empty((3, len(ys)), ys.dtype)
 
     def run(rows: slice) -> None:
@@ -29,7 +29,7 @@ def forward(ys: Array, ids: Integers, smoothing: float) -> tuple[Array, Array, A
 
 
 def backward(ys: Array, ids: Integers, smoothing: float, largest: Array, total: Array, dlosses: Array) -> Array:
-    """As in `kernels.softmax_cross_entropy`."""
+    """As in `kernels.plain.softmax_cross_entropy`."""
     dys = np.empty(ys.shape, ys.dtype)
 
     def run(rows: slice) -> None:

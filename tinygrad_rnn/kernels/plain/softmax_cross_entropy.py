@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..core.arrays import Array, Integers, namespace
-from .threads import divide_blocks
+from ...core.arrays import Array, Integers, namespace
+from ..threads import divide_blocks
 
 
 def forward(ys: Array, ids: Integers, smoothing: float) -> tuple[Array, Array, Array]:

@@ -1,0 +1,115 @@
+"""The backends, and which of them computes with an array.
+
+A kernel is a driver, such as `kernels.lstm`, which is the same for all arrays, and some functions that each backend has
+of its own, which this table lists. `plain` calls the functions of the array's own library one by one, so it serves
+NumPy, CuPy and the devices of `testing` alike. It is the definition. `compiled` is code that Numba compiles, for
+float32 and float64 on the CPU, once `set_compiled` has asked for it.
+
+Why compile: a step is a product with few rows and some twenty short operations on numbers that it has just made. NumPy
+calls each of them by itself, and its BLAS brings the weights into an order of its own at each product. Compiled, all
+steps of a block are one call, and each thread brings the weights into order once for a sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.arrays import Array, Integers
+from ..core.one_hot import Input, OneHotRows
+from ..core.states import State
+from .plain import gru, lstm, products, rnn, softmax_cross_entropy
+
+TakeSteps = Callable[..., Any]
+"""Takes the steps of a block, forward or back: what it takes and gives, the functions of `plain` say."""
+Project = Callable[[Array, Array], None]
+Step = Callable[[Input, State, Any], State]
+SoftmaxForward = Callable[[Array, Integers, float], tuple[Array, Array, Array]]
+SoftmaxBackward = Callable[[Array, Integers, float, Array, Array, Array], Array]
+
+
+class Backend(NamedTuple):
+    """What a backend has of its own; that of `plain` is where each function is explained."""
+
+    rnn_forward_steps: Callable[[str, Array, int], TakeSteps]
+    rnn_backward_steps: Callable[[str, Array, int], TakeSteps]
+    lstm_forward_steps: Callable[[Array, int], TakeSteps]
+    lstm_backward_steps: Callable[[Array, int], TakeSteps]
+    lstm_step: Step | None
+    """A step at inference; None where the `step_forward` of the cell is as fast."""
+    gru_forward_steps: Callable[[Array, Array, int], TakeSteps]
+    gru_backward_steps: Callable[[Array, int], TakeSteps]
+    gru_step: Step | None
+    projection: Callable[[Array, Array, int], Project]
+    look_up: Callable[[OneHotRows, Array, Array], None]
+    add_by_id: Callable[[OneHotRows, Array, Array], None]
+    softmax_forward: SoftmaxForward
+    softmax_backward: SoftmaxBackward
+
+
+PLAIN = Backend(
+    rnn_forward_steps=rnn.forward_steps,
+    rnn_backward_steps=rnn.backward_steps,
+    lstm_forward_steps=lstm.forward_steps,
+    lstm_backward_steps=lstm.backward_steps,
+    lstm_step=None,
+    gru_forward_steps=gru.forward_steps,
+    gru_backward_steps=gru.backward_steps,
+    gru_step=None,
+    projection=products.projection,
+    look_up=products.look_up,
+    add_by_id=products.add_by_id,
+    softmax_forward=softmax_cross_entropy.forward,
+    softmax_backward=softmax_cross_entropy.backward,
+)
+
+_DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # a set: quick to look into
+_compiled: Backend | None = None  # that of Numba, while it is asked for
+
+
+def backend(array: Any) -> Backend:
+    """The one that computes with `array`."""
+    if _compiled is not None and isinstance(array, np.ndarray) and array.dtype in _DTYPES:
+        return _compiled
+    return PLAIN
+
+
+def is_compiled(array: Any) -> bool:
+    """Whether compiled code computes with `array`."""
+    return backend(array) is not PLAIN
+
+
+def set_compiled(on: bool = True) -> None:
+    """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell`, and `SoftmaxCrossEntropy`.
+
+    Also the products of their inputs, where that is faster: where NumPy's are OpenBLAS's, and there are 128 rows.
+
+    It holds for the whole process. A training step of an LSTM takes a half to two thirds of the time, with 128 units,
+    and seven to nine tenths, with 512, by the processor; all results are the same to rounding. It needs Numba:
+    `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
+    dtype some seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
+
+    Raises:
+        TypeError: `on` is no bool.
+        ImportError: Numba is missing, or told to compile nothing.
+
+    Example:
+        >>> set_compiled(False)
+    """
+    global _compiled
+    if not isinstance(on, bool):
+        raise TypeError(f"set_compiled: on is {on!r}; expected True or False")
+    if not on:
+        _compiled = None
+        return
+    try:
+        import numba
+    except ModuleNotFoundError as error:
+        raise ImportError("set_compiled: Numba is missing: pip install 'tinygrad-rnn[numba]'") from error
+    if numba.config.DISABLE_JIT:
+        raise ImportError("set_compiled: Numba compiles nothing where NUMBA_DISABLE_JIT is set")
+    from .compiled import COMPILED
+
+    _compiled = COMPILED

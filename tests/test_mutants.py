@@ -51,6 +51,7 @@ from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
+from tinygrad_rnn.testing.sequences import STARTS
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
@@ -114,6 +115,8 @@ def recipe(layer: Layer, rng: Generator) -> None:
     check_gradients(layer, rng=rng)
     if not isinstance(layer, Feedforward):
         check_gradients(layer, rng=rng, lengths=LENGTHS)
+    if isinstance(layer, Recurrent):
+        check_gradients(layer, rng=rng, lengths=LENGTHS, starts=STARTS)
     check_contract(layer, rng=rng)
 
 
@@ -145,19 +148,19 @@ def no_step(layer: Layer, rng: Generator) -> None:
 
 def several_threads(layer: Layer, rng: Generator) -> None:
     """Each of which takes some rows, and adds to gradients of its own."""
-    if not (isinstance(layer, Cell) and layer.has_kernel):
+    if not (isinstance(layer, Cell) and layer.kernel() is not None):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_count", 2)
         patch.setattr(products, "WORTH", 1)
         patch.setattr(products, "FEWEST", 1)
         check_gradients(layer, rng=rng)
-        check_gradients(layer, rng=rng, lengths=LENGTHS)
+        check_gradients(layer, rng=rng, lengths=LENGTHS, starts=STARTS)
 
 
 def compiled_steps(layer: Layer, rng: Generator) -> None:
     """Those of a cell, against the others; with lengths, of one-hot rows, and from no gradient of the outputs."""
-    if not (isinstance(layer, Cell) and layer.has_kernel):
+    if not (isinstance(layer, Cell) and layer.kernel() is not None):
         return
     layer.to(dtype="float64").flat_value[...] += 0.5 * rng.standard_normal(layer.flat_value.shape)
     dense, ids = rng.standard_normal((5, 5, layer.in_size)), rng.integers(0, layer.in_size, (5, 5))
@@ -285,10 +288,10 @@ class CarelessCell(RNNCell):
         dx, dstate = super().step_backward(dy, dstate, cache)
         return None if isinstance(cache.x, OneHotRows) else dx, dstate
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
-        dxs, dstate = super().unroll_backward(dys, dstate, cache, active=active)
-        if dxs is not None and active is not None:
-            dxs[~active] = 1.0
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dxs, dstate = super().unroll_backward(dys, dstate, cache)
+        if dxs is not None and cache.rows.active is not None:
+            dxs[~cache.rows.active] = 1.0
         return dxs, dstate
 
 

@@ -16,7 +16,6 @@ from ..core.states import (
     add_initial_gradient,
     begin,
     begin_backward,
-    initial_state,
     tree_map,
     zeros_of,
 )
@@ -124,10 +123,9 @@ class Cell(Recurrent):
             xs = xs.dense()
         (T, B), spec, like = xs.shape[:2], self.state_spec, self._like(xs)
         ys, caches = [], []
-        initial = None if rows.starts is None else initial_state(spec, B, like)
         for t in range(T):
-            if rows.starts is not None and initial is not None:
-                state = begin(spec, state, rows.starts[t], initial)
+            if rows.starts is not None:
+                state = begin(spec, state, rows.starts[t])
             y, after, cache = self.step_forward(xs[t], state, training=training)
             state = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, state)
             ys.append(y)

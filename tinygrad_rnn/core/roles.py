@@ -137,7 +137,7 @@ class Recurrent(Layer, ABC):
 
         What is declared as kept, such as the memory of an attention, stays.
         """
-        return begin(self.state_spec, state, starts, self.initial_state(starts.shape[0]))
+        return begin(self.state_spec, state, starts)
 
     @final
     def begin_backward(self, dstate: State, starts: Bool[Booleans, " B"]) -> State:

@@ -119,12 +119,21 @@ def _structure(spec: StateSpec) -> str:
     return f"({', '.join(map(_structure, spec))}{',' if len(spec) == 1 else ''})"
 
 
-def begin(spec: StateSpec, state: State, flags: Booleans, initial: State) -> State:
-    """`state` with `initial` in the rows where `flags` (B,) is True; what is declared as kept stays.
+def begin(spec: StateSpec, state: State, flags: Booleans) -> State:
+    """`state` with the initial one in the rows where `flags` (B,) is True; what is declared as kept stays.
 
     By selection: NaN in the old state does not pass.
     """
-    begun: State = tree_map(lambda leaf, old, new: old if leaf.kept else select(flags, new, old), spec, state, initial)
+    goes_on = ~flags
+
+    def fresh(leaf: Leaf, old: Any) -> Any:
+        if leaf.kept:
+            return old
+        if isinstance(leaf.initial, Parameter):
+            return select(goes_on, old, leaf.initial.value)
+        return select(goes_on, old, int(leaf.initial) if leaf.integer else leaf.initial)
+
+    begun: State = tree_map(fresh, spec, state)
     return begun
 
 

@@ -7,6 +7,7 @@ is made. Going back, from dp (V, N), the gradient w.r.t. the projected table: dw
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..core.arrays import device_name, namespace
@@ -16,29 +17,31 @@ from .kernel import Kernel
 
 def with_tables(kernel: Kernel) -> Kernel:
     """`kernel`, which takes `TableRows` too; the gradient w.r.t. them is a `TableGradient` or an array (T, B, D)."""
+    return kernel._replace(forward=partial(forward, kernel), backward=partial(backward, kernel))
 
-    def forward(xs: Any, state: Any, weights: Any, rows: Any, begun: Any) -> Any:
-        if not isinstance(xs, TableRows):
-            return kernel.forward(xs, state, weights, rows, begun)
-        if not _pays(xs):
-            return kernel.forward(xs.dense(), state, weights, rows, begun)
-        one_hot, projected = OneHotRows(xs.ids, len(xs.table)), weights._replace(w_x=xs.table @ weights.w_x)
-        ys, state, cache = kernel.forward(one_hot, state, projected, rows, begun)
-        return ys, state, cache._replace(x=xs)
 
-    def backward(dys: Any, dstate: Any, cache: Any, weights: Any, rows: Any, gradients: Any) -> Any:
-        if not isinstance(cache.x, TableRows):
-            return kernel.backward(dys, dstate, cache, weights, rows, gradients)
-        table, w_x = cache.x.table, weights.w_x
-        dprojected = namespace(w_x).zeros((len(table), w_x.shape[1]), w_x.dtype)
-        cache = cache._replace(x=OneHotRows(cache.x.ids, len(table)))
-        # Of w_x, a kernel needs nothing to go back from one-hot rows.
-        _, dstate, dbegun = kernel.backward(dys, dstate, cache, weights, rows, gradients._replace(w_x=dprojected))
-        dw_x = gradients.w_x
-        dw_x += table.T @ dprojected
-        return TableGradient(dprojected @ w_x.T), dstate, dbegun
+def forward(kernel: Kernel, xs: Any, state: Any, weights: Any, rows: Any, begun: Any) -> Any:
+    """As `kernel.forward`."""
+    if not isinstance(xs, TableRows):
+        return kernel.forward(xs, state, weights, rows, begun)
+    if not _pays(xs):
+        return kernel.forward(xs.dense(), state, weights, rows, begun)
+    one_hot, projected = OneHotRows(xs.ids, len(xs.table)), weights._replace(w_x=xs.table @ weights.w_x)
+    ys, state, cache = kernel.forward(one_hot, state, projected, rows, begun)
+    return ys, state, cache._replace(x=xs)
 
-    return kernel._replace(forward=forward, backward=backward)
+
+def backward(kernel: Kernel, dys: Any, dstate: Any, cache: Any, weights: Any, rows: Any, gradients: Any) -> Any:
+    """As `kernel.backward`."""
+    if not isinstance(cache.x, TableRows):
+        return kernel.backward(dys, dstate, cache, weights, rows, gradients)
+    table, (w_x, dw_x) = cache.x.table, (weights.w_x, gradients.w_x)
+    cache = cache._replace(x=OneHotRows(cache.x.ids, len(table)))
+    dprojected = namespace(w_x).zeros((len(table), w_x.shape[1]), w_x.dtype)
+    # From one-hot rows a kernel goes back without w_x.
+    _, dstate, dbegun = kernel.backward(dys, dstate, cache, weights, rows, gradients._replace(w_x=dprojected))
+    dw_x += table.T @ dprojected
+    return TableGradient(dprojected @ w_x.T), dstate, dbegun
 
 
 def _pays(xs: TableRows) -> bool:

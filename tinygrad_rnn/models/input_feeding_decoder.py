@@ -147,13 +147,13 @@ class InputFeedingDecoder(AttentionDecoderBase):
         """The recurrence step by step, all else at once."""
         inner, a, *source = state
         carried, prepared = (inner, a), self._prepare(*source)
-        spec, initial = self.state_spec[:2], self.initial_state(len(a))[:2]
+        spec = self.state_spec[:2]
         es, embedding = self._embed(xs, training)
         T, xp = xs.shape[0], namespace(a)
         as_, weights, steps = xp.empty((T, *a.shape), a.dtype), xp.empty((T, *source[0].shape[:2]), a.dtype), []
         for t in range(T):
             if rows.starts is not None:
-                carried = begin(spec, carried, rows.starts[t], initial)
+                carried = begin(spec, carried, rows.starts[t])
             after, weights[t], step = self._feed(es[t], carried, prepared, training)
             carried = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, carried)
             as_[t] = carried[1]

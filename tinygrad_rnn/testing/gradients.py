@@ -27,8 +27,8 @@ def check_gradients(
 
     A copy of the layer is checked, with random parameters, over four steps of three rows (or those of `lengths` or
     `starts`), from a random state, with random gradients for every output and for the last state, and gradients that
-    are not 0 before. A cell is checked as a whole sequence and step by step. Whether the forward computes what it should, this cannot
-    see: hold it against an independent version.
+    are not 0 before. A cell is checked as a whole sequence and step by step. Whether the forward computes what it
+    should, this cannot see: hold it against an independent version.
 
     Args:
         layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it stays as it is.

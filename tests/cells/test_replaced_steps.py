@@ -120,7 +120,7 @@ def forward_factor(how: str) -> int:
 
 def everything(layer: Any, xs: Any, **rows: Any) -> list[Any]:
     layer.zero_grad()
-    ys, state, cache = layer.forward(xs, **rows)
+    ys, _, cache = layer.forward(xs, **rows)
     dxs, _ = layer.backward(np.cos(np.arange(ys.size).reshape(ys.shape)), None, cache)
     return [ys, dxs, *(p.grad.copy() for p in layer.parameters())]
 
@@ -179,7 +179,9 @@ def test_it_runs_in_a_model(kind: Any, how: str, compiled: bool, monkeypatch: py
     own.backward(np.cos(found), None, cache)
     close([found], [ys])
     for (name, p), (_, q) in zip(own.named_parameters(), usual.named_parameters(), strict=True):
-        np.testing.assert_allclose(p.grad, (2 if name == "layers.0.w" else 1) * q.grad, rtol=0, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(
+            p.grad, (2 if name == "layers.0.w" else 1) * q.grad, rtol=0, atol=1e-12, err_msg=name
+        )
 
 
 @every_way
@@ -250,19 +252,20 @@ def test_ids_are_generated_by_it(kind: Any, how: str, compiled: bool, monkeypatc
         several = generate_samples(whole, [1, 2], samples=3, length=6, rng=np.random.default_rng(0))
         return ids, [token.id for token in several], greedy_search(whole, [1, 2], length=12)
 
-    usual, other = written(model(plain(kind), forward_factor(how))), written(model(plain(kind), 3 - forward_factor(how)))
+    usual, other = (
+        written(model(plain(kind), forward_factor(how))),
+        written(model(plain(kind), 3 - forward_factor(how))),
+    )
     assert written(model(made(kind, how, monkeypatch), 1)) == usual
     assert usual != other
 
 
 @every_kind
-def test_backward_follows_its_cache_where_a_step_was_replaced_since(
-    kind: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_backward_follows_its_cache_where_a_step_was_replaced_since(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel goes back where the kernel went, whatever the steps are now."""
     for how in ("on the instance", "on the class"):
         cell = plain(kind)
-        ys, state, cache = cell.forward(XS, lengths=LENGTHS, starts=STARTS)
+        ys, _, cache = cell.forward(XS, lengths=LENGTHS, starts=STARTS)
         assert type(cache.inner) is KernelCache
         dys = np.cos(ys)
         expected = cell.backward(dys, None, cache)[0]

@@ -302,7 +302,7 @@ class StepsDifferently(SteppedRNN):
 class StepsThoughNotCausal(SteppedRNN):
     causal = False
 
-    def step(self, x: Any, state: Any) -> tuple[Any, State]:  # type: ignore[misc]  # it is final
+    def step(self, x: Any, state: Any, *, starts: Any = None) -> tuple[Any, State]:  # type: ignore[misc]  # it is final
         return x, state
 
 
@@ -481,7 +481,12 @@ ARRAY = r"\[.*\] at \[.*\] is .*, expected "
 BREAKING = [
     Case(WritesToItsInput, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (THREADS, LAYOUT)),
     Case(WritesToTheUpstreamGradient, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (LAYOUT,)),
-    Case(WritesToItsCache, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (ORDER, CHUNKS, LAYOUT, ALONE, APART)),
+    Case(
+        WritesToItsCache,
+        GIVEN,
+        "a call wrote to what it was given or had given: " + ARRAY,
+        (ORDER, CHUNKS, LAYOUT, ALONE, APART),
+    ),
     Case(UsesUpItsCache, GIVEN, "there are .*, expected", (ORDER, ON_LAYER)),
     Case(KeepsItsCache, ORDER, r"a backward depends on those before: gradient of x at \[0, 0, 0\] is .*, expected"),
     Case(OverwritesItsGradient, ORDER, "backwards do not add up: gradient of w at"),
@@ -521,11 +526,25 @@ BREAKING = [
     Case(NaNWithoutSource, EMPTY, "T = 4, B = 3, S = 0: ys holds NaN", (ROWS,)),
     Case(StepsThoughNotCausal, "step_raises", "is not causal, but step does not raise ValueError"),
     Case(LetsGradientsCross, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
-    Case(BeginsOnlyTheFirstRow, ALONE, "the document from step 1 of row 1 is not that document alone: " + ARRAY_AT, (APART,)),
+    Case(
+        BeginsOnlyTheFirstRow,
+        ALONE,
+        "the document from step 1 of row 1 is not that document alone: " + ARRAY_AT,
+        (APART,),
+    ),
     Case(BeginsAnewWhatItKeeps, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
-    Case(KeepsWhatItBeginsAnew, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT, (APART,)),
+    Case(
+        KeepsWhatItBeginsAnew,
+        ALONE,
+        "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT,
+        (APART,),
+    ),
     Case(LearnsButBeginsWithZeros, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
-    Case(MultipliesWhereADocumentBegins, APART, "(ys|gradient of xs) of a document depends on another document: (ys|gradient of xs) at"),
+    Case(
+        MultipliesWhereADocumentBegins,
+        APART,
+        "(ys|gradient of xs) of a document depends on another document: (ys|gradient of xs) at",
+    ),
     Case(StepsOn, STEPS, r"y at step \d of row \d is not that of the document alone: y at"),
 ]
 

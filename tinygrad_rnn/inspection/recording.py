@@ -28,7 +28,7 @@ class LayerRecord(NamedTuple):
     values: dict[str, Array]
     """The arrays of the state after each step, and the other arrays of its cache with a row axis, such as gates."""
     gradients: dict[str, Array]
-    """The gradients of the loss w.r.t. the values of that name: the state, and what the cell's `inner_gradients` gives."""
+    """The gradients of the loss w.r.t. the values of that name: the state, and what `inner_gradients` gives."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -38,7 +38,7 @@ def by_name(classes: Iterable[type], call: str) -> dict[str, type]:
     for kind in classes:
         other = known.setdefault(kind.__name__, kind)
         if other is not kind:
-            raise ValueError(f"{call}: {kind} and {other} have the same name, but a file finds classes by name: rename one")
+            raise ValueError(f"{call}: {kind} and {other} have one name, but a file finds classes by name: rename one")
     return known
 
 

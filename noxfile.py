@@ -82,6 +82,14 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def cupy(session: nox.Session) -> None:
+    """That CuPy has every name in use, without a GPU; `nox -s tests` skips this, for the wheel of CuPy is large."""
+    session.install(".", *needs("cupy"))
+    session.run("python", "-c", "import cupy")  # or the tests would be skipped here too
+    pytest(session, "-m", "cupy", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Every mutant of every backward; `nox -s tests` tries a sample."""
     session.install(".", *needs("tests"))

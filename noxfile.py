@@ -18,6 +18,10 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(PYENV.glob("versions/*/bin")))])
 
+# The tests start many processes, and uv installs no bytecode: where none may be kept, each of them compiles NumPy anew,
+# and the tests take twice as long.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def needs(*groups: str) -> list[str]:
     """The requirements of dependency groups of pyproject.toml."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 
 import nox
@@ -32,6 +35,9 @@ def needs(*groups: str) -> list[str]:
 PARALLEL = ("-n", "auto", "--dist", "loadfile")
 
 
+QUICK = ("core", "layers", "models", "optim", "testing")
+
+
 def pytest(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
     # The script, not `python -m pytest`, which puts the working directory before the package that was installed.
     session.run("pytest", "--installed", *arguments, success_codes=success_codes)
@@ -49,6 +55,13 @@ def typecheck(session: nox.Session) -> None:
     """mypy, strict."""
     session.install(*PROJECT["project"]["dependencies"], *needs("typecheck"))
     session.run("mypy", *session.posargs)
+
+
+@nox.session(default=False)
+def quick(session: nox.Session) -> None:
+    """The gradients and the contract of every layer, and the tests of single layers: no example, mutant or process."""
+    session.install(".", *needs("quick"))
+    pytest(session, "tests/test_table.py", *(f"tests/{folder}" for folder in QUICK), *session.posargs)
 
 
 # With the Python that runs nox; with another where its version is added to the name, as in `nox -s tests-3.12`.
@@ -83,6 +96,43 @@ def examples(session: nox.Session) -> None:
     """The examples, in their small mode."""
     session.install(".", *needs("tests"))
     pytest(session, "tests/examples", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The sdist, and the wheel from it: they hold what git does and nothing else, and the wheel can be imported."""
+    session.install(*needs("build"))
+    folder = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder))
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+
+    listed = session.run("git", "ls-files", "--cached", external=True, silent=True)
+    files = {name for name in str(listed).splitlines() if Path(name).exists()}
+    with tarfile.open(sdist) as archive:
+        unpacked = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    differ(session, sdist, unpacked, files | {"PKG-INFO"})
+    with zipfile.ZipFile(wheel) as zipped:
+        package = {name for name in zipped.namelist() if ".dist-info/" not in name}
+    differ(session, wheel, package, {name for name in files if name.startswith("tinygrad_rnn/")})
+    if "tinygrad_rnn/py.typed" not in package:
+        session.error(f"{wheel.name} has no py.typed, so type checkers would ignore its types")
+
+    session.install(str(wheel))
+    code = "import tinygrad_rnn; print(tinygrad_rnn.__version__)"
+    version = str(session.run("python", "-I", "-c", code, silent=True)).strip()  # -I: not from the working directory
+    if f"\nversion: {version}\n" not in Path("CITATION.cff").read_text(encoding="utf-8"):
+        session.error(f"CITATION.cff has another version than the package, {version}")
+
+
+def differ(session: nox.Session, archive: Path, found: set[str], expected: set[str]) -> None:
+    """An error where they do."""
+    if found != expected:
+        session.error(
+            f"{archive.name} lacks {sorted(expected - found)} and has {sorted(found - expected)}, which git does not have"
+        )
 
 
 @nox.session(default=False)

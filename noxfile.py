@@ -130,9 +130,8 @@ def build(session: nox.Session) -> None:
 def differ(session: nox.Session, archive: Path, found: set[str], expected: set[str]) -> None:
     """An error where they do."""
     if found != expected:
-        session.error(
-            f"{archive.name} lacks {sorted(expected - found)} and has {sorted(found - expected)}, which git does not have"
-        )
+        lacking, foreign = sorted(expected - found), sorted(found - expected)
+        session.error(f"{archive.name} lacks {lacking}, and has {foreign}, which git does not know")
 
 
 @nox.session(default=False)

@@ -261,8 +261,9 @@ def test_paths_that_cannot_be(tmp_path: Path, rng: np.random.Generator) -> None:
         save(tmp_path / "none" / "x", network(rng))
     with pytest.raises(IsADirectoryError, match=r"^load\(.*this is a directory; give the path of a file in it"):
         load(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"^load\('.*none'\): there is no such file \(looked for '/.*none'\)"):
-        load(tmp_path / "none")
+    none = tmp_path / "none"
+    with pytest.raises(FileNotFoundError, match=rf"^load\('.*none'\): .* \(looked for {re.escape(repr(str(none)))}\)"):
+        load(none)
     assert not list(tmp_path.iterdir())
 
 
@@ -458,7 +459,7 @@ def address_limit(more: int) -> Iterator[None]:
 def assert_refused(path: Path, data: bytes, says: str) -> None:
     """`data` at `path` is, by an error that names the file and says why; the file stays as it is."""
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=rf"^load\('{re.escape(str(path))}'\): .*({says})"):
+    with pytest.raises(ValueError, match=rf"^load\({re.escape(repr(str(path)))}\): .*({says})"):
         load(path)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == data

@@ -271,7 +271,7 @@ def given_or_zeros(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
     if zeros is not None:
         check_array(owner, name, gradient, zeros)
         if gradient.shape != zeros.shape:
-            raise ValueError(f"{owner!r}: {name} has shape {gradient.shape}, but forward gave an array of shape {zeros.shape}")
+            raise ValueError(f"{owner!r}: {name} has shape {gradient.shape}, but forward gave an array {zeros.shape}")
     return gradient
 
 

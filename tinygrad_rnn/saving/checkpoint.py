@@ -171,7 +171,7 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
         state = _with_leaves(content["state"], tensors, there) if "state" in content else None
         return Checkpoint(model.to(there), tokenizer, content["metadata"], memory, state)
     except Exception as error:  # also any error that a forged header, with a right checksum, may cause
-        raise ValueError(f"{call}: the model cannot be rebuilt. {error}") from error
+        raise ValueError(f"{call}: the model cannot be made anew. {error}") from error
 
 
 def _host(array: Array) -> Array:

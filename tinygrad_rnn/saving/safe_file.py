@@ -61,7 +61,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
             tensors = {name: file.get_tensor(name) for name in names}
     except safetensors.SafetensorError as error:
         raise ValueError(
-            f"{call}: this is not a complete safetensors file: it was cut short, is damaged, or is of another kind "
+            f"{call}: this is no whole safetensors file, but one that was cut short, damaged or of another kind "
             f"({error}); take another copy"
         ) from error
     expected = content["sha256"]

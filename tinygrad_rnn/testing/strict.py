@@ -99,7 +99,7 @@ class StrictNamespace:
     def __getattr__(self, name: str) -> Any:
         path = f"{self._path}.{name}".lstrip(".")
         if path in LACKING or (isinstance(self._part, np.ufunc) and path not in _UFUNC_METHODS):
-            raise AttributeError(f"xp.{path} is only in NumPy: CuPy lacks it, so this would fail on a GPU")
+            raise AttributeError(f"xp.{path} is in NumPy alone: CuPy lacks it, so this would fail on a GPU")
         value = getattr(self._part, name)
         if value is np.ndarray:
             return StrictArray
@@ -110,7 +110,7 @@ class StrictNamespace:
         path = self._path
         lacking = kwargs.keys() & (LACKING_KEYWORDS.get(path, frozenset()) | {"device", "like", "subok"})
         if lacking:
-            raise TypeError(f"{path}({min(lacking)}=) is only in NumPy: CuPy lacks it, so this would fail on a GPU")
+            raise TypeError(f"{path}({min(lacking)}=) is in NumPy alone: CuPy lacks it, so this would fail on a GPU")
         given = (*args, *kwargs.values())
         if path not in _HOST_ARGUMENTS:  # these ask a StrictArray for a Python integer, which raises
             args = tuple(_unwrap(path, value) for value in args)

@@ -450,7 +450,7 @@ def test_what_train_refuses_changes_nothing(given: tuple[Any, ...], error: type[
 def test_a_loss_that_is_not_finite_stops_the_training() -> None:
     model = make()
     model.by = np.full((1, 5), np.nan)
-    with pytest.raises(FloatingPointError, match="the loss of epoch 1 is nan: restart with a lower lr"):
+    with pytest.raises(FloatingPointError, match="the loss of epoch 1 is nan: restart with lower lr"):
         model.train([X], [Y])
 
 

@@ -192,7 +192,9 @@ def test_a_step_says_which_state_or_starts_do_not_fit() -> None:
 @pytest.mark.messages
 @pytest.mark.parametrize("starts", [[True, False], True, np.array([1, 0])])
 def test_a_step_refuses_starts_that_are_no_array_of_bools(starts: Any) -> None:
-    with pytest.raises(TypeError, match=r"RNNCell\(3, 4\): starts must be an array of bools, True where a document begins"):
+    with pytest.raises(
+        TypeError, match=r"RNNCell\(3, 4\): starts must be an array of bools, True where a document begins"
+    ):
         cell().step(f32(2, 3), None, starts=starts)
 
 
@@ -295,13 +297,15 @@ def test_a_step_where_a_sequence_is_expected_is_told_of_step() -> None:
     refused(
         lambda: cell()(f32(2, 3)),
         ValueError,
-        "RNNCell(3, 4): forward takes (T, B, D); xs has shape (2, 3). One step is `step`",
+        "RNNCell(3, 4): forward takes (T, B, D); xs has shape (2, 3). For one step call `step`",
     )
-    refused(lambda: of_ids()(IDS[0]), ValueError, "forward takes (T, B), ids; xs has shape (2,). One step is `step`")
+    refused(
+        lambda: of_ids()(IDS[0]), ValueError, "forward takes (T, B), ids; xs has shape (2,). For one step call `step`"
+    )
     refused(
         lambda: cell().step(f32(3, 2, 3), None),
         ValueError,
-        "step takes (B, D); x has shape (3, 2, 3). A sequence goes to `forward`",
+        "step takes (B, D); x has shape (3, 2, 3). For a sequence call `forward`",
     )
     refused(lambda: of_ids().step(IDS, None), ValueError, "step takes (B,), ids; x has shape (3, 2)")
 
@@ -374,8 +378,8 @@ def test_lengths_that_do_not_fit_are_told_why(lengths: Any, error: type[Exceptio
         (
             (f32(3, 4),),
             ValueError,
-            "state[0], which is h, has shape (3, 4), expected (2, 4): the batch first. A state fits only the batch that it came "
-            "from; state=None begins from the initial state",
+            "state[0], which is h, has shape (3, 4), expected (2, 4): the batch first. A state fits only the "
+            "batch that it came from; state=None begins from the initial state",
         ),
         ((f32(2, 5),), ValueError, "state[0], which is h, has shape (2, 5), expected (2, 4)"),
         ((f32(4),), ValueError, "state[0], which is h, has shape (4,), expected (2, 4)"),

@@ -155,7 +155,7 @@ def test_another_file_in_the_cache_is_refused_and_left_alone(
     file = tmp_path / "text.txt"
     file.write_bytes(b"mine")
     with pytest.raises(
-        ValueError, match=rf"{re.escape(repr(str(file)))} is not .*; remove it, and it is downloaded anew"
+        ValueError, match=rf"{re.escape(repr(str(file)))} is not .*; remove it, and it is downloaded again"
     ):
         tiny_shakespeare(cache=tmp_path)
     assert file.read_bytes() == b"mine"

@@ -98,7 +98,10 @@ def test_what_cannot_be_added_is_refused() -> None:
 def test_one_hot_rows_are_refused() -> None:
     model = Sequential(OneHot(4), Residual(cell(4, 4)))
     ids = np.array([[0, 1], [2, 3]])
-    message = r"^Residual\(RNNCell\(4, 4\)\): the input is OneHotRows\(shape=.*\), which is never made dense, so no output can be added"
+    message = (
+        r"^Residual\(RNNCell\(4, 4\)\): the input is OneHotRows\(shape=.*\), which is never made dense, so no output "
+        "can be added"
+    )
     with pytest.raises(TypeError, match=message):
         model(ids)
     with pytest.raises(TypeError, match=message):

@@ -228,10 +228,10 @@ def test_metadata_is_what_json_holds(path: Path) -> None:
     ("arguments", "message"),
     [
         ({"model": 3}, "model is a int, where a layer was expected"),
-        ({"tokenizer": "ab"}, r"tokenizer is a str, without a config\(\) to make it from"),
+        ({"tokenizer": "ab"}, r"tokenizer is a str, without the config\(\) that saving needs"),
         ({"metadata": [1]}, "metadata is a list, where a dict was expected"),
         ({"metadata": {"a": [0, {"b": {1}}]}}, r"metadata\['a'\]\[1\]\['b'\] is a set, \{1\}, which JSON cannot"),
-        ({"metadata": {"a": {1: 2}}}, r"metadata\['a'\] is a dict with a key that is no str, \{1: 2\}, which JSON"),
+        ({"metadata": {"a": {1: 2}}}, r"metadata\['a'\] is a dict with a key that is not a str, \{1: 2\}, which JSON"),
         ({"metadata": {"w": np.ones(2)}}, r"metadata\['w'\] is a ndarray, array\(\[1., 1.\]\), which"),
         ({"metadata": {"x": np.float32(1)}}, r"metadata\['x'\] is a float32"),
         ({"metadata": {"m": OneHot(3)}}, r"metadata\['m'\] is a OneHot"),
@@ -341,7 +341,7 @@ def test_empty_files_and_those_of_others(path: Path, rng: np.random.Generator) -
     with pytest.raises(ValueError, match=r"^load\('.*'\): the file is empty, so its writing was cut short; take"):
         load(path)
     path.write_bytes(safetensors.numpy.save({"b": np.ones(2), "a": np.ones(2)}))
-    with pytest.raises(ValueError, match=r"^load\(.*not written by `save`.*its tensors are: a, b\. Read it by"):
+    with pytest.raises(ValueError, match=r"^load\(.*not written by `save`.*its tensors: a, b\. Read it with"):
         load(path)
     path.write_bytes(safetensors.numpy.save({}, {"format": "pt"}))
     with pytest.raises(ValueError, match=r"not written by `save`.*: none"):
@@ -405,7 +405,7 @@ def test_all_that_does_not_match_is_listed(path: Path, rng: np.random.Generator)
         load(path)
 
 
-BROKEN, CHANGED = "no whole safetensors file", "the file is damaged: its content does not have its checksum"
+BROKEN, CHANGED = "no whole safetensors file", "the file is damaged: its content does not match its checksum"
 NOT_OURS = "not written by `save`"
 
 
@@ -496,7 +496,7 @@ def test_what_a_flipped_bit_says(path: Path, rng: np.random.Generator) -> None:
     for old, new in [*changes, (b"layers.2.b", b"layers.2.c"), (b"[3,5]", b"[5,3]")]:
         assert old in data
         path.write_bytes(data.replace(old, new))
-        with pytest.raises(ValueError, match="the file is damaged: its content does not have its checksum; take"):
+        with pytest.raises(ValueError, match="the file is damaged: its content does not match its checksum; take"):
             load(path)
 
 

@@ -488,7 +488,9 @@ BREAKING = [
         (ORDER, CHUNKS, LAYOUT, ALONE, APART),
     ),
     Case(UsesUpItsCache, GIVEN, "there are .*, expected", (ORDER, ON_LAYER)),
-    Case(KeepsItsCache, ORDER, r"a backward depends on earlier backwards: gradient of x at \[0, 0, 0\] is .*, expected"),
+    Case(
+        KeepsItsCache, ORDER, r"a backward depends on earlier backwards: gradient of x at \[0, 0, 0\] is .*, expected"
+    ),
     Case(OverwritesItsGradient, ORDER, "backwards do not add up: gradient of w at"),
     Case(AddsAtTheFirstBackwardOnly, ORDER, "backwards do not add up: gradient of w at"),
     Case(ReusesABuffer, KEPT, "a later call overwrote a cache or an output: " + ARRAY),
@@ -516,7 +518,9 @@ BREAKING = [
     Case(MixesRows, ROWS, "is not .* alone: " + ARRAY_AT, (ALONE, APART)),
     Case(CountsSteps, CHUNKS, "a sequence is not its chunks: ys at", (ALONE,)),
     Case(StepsDifferently, CHUNKS, r"a sequence is not a loop of step: (ys|state\[0\]) at"),
-    Case(WeighsPadding, "padding_never_matters", "the content past a row's end matters: gradient of queries at", (ROWS,)),
+    Case(
+        WeighsPadding, "padding_never_matters", "the content past a row's end matters: gradient of queries at", (ROWS,)
+    ),
     Case(TakesNoWeightsForSome, "none_is_zeros", r"None for \['weights'\] is not zeros: queries at"),
     Case(TakesAnyContext, "gradients_that_do_not_fit_raise", "takes gradients that do not fit, without a ValueError"),
     Case(CentresQueries, ROWS, "row 0 in a batch is not row 0 alone: context at"),

@@ -165,7 +165,7 @@ def begin(spec: StateSpec, state: State, flags: Booleans) -> State:
 
 
 def begin_backward(spec: StateSpec, dstate: State, flags: Booleans) -> State:
-    """Map the gradient w.r.t. the result of `begin` to that w.r.t. the state given to it: 0 in the reset rows.
+    """Map the gradient w.r.t. the result of `begin` to the gradient w.r.t. its argument: 0 in the reset rows.
 
     The gradient of the reset rows is added to that of the initial state, where that is a `Parameter`.
     """

@@ -197,7 +197,7 @@ def named_cells(model: Layer) -> dict[str, Any]:
 
 
 def turned_round(model: Layer) -> set[int]:
-    """The `id`s of the cells that read the reversed text: those inside an odd number of `backward_cell`s."""
+    """The cells, by `id`, that read the reversed text: each is inside an odd number of layers `backward_cell`."""
     turned: set[int] = set()
     for both in {id(both): both for _, both in _all_of(Bidirectional, model)}.values():
         turned ^= {id(cell) for _, cell in _all_of(Cell, both.backward_cell)}

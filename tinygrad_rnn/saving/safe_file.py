@@ -47,7 +47,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
             text = (file.metadata() or {}).get(_KEY)
             if text is None:
                 raise ValueError(
-                    f"{call}: the file was not written by `save`, so it does not say what layers its tensors are of: "
+                    f"{call}: the file was not written by `save`, so it does not name the layers of its tensors: "
                     f"{', '.join(names) or 'none'}. Read it with safetensors.numpy.load_file, and assign them to the "
                     "values of the parameters of a model"
                 )

@@ -62,7 +62,7 @@ def _hidden(attempt: str) -> Callable[..., Any]:
 
     def refuse(*_: object, **__: object) -> Any:
         raise TypeError(
-            f"{attempt} would implicitly move a StrictArray to the host, and on a GPU wait for it: call "
+            f"{attempt} would move a StrictArray to the host unasked, and on a GPU wait for it: call "
             "device.to_host(array), which gives a NumPy array"
         )
 

@@ -331,7 +331,11 @@ def test_what_does_not_fit_is_told_why() -> None:
             ValueError,
             r"lengths\[2\] is 7, but with 6 steps it must be 0 to 6",
         ),
-        (lambda: general(queries, memory, lengths=LENGTHS - 1), ValueError, r"lengths\[1\] is -1, but with 6 steps it must be 0 to 6"),
+        (
+            lambda: general(queries, memory, lengths=LENGTHS - 1),
+            ValueError,
+            r"lengths\[1\] is -1, but with 6 steps it must be 0 to 6",
+        ),
     ]
     for call, error, message in calls:
         with pytest.raises(error, match=rf"^GeneralAttention\(5, 5\): {message}"):

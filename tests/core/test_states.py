@@ -91,13 +91,17 @@ def test_where_a_state_is_none_it_is_the_initial_one() -> None:
         (None, new),
         (((), None, whole[2], whole[3]), ((), new[1], whole[2], whole[3])),
         (
-            (None, (whole[1][0], None), (None, whole[2][1]), None),
-            ((), (whole[1][0], new[1][1]), (new[2][0], whole[2][1]), new[3]),
+            (None, (whole[1][0], None), (None, whole[2][1]), whole[3]),
+            ((), (whole[1][0], new[1][1]), (new[2][0], whole[2][1]), whole[3]),
         ),
         (((), whole[1], ((None,), None), whole[3]), ((), whole[1], new[2], whole[3])),
     ):
         found = given_or_initial(OWNER, "state", state, declared, 3, LIKE)
         tree_map(np.testing.assert_array_equal, found, expected)
+    with pytest.raises(
+        ValueError, match=r"state\[3\], which is memory, is None, but is needed where the rest is given"
+    ):
+        given_or_initial(OWNER, "state", (*whole[:3], None), declared, 3, LIKE)
     found = given_or_initial(OWNER, "state", whole, declared, 3, LIKE)
     assert all(array is other for array, other in zip(leaves(found), leaves(whole), strict=True))
 

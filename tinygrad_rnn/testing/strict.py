@@ -91,7 +91,7 @@ def _wrap(result: Any, given: tuple[Any, ...] = ()) -> Any:
 
 
 class StrictNamespace:
-    """NumPy, or a part of it, for `StrictArray`s only, without what CuPy lacks."""
+    """NumPy, or a part of it, for `StrictArray` only, without what CuPy lacks."""
 
     def __init__(self, part: Any, path: str = "") -> None:
         self._part, self._path = part, path

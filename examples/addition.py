@@ -27,7 +27,6 @@ import sys
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import schedules
 
 TOKENIZER = rnn.CharTokenizer("0123456789+=")
 EQUALS = TOKENIZER.id_of("=")  # where a sum begins, and where it ends
@@ -89,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     order = -1 if args.reverse else 1
     model = build(args.hidden, args.attention, weights)
     criterion = rnn.SoftmaxCrossEntropy()
-    lr = schedules.cosine(args.lr, steps=args.iterations)
+    lr = rnn.schedules.cosine(args.lr, steps=args.iterations)
     optimizer = rnn.Adam(model, lr, clip=rnn.ClipNorm(1.0))
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 

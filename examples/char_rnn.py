@@ -25,7 +25,6 @@ import numpy as np
 from tqdm import tqdm
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets, schedules
 
 CELLS: dict[str, Any] = {"rnn": rnn.RNNCell, "lstm": rnn.LSTMCell, "gru": rnn.GRUCell}
 OPTIMIZERS: dict[str, Any] = {"adagrad": rnn.Adagrad, "adam": rnn.Adam, "sgd": rnn.SGD}
@@ -34,13 +33,15 @@ NOT_SAVED = ("command", "resume", "device")  # the other arguments are, and a re
 
 
 def train(args: argparse.Namespace, saved: rnn.Checkpoint | None) -> None:
-    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
+    text = rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics()
     checksum = zlib.crc32(text.encode())
     if saved and saved.metadata["text"] != checksum:
         raise ValueError(f"{args.resume} was trained on another text: give that one by --text")
     special = ("<start>", "<end>") if args.documents else ()
     tokenizer = saved.tokenizer if saved else rnn.CharTokenizer.from_text(text, special=special)
-    parts = datasets.paragraphs(text) if args.documents else [text[: len(text) * 9 // 10], text[len(text) * 9 // 10 :]]
+    parts = (
+        rnn.datasets.paragraphs(text) if args.documents else [text[: len(text) * 9 // 10], text[len(text) * 9 // 10 :]]
+    )
     cut = len(parts) * 9 // 10 or 1  # the tail is held out
     V, ends = len(tokenizer), range(len(tokenizer.special))  # the ids of the start and the end of a document
     documents = [np.concatenate([ends[:1], tokenizer.encode(part), ends[1:]]).astype("int32") for part in parts]
@@ -51,7 +52,7 @@ def train(args: argparse.Namespace, saved: rnn.Checkpoint | None) -> None:
     model = saved.model if saved else build(V, args).to(device)
     criterion, lr = rnn.SoftmaxCrossEntropy(), args.lr or LEARNING_RATES[args.optimizer]
     if args.schedule == "cosine":
-        lr = schedules.cosine(lr, steps=args.iterations)
+        lr = rnn.schedules.cosine(lr, steps=args.iterations)
     optimizer = OPTIMIZERS[args.optimizer](model, lr, clip=rnn.ClipValue(args.clip))
     if saved:
         optimizer.restore(saved.optimizer)

@@ -25,7 +25,6 @@ import sys
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets, schedules
 
 
 def chrono(cell: rnn.GRUCell | rnn.LSTMCell, longest: int, rng: np.random.Generator) -> None:
@@ -54,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.delay < 1:
         raise ValueError(f"the marker needs a step: --delay must be at least 1, not {args.delay}")
 
-    source = datasets.CopySource(8, length=10, delay=args.delay)
+    source = rnn.datasets.CopySource(8, length=10, delay=args.delay)
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     cell = {"gru": rnn.GRUCell, "lstm": rnn.LSTMCell}[args.cell](source.vocab_size, args.hidden, rng=weights)
     if args.chrono:
@@ -62,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     scores = rnn.Linear(args.hidden, source.symbols + 1, rng=weights)  # of the symbols and the blank
     model = rnn.Sequential(rnn.OneHot(source.vocab_size), cell, scores)
     criterion = rnn.SoftmaxCrossEntropy()
-    lr = schedules.cosine(args.lr, steps=args.iterations)
+    lr = rnn.schedules.cosine(args.lr, steps=args.iterations)
     optimizer = rnn.Adam(model, lr, clip=rnn.ClipNorm(1.0))
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import initializers
 from tinygrad_rnn.testing import check_contract, check_gradients
 
 
@@ -34,12 +33,12 @@ class MinimalGatedCache(NamedTuple):
 class MinimalGatedCell(rnn.Cell):
     def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
-        self.w_xf = rnn.Parameter(initializers.glorot((in_size, out_size), rng=rng))
-        self.w_hf = rnn.Parameter(initializers.orthogonal((out_size, out_size), rng=rng))
-        self.b_f = rnn.Parameter(initializers.zeros((out_size,)) - 3)  # f begins near 0.05
-        self.w_xn = rnn.Parameter(initializers.glorot((in_size, out_size), rng=rng))
-        self.w_hn = rnn.Parameter(initializers.orthogonal((out_size, out_size), rng=rng))
-        self.b_n = rnn.Parameter(initializers.zeros((out_size,)))
+        self.w_xf = rnn.Parameter(rnn.initializers.glorot((in_size, out_size), rng=rng))
+        self.w_hf = rnn.Parameter(rnn.initializers.orthogonal((out_size, out_size), rng=rng))
+        self.b_f = rnn.Parameter(rnn.initializers.zeros((out_size,)) - 3)  # f begins near 0.05
+        self.w_xn = rnn.Parameter(rnn.initializers.glorot((in_size, out_size), rng=rng))
+        self.w_hn = rnn.Parameter(rnn.initializers.orthogonal((out_size, out_size), rng=rng))
+        self.b_n = rnn.Parameter(rnn.initializers.zeros((out_size,)))
 
     def step_forward(self, x: Any, state: Any, *, training: bool = True) -> Any:
         (h_prev,) = state

@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import schedules
 
 FORMS = (
     "{day} {month} {year}",
@@ -120,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     held_out, days = np.split(data.permutation(DAYS), [len(DAYS) // 10])
     model = build(args.hidden, weights)
     criterion = rnn.SoftmaxCrossEntropy()
-    optimizer = rnn.Adam(model, schedules.cosine(args.lr, steps=args.iterations), clip=rnn.ClipNorm(1.0))
+    optimizer = rnn.Adam(model, rnn.schedules.cosine(args.lr, steps=args.iterations), clip=rnn.ClipNorm(1.0))
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 
     for i in range(1, args.iterations + 1):

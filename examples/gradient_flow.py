@@ -32,7 +32,6 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets, schedules
 
 CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "LSTM": rnn.LSTMCell, "GRU": rnn.GRUCell}
 CELL = "layers.1"  # where it stands in the model
@@ -40,7 +39,7 @@ CELL = "layers.1"  # where it stands in the model
 
 def train(model: rnn.Sequential, stream: rnn.TokenStream, lr: float, iterations: int) -> None:
     criterion = rnn.SoftmaxCrossEntropy()
-    optimizer = rnn.Adam(model, schedules.cosine(lr, steps=iterations), clip=rnn.ClipNorm(1.0))
+    optimizer = rnn.Adam(model, rnn.schedules.cosine(lr, steps=iterations), clip=rnn.ClipNorm(1.0))
     state = None
     for i in range(iterations):
         batch = stream[i % len(stream)]
@@ -65,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     from tinygrad_rnn import plotting  # what it lacks it says now, and not after the training
 
-    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
+    text = rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics()
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     cut = len(ids) * 9 // 10

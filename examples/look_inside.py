@@ -33,7 +33,6 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets, schedules
 
 LSTM = "layers.1"  # where it stands in the model
 Curve = tuple[list[int], list[float]]
@@ -44,7 +43,7 @@ def train(model: rnn.Sequential, ids: np.ndarray, held_out: rnn.TokenStream, arg
     """The losses of the training, mean of ten iterations each, and those of the held-out text."""
     stream = rnn.TokenStream(ids, batch=args.batch, steps=64)
     criterion = rnn.SoftmaxCrossEntropy()
-    lr = schedules.cosine(args.lr, steps=args.iterations)
+    lr = rnn.schedules.cosine(args.lr, steps=args.iterations)
     optimizer = rnn.Adam(model, lr, clip=rnn.ClipNorm(1.0))
     state, losses, validated = None, list[float](), list[float]()
     for i in range(1, args.iterations + 1):
@@ -103,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if not 1 <= args.every <= args.iterations:
         raise ValueError(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
-    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
+    text = rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics()
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     # Nine tenths are learnt. In half of the rest the units are judged, in the other half they are looked at.

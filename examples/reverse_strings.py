@@ -22,7 +22,6 @@ import sys
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import schedules
 
 LETTERS = rnn.CharTokenizer(string.ascii_lowercase, special=("<end>",))
 END = 0  # also what the decoder reads first
@@ -62,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     model = build(args.embedding, args.hidden, weights)
     criterion = rnn.SoftmaxCrossEntropy()
-    optimizer = rnn.Adam(model, schedules.cosine(args.lr, steps=args.iterations), clip=rnn.ClipNorm(1.0))
+    optimizer = rnn.Adam(model, rnn.schedules.cosine(args.lr, steps=args.iterations), clip=rnn.ClipNorm(1.0))
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 
     for i in range(1, args.iterations + 1):

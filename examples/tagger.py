@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets, schedules
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Sentence = tuple[np.ndarray, np.ndarray]
@@ -86,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--seed", type=int, default=0, help="of weights and order (0)")
     args = parser.parse_args(arguments)
 
-    data = sentences(datasets.read_text(args.text) if args.text else datasets.pydoc_topics())
+    data = sentences(rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics())
     if len(data) < 10:
         raise ValueError(f"a tenth is held out: the text must have at least 10 sentences of two words, not {len(data)}")
     train, held_out = data[: len(data) * 9 // 10], data[len(data) * 9 // 10 :]
@@ -99,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         reader = rnn.Bidirectional(rnn.LSTMCell(V, H, rng=weights), rnn.LSTMCell(V, H, rng=weights))
     model = rnn.Sequential(rnn.OneHot(V), reader, rnn.Linear(2 * H, 2, rng=weights))
     criterion = rnn.SoftmaxCrossEntropy()
-    lr = schedules.cosine(args.lr, steps=args.epochs * -(-len(train) // args.batch))
+    lr = rnn.schedules.cosine(args.lr, steps=args.epochs * -(-len(train) // args.batch))
     optimizer = rnn.Adam(model, lr, clip=rnn.ClipNorm(1.0))
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 

@@ -55,11 +55,7 @@ def device_name(array: Any) -> str:
 
 def sigmoid(a: Any) -> Any:
     """The logistic function 1 / (1 + e^-a) of each number, in a form that never overflows."""
-    y = 0.5 * a
-    namespace(y).tanh(y, out=y)
-    y *= 0.5
-    y += 0.5
-    return y
+    return 0.5 * namespace(a).tanh(0.5 * a) + 0.5
 
 
 def no_gradient(array: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.threads import set_default_threads
 from .arrays import Array
 
 
@@ -37,7 +36,6 @@ class Device:
             raise TypeError(f'Device: a device is "cpu", "cuda" or "cuda:" and a number, not {self.name!r}')
         if self.name == "cpu":
             _keep_freed_memory()
-            set_default_threads()
             return
         kind, colon, index = self.name.partition(":")
         if kind != "cuda" or (colon and not index.isdecimal()):

@@ -191,7 +191,10 @@ def sample(array: NDArray[Any]) -> list[float]:
 
 
 def _process(name: str, threads: int, row: Mapping[str, Any]) -> Any:
-    """One run of a variant. The number of threads is set before it imports NumPy."""
+    """One run of a variant. The number of threads is set before it imports NumPy.
+
+    It is that of BLAS, as `limit` needs it, and that of this package, in whose calls BLAS has one thread.
+    """
     libraries = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     environment = os.environ | dict.fromkeys(libraries, str(threads))
     command = [sys.executable, sys.argv[0], "--run", name, json.dumps({"threads": threads, **row})]

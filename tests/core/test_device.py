@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from running import run_alone
 from tinygrad_rnn import Device
 from tinygrad_rnn.core.device import as_device, device_of
 from tinygrad_rnn.testing import StrictDevice
@@ -105,3 +106,20 @@ def test_a_name_will_do_for_a_device() -> None:
     cpu = Device("cpu")
     assert as_device("cpu") == cpu
     assert as_device(cpu) is cpu
+
+
+def test_freed_memory_is_kept_from_the_first_forward_for_training_on() -> None:
+    found = run_alone(
+        """
+import numpy as np
+import tinygrad_rnn as rnn
+from tinygrad_rnn.core.device import keep_freed_memory
+calls, model = [], rnn.RNNCell(2, 3, rng=np.random.default_rng(0))
+xs = rnn.Device("cpu").zeros(4, "float32").reshape(2, 1, 2)
+for happen in (lambda: None, lambda: model(xs), lambda: model.step(xs[0], None), lambda: model.forward(xs)):
+    happen()
+    calls.append(keep_freed_memory.cache_info().misses)
+print(calls)
+"""
+    )
+    assert found == "[0, 0, 0, 1]"

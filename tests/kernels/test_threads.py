@@ -1,18 +1,18 @@
-"""In processes of their own: the number of threads holds for a whole one."""
+"""Mostly in processes of their own: the number of threads holds for a whole one. Each must end within a minute."""
 
 from __future__ import annotations
 
+import gc
 import os
-import subprocess
-import sys
-from collections.abc import Callable
-from threading import Barrier, get_ident
+import signal
+import weakref
+from threading import Barrier, Event, Thread, get_ident
 from time import sleep
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
+from running import run_alone
 from tinygrad_rnn import set_threads
 from tinygrad_rnn.kernels import threads
 from tinygrad_rnn.kernels.threads import divide, divide_blocks
@@ -22,49 +22,31 @@ CODE = """
 import os
 import numpy as np
 import tinygrad_rnn as rnn
-from threadpoolctl import threadpool_info, threadpool_limits
-
-def threads():
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-
-threadpool_limits(2, user_api="blas")
 {call}
 from tinygrad_rnn.kernels.threads import divide
 parts = divide(lambda part: part, 100, 1)
-print(set(threads()), len(parts))
+print(len(parts))
 """
-BLAS = [library for library in threadpool_info() if library["user_api"] == "blas"]
-ONE = "{1}" if BLAS else "set()"
-"""How many threads BLAS has where a model was made."""
 MODEL = "rnn.Linear(2, 3, rng=np.random.default_rng(0))"
 
 
 def threads_after(call: str, environment: dict[str, str]) -> str:
-    """How many threads BLAS has in a process that began with two."""
-    clean = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    return subprocess.run(
-        [sys.executable, "-c", CODE.format(call=call)],
-        env=clean | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    """How many parts are made, after what `call` prints."""
+    return run_alone(CODE.format(call=call), **environment)
 
 
-@pytest.mark.skipif(not BLAS, reason="this NumPy has a BLAS that does not tell its threads, as Apple's")
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="BLAS has no second thread here")
 @pytest.mark.parametrize(
     ("call", "environment", "expected"),
     [
-        ("", {}, "{2} 1"),  # an import alone changes nothing
-        (MODEL, {}, "{1} 1"),
-        ("rnn.set_threads(2)", {}, "{1} 2"),
-        (f"rnn.set_threads(2); {MODEL}", {}, "{1} 2"),
-        (f"{MODEL}; rnn.set_threads(2); {MODEL}", {}, "{1} 2"),
-        (f"{MODEL}; threadpool_limits(2); {MODEL}", {}, "{2} 1"),  # BLAS is set once
-        (MODEL, {"OPENBLAS_NUM_THREADS": "2"}, "{1} 2"),
-        (MODEL, {"OMP_NUM_THREADS": "3"}, "{1} 3"),
-        (MODEL, {"OMP_NUM_THREADS": "2,1"}, "{1} 1"),
+        ("", {}, "1"),
+        (MODEL, {}, "1"),
+        ("rnn.set_threads(2)", {}, "2"),
+        (f"rnn.set_threads(2); {MODEL}", {}, "2"),
+        (f"{MODEL}; rnn.set_threads(3); {MODEL}", {}, "3"),
+        (MODEL, {"OPENBLAS_NUM_THREADS": "2"}, "2"),
+        (MODEL, {"OMP_NUM_THREADS": "3"}, "3"),
+        (MODEL, {"OMP_NUM_THREADS": "2,1"}, "1"),
+        ("rnn.set_threads(1)", {"OPENBLAS_NUM_THREADS": "2"}, "1"),
     ],
 )
 def test_one_thread_unless_more_are_asked_for(call: str, environment: dict[str, str], expected: str) -> None:
@@ -126,13 +108,13 @@ with ThreadPoolExecutor(4) as pool:
     for ys in pool.map(lambda _: cells[0](xs)[0], range(12)):
         same([ys], expected[:1])
 """
-    assert threads_after(call, {}) == f"{ONE} 2"
+    assert threads_after(call, {}) == "2"
 
 
 @pytest.fixture
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_count", 2)
-    monkeypatch.setattr(threads, "_pool", None)
+    monkeypatch.setattr(threads, "_pool", threads._Pool())
 
 
 @pytest.mark.parametrize(
@@ -164,10 +146,11 @@ def test_the_parts_are_worked_on_at_once() -> None:
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("failing", [0, 1])
-def test_an_error_of_a_part_is_raised_when_all_have_ended(failing: int) -> None:
-    ended = []
+def test_an_error_of_a_part_is_raised_when_all_that_began_have_ended(failing: int) -> None:
+    both, ended = Barrier(2), []
 
     def work(part: slice) -> None:
+        both.wait(10)
         if part.start == failing:
             raise KeyError
         sleep(0.05)
@@ -176,6 +159,41 @@ def test_an_error_of_a_part_is_raised_when_all_have_ended(failing: int) -> None:
     with pytest.raises(KeyError):
         divide(work, 2, 1)
     assert len(ended) == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_keeps_nothing() -> None:
+    array = np.zeros(2)
+    kept, both = weakref.ref(array), Barrier(2)
+
+    def work(part: slice, array: np.ndarray = array) -> None:
+        both.wait(10)
+        if part.start:
+            raise KeyError
+
+    gc.disable()
+    try:
+        with pytest.raises(KeyError):
+            divide(work, 2, 1)
+        del array, work
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_no_thread_has_begun_the_caller_does() -> None:
+    """Once, whatever the thread does later."""
+    busy, go = Barrier(2), Event()
+    first = Thread(target=divide, args=(lambda part: part.start and (busy.wait(10), go.wait(10)), 2, 1))
+    first.start()
+    busy.wait(10)  # the thread of the pool has begun
+    done: list[tuple[slice, int]] = []
+    divide(lambda part: done.append((part, get_ident())), 4, 1)
+    go.set()
+    first.join()
+    sleep(0.05)
+    assert done == [(slice(0, 2), get_ident()), (slice(2, 4), get_ident())]
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -201,30 +219,37 @@ def test_blocks_are_all_the_rows(count: int, rows: int, width: int, monkeypatch:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_a_part_that_waits_for_a_thread_in_vain_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be started, the pool has put it in line already, and says so after that."""
-    line: list[Callable[[], None]] = []
+def test_where_no_thread_can_be_had_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object, **more: object) -> None:
+        raise RuntimeError("can't start new thread")
 
-    class Pool:
-        def submit(self, run: Callable[[], None]) -> None:
-            line.append(run)
-            raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threads, "_pool", Pool())
+    monkeypatch.setattr(threads, "Thread", refuse)
     done: list[slice] = []
     divide(done.append, 4, 1)
-    for run in line:
-        run()
     assert done == [slice(0, 2), slice(2, 4)]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.usefixtures("two_threads")
+def test_divided_work_may_divide(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as it likes, with fewer threads than parts."""
+    monkeypatch.setattr(threads, "_count", count)
+
+    def work(part: slice, depth: int = 3) -> int:
+        sleep(0.001)  # so that threads of the pool get some
+        return sum(divide(lambda part: work(part, depth - 1), 6, 1)) if depth else 1
+
+    assert divide(work, 6, 1) == [count**3] * count
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_all_threads_see_what_the_caller_says_of_errors() -> None:
     zero = np.zeros(2)
+    both = Barrier(2)
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        divide(lambda part: part.start and 1 / zero[part], 2, 1)
+        divide(lambda part: (both.wait(10), part.start and 1 / zero[part]), 2, 1)
     with np.errstate(divide="ignore"):
-        assert divide(lambda part: 1 / zero[part], 2, 1) == [np.inf, np.inf]
+        assert divide(lambda part: (both.wait(10), 1 / zero[part])[1], 2, 1) == [np.inf, np.inf]
 
 
 def test_a_thread_that_outlives_the_main_one_computes_alone() -> None:
@@ -241,7 +266,7 @@ def late():
 
 Thread(target=late).start()
 """
-    assert threads_after(call, {}).splitlines() == [f"{ONE} 2", "done"]
+    assert threads_after(call, {}).splitlines() == ["2", "done"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
@@ -262,6 +287,225 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 """
     threads_after(call, {})
+
+
+SIGNALS = """
+import random, signal, sys
+import numpy as np
+import tinygrad_rnn as rnn
+from tinygrad_rnn.kernels.threads import divide
+rnn.set_threads(2)
+random.seed(0)
+calls, done, over = 4000, [], False
+
+def arm():
+    if not over:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(2e-5, 4e-4))
+
+def compute():
+    return divide(lambda part: part.start + len(done[:0]), 2, 1)
+
+signal.signal(signal.SIGALRM, handle := lambda *given: (react(), arm()))
+"""
+has_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer here")
+
+
+@has_timer
+def test_a_signal_handler_may_compute_while_threads_do() -> None:
+    """Wherever the signal comes."""
+    found = run_alone(
+        f"""{SIGNALS}
+react = lambda: done.append(compute())
+arm()
+assert all(compute() == [0, 1] for _ in range(calls))
+over = True
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(done) > 10, all(found == [0, 1] for found in done))
+"""
+    )
+    assert found == "True True"
+
+
+@has_timer
+def test_an_interrupt_is_raised_when_no_thread_works_any_more() -> None:
+    """Wherever it comes; and the next call is as if there had been none."""
+    found = run_alone(
+        f"""{SIGNALS}
+from tinygrad_rnn.core import blas
+from threading import get_ident
+working, interrupts, main = set(), 0, get_ident()
+
+def react():
+    raise KeyboardInterrupt
+
+def work(part):
+    for _ in range(10):
+        if get_ident() != main:
+            working.add(part.start)
+        sum(range(300))
+        working.discard(part.start)
+    return part.start
+
+for _ in range(calls):
+    working.clear()
+    try:
+        arm()
+        found = divide(work, 2, 1)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        interrupts += 1
+        assert not working
+    assert not blas._inside
+print(interrupts > 10, compute())
+"""
+    )
+    assert found == "True [0, 1]"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_fork_while_another_thread_computes() -> None:
+    found = run_alone(
+        f"""
+import os, signal, sys, warnings
+from threading import Event, Thread
+import numpy as np
+import tinygrad_rnn as rnn
+{KERNEL}
+warnings.simplefilter("ignore")
+rnn.set_threads(2)
+expected, end, codes = outcome(), Event(), set()
+
+def compute():
+    while not end.is_set():
+        outcome()
+
+others = [Thread(target=compute) for _ in range(2)]
+for other in others:
+    other.start()
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends it
+        same(outcome(), expected)
+        os._exit(0)
+    codes.add(os.waitpid(child, 0)[1])
+end.set()
+for other in others:
+    other.join()
+same(outcome(), expected)
+print(codes)
+"""
+    )
+    assert found == "{0}"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_child_that_goes_on_with_a_call_of_its_parent_is_told() -> None:
+    found = run_alone(
+        """
+import os, signal, sys, warnings
+from threading import Barrier
+from time import sleep
+import tinygrad_rnn as rnn
+from tinygrad_rnn.kernels.threads import divide
+warnings.simplefilter("ignore")
+rnn.set_threads(2)
+both, child = Barrier(2), None
+
+def fork(*given):
+    global child
+    child = os.fork()
+
+def work(part):
+    both.wait(10)
+    if part.start:
+        sleep(0.5)
+    else:
+        signal.raise_signal(signal.SIGTERM)
+    return part.start
+
+signal.signal(signal.SIGTERM, fork)
+try:
+    print(divide(work, 2, 1), os.waitpid(child, 0)[1])
+except RuntimeError as error:
+    signal.alarm(30)
+    print(child, str(error)[:22], divide(lambda part: part.start, 2, 1), flush=True)
+    os._exit(0)
+"""
+    )
+    assert sorted(found.splitlines()) == ["0 the process was forked [0, 1]", "[0, 1] 0"]
+
+
+AT_THE_END = """
+import os, sys
+import numpy as np
+import tinygrad_rnn as rnn
+from tinygrad_rnn.kernels.threads import divide
+rnn.set_threads(2)
+cell = rnn.RNNCell(5, 300, rng=np.random.default_rng(0))
+xs = np.ones((3, 400, 5), "float32")
+
+def compute(write=os.write, cell=cell, xs=xs):
+    ys, state = cell(xs)
+    write(1, b"%d " % len(ys))
+
+class Late:
+    def __del__(self, compute=compute):
+        compute()
+"""
+
+
+@pytest.mark.parametrize("before", ["", "compute()"])
+@pytest.mark.parametrize(
+    ("when", "count"),
+    [
+        ("import atexit; atexit.register(compute)", 1),
+        ("late = Late()", 1),
+        ("import atexit; atexit.register(compute); late = Late()", 2),
+        ("from threading import Thread, main_thread as m; Thread(target=lambda: (m().join(), compute())).start()", 1),
+    ],
+)
+def test_while_python_ends_the_caller_does_what_no_thread_can(when: str, count: int, before: str) -> None:
+    """Also where it is the first that is divided."""
+    assert run_alone(f"{AT_THE_END}\n{before}\n{when}").split() == ["3"] * (count + bool(before))
+
+
+def test_python_ends_while_a_daemon_computes() -> None:
+    """Ten times, for the thread may be anywhere."""
+    for _ in range(10):
+        run_alone(
+            f"""{AT_THE_END}
+from threading import Thread
+from time import sleep
+
+def forever(divide=divide):
+    while True:
+        divide(lambda part: None, 2, 1)
+
+Thread(target=forever, daemon=True).start()
+late = Late()
+sleep(0.01)
+"""
+        )
+
+
+def test_threads_of_another_number_end() -> None:
+    found = run_alone(
+        """
+import threading
+from time import monotonic, sleep
+import tinygrad_rnn as rnn
+from tinygrad_rnn.kernels.threads import divide
+for count in (3, 2, 5, 2, 1):
+    rnn.set_threads(count)
+    divide(lambda part: sleep(0.01), count, 1)
+    end = monotonic() + 20
+    while threading.active_count() != count and monotonic() < end:
+        sleep(0.01)
+    print(threading.active_count(), end=" ")
+"""
+    )
+    assert found == "3 2 5 2 1"
 
 
 @pytest.mark.messages

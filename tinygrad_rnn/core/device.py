@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.threads import set_default_threads
 from .arrays import Array
 
 
@@ -36,8 +35,6 @@ class Device:
         if not isinstance(self.name, str):
             raise TypeError(f'Device: a device is "cpu", "cuda" or "cuda:" and a number, not {self.name!r}')
         if self.name == "cpu":
-            _keep_freed_memory()
-            set_default_threads()
             return
         kind, colon, index = self.name.partition(":")
         if kind != "cuda" or (colon and not index.isdecimal()):
@@ -105,13 +102,16 @@ def device_of(array: Any) -> Device:
 
 
 @functools.cache
-def _keep_freed_memory() -> None:
-    """Let the C library keep the memory of freed arrays, so that a step's buffers cost no page faults.
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed arrays, so that the buffers of a training step cost no page faults.
 
     glibc gives a freed block of 128 KiB or more straight back to the kernel, and the next one of that size is faulted
     in again, page by page: 30 to 40 % of a training step at H = 128. But when a block is freed that came from the
     kernel and is at most 32 MiB, glibc raises its threshold to that block's size. So one such block is made and freed,
     once; no page of it is touched. Elsewhere than under glibc this does nothing.
+
+    It holds for the whole process, which may keep up to 64 MiB of freed memory from then on. So it is not done before
+    the first `forward` for training.
     """
     block = np.empty((32 << 20) - 8192, np.uint8)
     del block

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .arrays import Array, Generator
+from .blas import with_one_blas_thread
 from .checks import check_rng
 
 __all__ = ["blocks", "glorot", "he", "identity", "normal", "orthogonal", "uniform", "zeros"]
@@ -46,6 +47,7 @@ def normal(shape: tuple[int, ...], *, rng: Generator, std: float = 0.01) -> Arra
     return (std * rng.standard_normal(shape)).astype(np.float32)
 
 
+@with_one_blas_thread  # so that a seed gives the same bits, whatever the number of cores
 def orthogonal(shape: tuple[int, int], *, rng: Generator, gain: float = 1.0) -> Array:
     """Orthonormal rows or columns, whichever are fewer, times `gain`; drawn uniformly (Saxe et al., 2014).
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from .arrays import Array, Integers, namespace
+from .blas import with_one_blas_thread
 
 
 class OneHotRows:
@@ -69,6 +70,7 @@ class OneHotColumns:
         self.add_product(rows, total)
         return total
 
+    @with_one_blas_thread
     def add_product(self, rows: Array, total: Array) -> None:
         """`total += columns @ rows`, without adding zeros for ids that do not occur."""
         ids, size, xp = self.ids, self.size, namespace(rows)

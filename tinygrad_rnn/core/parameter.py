@@ -33,7 +33,6 @@ class Parameter:
 
     def __init__(self, value: Array) -> None:
         float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
-        device_of(value)  # so that the first one prepares its device, also where no other is named
         self._value = value.copy()
         self._grad: Array | None = None
         self._vector: ParameterVector | None = None

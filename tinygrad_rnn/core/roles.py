@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, final
 
 from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
 from .checks import check_array, check_flags, check_integers
+from .device import keep_freed_memory
 from .layer import Layer
 from .rows import Rows, make_rows
 from .states import (
@@ -172,6 +173,8 @@ class Recurrent(Layer):
             ValueError: a shape, an id or a length does not fit.
             TypeError: a dtype or device differs from the parameters'.
         """
+        if training:
+            keep_freed_memory()
         takes = "(T, B), ids" if self.takes_ids else "(T, B, D)"
         like = self._check_input("xs", xs, f"forward takes {takes}", 3, "For one step call `step`")
         steps, batch = xs.shape[:2]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..core import blas
 from ..core.arrays import Array, namespace
 from ..core.one_hot import OneHotRows, as_rows
 from .backends import backend, is_compiled
@@ -122,9 +123,11 @@ def product(a: Any, b: Array) -> Array:
     """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads.
 
     By its rows, or, where they are few, by its columns: BLAS copies b at each call, and so each thread its part of it.
+    BLAS has one thread, whatever the size: it leaves a small product to one by itself.
     """
-    if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:
-        whole: Array = a @ b  # not by `divide`, which takes as long as the product of a row
+    multiplications = a.size * b.shape[1] if isinstance(a, np.ndarray) else 0
+    if multiplications < 2 * LARGE:  # not by `divide`, which takes as long as the product of a row
+        whole: Array = a @ b if multiplications < blas.undivided else _whole(a, b)
         return whole
     (rows, K), N = a.shape, b.shape[1]
     out = np.empty((rows, N), b.dtype)
@@ -133,6 +136,11 @@ def product(a: Any, b: Array) -> Array:
     else:
         divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // (K * N)))
     return out
+
+
+@blas.with_one_blas_thread
+def _whole(a: Array, b: Array) -> Array:
+    return a @ b
 
 
 def add_gradient(dw: Array, x: Any, d: Array) -> None:
@@ -147,4 +155,4 @@ def add_gradient(dw: Array, x: Any, d: Array) -> None:
 def add_sum(db: Array, d: Array) -> None:
     """`db += d` (..., N) summed over all but its last axis: by a product with ones, which is a fast sum."""
     d = as_rows(d)
-    db += namespace(d).ones(len(d), d.dtype) @ d
+    db += product(namespace(d).ones((1, len(d)), d.dtype), d)[0]

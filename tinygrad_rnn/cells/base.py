@@ -6,6 +6,7 @@ import functools
 from functools import partial
 from typing import Any, NamedTuple
 
+from ..core import blas
 from ..core.arrays import Array, namespace, no_gradient, select
 from ..core.layer import runs
 from ..core.one_hot import TableRows
@@ -95,12 +96,18 @@ class Cell(Recurrent):
         return runs(self, *UNROLLED) and self.kernel() is not None
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        multiplications = 4 * x.shape[0] * self.out_size**2  # of a cell with four gates
+        return (self._take if multiplications < blas.undivided else self._take_large)(x, state)
+
+    def _take(self, x: Any, state: State) -> tuple[Any, State]:
         kernel = self.kernel() if is_compiled(state[0]) else None
         if kernel is None or kernel.step is None:
             y, state, _ = self.step_forward(x, state, training=False)
             return y, state
         state = kernel.step(x, state, self._weights(kernel, "value"))
         return state[0], state
+
+    _take_large = blas.with_one_blas_thread(_take)
 
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
         """Run the kernel, or step by step."""

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, final
 
 from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
+from .blas import with_one_blas_thread
 from .checks import check_array, check_flags, check_integers
 from .device import keep_freed_memory
 from .layer import Layer
@@ -148,6 +149,7 @@ class Recurrent(Layer):
         """Back through `begin`: in these rows only an initial state that is a parameter gets a gradient."""
         return begin_backward(self.state_spec, dstate, starts)
 
+    @with_one_blas_thread
     def forward(
         self,
         xs: Any,
@@ -186,6 +188,7 @@ class Recurrent(Layer):
         cache = SequenceCache(inner, rows, began, no_gradient(ys), tree_map(no_gradient, state), no_gradient(xs))
         return rows.clear(ys), state, cache
 
+    @with_one_blas_thread
     def backward(self, dys: Any, dstate: Any, cache: SequenceCache) -> tuple[Any, State]:
         """Back through time; adds to the parameters' gradients.
 

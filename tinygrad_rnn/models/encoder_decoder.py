@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, final
 
 from ..core.arrays import Array, Float, Integer, Integers, namespace
+from ..core.blas import with_one_blas_thread
 from ..core.layer import Layer
 from ..core.roles import Recurrent
 from ..core.states import State, leaves, tree_map
@@ -93,6 +94,7 @@ class EncoderDecoder(Layer):
         self._check_states()
         self.out_size = decoder.out_size
 
+    @with_one_blas_thread
     def forward(
         self,
         sources: Any,
@@ -128,6 +130,7 @@ class EncoderDecoder(Layer):
         ys, _, decoder = self.decoder.forward(targets, state, lengths=target_lengths, training=training)
         return ys, EncoderDecoderCache(encoder, bridge, decoder)
 
+    @with_one_blas_thread
     def backward(self, dys: Any, cache: EncoderDecoderCache) -> tuple[Any, Any]:
         """Back through decoder, bridge and encoder; adds to the parameters' gradients.
 

@@ -12,8 +12,9 @@ from ...core.one_hot import Input
 from ..caches import GRUCache
 from ..plain.products import empty_padded
 from ..products import product
-from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
-from .primitives import all_running, multiply, pack, room_for_product, row, tanh
+from .door import Flags, In, Out, compiled
+from .packed import Packed, multiply, pack, room_for_product
+from .primitives import all_running, row, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
@@ -27,8 +28,16 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
     return take_steps
 
 
-@compiled
-def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2, active: Flags) -> None:
+@compiled("P * W >= 3 * H")
+def _forward(
+    gates: Out[Array, "T 3 B H"],
+    hs: Out[Array, "T+1 B H"],
+    ms: Out[Array, "T B H"],
+    w: Packed[Array, "P H W"],
+    bias: In[Array, "H"],
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
+) -> None:
     steps, _, B, H = gates.shape
     width = products.shape[1] // 3
     half, b_h = gates.dtype.type(0.5), row(bias)
@@ -63,8 +72,15 @@ def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Ar
     return h
 
 
-@compiled
-def _step(gates: Out2, products: In2, bias: In1, bias_h: In1, hs_prev: In2, hs: Out2) -> None:
+@compiled()
+def _step(
+    gates: Out[Array, "B 3*H"],
+    products: In[Array, "B 3*H"],
+    bias: In[Array, "3*H"],
+    bias_h: In[Array, "H"],
+    hs_prev: In[Array, "B H"],
+    hs: Out[Array, "B H"],
+) -> None:
     """From `gates` (B, 3H), which begin as x @ w_x, `products` (B, 3H), h @ w_h, and the biases to `hs` (B, H)."""
     (B, H), half, b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
     for k in range(B):
@@ -94,19 +110,19 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     return take_steps
 
 
-@compiled
+@compiled("P * W >= H")
 def _backward(
-    das: Out3,
-    hs_prev: In3,
-    rs: In3,
-    zs: In3,
-    ns: In3,
-    ms: In3,
-    dys: In3,
-    dhs: Out2,
-    w: In3,
-    products: Out2,
-    active: Flags,
+    das: Out[Array, "T B 4*H"],
+    hs_prev: In[Array, "T B H"],
+    rs: In[Array, "T B H"],
+    zs: In[Array, "T B H"],
+    ns: In[Array, "T B H"],
+    ms: In[Array, "T B H"],
+    dys: In[Array, "T B H"],
+    dhs: Out[Array, "B H"],
+    w: Packed[Array, "P 3*H W"],
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
 ) -> None:
     (steps, B, H), one = ms.shape, das.dtype.type(1)
     for t in range(steps - 1, -1, -1):

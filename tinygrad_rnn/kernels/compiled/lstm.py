@@ -6,7 +6,6 @@ Going back, no factors are made beforehand: all that a row needs at a step is co
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
 from ...core.arrays import Array, Booleans
@@ -14,8 +13,10 @@ from ...core.one_hot import Input
 from ..caches import LSTMCache
 from ..plain.products import empty_padded
 from ..products import product
-from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
-from .primitives import all_running, multiply, pack, room_for_product, row, tanh
+from .door import Flags, In, Out, compiled
+from .packed import Packed, multiply, pack, room_for_product
+from .parts_of_numba import njit
+from .primitives import all_running, row, tanh
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
@@ -29,8 +30,15 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     return take_steps
 
 
-@compiled
-def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Flags) -> None:
+@compiled("P * W >= 4 * H")
+def _forward(
+    gates: Out[Array, "T 4 B H"],
+    hs: Out[Array, "T+1 B H"],
+    cs: Out[Array, "T+1 B H"],
+    w: Packed[Array, "P H W"],
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
+) -> None:
     steps, _, B, H = gates.shape
     width = products.shape[1] // 4
     half = gates.dtype.type(0.5)
@@ -66,8 +74,14 @@ def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tupl
     return h, c
 
 
-@compiled
-def _step(gates: Out2, bias: In1, c_prevs: In2, hs: Out2, cs: Out2) -> None:
+@compiled()
+def _step(
+    gates: Out[Array, "B 4*H"],
+    bias: In[Array, "4*H"],
+    c_prevs: In[Array, "B H"],
+    hs: Out[Array, "B H"],
+    cs: Out[Array, "B H"],
+) -> None:
     """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
     (B, H), half = hs.shape, gates.dtype.type(0.5)
     for n in range(B):
@@ -80,7 +94,7 @@ def _step(gates: Out2, bias: In1, c_prevs: In2, hs: Out2, cs: Out2) -> None:
         _states(i, f, o, g, row(c_prevs, n), row(cs, n), row(hs, n))
 
 
-@numba.njit(fastmath={"contract"})
+@njit(fastmath={"contract"})
 def _states(i: Any, f: Any, o: Any, g: Any, c_prev: Any, c: Any, h: Any) -> None:
     """c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t)."""
     for j in range(len(c)):
@@ -106,21 +120,21 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Arra
     return take_steps
 
 
-@compiled
+@compiled("P * W >= H")
 def _backward(
-    das: Out3,
-    i_s: In3,
-    f_s: In3,
-    o_s: In3,
-    g_s: In3,
-    cs_prev: In3,
-    cs: In3,
-    dys: In3,
-    dhs: Out2,
-    dcs: Out2,
-    w: In3,
-    products: Out2,
-    active: Flags,
+    das: Out[Array, "T B 4*H"],
+    i_s: In[Array, "T B H"],
+    f_s: In[Array, "T B H"],
+    o_s: In[Array, "T B H"],
+    g_s: In[Array, "T B H"],
+    cs_prev: In[Array, "T B H"],
+    cs: In[Array, "T B H"],
+    dys: In[Array, "T B H"],
+    dhs: Out[Array, "B H"],
+    dcs: Out[Array, "B H"],
+    w: Packed[Array, "P 4*H W"],
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
 ) -> None:
     (steps, B, H), one = cs.shape, das.dtype.type(1)
     tanh_c = np.empty(H, das.dtype)

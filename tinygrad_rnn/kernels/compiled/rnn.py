@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from ...core.arrays import Array, Booleans
 from ..plain.products import empty_padded
-from .compiler import Flags, In3, Out2, Out3, compiled
-from .primitives import all_running, multiply, pack, room_for_product, row, tanh
+from .door import Flags, In, Out, compiled
+from .packed import Packed, multiply, pack, room_for_product
+from .primitives import all_running, row, tanh
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
@@ -19,8 +20,14 @@ def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
     return take_steps
 
 
-@compiled
-def _forward(hs: Out3, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
+@compiled("P * W >= H")
+def _forward(
+    hs: Out[Array, "T+1 B H"],
+    w: Packed[Array, "P H W"],
+    product: Out[Array, "B P*W"],
+    is_tanh: bool,
+    active: Flags[Booleans, "T B"],
+) -> None:
     (_, B, H), zero = hs.shape, hs.dtype.type(0)
     for t in range(len(hs) - 1):
         # h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
@@ -51,8 +58,17 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
     return take_steps
 
 
-@compiled
-def _backward(das: Out3, hs: In3, dys: In3, dhs: Out2, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
+@compiled("P * W >= H")
+def _backward(
+    das: Out[Array, "T B H"],
+    hs: In[Array, "T B H"],
+    dys: In[Array, "T B H"],
+    dhs: Out[Array, "B H"],
+    w: Packed[Array, "P H W"],
+    product: Out[Array, "B P*W"],
+    is_tanh: bool,
+    active: Flags[Booleans, "T B"],
+) -> None:
     (steps, B, H), zero, one = das.shape, das.dtype.type(0), das.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         for b in range(B):

@@ -4,6 +4,7 @@ Going back, no factors are made beforehand: all that a row needs at a step is co
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from ..plain.products import empty_padded
 from ..products import product
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
-from .primitives import all_running, row, tanh
+from .parts_of_numba import njit
+from .primitives import all_running, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
@@ -38,31 +40,22 @@ def _forward(
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
 ) -> None:
-    steps, _, B, H = gates.shape
-    width = products.shape[1] // 3
-    half, b_h = gates.dtype.type(0.5), row(bias)
+    (steps, _, B, H), width, one, b_h = gates.shape, products.shape[1] // 3, gates.dtype.type(1), row(bias)
     for t in range(steps):
         multiply(hs[t], w, products)
         for b in range(B):
-            # r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
-            for k in range(2):
-                gate, from_h = row(gates, t, k, b), row(products, b)[k * width : k * width + H]
-                for j in range(H):
-                    gate[j] = half * tanh(gate[j] + from_h[j]) + half
-            m, from_h = row(ms, t, b), row(products, b)[2 * width : 2 * width + H]
-            for j in range(H):
-                m[j] = from_h[j] + b_h[j]
+            h_prev, h, m = row(hs, t, b), row(hs, t + 1, b), row(ms, t, b)
+            if not active[t, b]:  # past its end a row keeps its state
+                h[:] = h_prev
+                m[:] = 0
+                continue
 
-            # n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
-            r, z, n = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b)
-            h_prev, h = row(hs, t, b), row(hs, t + 1, b)
+            from_h = row(products, b)
+            from_n = from_h[2 * width : 2 * width + H]
             for j in range(H):
-                n[j] = tanh(n[j] + r[j] * m[j])
-            if active[t, b]:
-                for j in range(H):
-                    h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
-            else:
-                h[:] = h_prev  # past its end a row keeps its state
+                m[j] = from_n[j] + b_h[j]
+            r, z, n = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b)
+            _advance(r, z, n, m, from_h[:H], from_h[width : width + H], one, h_prev, h)
 
 
 def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
@@ -75,23 +68,37 @@ def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Ar
 @compiled()
 def _step(
     gates: Out[Array, "B 3*H"],
-    products: In[Array, "B 3*H"],
+    products: Out[Array, "B 3*H"],
     bias: In[Array, "3*H"],
     bias_h: In[Array, "H"],
     hs_prev: In[Array, "B H"],
     hs: Out[Array, "B H"],
 ) -> None:
     """From `gates` (B, 3H), which begin as x @ w_x, `products` (B, 3H), h @ w_h, and the biases to `hs` (B, H)."""
-    (B, H), half, b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
-    for k in range(B):
-        a, from_h, h_prev, h = row(gates, k), row(products, k), row(hs_prev, k), row(hs, k)
-        for j in range(2 * H):
-            a[j] = half * tanh(half * (a[j] + b[j] + from_h[j])) + half
-        r, z, n, b_n, m = a[:H], a[H : 2 * H], a[2 * H :], b[2 * H :], from_h[2 * H :]
+    (B, H), half, all_b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
+    for b in range(B):
+        a, from_h = row(gates, b), row(products, b)
+        m = from_h[2 * H :]
+        for j in range(3 * H):
+            a[j] += all_b[j]
         for j in range(H):
-            n[j] = tanh(n[j] + b_n[j] + r[j] * (m[j] + b_h[j]))
-        for j in range(H):
-            h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
+            m[j] += b_h[j]
+        _advance(a[:H], a[H : 2 * H], a[2 * H :], m, from_h[:H], from_h[H : 2 * H], half, row(hs_prev, b), row(hs, b))
+
+
+@njit(fastmath={"contract"})
+def _advance(r: Any, z: Any, n: Any, m: Any, from_r: Any, from_z: Any, factor: Any, h_prev: Any, h: Any) -> None:
+    """The gates of a row, in place: r_t, z_t and n_t = tanh(n + r_t * m_t); then h_t = z_t * (h_{t-1} - n_t) + n_t.
+
+    What is in `r` and `z` is a part of the sum that a gate is of, what is in `from_r` and `from_z` the rest; `factor`
+    is that of `sigmoids`.
+    """
+    sigmoids(r, from_r, factor)
+    sigmoids(z, from_z, factor)
+    for j in range(len(n)):
+        n[j] = tanh(n[j] + r[j] * m[j])
+    for j in range(len(h)):
+        h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:

@@ -16,7 +16,7 @@ from ..products import product
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
 from .parts_of_numba import njit
-from .primitives import all_running, row, tanh
+from .primitives import all_running, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
@@ -39,9 +39,7 @@ def _forward(
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
 ) -> None:
-    steps, _, B, H = gates.shape
-    width = products.shape[1] // 4
-    half = gates.dtype.type(0.5)
+    (steps, _, B, _), width, one = gates.shape, products.shape[1] // 4, gates.dtype.type(1)
     for t in range(steps):
         multiply(hs[t], w, products)
         for b in range(B):
@@ -51,18 +49,8 @@ def _forward(
                 c[:] = c_prev
                 continue
 
-            # The gates of x_t @ w_x + b + h_{t-1} @ w_h.
-            for k in range(4):
-                gate, from_h = row(gates, t, k, b), row(products, b)[k * width : k * width + H]
-                if k < 3:
-                    for j in range(H):
-                        gate[j] = half * tanh(gate[j] + from_h[j]) + half
-                else:
-                    for j in range(H):
-                        gate[j] = tanh(gate[j] + from_h[j])
-
             i, f, o, g = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b), row(gates, t, 3, b)
-            _states(i, f, o, g, c_prev, c, h)
+            _advance(i, f, o, g, row(products, b), width, one, c_prev, c, h)
 
 
 def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
@@ -84,19 +72,26 @@ def _step(
 ) -> None:
     """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
     (B, H), half = hs.shape, gates.dtype.type(0.5)
-    for n in range(B):
-        a, b = row(gates, n), row(bias)
-        for j in range(3 * H):
-            a[j] = half * tanh(half * (a[j] + b[j])) + half
-        i, f, o, g, b_g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :], b[3 * H :]
-        for j in range(H):
-            g[j] = tanh(g[j] + b_g[j])
-        _states(i, f, o, g, row(c_prevs, n), row(cs, n), row(hs, n))
+    for b in range(B):
+        a = row(gates, b)
+        i, f, o, g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
+        _advance(i, f, o, g, row(bias), H, half, row(c_prevs, b), row(cs, b), row(hs, b))
 
 
 @njit(fastmath={"contract"})
-def _states(i: Any, f: Any, o: Any, g: Any, c_prev: Any, c: Any, h: Any) -> None:
-    """c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t)."""
+def _advance(i: Any, f: Any, o: Any, g: Any, others: Any, width: int, factor: Any, c_prev: Any, c: Any, h: Any) -> None:
+    """The gates of a row, in place, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+
+    A gate is that of a sum with a part of `others`, which begins `width` after that of the gate before; `factor` is
+    that of `sigmoids`.
+    """
+    H = len(c)
+    sigmoids(i, others[:H], factor)
+    sigmoids(f, others[width : width + H], factor)
+    sigmoids(o, others[2 * width : 2 * width + H], factor)
+    from_g = others[3 * width : 3 * width + H]
+    for j in range(H):
+        g[j] = tanh(g[j] + from_g[j])
     for j in range(len(c)):
         c[j] = f[j] * c_prev[j] + i[j] * g[j]
     for j in range(len(h)):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arrays import Booleans
-from .parts_of_numba import cgutils, intrinsic, ir, overload, populate_array, types
+from .parts_of_numba import cgutils, intrinsic, ir, njit, overload, populate_array, types
 
 
 def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
@@ -89,6 +89,17 @@ def _tanh(x: Any) -> Any:
         return x * p / (one + s * (q1 + s * (q2 + s * q3)))
 
     return exact if x == types.float64 else rational
+
+
+@njit(fastmath={"contract"})
+def sigmoids(gate: Any, other: Any, factor: Any) -> None:
+    """In compiled code: to `gate`, a row, the sigmoid of what twice `factor` times the sum of both gives.
+
+    sigmoid(a) = 0.5 tanh(0.5 a) + 0.5: `factor` is 0.5 for sums a, or 1 where both parts were halved beforehand.
+    """
+    half = gate.dtype.type(0.5)
+    for j in range(len(gate)):
+        gate[j] = half * tanh(factor * (gate[j] + other[j])) + half
 
 
 def exp(x: Any) -> Any:

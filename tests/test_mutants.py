@@ -51,6 +51,7 @@ from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
 from tinygrad_rnn.testing.mutants import mutants
+from tinygrad_rnn.testing.sequences import STARTS
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 8  # without `--all-mutants`, one in so many is tried
@@ -78,7 +79,7 @@ EQUIVALENT = (
     | {
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
-        "tinygrad_rnn.models.attending.Attending._output_backward, line 1: `True` -> `False`": "a cache a layer",
+        "tinygrad_rnn.models.attention_decoder_base.AttentionDecoderBase._output_backward, line 1: `True` -> `False`": "a cache a layer",
         f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
         f"{KERNELS}.products.input_gradient, line 3: `(T, B, D)` -> `(B, T, D)`": "their product is the same",
         f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `T`": ROWS,
@@ -115,6 +116,8 @@ def recipe(layer: Layer, rng: Generator) -> None:
     check_gradients(layer, rng=rng)
     if not isinstance(layer, Feedforward):
         check_gradients(layer, rng=rng, lengths=LENGTHS)
+    if isinstance(layer, Recurrent):
+        check_gradients(layer, rng=rng, lengths=LENGTHS, starts=STARTS)
     check_contract(layer, rng=rng)
 
 
@@ -146,19 +149,19 @@ def no_step(layer: Layer, rng: Generator) -> None:
 
 def several_threads(layer: Layer, rng: Generator) -> None:
     """Each of which takes some rows, and adds to gradients of its own."""
-    if not (isinstance(layer, Cell) and layer.has_kernel):
+    if not (isinstance(layer, Cell) and layer.kernel() is not None):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_count", 2)
         patch.setattr(products, "WORTH", 1)
         patch.setattr(products, "FEWEST", 1)
         check_gradients(layer, rng=rng)
-        check_gradients(layer, rng=rng, lengths=LENGTHS)
+        check_gradients(layer, rng=rng, lengths=LENGTHS, starts=STARTS)
 
 
 def compiled_steps(layer: Layer, rng: Generator) -> None:
     """Those of a cell, against the others; with lengths, of one-hot rows, and from no gradient of the outputs."""
-    if not (isinstance(layer, Cell) and layer.has_kernel):
+    if not (isinstance(layer, Cell) and layer.kernel() is not None):
         return
     layer.to(dtype="float64").flat_value[...] += 0.5 * rng.standard_normal(layer.flat_value.shape)
     dense, ids = rng.standard_normal((5, 5, layer.in_size)), rng.integers(0, layer.in_size, (5, 5))
@@ -283,10 +286,10 @@ class CarelessCell(RNNCell):
         dx, dstate = super().step_backward(dy, dstate, cache)
         return None if isinstance(cache.x, OneHotRows) else dx, dstate
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
-        dxs, dstate = super().unroll_backward(dys, dstate, cache, active=active)
-        if dxs is not None and active is not None:
-            dxs[~active] = 1.0
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dxs, dstate = super().unroll_backward(dys, dstate, cache)
+        if dxs is not None and cache.rows.active is not None:
+            dxs[~cache.rows.active] = 1.0
         return dxs, dstate
 
 

@@ -40,12 +40,14 @@ def drawing(rng: np.random.Generator, layout: str, dtype: str) -> Callable[..., 
     return lambda *shape: LAYOUTS[layout](rng.standard_normal(shape).astype(dtype))
 
 
-def outcome(cell: Cell, xs: Any, state: Any, lengths: Any, dys: Any, dstate: Any) -> tuple[Any, dict[str, Any]]:
-    """The cache, and all that comes out of a forward and a backward."""
-    ys, after, cache = cell.forward(xs, state, lengths=lengths)
+def outcome(
+    cell: Cell, xs: Any, state: Any, lengths: Any, starts: Any, dys: Any, dstate: Any
+) -> tuple[Any, dict[str, Any]]:
+    """The cache of the steps, and all that comes out of a forward and a backward."""
+    ys, after, cache = cell.forward(xs, state, lengths=lengths, starts=starts)
     dxs, before = cell.backward(dys, dstate, cache)
     found = {"ys": ys, **leaves("state", after), "dxs": dxs, **leaves("dstate", before)}
-    return cache.inner, found | {name: p.grad for name, p in cell.named_parameters()}
+    return cache.inner.steps, found | {name: p.grad for name, p in cell.named_parameters()}
 
 
 def close(found: Any, expected: Any, allowed: float, name: str) -> None:
@@ -65,6 +67,7 @@ def close(found: Any, expected: Any, allowed: float, name: str) -> None:
     seed=st.integers(0, 2**32 - 1),
     one_hot=st.booleans(),
     whole=st.booleans(),
+    documents=st.booleans(),
     layout=st.sampled_from(sorted(LAYOUTS)),
     count=st.integers(1, 3),
     compiled=st.booleans(),
@@ -80,6 +83,7 @@ def test_the_kernel_is_the_step(
     seed: int,
     one_hot: bool,
     whole: bool,
+    documents: bool,
     layout: str,
     count: int,
     compiled: bool,
@@ -91,7 +95,8 @@ def test_the_kernel_is_the_step(
     fast.flat_value[...] = slow.flat_value[...] = 0.5 * rng.standard_normal(fast.flat_value.shape)
     xs = OneHotRows(rng.integers(0, in_size, (steps, batch)), in_size) if one_hot else normal(steps, batch, in_size)
     state, dstate = (tree_map(lambda array: normal(*array.shape), fast.initial_state(batch)) for _ in range(2))
-    dys, lengths = normal(steps, batch, out_size), rng.integers(0, steps + 1, batch)
+    dys, lengths = normal(steps, batch, out_size), None if whole else rng.integers(0, steps + 1, batch)
+    starts = rng.random((steps, batch)) < 0.3 if documents else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_count", count)
         patch.setattr(products, "WORTH", 1)
@@ -100,8 +105,8 @@ def test_the_kernel_is_the_step(
         patch.setattr(compiled_products, "FILLED", 0)
         patch.setattr(plain_products, "has_openblas", lambda: True)
         patch.setattr(backends, "_compiled", COMPILED if compiled else None)
-        cache, found = outcome(fast, xs, state, None if whole else lengths, dys, dstate)
-    caches, expected = outcome(slow, xs, state, None if whole else lengths, dys, dstate)
+        cache, found = outcome(fast, xs, state, lengths, starts, dys, dstate)
+    caches, expected = outcome(slow, xs, state, lengths, starts, dys, dstate)
     if one_hot:
         assert found.pop("dxs") is expected.pop("dxs") is None
     elif not steps:  # without a step, none says that there is a gradient
@@ -113,7 +118,7 @@ def test_the_kernel_is_the_step(
 
     # The caches too, field by field, where a row runs: in its padding nothing is promised.
     for t, row in np.ndindex(steps, batch):
-        if whole or t < lengths[row]:
+        if lengths is None or t < lengths[row]:
             assert type(cache) is type(caches[t])
             for name in cache._fields[1:]:
                 close(
@@ -132,7 +137,7 @@ def test_the_kernel_is_the_step(
     layout=st.sampled_from(sorted(LAYOUTS)),
     compiled=st.booleans(),
 )
-def test_a_step_in_use_is_the_step(
+def test_a_step_at_inference_is_the_step(
     make: Make,
     dtype: str,
     allowed: float,

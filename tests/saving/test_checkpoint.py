@@ -293,7 +293,7 @@ def test_a_failure_while_writing_leaves_the_old_file(
     save(path, network(rng))
     old = path.read_bytes()
     if failing == "write":
-        monkeypatch.setattr("tinygrad_rnn.saving.safe_file.open", Full, raising=False)
+        monkeypatch.setattr("tinygrad_rnn.core.files.open", Full, raising=False)
     else:
         monkeypatch.setattr(os, failing, fail)
     with pytest.raises(error, match="no space"):

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..core.arrays import Array, Booleans, Integers, namespace, select
-from ..core.checks import check_array
-from ..core.initializers import zeros
+from ..core.arrays import Array, namespace, select
+from ..core.one_hot import TableRows
 from ..core.roles import Recurrent
-from ..core.states import State, tree_map
+from ..core.rows import Rows
+from ..core.states import (
+    Leaf,
+    State,
+    StateSpec,
+    add_initial_gradient,
+    begin,
+    begin_backward,
+    tree_map,
+    zeros_of,
+)
+from ..kernels.kernel import Kernel
+
+
+class StepCaches(NamedTuple):
+    """What a cell keeps that was unrolled step by step."""
+
+    steps: tuple[Any, ...]
+    """The cache of each step."""
+    rows: Rows
+
+
+class KernelCache(NamedTuple):
+    """What a cell keeps whose kernel ran."""
+
+    kernel: Kernel
+    steps: Any
+    """The cache of a step, with a time axis more."""
+    rows: Rows
 
 
 class Cell(Recurrent):
@@ -22,87 +49,102 @@ class Cell(Recurrent):
     in_size: int
     out_size: int
     state_sizes: tuple[int, ...]
-    """The features of each array of the state, which begins as zeros (B, size)."""
+    """The features of each array of the state, which begins as zeros (B, size). For any other, write `state_spec`."""
 
     @property
-    def state_names(self) -> tuple[str, ...]:
-        """The names of the arrays of the state, h, or h and c, or s0, s1 and so on; an author may say others."""
-        count = len(self.state_sizes)
-        return ("h", "c")[:count] if count <= 2 else tuple(f"s{i}" for i in range(count))
+    def state_spec(self) -> StateSpec:
+        """From `state_sizes`: h, or h and c, or s0, s1 and so on."""
+        sizes = self.state_sizes
+        names = ("h", "c") if len(sizes) <= 2 else tuple(f"s{i}" for i in range(len(sizes)))
+        return tuple(Leaf(name, (size,)) for name, size in zip(names, sizes, strict=False))
 
     def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> dict[str, Array]:
-        """The gradients of the loss by what the step computed, by the names of its state and its cache.
+        """The gradients of the loss w.r.t. what the step computed, by the names of its state and its cache.
 
-        All of what reaches a state or a gate, from the output and from the step after. It is a part of `step_backward`,
-        which goes on from there, so it is proved with it; `record` takes note of what it gave. Where a class does not
-        write it, there are none.
+        Each is all that reaches the state or the gate: from the output and from the step after. It is for looking:
+        `record` takes note of it, and nothing is written. Where a class does not write it, there are none.
 
         Args:
             dy: (B, H), as in `step_backward`.
-            dstate: that by the state which went on to the next step.
+            dstate: the gradient w.r.t. the state that went on to the next step.
             cache: of the step.
         """
         return {}
 
-    @property
-    def has_kernel(self) -> bool:
-        """Whether a sequence, and a step in use, take a fast path. A subclass, with a step of its own, does not."""
-        return False
+    def kernel(self) -> Kernel | None:
+        """The kernel that computes what the steps of this very cell compute; None where there is none."""
+        return None
 
-    def initial_state(self, batch: int) -> State:
-        return self._zero_state(batch, None)
+    def has_steps(self, forward: Any, backward: Any) -> bool:
+        """Whether these are the two steps of the cell: no subclass has others, and none was replaced."""
+        kind, own = type(self), vars(self)
+        return (
+            kind.step_forward is forward
+            and kind.step_backward is backward
+            and "step_forward" not in own
+            and "step_backward" not in own
+        )
 
-    def _start(self, xs: Any, batch: int) -> State:
-        return self._zero_state(batch, xs) if self._like() is None else self.initial_state(batch)
+    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        kernel = self.kernel()
+        step = None if kernel is None else kernel.step(state[0])
+        if step is None:
+            return super().take_step(x, state)
+        state = step(x, state, self._weights(kernel, "value"))
+        return state[0], state
 
-    def _zero_state(self, batch: int, xs: Any) -> State:
-        """Zeros of the dtype and on the device of the parameters, else of xs, else float32 on the CPU."""
-        like = self._like()
-        like = xs if like is None else like
-        if like is None:
-            return tuple(zeros((batch, size)) for size in self.state_sizes)
-        dtype = like.dtype if like.dtype.kind == "f" else "float32"
-        return tuple(namespace(like).zeros((batch, size), dtype) for size in self.state_sizes)
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        """By the kernel, or step by step."""
+        kernel = self.kernel()
+        if kernel is None:
+            return self._steps_forward(xs, state, rows, training)
+        begun = None if rows.starts is None else self.initial_state(xs.shape[1])
+        ys, state, steps = kernel.forward(xs, state, self._weights(kernel, "value"), rows, begun)
+        return ys, state, KernelCache(kernel, steps, rows)
 
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        sizes = self.state_sizes
-        if not isinstance(state, tuple) or len(state) != len(sizes):
-            came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
-            raise TypeError(f"{self!r}: {name} must be a tuple of {len(sizes)} arrays, not {came}")
-        like = self._like()
-        for i, array in enumerate(state):
-            check_array(self, f"{name}[{i}]", array, like)
-            if array.shape != (batch, sizes[i]):
-                raise ValueError(
-                    f"{self!r}: {name}[{i}] has shape {array.shape}, expected {(batch, sizes[i])}: (batch, size). A "
-                    "state belongs to its batch; None begins anew"
-                )
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        """As forward went, which the cache tells, also where a step was replaced since."""
+        if isinstance(cache, StepCaches):
+            return self._steps_backward(dys, dstate, cache)
+        kernel, steps, rows = cache
+        weights, gradients = self._weights(kernel, "value"), self._weights(kernel, "grad")
+        dxs, dstate, dbegun = kernel.backward(dys, dstate, steps, weights, rows, gradients)
+        if dbegun is not None:
+            add_initial_gradient(self.state_spec, dbegun, True)
+        return dxs, dstate
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, Any]:
-        """Step by step. The cache is the tuple of those of the steps."""
+    def _weights(self, kernel: Any, what: str) -> Any:
+        """The values of the parameters that a kernel takes, or their gradients."""
+        return kernel.weights(*(getattr(getattr(self, name), what) for name in kernel.weights._fields))
+
+    def _steps_forward(self, xs: Any, state: State, rows: Rows, training: bool) -> tuple[Any, State, StepCaches]:
+        """Step by step."""
+        if isinstance(xs, TableRows):
+            xs = xs.dense()
+        (T, B), spec, like = xs.shape[:2], self.state_spec, self._like(xs)
         ys, caches = [], []
-        for t in range(xs.shape[0]):
+        for t in range(T):
+            if rows.starts is not None:
+                state = begin(spec, state, rows.starts[t])
             y, after, cache = self.step_forward(xs[t], state, training=training)
-            state = after if active is None else tree_map(partial(select, active[t]), after, state)
+            state = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, state)
             ys.append(y)
             caches.append(cache)
-        if not ys:
-            like = state[0] if state else next(p.value for p in self.parameters())
-            return namespace(like).zeros((0, xs.shape[1], self.out_size), like.dtype), state, ()
-        return namespace(ys[0]).stack(ys), state, tuple(caches)
+        whole = namespace(ys[0]).stack(ys) if ys else zeros_of((0, B, self.out_size), like)
+        return whole, state, StepCaches(tuple(caches), rows)
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        """Step by step, last step first. A row that has ended passes the gradient of its state straight through."""
-        dxs = []
-        for t in reversed(range(len(cache))):
+    def _steps_backward(self, dys: Any, dstate: State, cache: StepCaches) -> tuple[Any, State]:
+        """Last step first. A row that has ended passes the gradient of its state straight through."""
+        (caches, (_, active, starts)), spec, dxs = cache, self.state_spec, []
+        for t in reversed(range(len(caches))):
             if active is None:
-                dx, dstate = self.step_backward(dys[t], dstate, cache[t])
+                dx, dstate = self.step_backward(dys[t], dstate, caches[t])
             else:
                 running = tree_map(lambda d, t=t: select(active[t], d, 0), dstate)
-                dx, before = self.step_backward(dys[t], running, cache[t])
+                dx, before = self.step_backward(dys[t], running, caches[t])
                 dstate = tree_map(partial(select, active[t]), before, dstate)
+            if starts is not None:
+                dstate = begin_backward(spec, dstate, starts[t])
             dxs.append(dx)
         if not dxs or dxs[0] is None:
             return None, dstate

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-from ..core.arrays import Array, Booleans, Generator, Integers
+from ..core.arrays import Array, Generator
 from ..core.checks import check_rate, check_rng
 from ..core.parameter import Parameter
 from ..core.roles import Recurrent
-from ..core.states import State
+from ..core.rows import Rows
+from ..core.states import State, StateSpec
 from ..layers.masks import dropout_mask
 
 
@@ -72,12 +73,10 @@ class DropConnect(Recurrent):
         self.takes_ids, self.causal = cell.takes_ids, cell.causal
         self.rng = rng.spawn(1)[0]
 
-    def initial_state(self, batch: int) -> State:
-        state: State = self.cell.initial_state(batch)
-        return state
-
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        self.cell.check_state(state, batch, name)
+    @property
+    def state_spec(self) -> StateSpec:
+        spec: StateSpec = self.cell.state_spec
+        return spec
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, DropConnectCache]:
         mask = self._draw(training)
@@ -92,21 +91,15 @@ class DropConnect(Recurrent):
             self.cell.w_h.grad += mask * cell.w_h.grad
         return dx, dstate
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, DropConnectCache]:
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
         mask = self._draw(training)
-        ys, state, inner = self._masked(mask).unroll_forward(
-            xs, state, lengths=lengths, active=active, training=training
-        )
+        ys, state, inner = self._masked(mask).unroll_forward(xs, state, rows=rows, training=training)
         return ys, state, DropConnectCache(mask, inner)
 
-    def unroll_backward(
-        self, dys: Any, dstate: State, cache: DropConnectCache, *, active: Booleans | None
-    ) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         mask, inner = cache
         cell = self._masked(mask)
-        dxs, dstate = cell.unroll_backward(dys, dstate, inner, active=active)
+        dxs, dstate = cell.unroll_backward(dys, dstate, inner)
         if mask is not None:
             self.cell.w_h.grad += mask * cell.w_h.grad
         return dxs, dstate

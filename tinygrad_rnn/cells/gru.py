@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..core import initializers
-from ..core.arrays import Array, Booleans, Float, Generator, Integers, Shaped, namespace
+from ..core.arrays import Array, Float, Generator, Shaped, namespace
 from ..core.checks import check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
-from ..kernels import gru as kernel
-from ..kernels.backends import backend
+from ..kernels import gru
 from ..kernels.caches import GRUCache
+from ..kernels.kernel import Kernel
 from .base import Cell
 
 
@@ -124,33 +122,27 @@ class GRUCell(Cell):
         h = (1 - z) * n + z * h_prev
         return h, (h,), GRUCache(x, h_prev, r, z, n, m)
 
-    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: GRUCache) -> dict[str, Array]:
-        """Those by h, r, z, n and m, and `"a_n"`, that by the sum of which n is the tanh: r and m lie behind it."""
-        _, h_prev, r, z, n, m = cache
-        (dh,) = dstate
-        dh = dh + dy
-        dn = dh * (1 - z)
-        da_n = dn * (1 - n * n)
-        dq = da_n if self.reset == "after" else da_n @ self.w_h.value[:, 2 * self.out_size :].T
-        return {"h": dh, "r": dq * m, "z": dh * (h_prev - n), "n": dn, "m": dq * r, "a_n": da_n}
-
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: GRUCache
     ) -> tuple[Float[Array, "B D"], State]:
         x, h_prev, r, z, n, m = cache
-        d = self.inner_gradients(dy, dstate, cache)
+        (dh,) = dstate
         H, xp = self.out_size, namespace(n)
         w_rz, w_n = self.w_h.value[:, : 2 * H], self.w_h.value[:, 2 * H :]
         dw_rz, dw_n = self.w_h.grad[:, : 2 * H], self.w_h.grad[:, 2 * H :]
-        da_r = d["r"] * r * (1 - r)
-        da_z = d["z"] * z * (1 - z)
-        da_n, dm = d["a_n"], d["m"]
+        dh = dy + dh
+        dn, dz = dh * (1 - z), dh * (h_prev - n)
+        da_n = dn * (1 - n * n)
+        dq = da_n if self.reset == "after" else da_n @ w_n.T
+        dr, dm = dq * m, dq * r
+        da_z = dz * z * (1 - z)
+        da_r = dr * r * (1 - r)
         da_rz = xp.concatenate([da_r, da_z], axis=1)
         da = xp.concatenate([da_rz, da_n], axis=1)
         self.w_x.grad += x.T @ da
         self.b.grad += da.sum(axis=0)
         dw_rz += h_prev.T @ da_rz
-        dh_prev = d["h"] * z + da_rz @ w_rz.T
+        dh_prev = dh * z + da_rz @ w_rz.T
         if self.reset == "after":
             dw_n += h_prev.T @ dm
             self.b_h.grad += dm.sum(axis=0)
@@ -160,35 +152,19 @@ class GRUCell(Cell):
             dh_prev += dm
         return da @ self.w_x.value.T, (dh_prev,)
 
-    @property
-    def has_kernel(self) -> bool:
-        return type(self) is GRUCell and self.reset == "after"
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: GRUCache) -> dict[str, Array]:
+        _, h_prev, r, z, n, m = cache
+        (dh,) = dstate
+        dh = dy + dh
+        dn = dh * (1 - z)
+        dq = dn * (1 - n * n)
+        if self.reset == "before":
+            dq = dq @ self.w_h.value[:, 2 * self.out_size :].T
+        return {"h": dh, "r": dq * m, "z": dh * (h_prev - n), "n": dn, "m": dq * r}
 
-    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        """In few operations, which keep nothing for a backward."""
-        if not self.has_kernel:
-            return super().take_step(x, state)
-        (h,) = state
-        step = backend(h).gru_step or kernel.step
-        h = step(x, h, self.w_x.value, self.w_h.value, self.b.value, self.b_h.value)
-        return h, (h,)
+    def kernel(self) -> Kernel | None:
+        return gru.KERNEL if self.reset == "after" and self.has_steps(*STEPS) else None
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, Any]:
-        """The whole sequence at once, where the reset comes after; else step by step."""
-        if not self.has_kernel:
-            return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
-        ys, h, cache = kernel.forward(
-            xs, state[0], self.w_x.value, self.w_h.value, self.b.value, self.b_h.value, active
-        )
-        return ys, (h,), cache
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        """As `unroll_forward`."""
-        if not self.has_kernel:
-            return super().unroll_backward(dys, dstate, cache, active=active)
-        weights = self.w_x.value, self.w_h.value
-        gradients = self.w_x.grad, self.w_h.grad, self.b.grad, self.b_h.grad
-        dxs, dh = kernel.backward(dys, dstate[0], cache, *weights, active, *gradients)
-        return dxs, (dh,)
+STEPS = GRUCell.step_forward, GRUCell.step_backward
+"""Those that the kernel computes, where the reset comes after."""

@@ -113,25 +113,28 @@ class LayerNormLSTMCell(Cell):
         h = o * m
         return h, (h, c), LayerNormLSTMCache(x, h_prev, c_prev, i, f, o, g, m, norm_x, norm_h, norm_c)
 
-    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: LayerNormLSTMCache) -> dict[str, Array]:
-        """Those by h, c, i, f, o, g and m. Adds to the gradients of `norm_c`, which lies on the way to c."""
-        _, _, c_prev, i, _, o, g, m, _, _, norm_c = cache
-        dh, dc = dstate
-        dh = dy + dh
-        dm = dh * o
-        dc = dc + self.norm_c.backward(dm * (1 - m * m), norm_c)
-        return {"h": dh, "c": dc, "i": dc * g, "f": dc * c_prev, "o": dh * m, "g": dc * i, "m": dm}
-
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: LayerNormLSTMCache
     ) -> tuple[Float[Array, "B D"], State]:
-        x, h_prev, _, i, f, o, g, _, norm_x, norm_h, _ = cache
-        d = self.inner_gradients(dy, dstate, cache)
-        da_i, da_f = d["i"] * i * (1 - i), d["f"] * f * (1 - f)
-        da_o, da_g = d["o"] * o * (1 - o), d["g"] * (1 - g * g)
+        x, h_prev, c_prev, i, f, o, g, m, norm_x, norm_h, norm_c = cache
+        dh, dc = dstate
+        dh = dy + dh
+        dm, do = dh * o, dh * m
+        dc = dc + self.norm_c.backward(dm * (1 - m * m), norm_c)
+        di, df, dg = dc * g, dc * c_prev, dc * i
+        da_i, da_f = di * i * (1 - i), df * f * (1 - f)
+        da_o, da_g = do * o * (1 - o), dg * (1 - g * g)
         da = namespace(g).concatenate([da_i, da_f, da_o, da_g], axis=1)
         da_x, da_h = self.norm_x.backward(da, norm_x), self.norm_h.backward(da, norm_h)
         self.w_x.grad += x.T @ da_x
         self.w_h.grad += h_prev.T @ da_h
         self.b.grad += da.sum(axis=0)
-        return da_x @ self.w_x.value.T, (da_h @ self.w_h.value.T, d["c"] * f)
+        return da_x @ self.w_x.value.T, (da_h @ self.w_h.value.T, dc * f)
+
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: LayerNormLSTMCache) -> dict[str, Array]:
+        dh, dc = dstate
+        dh = dy + dh
+        dm = dh * cache.o
+        dc = dc + self.norm_c.input_gradient(dm * (1 - cache.m * cache.m), cache.norm_c)
+        gates = {"i": dc * cache.g, "f": dc * cache.c_prev, "o": dh * cache.m, "g": dc * cache.i}
+        return {"h": dh, "c": dc, **gates, "m": dm}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..core import initializers
-from ..core.arrays import Array, Booleans, Float, Generator, Integers, Shaped, namespace
+from ..core.arrays import Array, Float, Generator, Shaped, namespace
 from ..core.checks import check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
-from ..kernels import lstm as kernel
-from ..kernels.backends import backend
+from ..kernels import lstm
 from ..kernels.caches import LSTMCache
+from ..kernels.kernel import Kernel
 from .base import Cell
 
 
@@ -99,57 +97,36 @@ class LSTMCell(Cell):
         h = o * xp.tanh(c)
         return h, (h, c), LSTMCache(x, h_prev, c_prev, i, f, o, g, c)
 
-    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: LSTMCache) -> dict[str, Array]:
-        _, _, c_prev, i, _, o, g, c = cache
-        dh, dc = dstate
-        tanh_c = namespace(c).tanh(c)
-        dh = dy + dh
-        dc = dc + dh * o * (1 - tanh_c * tanh_c)
-        return {"h": dh, "c": dc, "i": dc * g, "f": dc * c_prev, "o": dh * tanh_c, "g": dc * i}
-
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: LSTMCache
     ) -> tuple[Float[Array, "B D"], State]:
-        x, h_prev, _, i, f, o, g, _ = cache
-        d = self.inner_gradients(dy, dstate, cache)
-        da_i = d["i"] * i * (1 - i)
-        da_f = d["f"] * f * (1 - f)
-        da_o = d["o"] * o * (1 - o)
-        da_g = d["g"] * (1 - g * g)
-        da = namespace(g).concatenate([da_i, da_f, da_o, da_g], axis=1)
+        x, h_prev, c_prev, i, f, o, g, c = cache
+        dh, dc = dstate
+        xp = namespace(c)
+        tanh_c = xp.tanh(c)
+        dh = dy + dh
+        dc = dc + dh * o * (1 - tanh_c * tanh_c)
+        di, df, do, dg = dc * g, dc * c_prev, dh * tanh_c, dc * i
+        da_i = di * i * (1 - i)
+        da_f = df * f * (1 - f)
+        da_o = do * o * (1 - o)
+        da_g = dg * (1 - g * g)
+        da = xp.concatenate([da_i, da_f, da_o, da_g], axis=1)
         self.w_x.grad += x.T @ da
         self.w_h.grad += h_prev.T @ da
         self.b.grad += da.sum(axis=0)
-        return da @ self.w_x.value.T, (da @ self.w_h.value.T, d["c"] * f)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T, dc * f)
 
-    @property
-    def has_kernel(self) -> bool:
-        return type(self) is LSTMCell
-
-    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        """In few operations, which keep nothing for a backward."""
-        if not self.has_kernel:
-            return super().take_step(x, state)
-        h, c = state
-        step = backend(h).lstm_step or kernel.step
-        h, c = step(x, h, c, self.w_x.value, self.w_h.value, self.b.value)
-        return h, (h, c)
-
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, Any]:
-        """The whole sequence at once."""
-        if not self.has_kernel:
-            return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
-        h, c = state
-        ys, h, c, cache = kernel.forward(xs, h, c, self.w_x.value, self.w_h.value, self.b.value, active)
-        return ys, (h, c), cache
-
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        """The whole sequence at once."""
-        if not self.has_kernel:
-            return super().unroll_backward(dys, dstate, cache, active=active)
-        weights, gradients = (self.w_x.value, self.w_h.value), (self.w_x.grad, self.w_h.grad, self.b.grad)
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: LSTMCache) -> dict[str, Array]:
         dh, dc = dstate
-        dxs, dh, dc = kernel.backward(dys, dh, dc, cache, *weights, active, *gradients)
-        return dxs, (dh, dc)
+        tanh_c = namespace(cache.c).tanh(cache.c)
+        dh = dy + dh
+        dc = dc + dh * cache.o * (1 - tanh_c * tanh_c)
+        return {"h": dh, "c": dc, "i": dc * cache.g, "f": dc * cache.c_prev, "o": dh * tanh_c, "g": dc * cache.i}
+
+    def kernel(self) -> Kernel | None:
+        return lstm.KERNEL if self.has_steps(*STEPS) else None
+
+
+STEPS = LSTMCell.step_forward, LSTMCell.step_backward
+"""Those that the kernel computes."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..core import initializers
-from ..core.arrays import Array, Booleans, Float, Generator, Integers, Shaped, namespace
+from ..core.arrays import Array, Float, Generator, Shaped, namespace
 from ..core.checks import check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
-from ..kernels import rnn as kernel
+from ..kernels import rnn
 from ..kernels.caches import RNNCache
+from ..kernels.kernel import Kernel
 from .base import Cell
 
 
@@ -95,38 +94,27 @@ class RNNCell(Cell):
         h = xp.tanh(a) if self.nonlinearity == "tanh" else xp.maximum(a, 0)
         return h, (h,), RNNCache(x, h_prev, h)
 
-    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: RNNCache) -> dict[str, Array]:
-        (dh,) = dstate
-        return {"h": dy + dh}
-
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: RNNCache
     ) -> tuple[Float[Array, "B D"], State]:
         x, h_prev, h = cache
-        d = self.inner_gradients(dy, dstate, cache)
-        da = d["h"] * (1 - h * h if self.nonlinearity == "tanh" else h > 0)
+        (dh,) = dstate
+        dh = dy + dh
+        da = dh * (1 - h * h if self.nonlinearity == "tanh" else h > 0)
         self.w_x.grad += x.T @ da
         self.w_h.grad += h_prev.T @ da
         self.b.grad += da.sum(axis=0)
         return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
 
-    @property
-    def has_kernel(self) -> bool:
-        return type(self) is RNNCell
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: RNNCache) -> dict[str, Array]:
+        (dh,) = dstate
+        return {"h": dy + dh}
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, Any]:
-        """The whole sequence at once."""
-        if not self.has_kernel:
-            return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
-        h, cache = kernel.forward(self.nonlinearity, xs, state[0], self.w_x.value, self.w_h.value, self.b.value, active)
-        return cache.h, (h,), cache
+    def kernel(self) -> Kernel | None:
+        if not self.has_steps(*STEPS):
+            return None
+        return rnn.TANH if self.nonlinearity == "tanh" else rnn.RELU
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        """The whole sequence at once."""
-        if not self.has_kernel:
-            return super().unroll_backward(dys, dstate, cache, active=active)
-        weights, gradients = (self.w_x.value, self.w_h.value), (self.w_x.grad, self.w_h.grad, self.b.grad)
-        dxs, dh = kernel.backward(self.nonlinearity, dys, dstate[0], cache, *weights, active, *gradients)
-        return dxs, (dh,)
+
+STEPS = RNNCell.step_forward, RNNCell.step_backward
+"""Those that the kernel computes."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..core.arrays import Array, Float, Generator, Shaped, no_gradient
 from ..core.checks import check_rate, check_rng
 from ..core.one_hot import Input
-from ..core.states import State, tree_map
+from ..core.states import State, StateSpec, tree_map
 from ..layers.masks import random_mask
 from .base import Cell
 
@@ -85,11 +85,8 @@ class Zoneout(Cell):
         self.rng = rng.spawn(1)[0]
 
     @property
-    def state_names(self) -> tuple[str, ...]:
-        return self.cell.state_names
-
-    def initial_state(self, batch: int) -> State:
-        return self.cell.initial_state(batch)
+    def state_spec(self) -> StateSpec:
+        return self.cell.state_spec
 
     def step_forward(
         self, x: Shaped[Input, "B D"], state: State, *, training: bool = True

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..cells.base import KernelCache
 from ..cells.rnn import RNNCell
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
@@ -13,8 +14,10 @@ from ..core.checks import check_device, check_features, check_ids, check_size
 from ..core.device import Device, device_of
 from ..core.layer import Layer
 from ..core.one_hot import Input
+from ..core.rows import WHOLE
 from ..generation.tokens import generate
 from ..kernels.caches import RNNCache
+from ..kernels.rnn import TANH
 from ..layers.linear import Linear
 from ..layers.one_hot import OneHot
 from ..layers.softmax import Softmax
@@ -142,7 +145,8 @@ class VanillaRNN(Layer):
         hs, dhs = (array.reshape(*xs.shape[:2], self.n_h) for array in (hs, dhs))
         before = namespace(hs).zeros_like(hs)
         before[1:] = hs[:-1]
-        self.cell.unroll_backward(dhs, self.cell.initial_state(xs.shape[1]), RNNCache(xs, before, hs), active=None)
+        steps = KernelCache(TANH, RNNCache(xs, before, hs), WHOLE)
+        self.cell.unroll_backward(dhs, self.cell.initial_state(xs.shape[1]), steps)
         SGD(self, self.lr, clip=ClipValue(self.clip)).step()  # without momentum it holds nothing from step to step
 
     def compute_loss(self, Y: Shaped[Array, "*lead V"], ys: Float[Array, "*lead V"]) -> Float[Array, ""]:

@@ -123,6 +123,21 @@ def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any
         raise ValueError(f"{owner!r}: lengths[{row}] is {lengths[row]}, but a row of {steps} steps has 0 to {steps}")
 
 
+def check_flags(owner: object, name: str, flags: Any, shape: tuple[int, ...], like: Any) -> None:
+    """`flags` must be an array of bools of this shape, where `like` lies.
+
+    Raises:
+        TypeError: no array of bools, or on another device.
+        ValueError: of another shape.
+    """
+    if not hasattr(flags, "device") or flags.dtype.kind != "b":
+        came = str(flags.dtype) if hasattr(flags, "dtype") else f"a {type(flags).__name__}"
+        raise TypeError(f"{owner!r}: {name} must be an array of bools, True where a row begins anew, not {came}")
+    check_device(owner, name, flags, like)
+    if flags.shape != shape:
+        raise ValueError(f"{owner!r}: {name} has shape {flags.shape}, expected {shape}")
+
+
 def is_generator(value: object) -> bool:
     """Whether `value` is a `numpy.random.Generator`."""
     return isinstance(value, np.random.Generator)

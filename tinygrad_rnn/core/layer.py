@@ -10,6 +10,7 @@ from .arrays import Array, Generator
 from .checks import float_dtype, is_generator
 from .device import Device, as_device, device_of
 from .parameter import Parameter, pack
+from .summary import Row, table
 
 L = TypeVar("L", bound="Layer")
 
@@ -125,14 +126,14 @@ class Layer:
             layers.2.b                                     (10,)          10
             86 parameters, 344 bytes
         """
-        from .summary import summary  # here, for it imports this module
+        rows, _ = _summary_rows(self, "", (), {})
+        count, size = (sum(getattr(p.value, what) for p in self.parameters()) for what in ("size", "nbytes"))
+        return table(rows, f"{count:,} parameters, {size:,} bytes")
 
-        return summary(self)
-
-    def _like(self) -> Array | None:
-        """A parameter, of whose dtype and device everything else must be; None if there is none."""
+    def _like(self, other: Any = None) -> Any:
+        """An array of whose dtype and device everything else must be: of a parameter, or `other` if there is none."""
         first = _first_parameter(self)
-        return None if first is None else first.value
+        return other if first is None else first.value
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this layer anew, `rng` aside: the attributes named like those of `__init__`.
@@ -200,3 +201,38 @@ def places(
             elif isinstance(item, Layer) and item is not layer and item not in within:
                 path = f"{prefix}{name}." if i is None else f"{prefix}{name}.{i}."
                 yield from places(item, wanted, path, (*within, layer))
+
+
+def _summary_rows(layer: Layer, name: str, within: tuple[Layer, ...], first: dict[int, str]) -> tuple[list[Row], int]:
+    """The rows of the layer and all below it, and how many parameters count there.
+
+    `first` holds the name by which each parameter came first, so far.
+    """
+    rows, total, children = list[Row](), 0, list[Layer]()
+    for own, part in places(layer, lambda value: isinstance(value, (Layer, Parameter))):
+        path = f"{name}.{own}" if name else own
+        if isinstance(part, Parameter):
+            origin = first.setdefault(id(part), path)
+            count = part.size if origin == path else 0
+            note = "" if origin == path else f"is {origin}, shared"
+            rows.append(Row(path, note, str(part.shape), f"{count:,}"))
+        elif part is layer or part in within:
+            continue
+        else:
+            below, count = _summary_rows(part, path, (*within, layer), first)
+            rows += below
+            children.append(part)
+        total += count
+    features = getattr(layer, "out_size", None)
+    mine = Row(name, _short(layer, children), "" if features is None else str(features), f"{total:,}")
+    return [mine, *rows], total
+
+
+def _short(layer: Layer, children: list[Layer]) -> str:
+    """`repr(layer)` with dots for the layers in it, which have rows of their own."""
+    text = repr(layer)
+    for child in sorted(map(repr, children), key=len, reverse=True):
+        text = text.replace(child, "...")
+    while "..., ..." in text:
+        text = text.replace("..., ...", "...")
+    return text

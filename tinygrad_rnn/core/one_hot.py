@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class OneHotRows:
         rows: Array = w.take(self.ids, axis=0)
         return rows
 
+    def with_ids(self, ids: Integers) -> OneHotRows:
+        """Such rows at other ids."""
+        return OneHotRows(ids, self.size)
+
     @property
     def T(self) -> OneHotColumns:
         """The transpose of rows (N, size)."""
@@ -81,6 +85,46 @@ class OneHotColumns:
         for out, (start, stop) in zip(sums, pairwise([*starts.tolist(), len(ids)]), strict=True):
             np.dot(ones[start:stop], rows[start:stop], out=out)
         total[ids[starts]] += sums
+
+
+class TableRows:
+    """Rows of a table, `table[ids]`, that are not looked up yet: an embedding hands them to the cell that follows.
+
+    Their product with a matrix is cheaper before the look-up than after, where there are more ids than rows of the
+    table: `table[ids] @ w` is `(table @ w)[ids]`. Who makes the product decides.
+    """
+
+    def __init__(self, ids: Integers, parameter: Any) -> None:
+        self.ids, self.parameter = ids, parameter
+        self.shape: tuple[int, ...] = (*ids.shape, parameter.shape[1])
+        self.ndim, self.dtype, self.device = len(self.shape), self.table.dtype, ids.device
+
+    @property
+    def table(self) -> Array:
+        """The value of the parameter (V, D), as it is now."""
+        value: Array = self.parameter.value
+        return value
+
+    def __getitem__(self, index: Any) -> TableRows:
+        return TableRows(self.ids[index], self.parameter)
+
+    def with_ids(self, ids: Integers) -> TableRows:
+        """Such rows at other ids."""
+        return TableRows(ids, self.parameter)
+
+    def dense(self) -> Array:
+        """The rows looked up, an array (*ids.shape, D)."""
+        rows: Array = self.table.take(self.ids, axis=0)
+        return rows
+
+    def __repr__(self) -> str:
+        return f"TableRows(shape={self.shape})"
+
+
+class TableGradient(NamedTuple):
+    """The gradient w.r.t. `TableRows`: of the whole table, (V, D), in place of an array (T, B, D)."""
+
+    table: Array
 
 
 if TYPE_CHECKING:

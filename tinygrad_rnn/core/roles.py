@@ -8,20 +8,29 @@ parameter gradients once, with the parameters as they are then. No axis but the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple, final
+from typing import Any, NamedTuple, final
 
-from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, namespace, no_gradient, select
-from .checks import check_array, check_device, check_integers, check_lengths
+from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
+from .checks import check_array, check_flags, check_integers
 from .layer import Layer
-from .rows import clear_padding
-from .states import State, tree_map
+from .rows import Rows, make_rows
+from .states import (
+    State,
+    StateSpec,
+    absent,
+    add_initial_gradient,
+    begin,
+    begin_backward,
+    given_or_initial,
+    initial_state,
+    learns,
+    tree_map,
+)
 
 
 class Feedforward(Layer, ABC):
     """A map that knows no time: any leading axes, (T, B, D), (B, D) or (D,). Its author writes the two methods."""
 
-    knows_time: ClassVar[Literal[False]] = False
-    """Tells a `Feedforward` from a `Recurrent` in a tenth of what `isinstance` takes for an abstract class."""
     in_size: int | None = None
     """Features of the input; None takes what comes. For a layer of ids, how many ids there are."""
     out_size: int | None = None
@@ -37,9 +46,13 @@ class Feedforward(Layer, ABC):
     def backward(self, dy: Any, cache: Any) -> Any:
         """`dy` (..., H) to `dx` (..., D), None where x holds integers; adds to the parameters' gradients."""
 
+    def forward_rows(self, x: Any, *, training: bool) -> tuple[Any, Any]:
+        """As `forward`, for a cell that comes next: an embedding then gives `TableRows`, which it does not look up."""
+        return self.forward(x, training=training)
+
     @final
     def __call__(self, x: Any) -> Any:
-        """`x` to `y`, as in use: `training=False`, and no cache."""
+        """`x` to `y` at inference: `forward` with `training=False`, less the cache."""
         return self.forward(x, training=False)[0]
 
 
@@ -48,8 +61,10 @@ class SequenceCache(NamedTuple):
 
     inner: Any
     """The cache of the subclass: of a cell, that of its steps."""
-    active: Booleans | None
-    """(T, B), True where the row still runs; None without lengths."""
+    rows: Rows
+    """Where rows end and documents begin."""
+    began: Any
+    """Which parts of the state were initial, a tree of bools; None where no initial state learns."""
     no_dys: Array | None
     """Zeros for an absent `dys`, in the memory of one number."""
     no_dstate: State
@@ -61,13 +76,11 @@ class SequenceCache(NamedTuple):
 class Recurrent(Layer, ABC):
     """A map of a sequence, with a state that is passed in and out.
 
-    `forward` and `backward` do here, once, what every subclass needs: absent states and gradients become zeros, input
-    is checked, and padding (what lies past a row's length) is cleared, so that its content never matters. Between
-    that, `unroll_forward` and `unroll_backward` of the subclass run the sequence.
+    `forward` and `backward` do once what every subclass needs: they check the input, put zeros in place of absent
+    states and gradients, and clear the padding (what lies past a row's length), so that its content never matters.
+    Between that, `unroll_forward` and `unroll_backward` of the subclass run the sequence.
     """
 
-    knows_time: ClassVar[Literal[True]] = True
-    """As in `Feedforward`."""
     in_size: int | None = None
     """Features of the input; None takes what comes. For a layer of ids, how many ids there are."""
     out_size: int | None = None
@@ -77,42 +90,59 @@ class Recurrent(Layer, ABC):
     causal = True
     """Whether an output depends on nothing later, so that `step` makes sense."""
 
+    @property
     @abstractmethod
-    def initial_state(self, batch: int) -> State:
-        """The state before the first step, a tree of arrays (B, ...)."""
-
-    @abstractmethod
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        """Raise TypeError or ValueError unless `state` is one of this layer, for `batch` rows."""
+    def state_spec(self) -> StateSpec:
+        """The declaration of the state: a tree of tuples with a `Leaf` for each array; `()` where there is none."""
 
     @abstractmethod
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
         """One step: `x` (B, D) and the state to `(y, next state, cache)`, y (B, H)."""
-
-    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        """`step`, less its checks and with a state that is given: `step_forward` as in use, less the cache.
-
-        A subclass that needs no cache may be quicker.
-        """
-        y, state, _ = self.step_forward(x, state, training=False)
-        return y, state
 
     @abstractmethod
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         """Back through one step: `dy` (B, H) and the gradient of its next state to `(dx, dstate)`; never given None."""
 
     @abstractmethod
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, Any]:
-        """The sequence: `xs` (T, B, D) to `(ys, state, cache)`. Past a row's end its state stays as it is.
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        """The sequence: `xs` (T, B, D) to `(ys, state, cache)`.
 
-        `lengths` (B,) and `active` (T, B) say the same; both are None where every row is whole.
+        Where `rows.starts` is True the state begins anew before the step; past a row's end it stays as it is. Output
+        and cache may hold anything there.
         """
 
     @abstractmethod
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        """Back through the sequence: `dys` (T, B, H) and `dstate` to `(dxs, dstate)`."""
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        """Back through the sequence: `dys` (T, B, H), 0 in the padding, and `dstate` to `(dxs, dstate)`."""
+
+    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        """`step` without its checks, for a state that is given: `step_forward` at inference, less the cache.
+
+        A subclass that needs no cache may be quicker.
+        """
+        y, state, _ = self.step_forward(x, state, training=False)
+        return y, state
+
+    @final
+    def initial_state(self, batch: int) -> State:
+        """The state before the first step, as it is declared: arrays with `batch` rows.
+
+        They have the dtype and device of the parameters; without parameters, float32 on the CPU.
+        """
+        return initial_state(self.state_spec, batch, self._like())
+
+    @final
+    def begin(self, state: State, starts: Bool[Booleans, " B"]) -> State:
+        """`state` begun anew in the rows where `starts` (B,) is True, for a loop over `step_forward`.
+
+        What is declared as kept, such as the memory of an attention, stays.
+        """
+        return begin(self.state_spec, state, starts)
+
+    @final
+    def begin_backward(self, dstate: State, starts: Bool[Booleans, " B"]) -> State:
+        """Back through `begin`: no gradient goes to what was before; an initial state that learns gets it."""
+        return begin_backward(self.state_spec, dstate, starts)
 
     def forward(
         self,
@@ -120,15 +150,17 @@ class Recurrent(Layer, ABC):
         state: State | None = None,
         *,
         lengths: Integer[Integers, " B"] | None = None,
+        starts: Bool[Booleans, "T B"] | None = None,
         training: bool = True,
     ) -> tuple[Any, State, SequenceCache]:
         """A sequence, or a chunk of one that goes on from `state`.
 
         Args:
             xs: (T, B, D), or ids (T, B).
-            state: the state before it; None is `initial_state`.
+            state: the state before it; None is `initial_state`, for a part of it too.
             lengths: (B,), steps of each row, 0 to T. Past its end a row's output is 0 and its state frozen.
-            training: False as in use: layers such as dropout do nothing.
+            starts: (T, B), True where the state begins anew before the step: a document begins in the row.
+            training: False at inference: layers such as dropout do nothing.
 
         Returns:
             ys (T, B, H), the state after it, and the cache for `backward`.
@@ -140,52 +172,58 @@ class Recurrent(Layer, ABC):
         takes = "(T, B), ids" if self.takes_ids else "(T, B, D)"
         self._check_input("xs", xs, f"forward takes {takes}", 3, "One step is `step`")
         steps, batch = xs.shape[:2]
-        active = None
-        if lengths is not None:
-            check_lengths(self, lengths, steps, batch, xs)
-            active = namespace(lengths).arange(steps)[:, None] < lengths
-            xs = clear_padding(xs, active)
-        if state is None:
-            state = self._start(xs, batch)
-        self.check_state(state, batch)
-        ys, state, inner = self.unroll_forward(xs, state, lengths=lengths, active=active, training=training)
-        cache = SequenceCache(inner, active, no_gradient(ys), tree_map(no_gradient, state), no_gradient(xs))
-        return clear_padding(ys, active), state, cache
+        rows, spec = make_rows(self, lengths, starts, steps, batch, xs), self.state_spec
+        began = absent(state) if learns(spec) else None
+        state = given_or_initial(self, "state", state, spec, batch, self._like(xs))
+        xs = rows.clear(xs)
+        ys, state, inner = self.unroll_forward(xs, state, rows=rows, training=training)
+        cache = SequenceCache(inner, rows, began, no_gradient(ys), tree_map(no_gradient, state), no_gradient(xs))
+        return rows.clear(ys), state, cache
 
     def backward(self, dys: Any, dstate: Any, cache: SequenceCache) -> tuple[Any, State]:
         """Back through time; adds to the parameters' gradients.
 
         Args:
-            dys: (T, B, H), the gradient of the loss by `ys`; None is zeros.
-            dstate: that by the state after the sequence; None is zeros, and is what truncates.
+            dys: (T, B, H), the gradient of the loss w.r.t. `ys`; None is zeros.
+            dstate: that w.r.t. the state after the sequence; None is zeros, and is what truncates.
             cache: what `forward` gave.
 
         Returns:
-            The gradients by `xs` (None for ids) and by the state before the sequence.
+            The gradients w.r.t. `xs` (None for ids) and w.r.t. the state before the sequence.
 
         Raises:
             ValueError: `dys` or `dstate` is not of the shape of what forward gave.
             TypeError: a dtype or device differs from that.
         """
-        inner, active, no_dys, no_dstate, no_dxs = cache
-        dys = clear_padding(given_or_zeros(self, "dys", dys, no_dys), active)
+        inner, rows, began, no_dys, no_dstate, no_dxs = cache
+        dys = rows.clear(given_or_zeros(self, "dys", dys, no_dys))
         dstate = given_or_zeros(self, "dstate", dstate, no_dstate)
-        dxs, dstate = self.unroll_backward(dys, dstate, inner, active=active)
-        if no_dxs is None or dxs is None:
-            return no_dxs, dstate
-        return clear_padding(dxs, active), dstate
+        dxs, dstate = self.unroll_backward(dys, dstate, inner)
+        if began is not None:
+            add_initial_gradient(self.state_spec, dstate, began)
+        return (no_dxs if no_dxs is None or dxs is None else rows.clear(dxs)), dstate
 
     @final
     def __call__(
-        self, xs: Any, state: State | None = None, *, lengths: Integer[Integers, " B"] | None = None
+        self,
+        xs: Any,
+        state: State | None = None,
+        *,
+        lengths: Integer[Integers, " B"] | None = None,
+        starts: Bool[Booleans, "T B"] | None = None,
     ) -> tuple[Any, State]:
-        """`(ys, state)` as in use: `forward` with `training=False`, less the cache."""
-        ys, state, _ = self.forward(xs, state, lengths=lengths, training=False)
+        """`(ys, state)` at inference: `forward` with `training=False`, less the cache."""
+        ys, state, _ = self.forward(xs, state, lengths=lengths, starts=starts, training=False)
         return ys, state
 
     @final
-    def step(self, x: Any, state: State | None) -> tuple[Any, State]:
-        """One step as in use: `x` (B, D) or ids (B,), to `(y, state)`. `state` None is `initial_state`.
+    def step(self, x: Any, state: State | None, *, starts: Bool[Booleans, " B"] | None = None) -> tuple[Any, State]:
+        """One step at inference: `x` (B, D) or ids (B,), to `(y, state)`.
+
+        Args:
+            x: (B, D), or ids (B,).
+            state: the state before it; None is `initial_state`.
+            starts: (B,), True where the row begins anew, whatever its state was.
 
         Raises:
             ValueError: a shape or id does not fit, or the layer is not causal.
@@ -196,43 +234,12 @@ class Recurrent(Layer, ABC):
         takes = "(B,), ids" if self.takes_ids else "(B, D)"
         self._check_input("x", x, f"step takes {takes}", 2, "A sequence goes to `forward`, or a call")
         batch = x.shape[0]
-        if state is None:
-            state = self.initial_state(batch)
-        self.check_state(state, batch)
+        state = given_or_initial(self, "state", state, self.state_spec, batch, self._like(x))
+        if starts is not None:
+            check_flags(self, "starts", starts, (batch,), x)
+            if not is_empty(starts):
+                state = self.begin(state, starts)
         return self.take_step(x, state)
-
-    def restart(self, state: State | None, fresh: Bool[Booleans, " B"]) -> State:
-        """`state` with the rows where `fresh` is True begun anew; with `state` None, all of them.
-
-        Raises:
-            TypeError: `fresh` lies on another device than the parameters.
-        """
-        if not hasattr(fresh, "device") or fresh.dtype.kind != "b":
-            raise TypeError(f"{self!r}: fresh must be an array (B,) of bools, True where a row begins anew")
-        check_device(self, "fresh", fresh, self._like())
-        if state is None:
-            return self.initial_state(fresh.shape[0])
-        if is_empty(fresh):
-            return state
-        self.check_state(state, fresh.shape[0])
-        return self._restart(state, fresh)
-
-    def example_state(self, batch: int) -> State:
-        """A state like those in use, for the checks of `testing`, which draw its floating-point numbers anew.
-
-        `initial_state`, but of a layer where that leaves out what a state may hold.
-        """
-        return self.initial_state(batch)
-
-    def _restart(self, state: State, fresh: Booleans) -> State:
-        """As `restart`, of a state that is one of this layer; None in place of a part begins anew."""
-        start = self.initial_state(fresh.shape[0])
-        begun: State = tree_map(lambda old, new: new if old is None else select(fresh, new, old), state, start)
-        return begun
-
-    def _start(self, xs: Any, batch: int) -> State:
-        """The state for `state=None`."""
-        return self.initial_state(batch)
 
     def _check_input(self, name: str, x: Any, takes: str, ndim: int, instead: str) -> None:
         like = self._like()

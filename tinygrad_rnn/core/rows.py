@@ -1,17 +1,83 @@
-"""Which steps of a row count: padding."""
+"""Where the rows of a batch end, and where documents begin in them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from .arrays import Booleans, namespace, select
-from .one_hot import OneHotRows
+from .arrays import Booleans, Integers, is_empty, namespace, select
+from .checks import check_flags, check_lengths
+from .one_hot import OneHotRows, TableGradient, TableRows
 
 
-def clear_padding(values: Any, active: Booleans | None) -> Any:
-    """`values` (T, B, ...) with 0 where `active` (T, B) is False. `active` None: nothing is padding."""
-    if active is None:
-        return values
-    if isinstance(values, OneHotRows):
-        return OneHotRows(namespace(active).where(active, values.ids, 0), values.size)
-    return select(active, values, 0)
+class Rows(NamedTuple):
+    """`lengths` and `starts` of a batch, checked: the outermost `forward` makes it, and inner layers receive it.
+
+    Each field is None where it says nothing: every row is whole, or no document begins.
+    """
+
+    lengths: Integers | None = None
+    """(B,), the steps of each row, 0 to T."""
+    active: Booleans | None = None
+    """(T, B), True before a row's end; says what `lengths` does."""
+    starts: Booleans | None = None
+    """(T, B), True where the state begins anew before the step; False past a row's end."""
+
+    def clear(self, values: Any) -> Any:
+        """`values` (T, B, ...) with 0 past each row's end, whatever stood there. None stays None."""
+        if self.active is None or values is None or isinstance(values, TableGradient):
+            return values
+        if isinstance(values, (OneHotRows, TableRows)):
+            return values.with_ids(namespace(self.active).where(self.active, values.ids, 0))
+        return select(self.active, values, 0)
+
+    def of_rows(self, part: slice) -> Rows:
+        """Those of some rows of the batch."""
+        lengths = None if self.lengths is None else self.lengths[part]
+        return Rows(lengths, *(None if flags is None else flags[:, part] for flags in self[1:]))
+
+    def of_steps(self, block: slice) -> Rows:
+        """Those of some steps; only `active` and `starts`, which speak of steps."""
+        return Rows(None, *(None if flags is None else flags[block] for flags in self[1:]))
+
+    def reversal(self) -> Any:
+        """The index of an array (T, B, ...) that reverses each row within its length; twice, it changes nothing."""
+        if self.active is None or self.lengths is None:
+            return slice(None, None, -1)
+        xp, (steps, batch) = namespace(self.active), self.active.shape
+        t = xp.arange(steps)[:, None]
+        return xp.where(self.active, self.lengths.astype(t.dtype) - 1 - t, t), xp.arange(batch)
+
+    def reversed(self) -> Rows:
+        """Those of the reversed rows. Read backward, a document begins at its last step: one before the next start.
+
+        A row's own last step is not marked: whether a document ends there is told by the state that is given.
+        """
+        if self.starts is None:
+            return self
+        xp = namespace(self.starts)
+        ends = xp.zeros_like(self.starts)
+        ends[:-1] = self.starts[1:]
+        return self._replace(starts=ends[self.reversal()])
+
+
+WHOLE = Rows()
+"""Every row is whole, and no document begins in one."""
+
+
+def make_rows(owner: object, lengths: Any, starts: Any, steps: int, batch: int, like: Any) -> Rows:
+    """The `Rows` of a batch (T, B); where nothing is said, or on the CPU all `starts` are False, `WHOLE`.
+
+    Raises:
+        TypeError: `lengths` are not integers, `starts` no bools, or one lies on another device than `like`.
+        ValueError: a shape does not fit, or a length is outside 0 to T.
+    """
+    if lengths is None and starts is None:
+        return WHOLE
+    active = None
+    if lengths is not None:
+        check_lengths(owner, lengths, steps, batch, like)
+        active = namespace(lengths).arange(steps)[:, None] < lengths
+    if starts is not None:
+        check_flags(owner, "starts", starts, (steps, batch), like)
+        starts = None if is_empty(starts) else starts if active is None else starts & active
+    return Rows(lengths, active, starts)

@@ -1,111 +1,116 @@
-"""Documents cut into chunks (T, B) for truncated back-propagation through time."""
+"""Documents packed into chunks (T, B) for truncated back-propagation through time."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.checks import check_size
+from .batch import Batch
+
 Ids = NDArray[np.integer[Any]]
-Chunk = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 
 
 class TokenStream:
     """`batch` rows of text read side by side, `steps` tokens at a time.
 
     Iterating is one epoch, and nothing of it is kept on the stream, so that several may run at once. It yields
-    `len(stream)` chunks of new arrays, of which `stream[k]` gives any one:
+    `len(stream)` batches of new arrays, of which `stream[k]` gives any one:
 
-    - xs (T, B), int64: the tokens; 0 where there is none.
-    - targets (T, B), int64: the token after each; -1 where there is none, which a loss ignores.
-    - fresh (B,), bool: where the row does not continue its last chunk, so that its state must begin anew.
+    - xs (T, B), int64: the tokens.
+    - targets (T, B), int64: the token after each.
+    - starts (T, B), bool: where the state begins anew, for a document begins there, or the row's part of the text.
 
-    A transition is a token and the next one of the same document; each is in exactly one chunk of an epoch. The
-    transitions of a document are cut into pieces of `steps`, its last piece being what is left. The pieces, in
-    order, are dealt to the rows in contiguous runs whose sizes differ by at most one. A document of fewer than two
-    tokens has no transition and is skipped. A row with nothing left is fresh and all padding.
+    A transition is a token and the next one of the same document: a document of n tokens has n - 1, and one of fewer
+    than two tokens is skipped. The transitions of all documents, in order, are cut into `batch` runs whose sizes differ
+    by at most one: these are the rows. So each is in exactly one batch of an epoch, and documents follow each other in
+    a row without padding. Only the last batch may have fewer steps; there, a row that is one step shorter than the
+    others ends in token 0 and target -1, which a loss ignores.
 
-    The ids are read when their chunk comes, never copied before: a memory map stays on disk. Their values are not
-    checked here. Up front a stream costs O(documents) time and memory, whatever their lengths.
+    The ids are read when their batch comes, never copied before: a memory map stays on disk. Their values are not
+    checked here. Beforehand a stream costs 16 bytes a document, whatever their lengths.
 
     Args:
         ids: one document, an integer array (N,), or a list or tuple of such arrays, one a document.
         batch: the number B of rows.
-        steps: the number T of tokens of a row in a chunk.
+        steps: the number T of steps in a batch.
 
     Attributes: `batch`, `steps`, `documents` (a tuple of the given arrays), `tokens` and `transitions` (how
     many there are in all).
 
     Raises:
         TypeError: `ids` holds anything but integer arrays; `batch` or `steps` is not an int.
-        ValueError: an array is not 1-D; `batch` or `steps` is below 1; there are fewer pieces than `batch`.
+        ValueError: an array is not 1-D; `batch` or `steps` is below 1; there are fewer transitions than `batch`.
 
     Example:
-        >>> for xs, targets, fresh in TokenStream(np.arange(8), batch=2, steps=2):
-        ...     print(xs.T.tolist(), targets.T.tolist(), fresh.tolist())
-        [[0, 1], [4, 5]] [[1, 2], [5, 6]] [True, True]
-        [[2, 3], [6, 0]] [[3, 4], [7, -1]] [False, False]
+        >>> for xs, targets, _, starts, _ in TokenStream([np.arange(5), np.arange(10, 14)], batch=2, steps=2):
+        ...     print(xs.T.tolist(), targets.T.tolist(), starts.astype(int).T.tolist())
+        [[0, 1], [3, 10]] [[1, 2], [4, 11]] [[1, 0], [1, 1]]
+        [[2, 0], [11, 12]] [[3, -1], [12, 13]] [[0, 0], [0, 0]]
     """
 
     def __init__(self, ids: Ids | Sequence[Ids], *, batch: int, steps: int) -> None:
-        self.batch = _positive("batch", batch)
-        self.steps = _positive("steps", steps)
+        check_size("TokenStream", "batch", batch)
+        check_size("TokenStream", "steps", steps)
+        self.batch, self.steps = int(batch), int(steps)
         self.documents = _documents(ids)
-        sizes = np.array([len(document) for document in self.documents], np.int64)
-        transitions = np.maximum(sizes - 1, 0)
-        self.tokens = int(sizes.sum())
-        self.transitions = int(transitions.sum())
-        # Pieces are counted through all documents: document d has those from _firsts[d] up to _firsts[d + 1], and
-        # row b those from _rows[b] up to _rows[b + 1].
-        self._firsts = np.append(0, np.cumsum(_pieces(transitions, self.steps)))
-        pieces = int(self._firsts[-1])
-        if pieces < self.batch:
-            raise ValueError(_too_short(self, transitions, pieces))
-        self._rows = np.arange(self.batch + 1) * pieces // self.batch
+        sizes = np.fromiter(map(len, self.documents), np.int64, len(self.documents))
+        # Where each document begins, counted in tokens and in transitions; one more entry says where the last ends.
+        self._tokens = np.append(0, np.cumsum(sizes))
+        self._transitions = np.append(0, np.cumsum(np.maximum(sizes - 1, 0)))
+        self.tokens, self.transitions = int(self._tokens[-1]), int(self._transitions[-1])
+        if self.transitions < self.batch:
+            raise ValueError(
+                f"TokenStream: {self.tokens} tokens (documents: {len(self.documents)}) are too short for "
+                f"batch={self.batch}: {self.transitions} tokens have a next one in their document, and each row needs "
+                "one. "
+                + (f"The largest batch is {self.transitions}" if self.transitions else "Give a document of 2 tokens")
+            )
 
     def __len__(self) -> int:
-        return int(np.diff(self._rows).max())
+        longest = -(-self.transitions // self.batch)
+        return -(-longest // self.steps)
 
-    def __iter__(self) -> Iterator[Chunk]:
+    def __iter__(self) -> Iterator[Batch]:
         return map(self.__getitem__, range(len(self)))
 
-    def __getitem__(self, k: int) -> Chunk:
-        """Chunk `k` of an epoch: a training that was stopped goes on at its place.
+    def __getitem__(self, k: int) -> Batch:
+        """Batch `k` of an epoch: a training that was stopped goes on at its place.
 
         Raises:
-            IndexError: there is no such chunk.
+            IndexError: there is no such batch.
         """
         if not 0 <= k < len(self):
-            raise IndexError(f"TokenStream: chunk {k} of an epoch of {len(self)}")
-        xs = np.zeros((self.steps, self.batch), np.int64)
-        targets = np.full((self.steps, self.batch), -1, np.int64)
-        fresh = np.ones(self.batch, np.bool_)
-        rows = np.flatnonzero(self._rows[:-1] + k < self._rows[1:])  # those with a piece left
-        pieces = self._rows[rows] + k
-        documents = np.searchsorted(self._firsts, pieces, side="right") - 1  # this passes over those without a piece
-        starts = self.steps * (pieces - self._firsts[documents])
-        fresh[rows] = (k == 0) | (starts == 0)
-        for row, document, start in zip(rows.tolist(), documents.tolist(), starts.tolist(), strict=True):
-            piece = self.documents[document][start : start + self.steps + 1]
-            xs[: len(piece) - 1, row] = piece[:-1]
-            targets[: len(piece) - 1, row] = piece[1:]
-        return xs, targets, fresh
+            raise IndexError(f"TokenStream: batch {k} of an epoch of {len(self)}")
+        longest = -(-self.transitions // self.batch)
+        steps = min(self.steps, longest - k * self.steps)
+        xs, targets = np.zeros((steps, self.batch), np.int64), np.full((steps, self.batch), -1, np.int64)
+        starts = np.zeros((steps, self.batch), np.bool)
+        for row in range(self.batch):
+            run, end = (self.transitions * r // self.batch for r in (row, row + 1))
+            first = run + k * self.steps
+            last = min(first + steps, end)
+            xs[: last - first, row], targets[: last - first, row], starts[: last - first, row] = self._read(first, last)
+        starts[0] |= k == 0
+        return Batch(xs, targets, starts=starts)
 
-
-def _pieces(transitions: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
-    """How many pieces each document gives: a division rounded up."""
-    return -(-transitions // steps)
-
-
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"TokenStream: {name} is {value!r}, where an int of at least 1 was expected")
-    if value < 1:
-        raise ValueError(f"TokenStream: {name} is {value}, where at least 1 was expected")
-    return int(value)
+    def _read(self, first: int, last: int) -> tuple[Ids, Ids, NDArray[np.bool]]:
+        """The tokens of the transitions from `first` up to `last`, the tokens after them, and where documents begin."""
+        transitions = np.arange(first, last)
+        # Several documents may begin at one transition, all but the last of them without any: `right` passes over them.
+        of = np.searchsorted(self._transitions, transitions, side="right") - 1
+        places = transitions - self._transitions[of] + self._tokens[of]
+        if not len(places):
+            return places, places, places > 0
+        start, stop, document, final = int(places[0]), int(places[-1]) + 2, int(of[0]), int(of[-1])
+        pieces = list(self.documents[document : final + 1])
+        pieces[-1] = pieces[-1][: stop - int(self._tokens[final])]
+        pieces[0] = pieces[0][start - int(self._tokens[document]) :]
+        tokens = np.concatenate(pieces)
+        return tokens[places - start], tokens[places - start + 1], transitions == self._transitions[of]
 
 
 def _documents(ids: Ids | Sequence[Ids]) -> tuple[Ids, ...]:
@@ -136,17 +141,3 @@ def _documents(ids: Ids | Sequence[Ids]) -> tuple[Ids, ...]:
                 "a tokenizer's encode gives them"
             )
     return tuple(document for _, document in named)
-
-
-def _too_short(stream: TokenStream, transitions: NDArray[np.int64], pieces: int) -> str:
-    """Why there are too few pieces, and what would fit."""
-    message = (
-        f"TokenStream: {stream.tokens} tokens (documents: {len(stream.documents)}) are too short for "
-        f"batch={stream.batch}, steps={stream.steps}: "
-    )
-    if not pieces:
-        return message + "no token has a next one in its document; give a document of at least 2 tokens"
-    message += f"they give {pieces} pieces, where each row needs one; the largest batch with these steps is {pieces}"
-    # Shorter steps never give fewer pieces, so the largest that fits is found by halving.
-    largest = bisect_right(range(1, stream.steps), -stream.batch, key=lambda s: -int(_pieces(transitions, s).sum()))
-    return message + (f", the largest steps with this batch {largest}" if largest else "")

@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from ..core.files import replace
 from ..data.vocabulary import require_str
-from ..saving.safe_file import replace
 
 # hashlib, http and urllib are imported where they are used: some 20 ms, and whoever downloads nothing does without.
 

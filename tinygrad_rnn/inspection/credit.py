@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.arrays import Array, Float, namespace
+from ..core.arrays import Array, Bool, Booleans, Float, namespace
 from ..core.layer import Layer
 from ..core.one_hot import OneHotRows
 from ..core.roles import Loss, Recurrent
@@ -23,6 +23,7 @@ def credit_map(
     of: str | None = None,
     criterion: Loss | None = None,
     state: State | None = None,
+    starts: Bool[Booleans, "T B"] | None = None,
 ) -> Float[Array, "S T"]:
     r"""How far back the loss of each step reaches: the norm of its gradient by the state of each step.
 
@@ -45,6 +46,7 @@ def credit_map(
         of: which gradient: a name of the state, such as `"c"`, or of a gate; None is the first of the state.
         criterion: the loss L; None is `SoftmaxCrossEntropy(reduction="sum")`.
         state: the state before the text, of one row; None is the initial one.
+        starts: (T, 1), True where a document begins, as in `forward`: no gradient goes across.
 
     Returns:
         (S, T), on the device of the model; S is T but for the encoder of an `EncoderDecoder`.
@@ -66,7 +68,7 @@ def credit_map(
         ((6, 6), True)
     """
     model, criterion = private_copy("credit_map", model, criterion)
-    inputs = check_inputs("credit_map", model, xs, state)
+    inputs = check_inputs("credit_map", model, xs, state, starts)
     for x in inputs:
         came: Any = getattr(x, "shape", f"a {type(x).__name__}")
         if came[1:2] != (1,) or not came[0]:
@@ -83,7 +85,8 @@ def credit_map(
     last = inputs[-1]
     xp, T = namespace(last.ids if isinstance(last, OneHotRows) else last), last.shape[0]
     rows = tuple(x[:, xp.zeros(T, int)] for x in inputs)
-    ys, backward = run(model, rows, tree_map(lambda array: None if array is None else array.repeat(T, axis=0), state))
+    state = tree_map(lambda array: None if array is None else array.repeat(T, axis=0), state)
+    ys, backward = run(model, rows, state, None if starts is None else starts.repeat(T, axis=1))
     _, cache = criterion.forward(ys[:, :1], targets)
     dys, t = xp.zeros_like(ys), xp.arange(T)
     dys[t, t] = criterion.backward(cache)[:, 0]

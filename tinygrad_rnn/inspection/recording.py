@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cells.base import Cell
-from ..core.arrays import Array, Float, namespace
+from ..core.arrays import Array, Bool, Booleans, Float, namespace
 from ..core.device import device_of
 from ..core.layer import Layer, places
 from ..core.one_hot import OneHotRows
 from ..core.roles import Loss, Recurrent
-from ..core.states import State
+from ..core.states import State, leaves
 from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from ..models.bidirectional import Bidirectional
 from ..models.encoder_decoder import EncoderDecoder
@@ -69,6 +68,7 @@ def record(
     *,
     criterion: Loss | None = None,
     state: State | None = None,
+    starts: Bool[Booleans, "T B"] | None = None,
     tokenizer: Any = None,
 ) -> Recording:
     r"""Every state and gate of every cell, at each step of a text, and the gradient of the loss by each of them.
@@ -91,6 +91,7 @@ def record(
         criterion: the loss; None is `SoftmaxCrossEntropy(reduction="sum")`, by which a step's gradients do not shrink
             with the length of the text.
         state: the state before the text; None is the initial one.
+        starts: (T, B), True where a document begins, as in `forward`.
         tokenizer: its `decode` gives the labels; None: they are the ids.
 
     Returns:
@@ -99,8 +100,8 @@ def record(
 
     Raises:
         TypeError: the model, the criterion or `xs` is of another kind.
-        ValueError: something does not go together: a state and an `EncoderDecoder`, a criterion and no targets, a
-            tokenizer and vectors; or a cell has more or fewer `state_names` than arrays in its state.
+        ValueError: something does not go together: a state or starts and an `EncoderDecoder`, a criterion and no
+            targets, or a tokenizer and vectors.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -121,8 +122,8 @@ def record(
     model, criterion = private_copy("record", model, criterion)
     cells, turned = named_cells(model), turned_round(model)
     notes = {name: take_notes(cell) for name, cell in cells.items()}
-    inputs = check_inputs("record", model, xs, state)
-    ys, backward = run(model, inputs, state)
+    inputs = check_inputs("record", model, xs, state, starts)
+    ys, backward = run(model, inputs, state, starts)
     loss = None
     if targets is not None:
         loss, cache = criterion.forward(ys, targets)
@@ -149,46 +150,35 @@ class Step:
 
 def take_notes(cell: Any) -> list[Step]:
     """Have `cell` run step by step from now on, and take note of each step, in the list that this gives."""
-    kind, names = type(cell), cell.state_names
-    if len(names) != len(cell.state_sizes):
-        raise ValueError(
-            f"{cell!r}: state_names are {names}, but state_sizes {cell.state_sizes}; there must be a name for each size"
-        )
+    names = [leaf.name for leaf in leaves(cell.state_spec)]
+    forward, backward, inner_gradients = cell.step_forward, cell.step_backward, cell.inner_gradients
     steps: list[Step] = []
     ahead: list[Step] = []  # through which no gradient has come back yet
-    now: list[Step] = []  # the one through which it comes
 
-    def forth(self: Any, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        y, after, cache = kind.step_forward(self, x, state, training=training)
-        values = dict(zip(names, after, strict=True))
+    def forth(x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        y, after, cache = forward(x, state, training=training)
+        given, values = [x, *leaves(state)], dict(zip(names, leaves(after), strict=True))
         for name, value in getattr(cache, "_asdict", dict)().items():
-            given = any(value is array for array in (x, *state))
-            if name not in values and not given and _is_of_rows(value, y.shape[0]):
+            if name not in values and not any(value is array for array in given) and _is_of_rows(value, y.shape[0]):
                 values[name] = value
         step = Step(y, after, cache, values)
         steps.append(step)
         ahead.append(step)
         return y, after, cache
 
-    def back(self: Any, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+    def back(dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         # Of several with this very cache, such as None, the last: from there gradients come back first.
-        now[:] = islice((step for step in reversed(ahead) if step.cache is cache), 1)
-        for step in now:
+        step = next((step for step in reversed(ahead) if step.cache is cache), None)
+        if step is not None:
             ahead.remove(step)
-            for name, array, d in zip(names, step.after, dstate, strict=True):
+            for name, array, d in zip(names, leaves(step.after), leaves(dstate), strict=True):
                 step.gradients[name] = d + dy if array is step.y else d
-        before: tuple[Any, State] = kind.step_backward(self, dy, dstate, cache)
+            inner = inner_gradients(dy, dstate, cache)
+            step.gradients.update({name: d for name, d in inner.items() if name in step.values})
+        before: tuple[Any, State] = backward(dy, dstate, cache)
         return before
 
-    def within(self: Any, dy: Any, dstate: State, cache: Any) -> dict[str, Array]:
-        inner: dict[str, Array] = kind.inner_gradients(self, dy, dstate, cache)
-        for step in now:
-            step.gradients.update({name: d for name, d in inner.items() if name in step.values})
-        return inner
-
-    stepped = {"has_kernel": False, "unroll_forward": Cell.unroll_forward, "unroll_backward": Cell.unroll_backward}
-    noting = {"step_forward": forth, "step_backward": back, "inner_gradients": within}
-    cell.__class__ = type(kind.__name__, (kind,), stepped | noting)
+    cell.step_forward, cell.step_backward = forth, back  # which a cell then takes in place of its kernel
     return steps
 
 
@@ -229,7 +219,7 @@ def private_copy(owner: str, model: Any, criterion: Any) -> tuple[Any, Any]:
     return both
 
 
-def check_inputs(owner: str, model: Any, xs: Any, state: Any) -> tuple[Any, ...]:
+def check_inputs(owner: str, model: Any, xs: Any, state: Any, starts: Any) -> tuple[Any, ...]:
     """The sequences that the model reads: one, but for an `EncoderDecoder` two."""
     if not isinstance(model, EncoderDecoder):
         return (xs,)
@@ -241,16 +231,18 @@ def check_inputs(owner: str, model: Any, xs: Any, state: Any) -> tuple[Any, ...]
         )
     if state is not None:
         raise ValueError(f"{owner}: a state was given, but an EncoderDecoder has none: its decoder begins from sources")
+    if starts is not None:
+        raise ValueError(f"{owner}: starts were given, but an EncoderDecoder reads one source a row: leave them out")
     pair: tuple[Any, ...] = xs
     return pair
 
 
-def run(model: Any, inputs: tuple[Any, ...], state: Any) -> tuple[Any, Callable[[Any], Any]]:
+def run(model: Any, inputs: tuple[Any, ...], state: Any, starts: Any) -> tuple[Any, Callable[[Any], Any]]:
     """The outputs, as in use, and the way back from the gradient by them."""
     if isinstance(model, EncoderDecoder):
         ys, cache = model.forward(*inputs, training=False)
         return ys, lambda dys: model.backward(dys, cache)
-    ys, _, cache = model.forward(*inputs, state, training=False)
+    ys, _, cache = model.forward(*inputs, state, starts=starts, training=False)
     return ys, lambda dys: model.backward(dys, None, cache)
 
 

@@ -19,13 +19,13 @@ import numpy as np
 
 from ..core.arrays import Array, Integers
 from ..core.one_hot import Input, OneHotRows
+from ..core.states import State
 from .plain import gru, lstm, products, rnn, softmax_cross_entropy
 
 TakeSteps = Callable[..., Any]
 """Takes the steps of a block, forward or back: what it takes and gives, the functions of `plain` say."""
 Project = Callable[[Array, Array], None]
-LSTMStep = Callable[[Input, Array, Array, Array, Array, Array], tuple[Array, Array]]
-GRUStep = Callable[[Input, Array, Array, Array, Array, Array], Array]
+Step = Callable[[Input, State, Any], State]
 SoftmaxForward = Callable[[Array, Integers, float], tuple[Array, Array, Array]]
 SoftmaxBackward = Callable[[Array, Integers, float, Array, Array, Array], Array]
 
@@ -37,11 +37,11 @@ class Backend(NamedTuple):
     rnn_backward_steps: Callable[[str, Array, int], TakeSteps]
     lstm_forward_steps: Callable[[Array, int], TakeSteps]
     lstm_backward_steps: Callable[[Array, int], TakeSteps]
-    lstm_step: LSTMStep | None
+    lstm_step: Step | None
     """A step at inference; None where the `step_forward` of the cell is as fast."""
     gru_forward_steps: Callable[[Array, Array, int], TakeSteps]
     gru_backward_steps: Callable[[Array, int], TakeSteps]
-    gru_step: GRUStep | None
+    gru_step: Step | None
     projection: Callable[[Array, Array, int], Project]
     look_up: Callable[[OneHotRows, Array, Array], None]
     add_by_id: Callable[[OneHotRows, Array, Array], None]

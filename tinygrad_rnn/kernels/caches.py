@@ -37,3 +37,38 @@ class GRUCache(NamedTuple):
     z: Array
     n: Array
     m: Array
+
+
+class LSTMWeights(NamedTuple):
+    """The weights, or their gradients."""
+
+    w_x: Array
+    """(D, 4H)."""
+    w_h: Array
+    """(H, 4H)."""
+    b: Array
+    """(4H,)."""
+
+
+class GRUWeights(NamedTuple):
+    """The weights, or their gradients."""
+
+    w_x: Array
+    """(D, 3H)."""
+    w_h: Array
+    """(H, 3H)."""
+    b: Array
+    """(3H,)."""
+    b_h: Array
+    """(H,)."""
+
+
+class RNNWeights(NamedTuple):
+    """The weights, or their gradients."""
+
+    w_x: Array
+    """(D, H)."""
+    w_h: Array
+    """(H, H)."""
+    b: Array
+    """(H,)."""

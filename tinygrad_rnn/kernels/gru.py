@@ -15,10 +15,14 @@ block.
 
 from __future__ import annotations
 
-from ..core.arrays import Array, Booleans, namespace
+from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
+from ..core.rows import Rows
+from ..core.states import State
 from .backends import backend
-from .caches import GRUCache
+from .caches import GRUCache, GRUWeights
+from .documents import before_steps
+from .kernel import Kernel
 from .products import (
     add_gradient,
     add_sum,
@@ -29,143 +33,121 @@ from .products import (
     input_side,
     no_input_gradient,
     of_rows,
-    of_steps,
     over_rows,
-    product,
 )
+from .tables import with_tables
 
 
 def forward(
-    xs: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array, active: Booleans | None
-) -> tuple[Array, Array, GRUCache]:
-    """`xs` (T, B, D) and the state `h` (B, H) to the outputs (T, B, H), the last state (B, H) and the cache.
+    xs: Input, state: State, weights: GRUWeights, rows: Rows, begun: State | None
+) -> tuple[Array, State, GRUCache]:
+    """`xs` (T, B, D) and the state `(h,)`, h (B, H), to the outputs (T, B, H), the last state and the cache.
 
-    `w_x` is (D, 3H), `w_h` (H, 3H), `b` (3H,) and `b_h` (H,); `active` (T, B) is True where a row runs, None where all
-    do.
+    `begun` is the state where a document begins; None where `rows.starts` is.
     """
     T, B, _ = xs.shape
-    H, xp = w_h.shape[0], namespace(h)
+    (h,) = state
+    H, xp = weights.w_h.shape[0], namespace(h)
     hs, ms = xp.empty((T + 1, B, H), h.dtype), xp.empty((T, B, H), h.dtype)
     hs[0] = h
+    h_prev = before_steps(hs, rows.starts)
 
     # 1. The weights gate by gate, those of the sigmoids halved, which rounds nothing.
-    w_x, w_h, b = (w.reshape(-1, 3, H).swapaxes(0, 1).copy() for w in (w_x, w_h, b))
+    w_x, w_h, b = (w.reshape(-1, 3, H).swapaxes(0, 1).copy() for w in weights[:3])
     for w in (w_x, w_h, b):
         w[:2] *= 0.5
+    by_gate = GRUWeights(w_x, w_h, b, weights.b_h)
 
     gates = xp.empty((T, 3, B, H), h.dtype)
 
-    def run(rows: slice) -> None:
-        _forward_rows(xs[:, rows], hs[:, rows], gates[:, :, rows], ms[:, rows], w_x, w_h, b, b_h, of_rows(active, rows))
+    def run(part: slice) -> None:
+        own_begun = None if begun is None else begun[0][part]
+        own_xs, own_hs, own_prev = xs[:, part], hs[:, part], h_prev[:, part]
+        own_gates, own_ms = gates[:, :, part], ms[:, part]
+        _forward_rows(own_xs, own_hs, own_prev, own_ms, own_gates, by_gate, rows.of_rows(part), own_begun)
 
-    over_rows(run, B, w_h)
+    over_rows(run, B, weights.w_h)
     r, z, n = gates.swapaxes(0, 1)
-    return hs[1:], hs[T].copy(), GRUCache(xs, hs[:T], r, z, n, ms)
+    return hs[1:], (hs[T].copy(),), GRUCache(xs, h_prev, r, z, n, ms)
 
 
 def _forward_rows(
     xs: Input,
     hs: Array,
-    gates: Array,
+    h_prev: Array,
     ms: Array,
-    w_x: Array,
-    w_h: Array,
-    b: Array,
-    b_h: Array,
-    active: Booleans | None,
+    gates: Array,
+    weights: GRUWeights,
+    rows: Rows,
+    begun: Array | None,
 ) -> None:
     """The steps of some rows: from `hs[0]` to the others, all `gates` and `ms`."""
     T, _, B, H = gates.shape
-    project, take_steps = input_side(xs, w_x, b), backend(hs).gru_forward_steps(w_h, b_h, B)
+    project = input_side(xs, weights.w_x, weights.b)
+    take_steps = backend(hs).gru_forward_steps(weights.w_h, weights.b_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):  # of three gates and m
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
-        take_steps(gates[block], hs[block.start : block.stop + 1], ms[block], of_steps(active, block))
-
-
-def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
-    """One step in use, with nothing kept: `x` (B, D) and the state `h` (B, H) to the next one.
-
-    The gates are side by side in `a` (B, 3H), as in `w_x` (D, 3H), `w_h` (H, 3H) and `b` (3H,); `b_h` is (H,).
-    """
-    H, xp = w_h.shape[0], namespace(h)
-    a = product(x, w_x)
-    a += b
-    from_h = product(h, w_h)
-    sigmoids, n, m = a[:, : 2 * H], a[:, 2 * H :], from_h[:, 2 * H :]
-    sigmoids += from_h[:, : 2 * H]
-    sigmoids *= 0.5
-    xp.tanh(sigmoids, out=sigmoids)
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    r, z = a[:, :H], a[:, H : 2 * H]
-    m += b_h
-    m *= r
-    n += m
-    xp.tanh(n, out=n)
-    h = h - n
-    h *= z
-    h += n
-    return h
+        after = slice(block.start, block.stop + 1)
+        take_steps(gates[block], hs[after], h_prev[block], ms[block], rows.of_steps(block), begun)
 
 
 def backward(
-    dys: Array,
-    dh: Array,
-    cache: GRUCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-    db_h: Array,
-) -> tuple[Array | None, Array]:
-    """`dys` (T, B, H) and `dh` (B, H) to `(dxs, dh)`, dxs None for one-hot rows; adds to the four gradients.
+    dys: Array, dstate: State, cache: GRUCache, weights: GRUWeights, rows: Rows, gradients: GRUWeights
+) -> tuple[Array | None, State, State | None]:
+    """`dys` (T, B, H) and the gradient of the last state to `(dxs, dstate, dbegun)`; adds to `gradients`.
 
-    `dys` is 0 where a row has ended. Weights and `active` are as in `forward`.
+    `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
     xs, m = cache.x, cache.m
+    (dh,) = dstate
     dxs = no_input_gradient(xs, m.dtype)
+    dbegun = None if rows.starts is None else namespace(m).zeros_like(dh)
 
-    def run(rows: slice, *gradients: Array) -> tuple[Array]:
-        part = GRUCache(*(values[:, rows] for values in cache))
-        own_active, own_dxs = of_rows(active, rows), of_rows(dxs, rows)
-        return (_backward_rows(dys[:, rows], dh[rows], part, w_x, w_h, own_active, own_dxs, *gradients),)
+    def run(part: slice, *own: Array) -> tuple[Array]:
+        steps = GRUCache(*(values[:, part] for values in cache))
+        own_rows, own_dxs = rows.of_rows(part), of_rows(dxs, part)
+        own_dbegun = None if dbegun is None else dbegun[part]
+        return (
+            _backward_rows(
+                dys[:, part], dh[part].copy(), own_dbegun, steps, weights, own_rows, own_dxs, GRUWeights(*own)
+            ),
+        )
 
-    (dh,) = back_over_rows(run, m.shape[1], w_h, (dw_x, dw_h, db, db_h))
-    return dxs, dh
+    (dh_prev,) = back_over_rows(run, m.shape[1], weights.w_h, gradients)
+    return dxs, (dh_prev,), None if dbegun is None else (dbegun,)
 
 
 def _backward_rows(
     dys: Array,
     dh: Array,
+    dbegun: Array | None,
     cache: GRUCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
+    weights: GRUWeights,
+    rows: Rows,
     dxs: Array | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-    db_h: Array,
+    gradients: GRUWeights,
 ) -> Array:
-    """The steps of some rows, back: gives the `dh` before the first one, and sets `dxs`."""
-    xs, h_prev, m = cache.x, cache.h_prev, cache.m
-    T, B, H = m.shape
-    take_steps, dh = backend(m).gru_backward_steps(w_h, B), dh.copy()
-    project_back = input_gradient(dxs, w_x)
+    """The steps of some rows, back: gives the `dh` before the first one, sets `dxs` and adds to `dbegun`."""
+    T, B, H = cache.m.shape
+    dw_x, dw_h, db, db_h = gradients
+    take_steps = backend(cache.m).gru_backward_steps(weights.w_h, B)
+    project_back = input_gradient(dxs, weights.w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. and 2. The steps, from the last one back.
-        part = GRUCache(*(values[block] for values in cache))
-        das, dh = take_steps(part, dys[block], dh, of_steps(active, block))
+        steps = GRUCache(*(values[block] for values in cache))
+        das, dh = take_steps(steps, dys[block], dh, rows.of_steps(block), dbegun)
 
         # 3. Gradients of weights and inputs, for the steps of the block at once. The columns r, z, n of w_x belong to
         #    da^r_t, da^z_t and da^n_t, those of w_h to da^r_t, da^z_t and dm_t.
-        add_gradient(dw_x, xs[block], das[:, :, H:])
-        add_gradient(dw_h[:, 2 * H :], h_prev[block], das[:, :, :H])
-        add_gradient(dw_h[:, : 2 * H], h_prev[block], das[:, :, H : 3 * H])
+        add_gradient(dw_x, steps.x, das[:, :, H:])
+        add_gradient(dw_h[:, 2 * H :], steps.h_prev, das[:, :, :H])
+        add_gradient(dw_h[:, : 2 * H], steps.h_prev, das[:, :, H : 3 * H])
         add_sum(db, das[:, :, H:])
         add_sum(db_h, das[:, :, :H])
         project_back(block, das[:, :, H:])
     return dh
+
+
+KERNEL = with_tables(Kernel(GRUWeights, forward, backward, lambda array: backend(array).gru_step))
+"""The kernel of a `GRUCell` whose reset comes after the product."""

@@ -15,10 +15,14 @@ block, and the gradients of the weights after them. Memory beyond input and outp
 
 from __future__ import annotations
 
-from ..core.arrays import Array, Booleans, namespace
+from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
+from ..core.rows import Rows
+from ..core.states import State
 from .backends import backend
-from .caches import LSTMCache
+from .caches import LSTMCache, LSTMWeights
+from .documents import before_steps
+from .kernel import Kernel
 from .products import (
     add_gradient,
     add_sum,
@@ -29,129 +33,116 @@ from .products import (
     input_side,
     no_input_gradient,
     of_rows,
-    of_steps,
     over_rows,
-    product,
 )
+from .tables import with_tables
 
 
 def forward(
-    xs: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
-) -> tuple[Array, Array, Array, LSTMCache]:
-    """`xs` (T, B, D) and the state `h`, `c` (B, H) to the outputs (T, B, H), the last `h` and `c`, and the cache.
+    xs: Input, state: State, weights: LSTMWeights, rows: Rows, begun: State | None
+) -> tuple[Array, State, LSTMCache]:
+    """`xs` (T, B, D) and the state `(h, c)`, each (B, H), to the outputs (T, B, H), the last state and the cache.
 
-    `w_x` is (D, 4H), `w_h` (H, 4H) and `b` (4H,); `active` (T, B) is True where a row runs, None where all do.
+    `begun` is the state where a document begins; None where `rows.starts` is.
     """
     T, B, _ = xs.shape
-    H, xp = w_h.shape[0], namespace(h)
+    h, c = state
+    H, xp, starts = weights.w_h.shape[0], namespace(h), rows.starts
     hs, cs = xp.empty((T + 1, B, H), h.dtype), xp.empty((T + 1, B, H), h.dtype)
     hs[0], cs[0] = h, c
+    h_prev, c_prev = before_steps(hs, starts), before_steps(cs, starts)
 
     # 1. The weights gate by gate, those of the sigmoids halved, which rounds nothing.
-    w_x, w_h, b = (w.reshape(-1, 4, H).swapaxes(0, 1).copy() for w in (w_x, w_h, b))
-    for w in (w_x, w_h, b):
+    by_gate = LSTMWeights(*(w.reshape(-1, 4, H).swapaxes(0, 1).copy() for w in weights))
+    for w in by_gate:
         w[:3] *= 0.5
 
     gates = xp.empty((T, 4, B, H), h.dtype)
 
-    def run(rows: slice) -> None:
-        _forward_rows(xs[:, rows], hs[:, rows], cs[:, rows], gates[:, :, rows], w_x, w_h, b, of_rows(active, rows))
+    def run(part: slice) -> None:
+        own_hs, own_cs, own_h_prev, own_c_prev = hs[:, part], cs[:, part], h_prev[:, part], c_prev[:, part]
+        own_begun = None if begun is None else tuple(array[part] for array in begun)
+        own_xs, own_gates, own_rows = xs[:, part], gates[:, :, part], rows.of_rows(part)
+        _forward_rows(own_xs, own_hs, own_cs, own_h_prev, own_c_prev, own_gates, by_gate, own_rows, own_begun)
 
-    over_rows(run, B, w_h)
+    over_rows(run, B, weights.w_h)
     i, f, o, g = gates.swapaxes(0, 1)
-    return hs[1:], hs[T].copy(), cs[T].copy(), LSTMCache(xs, hs[:T], cs[:T], i, f, o, g, cs[1:])
+    return hs[1:], (hs[T].copy(), cs[T].copy()), LSTMCache(xs, h_prev, c_prev, i, f, o, g, cs[1:])
 
 
 def _forward_rows(
-    xs: Input, hs: Array, cs: Array, gates: Array, w_x: Array, w_h: Array, b: Array, active: Booleans | None
+    xs: Input,
+    hs: Array,
+    cs: Array,
+    h_prev: Array,
+    c_prev: Array,
+    gates: Array,
+    weights: LSTMWeights,
+    rows: Rows,
+    begun: State | None,
 ) -> None:
     """The steps of some rows: from `hs[0]` and `cs[0]` to the others, and the `gates` of those that run."""
     T, _, B, H = gates.shape
-    project, take_steps = input_side(xs, w_x, b), backend(hs).lstm_forward_steps(w_h, B)
+    project = input_side(xs, weights.w_x, weights.b)
+    take_steps = backend(hs).lstm_forward_steps(weights.w_h, B)
     for block in blocks(T, block_steps(T, B, 4 * H)):
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
-        with_first = slice(block.start, block.stop + 1)
-        take_steps(gates[block], hs[with_first], cs[with_first], of_steps(active, block))
-
-
-def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
-    """One step in use, with nothing kept: `x` (B, D) and the state `h`, `c` (B, H) to the next `h` and `c`.
-
-    The gates are side by side in `a` (B, 4H), as in `w_x` (D, 4H), `w_h` (H, 4H) and `b` (4H,).
-    """
-    H, xp = w_h.shape[0], namespace(h)
-    a = product(x, w_x)
-    a += product(h, w_h)
-    a += b
-    sigmoids = a[:, : 3 * H]
-    sigmoids *= 0.5
-    xp.tanh(a, out=a)
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    i, f, o, g = a[:, :H], a[:, H : 2 * H], a[:, 2 * H : 3 * H], a[:, 3 * H :]
-    c = f * c
-    i *= g
-    c += i
-    h = xp.tanh(c)
-    h *= o
-    return h, c
+        after = slice(block.start, block.stop + 1)
+        take_steps(gates[block], hs[after], cs[after], h_prev[block], c_prev[block], rows.of_steps(block), begun)
 
 
 def backward(
-    dys: Array,
-    dh: Array,
-    dc: Array,
-    cache: LSTMCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-) -> tuple[Array | None, Array, Array]:
-    """`dys` (T, B, H), `dh` and `dc` (B, H) to `(dxs, dh, dc)`; adds to `dw_x`, `dw_h` and `db`.
+    dys: Array, dstate: State, cache: LSTMCache, weights: LSTMWeights, rows: Rows, gradients: LSTMWeights
+) -> tuple[Array | None, State, State | None]:
+    """`dys` (T, B, H) and the gradient of the last state to `(dxs, dstate, dbegun)`; adds to `gradients`.
 
-    `dys` is 0 where a row has ended. Weights and `active` are as in `forward`. `dxs` is None for one-hot rows.
+    `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
     xs, c = cache.x, cache.c
+    B, xp = c.shape[1], namespace(c)
     dxs = no_input_gradient(xs, c.dtype)
+    dbegun = None if rows.starts is None else tuple(xp.zeros_like(d) for d in dstate)
 
-    def run(rows: slice, *gradients: Array) -> tuple[Array, Array]:
-        part = LSTMCache(*(values[:, rows] for values in cache))
-        own_active, own_dxs = of_rows(active, rows), of_rows(dxs, rows)
-        return _backward_rows(dys[:, rows], dh[rows], dc[rows], part, w_x, w_h, own_active, own_dxs, *gradients)
+    def run(part: slice, *own: Array) -> State:
+        steps = LSTMCache(*(values[:, part] for values in cache))
+        own_dstate = tuple(d[part].copy() for d in dstate)
+        own_dbegun = None if dbegun is None else tuple(d[part] for d in dbegun)
+        own_rows, own_dxs = rows.of_rows(part), of_rows(dxs, part)
+        return _backward_rows(
+            dys[:, part], own_dstate, own_dbegun, steps, weights, own_rows, own_dxs, LSTMWeights(*own)
+        )
 
-    dh, dc = back_over_rows(run, c.shape[1], w_h, (dw_x, dw_h, db))
-    return dxs, dh, dc
+    dh, dc = back_over_rows(run, B, weights.w_h, gradients)
+    return dxs, (dh, dc), dbegun
 
 
 def _backward_rows(
     dys: Array,
-    dh: Array,
-    dc: Array,
+    dstate: State,
+    dbegun: State | None,
     cache: LSTMCache,
-    w_x: Array,
-    w_h: Array,
-    active: Booleans | None,
+    weights: LSTMWeights,
+    rows: Rows,
     dxs: Array | None,
-    dw_x: Array,
-    dw_h: Array,
-    db: Array,
-) -> tuple[Array, Array]:
-    """The steps of some rows, back: gives `dh` and `dc` before the first one, and sets `dxs`."""
-    xs, h_prev, c = cache.x, cache.h_prev, cache.c
-    T, B, H = c.shape
-    take_steps, dh, dc = backend(c).lstm_backward_steps(w_h, B), dh.copy(), dc.copy()
-    project_back = input_gradient(dxs, w_x)
+    gradients: LSTMWeights,
+) -> State:
+    """The steps of some rows, back: gives `dstate` before the first one, sets `dxs` and adds to `dbegun`."""
+    T, B, H = cache.c.shape
+    take_steps = backend(cache.c).lstm_backward_steps(weights.w_h, B)
+    project_back = input_gradient(dxs, weights.w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
         # 1. and 2. The steps, from the last one back.
-        part = LSTMCache(*(values[block] for values in cache))
-        das, dh, dc = take_steps(part, dys[block], dh, dc, of_steps(active, block))
+        steps = LSTMCache(*(values[block] for values in cache))
+        das, dstate = take_steps(steps, dys[block], dstate, rows.of_steps(block), dbegun)
 
         # 3. Gradients of weights and inputs, for the steps of the block at once.
-        add_gradient(dw_x, xs[block], das)
-        add_gradient(dw_h, h_prev[block], das)
-        add_sum(db, das)
+        add_gradient(gradients.w_x, steps.x, das)
+        add_gradient(gradients.w_h, steps.h_prev, das)
+        add_sum(gradients.b, das)
         project_back(block, das)
-    return dh, dc
+    return dstate
+
+
+KERNEL = with_tables(Kernel(LSTMWeights, forward, backward, lambda array: backend(array).lstm_step))
+"""The kernel of `LSTMCell`."""

@@ -7,7 +7,7 @@ from typing import Any
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Integer, Integers
 from ..core.checks import check_array, check_ids, check_integers, check_size
-from ..core.one_hot import OneHotRows
+from ..core.one_hot import OneHotRows, TableGradient, TableRows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
 from ..kernels.products import add_gradient
@@ -52,15 +52,21 @@ class Embedding(Feedforward):
     def forward(
         self, x: Integer[Integers, "*lead"], *, training: bool = True
     ) -> tuple[Float[Array, "*lead D"], Integer[Integers, "*lead"]]:
-        self.check_ids(x)
+        self._check(x)
         return self.w.value.take(x, axis=0), x
 
-    def check_ids(self, x: Any) -> None:
-        """Raise TypeError or ValueError unless `x` holds ids of the vocabulary."""
+    def forward_rows(self, x: Any, *, training: bool) -> tuple[TableRows, Any]:
+        """As `forward`, but not looked up: the cell that comes next may multiply before it, which can be faster."""
+        self._check(x)
+        return TableRows(x, self.w), x
+
+    def _check(self, x: Any) -> None:
         check_integers(self, "x", x, self.w.value)
         check_ids(self, x, self.vocab_size)
 
-    def backward(self, dy: Float[Array, "*lead D"], cache: Integer[Integers, "*lead"]) -> None:
+    def backward(self, dy: Any, cache: Integer[Integers, "*lead"]) -> None:
+        if isinstance(dy, TableGradient):
+            self.w.grad += dy.table
+            return
         check_array(self, "dy", dy, self.w.value)
-        ids = cache
-        add_gradient(self.w.grad, OneHotRows(ids, self.vocab_size), dy)
+        add_gradient(self.w.grad, OneHotRows(cache, self.vocab_size), dy)

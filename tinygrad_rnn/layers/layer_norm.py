@@ -86,10 +86,15 @@ class LayerNorm(Feedforward):
 
     def backward(self, dy: Float[Array, "*lead D"], cache: LayerNormCache) -> Float[Array, "*lead D"]:
         check_array(self, "dy", dy, self.g.value)
-        x_hat, inv_sigma = cache
+        x_hat, _ = cache
         self.g.grad += as_rows(dy * x_hat).sum(axis=0)
         if self.b is not None:
             self.b.grad += as_rows(dy).sum(axis=0)
+        return self.input_gradient(dy, cache)
+
+    def input_gradient(self, dy: Float[Array, "*lead D"], cache: LayerNormCache) -> Float[Array, "*lead D"]:
+        """`dx` alone; nothing is added to the parameters' gradients."""
+        x_hat, inv_sigma = cache
         dx_hat = dy * self.g.value
         along = (dx_hat * x_hat).mean(axis=-1, keepdims=True)
         dx: Array = inv_sigma * (dx_hat - dx_hat.mean(axis=-1, keepdims=True) - x_hat * along)

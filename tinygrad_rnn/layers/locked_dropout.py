@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.arrays import Array, Booleans, Float, Generator, Integers
+from ..core.arrays import Array, Float, Generator
 from ..core.checks import check_rate, check_rng
 from ..core.roles import Recurrent
-from ..core.states import State
+from ..core.rows import Rows
+from ..core.states import State, StateSpec
 from .masks import dropout_mask
 
 
@@ -52,12 +53,9 @@ class LockedDropout(Recurrent):
         self.rate = float(rate)
         self.rng = rng.spawn(1)[0]
 
-    def initial_state(self, batch: int) -> State:
+    @property
+    def state_spec(self) -> StateSpec:
         return ()
-
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        if not isinstance(state, tuple) or state:
-            raise TypeError(f"{self!r}: {name} must be (), for it has no state")
 
     def step_forward(
         self, x: Float[Array, "*T B D"], state: State, *, training: bool = True
@@ -72,12 +70,10 @@ class LockedDropout(Recurrent):
         () = dstate
         return dy if mask is None else dy * mask, ()
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, Any]:
-        """All steps at once, which is one step with a leading axis more."""
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        """All steps at once, which is one step with a leading axis more. A mask serves all documents of its row."""
         return self.step_forward(xs, state, training=training)
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         """All steps at once."""
         return self.step_backward(dys, dstate, cache)

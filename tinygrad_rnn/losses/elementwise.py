@@ -8,8 +8,7 @@ from typing import NamedTuple
 from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
 from ..core.checks import check_array, check_device, check_features
 from ..core.roles import Loss
-from ..core.rows import clear_padding
-from .reduction import active_steps, check_reduction, reduce
+from .reduction import check_reduction, reduce, rows_of
 
 
 class ElementwiseCache(NamedTuple):
@@ -48,12 +47,12 @@ class ElementwiseLoss(Loss):
             )
         if targets.shape != ys.shape:
             raise ValueError(f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; they must be the same")
-        active = active_steps(self, lengths, targets)
-        ys, targets = clear_padding(ys, active), clear_padding(targets, active)
-        losses = clear_padding(self._losses(ys, targets), active)
-        count = ys.size if active is None else active.sum() * ys.shape[-1]
+        rows = rows_of(self, lengths, targets)
+        ys, targets = rows.clear(ys), rows.clear(targets)
+        losses = rows.clear(self._losses(ys, targets))
+        count = ys.size if rows.active is None else rows.active.sum() * ys.shape[-1]
         loss, scale = reduce(self.reduction, losses, count)
-        return loss, ElementwiseCache(ys, targets, active, scale)
+        return loss, ElementwiseCache(ys, targets, rows.active, scale)
 
     def backward(self, cache: ElementwiseCache, dloss: Float[Array, "..."] | None = None) -> Float[Array, "*shape"]:
         ys, targets, active, scale = cache

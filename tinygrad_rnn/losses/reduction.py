@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
-from ..core.checks import check_lengths
+from ..core.arrays import Array, Float, Integer, Integers, namespace
 from ..core.roles import Loss
+from ..core.rows import WHOLE, Rows, make_rows
 
 
 def check_reduction(owner: str, reduction: str) -> None:
@@ -17,24 +17,20 @@ def check_reduction(owner: str, reduction: str) -> None:
         raise ValueError(f'{owner}: reduction must be "mean", "sum" or "none", not {reduction!r}')
 
 
-def active_steps(
-    owner: Loss, lengths: Integer[Integers, " B"] | None, targets: Array | Integers
-) -> Bool[Booleans, "T B"] | None:
-    """Where `targets`, (T, B) or (T, B, D), are no padding; None without lengths.
+def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, targets: Array | Integers) -> Rows:
+    """Where the rows of `targets`, (T, B) or (T, B, D), end.
 
     Raises:
         ValueError: `targets` has other axes, or a length does not fit.
         TypeError: `lengths` is no integer array, or lies on another device.
     """
     if lengths is None:
-        return None
+        return WHOLE
     if targets.ndim != 3 - owner.takes_ids:
         takes = "(T, B)" if owner.takes_ids else "(T, B, D)"
         raise ValueError(f"{owner!r}: lengths go with targets {takes}, not {targets.shape}")
     steps, batch = targets.shape[:2]
-    check_lengths(owner, lengths, steps, batch, targets)
-    active: Booleans = namespace(lengths).arange(steps)[:, None] < lengths
-    return active
+    return make_rows(owner, lengths, None, steps, batch, targets)
 
 
 def reduce(

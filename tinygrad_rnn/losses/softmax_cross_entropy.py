@@ -8,9 +8,8 @@ from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, names
 from ..core.checks import check_device, check_features, check_ids, check_integers
 from ..core.one_hot import as_rows
 from ..core.roles import Loss
-from ..core.rows import clear_padding
 from ..kernels.backends import backend
-from .reduction import active_steps, check_reduction, reduce
+from .reduction import check_reduction, reduce, rows_of
 
 
 class SoftmaxCrossEntropyCache(NamedTuple):
@@ -88,9 +87,9 @@ class SoftmaxCrossEntropy(Loss):
         xp = namespace(ys)
         targets = targets.astype(xp.int64, copy=False)  # CuPy compares no unsigned integer with -1
         counts = targets != self.ignore_index
-        active = active_steps(self, lengths, targets)
-        if active is not None:
-            ys, counts = clear_padding(ys, active), counts & active
+        rows = rows_of(self, lengths, targets)
+        if rows.active is not None:
+            ys, counts = rows.clear(ys), counts & rows.active
         targets = xp.where(counts, targets, 0)
         check_ids(self, targets, ys.shape[-1])
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..core.arrays import Array, Booleans, Integers, namespace
+from ..core.arrays import Array, namespace
 from ..core.roles import Feedforward, Recurrent
+from ..core.rows import WHOLE, Rows
 from ..core.states import State
 from ..layers.attention.base import Attention
-from .attending import Attending, width_after
+from .attention_decoder_base import AttentionDecoderBase, width_after
 
 
 class AttentionDecoderCache(NamedTuple):
@@ -22,9 +23,11 @@ class AttentionDecoderCache(NamedTuple):
     """(T, B, S), the weights of the memory."""
     output: tuple[Any, ...]
     """Those of the output layers."""
+    rows: Rows
+    """Where rows end, and documents begin."""
 
 
-class AttentionDecoder(Attending):
+class AttentionDecoder(AttentionDecoderBase):
     r"""A decoder that looks at a memory with each of its outputs: recurrence first, then attention.
 
     Forward, with :math:`m_s` the memory; :math:`\alpha_t` is what the attention finds for the query :math:`h_t`:
@@ -51,8 +54,8 @@ class AttentionDecoder(Attending):
             and `Linear(A, V)`. None: the output is :math:`[h_t, c_t]`.
 
     The state is `(state of decoder, memory (B, S, M), lengths (B,))`, whose last two `attach` sets, as `EncoderDecoder`
-    does; the initial one has a memory of nothing, S = 0, in which 0 is found. In `restart` a row keeps its memory, and
-    begins anew on that. Parameters are those of `decoder`, `attention` and `output.0`, `output.1`, ...
+    does; the initial one has a memory of nothing, S = 0, in which 0 is found. Where a document begins, the row
+    keeps its memory. Parameters are those of `decoder`, `attention` and `output.0`, `output.1`, ...
 
     Raises:
         TypeError: a part is not of its class.
@@ -79,24 +82,24 @@ class AttentionDecoder(Attending):
         self.out_size = width_after(type(self).__name__, output, self.query_size + self.memory_size, source)
 
     def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+        self, xs: Any, state: State, *, rows: Rows, training: bool
     ) -> tuple[Any, State, AttentionDecoderCache]:
         before, *source = state
-        hs, after, cache = self.decoder.forward(xs, before, lengths=lengths, training=training)
-        ys, caches = self._look(hs, source, training)
-        return ys, (after, *source), AttentionDecoderCache(cache, *caches)
+        hs, after, cache = self.decoder.unroll_forward(xs, before, rows=rows, training=training)
+        ys, (attention, weights, output) = self._look(rows.clear(hs), source, training)
+        return ys, (after, *source), AttentionDecoderCache(cache, attention, weights, output, rows)
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         dafter, dmemory_after, _ = dstate
         dhs, dmemory = self._look_backward(dys, cache)
-        dxs, dbefore = self.decoder.backward(dhs, dafter, cache.decoder)
+        dxs, dbefore = self.decoder.unroll_backward(cache.rows.clear(dhs), dafter, cache.decoder)
         return dxs, (dbefore, dmemory_after + dmemory, None)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, AttentionDecoderCache]:
         before, *source = state
         h, after, cache = self.decoder.step_forward(x, before, training=training)
-        ys, caches = self._look(h[None], source, training)
-        return ys[0], (after, *source), AttentionDecoderCache(cache, *caches)
+        ys, (attention, weights, output) = self._look(h[None], source, training)
+        return ys[0], (after, *source), AttentionDecoderCache(cache, attention, weights, output, WHOLE)
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         dafter, dmemory_after, _ = dstate

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from ..core.arrays import Array, Booleans, Integers, namespace
+from ..core.arrays import Array, namespace
 from ..core.roles import Recurrent
-from ..core.states import State
+from ..core.rows import Rows
+from ..core.states import State, StateSpec
 
 MERGES = ("concat", "sum", "mul", "mean")
 
@@ -18,6 +19,8 @@ class BidirectionalCache(NamedTuple):
     """The cache of the layer that reads forward."""
     backward: Any
     """The cache of the one that reads backward."""
+    rows: Rows
+    """Where rows end, and documents begin, in the order of the input."""
     reversal: Any
     """The index that reverses a sequence, each row within its length; applied twice, it changes nothing."""
     ys_forward: Array | None
@@ -95,36 +98,24 @@ class Bidirectional(Recurrent):
         self.takes_ids, self.in_size = forward_cell.takes_ids, ins[0] or ins[1]
         self.out_size = sum(size or 0 for size in outs) if merge == "concat" else outs[0]
 
-    def initial_state(self, batch: int) -> State:
-        return self.forward_cell.initial_state(batch), self.backward_cell.initial_state(batch)
+    @property
+    def state_spec(self) -> StateSpec:
+        return self.forward_cell.state_spec, self.backward_cell.state_spec
 
-    def _start(self, xs: Any, batch: int) -> State:
-        return None, None  # each resolves its own
-
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        if not isinstance(state, tuple) or len(state) != 2:
-            came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
-            raise TypeError(f"{self!r}: {name} must be a pair, of the states of the two layers, not {came}")
-        for i, (cell, part) in enumerate(zip((self.forward_cell, self.backward_cell), state, strict=True)):
-            if part is not None:
-                cell.check_state(part, batch, f"{name}[{i}]")
-
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, BidirectionalCache]:
-        reversal = _reversal(lengths, active)
-        f, after, forward = self.forward_cell.forward(xs, state[0], lengths=lengths, training=training)
-        g, before, backward = self.backward_cell.forward(xs[reversal], state[1], lengths=lengths, training=training)
-        g = g[reversal]
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        reversal, turned = rows.reversal(), rows.reversed()
+        f, after, forward = self.forward_cell.unroll_forward(xs, state[0], rows=rows, training=training)
+        g, before, backward = self.backward_cell.unroll_forward(xs[reversal], state[1], rows=turned, training=training)
+        f, g = rows.clear(f), rows.clear(g[reversal])
         if self.merge == "mul":
-            return f * g, (after, before), BidirectionalCache(forward, backward, reversal, f, g)
+            return f * g, (after, before), BidirectionalCache(forward, backward, rows, reversal, f, g)
         ys = namespace(f).concatenate((f, g), axis=-1) if self.merge == "concat" else f + g
         if self.merge == "mean":
             ys *= 0.5
-        return ys, (after, before), BidirectionalCache(forward, backward, reversal, None, None)
+        return ys, (after, before), BidirectionalCache(forward, backward, rows, reversal, None, None)
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        forward, backward, reversal, f, g = cache
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        forward, backward, rows, reversal, f, g = cache
         df = dg = dys
         if self.merge == "concat":
             width = self.forward_cell.out_size
@@ -133,10 +124,10 @@ class Bidirectional(Recurrent):
             df, dg = dys * g, dys * f
         elif self.merge == "mean":
             df = dg = 0.5 * dys
-        dxs, dstate_forward = self.forward_cell.backward(df, dstate[0], forward)
-        dxs_reversed, dstate_backward = self.backward_cell.backward(dg[reversal], dstate[1], backward)
-        if dxs is not None:  # by ids and one-hot rows there is none
-            dxs = dxs + dxs_reversed[reversal]
+        dxs, dstate_forward = self.forward_cell.unroll_backward(df, dstate[0], forward)
+        dxs_reversed, dstate_backward = self.backward_cell.unroll_backward(dg[reversal], dstate[1], backward)
+        if dxs is not None and dxs_reversed is not None:  # w.r.t. ids and one-hot rows there is none
+            dxs = rows.clear(dxs) + rows.clear(dxs_reversed[reversal])
         return dxs, (dstate_forward, dstate_backward)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> NoReturn:
@@ -144,12 +135,3 @@ class Bidirectional(Recurrent):
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> NoReturn:
         raise ValueError(f"{self!r} has no step, and so none back. Give it whole sequences")
-
-
-def _reversal(lengths: Integers | None, active: Booleans | None) -> Any:
-    """The index, of an array (T, B, ...) or of one-hot rows, that turns each row round within its length."""
-    if lengths is None or active is None:
-        return slice(None, None, -1)
-    xp, (steps, batch) = namespace(active), active.shape
-    t = xp.arange(steps)[:, None]
-    return xp.where(active, lengths.astype(t.dtype) - 1 - t, t), xp.arange(batch)

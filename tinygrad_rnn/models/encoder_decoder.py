@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, final
 from ..core.arrays import Array, Float, Integer, Integers, namespace
 from ..core.layer import Layer
 from ..core.roles import Recurrent
-from ..core.states import State, tree_map
-from .attending import Attending
+from ..core.states import State, leaves, tree_map
+from .attention_decoder_base import AttentionDecoderBase
 from .bridge import Bridge
 
 
@@ -83,7 +83,7 @@ class EncoderDecoder(Layer):
             raise TypeError(f"EncoderDecoder: bridge must be a Bridge or None, not {bridge!r}")
         if not decoder.causal:
             raise ValueError(f"EncoderDecoder: decoder, {decoder!r}, is not causal: it would see what it is to write")
-        if isinstance(decoder, Attending) and encoder.out_size not in (None, decoder.memory_size):
+        if isinstance(decoder, AttentionDecoderBase) and encoder.out_size not in (None, decoder.memory_size):
             raise ValueError(
                 f"EncoderDecoder: {decoder.attention!r} of the decoder looks at a memory of {decoder.memory_size} "
                 f"features, but {encoder.out_size} come from the encoder, {encoder!r}"
@@ -143,12 +143,12 @@ class EncoderDecoder(Layer):
         """
         dtargets, dstate = self.decoder.backward(dys, None, cache.decoder)
         dmemory = None
-        if isinstance(self.decoder, Attending):
+        if isinstance(self.decoder, AttentionDecoderBase):
             dmemory, dstate = dstate[-2].swapaxes(0, 1), dstate[0]
-        last, dbegun = cache.encoder.no_dstate, _arrays(dstate)
+        last, dbegun = cache.encoder.no_dstate, leaves(dstate)
         if self.bridge is not None:
             dlast = self.bridge.backward(_joined(dbegun), cache.bridge)
-            dbegun = _cut(dlast, [array.shape[1] for array in _arrays(last)])
+            dbegun = _cut(dlast, [array.shape[1] for array in leaves(last)])
         dsources, _ = self.encoder.backward(dmemory, _filled(last, dbegun), cache.encoder)
         return dsources, dtargets
 
@@ -198,7 +198,7 @@ class EncoderDecoder(Layer):
         Raises:
             ValueError: the decoder has no attention.
         """
-        if not isinstance(self.decoder, Attending):
+        if not isinstance(self.decoder, AttentionDecoderBase):
             raise ValueError(f"{self!r} has no alignments: its decoder has no attention. See AttentionDecoder")
         state = self.encode(sources, lengths=source_lengths)
         return self.decoder.alignments(targets, state, lengths=target_lengths)
@@ -206,12 +206,12 @@ class EncoderDecoder(Layer):
     def _encode(self, sources: Any, lengths: Integers | None, training: bool) -> tuple[State, Any, Any]:
         """The state that the decoder begins from, and the caches of encoder and bridge."""
         ys, last, encoder = self.encoder.forward(sources, lengths=lengths, training=training)
-        arrays, bridge = _arrays(last), None
+        arrays, bridge = leaves(last), None
         if self.bridge is not None:
             joined, bridge = self.bridge.forward(_joined(arrays), training=training)
             arrays = _cut(joined, self.bridge.out_sizes)
         begun = self.decoder.initial_state(ys.shape[1])
-        if not isinstance(self.decoder, Attending):
+        if not isinstance(self.decoder, AttentionDecoderBase):
             return _filled(begun, arrays), encoder, bridge
         state = (_filled(begun[0], arrays), *begun[1:])
         return self.decoder.attach(state, ys, lengths=lengths), encoder, bridge
@@ -219,8 +219,11 @@ class EncoderDecoder(Layer):
     def _check_states(self) -> None:
         begun = self.decoder.initial_state(0)
         given, wanted = (
-            tuple(math.prod(array.shape[1:]) for array in _arrays(state))
-            for state in (self.encoder.initial_state(0), begun[0] if isinstance(self.decoder, Attending) else begun)
+            tuple(math.prod(array.shape[1:]) for array in leaves(state))
+            for state in (
+                self.encoder.initial_state(0),
+                begun[0] if isinstance(self.decoder, AttentionDecoderBase) else begun,
+            )
         )
         if self.bridge is None and given != wanted:
             raise ValueError(
@@ -234,15 +237,8 @@ class EncoderDecoder(Layer):
             )
 
 
-def _arrays(state: State) -> list[Any]:
-    """The arrays of a state, in order."""
-    found: list[Any] = []
-    tree_map(found.append, state)
-    return found
-
-
 def _filled(like: State, arrays: list[Any]) -> State:
-    """A state of the structure of `like`, of these arrays: the inverse of `_arrays`."""
+    """A state of the structure of `like`, of these arrays: the inverse of `leaves`."""
     rest = iter(arrays)
     state: State = tree_map(lambda _: next(rest), like)
     return state

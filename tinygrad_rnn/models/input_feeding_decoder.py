@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..core.arrays import Array, Booleans, Integers, namespace, no_gradient, select
+from ..core.arrays import Array, Integers, namespace, no_gradient, select
 from ..core.one_hot import OneHotRows
 from ..core.roles import Feedforward, Recurrent
-from ..core.states import State, tree_map
+from ..core.rows import WHOLE, Rows
+from ..core.states import State, begin, begin_backward, tree_map
 from ..layers.attention.base import Attention, PreparedMemory
-from .attending import Attending, width_after
+from .attention_decoder_base import AttentionDecoderBase, width_after
 
 
 class InputFeedingStep(NamedTuple):
@@ -39,9 +40,11 @@ class InputFeedingDecoderCache(NamedTuple):
     """(B, S) or (T, B, S), the weights of the memory."""
     output: tuple[Any, ...]
     """Those of the output layers."""
+    rows: Rows
+    """Where rows end, and documents begin."""
 
 
-class InputFeedingDecoder(Attending):
+class InputFeedingDecoder(AttentionDecoderBase):
     r"""A decoder that looks at a memory at each step, and tells the next step what it found.
 
     Forward, with :math:`m_s` the memory; :math:`\alpha_t` is what the attention finds for the query :math:`h_t`:
@@ -75,8 +78,8 @@ class InputFeedingDecoder(Attending):
             :math:`a_t`.
 
     The state is `(state of decoder, a (B, A), memory (B, S, M), lengths (B,))`, whose last two `attach` sets, as
-    `EncoderDecoder` does; the initial one has a memory of nothing, S = 0, in which 0 is found. In `restart` a row keeps
-    its memory, and begins anew on that. Parameters are those of `embedding`, `decoder`, `attention`, `combine` and
+    `EncoderDecoder` does; the initial one has a memory of nothing, S = 0, in which 0 is found. Where a document begins,
+    the row keeps its memory. Parameters are those of `embedding`, `decoder`, `attention`, `combine` and
     `output.0`, `output.1`, ...
 
     Raises:
@@ -139,25 +142,33 @@ class InputFeedingDecoder(Attending):
         self.out_size = width_after(name, output, combine.out_size, f"combine, {combine!r}")
 
     def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
+        self, xs: Any, state: State, *, rows: Rows, training: bool
     ) -> tuple[Any, State, InputFeedingDecoderCache]:
         """The recurrence step by step, all else at once."""
         inner, a, *source = state
         carried, prepared = (inner, a), self._prepare(*source)
+        spec = self.state_spec[:2]
         es, embedding = self._embed(xs, training)
         T, xp = xs.shape[0], namespace(a)
         as_, weights, steps = xp.empty((T, *a.shape), a.dtype), xp.empty((T, *source[0].shape[:2]), a.dtype), []
         for t in range(T):
+            if rows.starts is not None:
+                carried = begin(spec, carried, rows.starts[t])
             after, weights[t], step = self._feed(es[t], carried, prepared, training)
-            carried = after if active is None else tree_map(partial(select, active[t]), after, carried)
+            carried = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, carried)
             as_[t] = carried[1]
             steps.append(step)
         ys, output = self._output_forward(as_, training)
-        return ys, (*carried, *source), InputFeedingDecoderCache(embedding, tuple(steps), prepared, weights, output)
+        return (
+            ys,
+            (*carried, *source),
+            InputFeedingDecoderCache(embedding, tuple(steps), prepared, weights, output, rows),
+        )
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         """Last step first. A row that has ended passes the gradient of its state straight through."""
         dinner, da, dmemory_after, _ = dstate
+        (_, active, starts), spec = cache.rows, self.state_spec[:2]
         das = self._output_backward(dys, cache.output)
         xp = namespace(das)
         des = xp.empty((*das.shape[:2], self.embedding_size), das.dtype)
@@ -166,7 +177,8 @@ class InputFeedingDecoder(Attending):
             dcarried = (dinner, da + das[t])
             running = dcarried if active is None else tree_map(lambda d, t=t: select(active[t], d, 0), dcarried)
             des[t], before, dmemory_t, dkeys_t = self._feed_backward(running, cache.steps[t])
-            dinner, da = before if active is None else tree_map(partial(select, active[t]), before, dcarried)
+            before = before if active is None else tree_map(partial(select, active[t]), before, dcarried)
+            dinner, da = before if starts is None else begin_backward(spec, before, starts[t])
             dmemory += dmemory_t
             dkeys += dkeys_t
         dmemory = dmemory_after + self._prepare_backward(dmemory, dkeys, cache.prepared)
@@ -180,7 +192,7 @@ class InputFeedingDecoder(Attending):
         prepared = self._prepare(*source)
         carried, weights, step = self._feed(e, (inner, a), prepared, training)
         y, output = self._output_forward(carried[1], training)
-        return y, (*carried, *source), InputFeedingDecoderCache(embedding, step, prepared, weights, output)
+        return y, (*carried, *source), InputFeedingDecoderCache(embedding, step, prepared, weights, output, WHOLE)
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         dinner, da, dmemory_after, _ = dstate

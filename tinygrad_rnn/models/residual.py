@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..core.one_hot import OneHotRows
 from ..core.roles import Feedforward, Recurrent
+from ..core.rows import Rows
 from ..core.states import State
-from .sequential import Layers, Sequential
+from .sequential import Sequential
 
 
 class Residual(Sequential):
@@ -54,19 +54,27 @@ class Residual(Sequential):
             )
         self.in_size = self.out_size = self.out_size or self.in_size
 
-    def _forward(
-        self, run: Callable[..., Any], layers: Layers, x: Any, state: State, training: bool
-    ) -> tuple[Any, State, Any]:
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        self._check_dense(xs)
+        ys, state, cache = super().unroll_forward(xs, state, rows=rows, training=training)
+        return xs + ys, state, cache
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dxs, dstate = super().unroll_backward(dys, dstate, cache)
+        return dys + dxs, dstate
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        self._check_dense(x)
+        y, state, cache = super().step_forward(x, state, training=training)
+        return x + y, state, cache
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dx, dstate = super().step_backward(dy, dstate, cache)
+        return dy + dx, dstate
+
+    def _check_dense(self, x: Any) -> None:
         if isinstance(x, OneHotRows):
             raise TypeError(
                 f"{self!r}: the input is {x!r}, to which no output is added, for it is never made dense. Put an "
                 "Embedding or a Linear before"
             )
-        y, state, caches = super()._forward(run, layers, x, state, training)
-        return x + y, state, caches
-
-    def _backward(
-        self, run: Callable[..., Any], layers: Layers, dy: Any, dstate: State, caches: Any
-    ) -> tuple[Any, State]:
-        dx, dstate = super()._backward(run, layers, dy, dstate, caches)
-        return dy + dx, dstate

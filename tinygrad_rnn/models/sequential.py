@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
-from ..core.arrays import Booleans, Integers
+from ..cells.base import Cell
 from ..core.layer import Layer
 from ..core.roles import Feedforward, Recurrent
-from ..core.states import State
-from . import folding
+from ..core.rows import Rows
+from ..core.states import State, StateSpec
 
-Layers: TypeAlias = Sequence[Feedforward | Recurrent]
+
+class SequentialCache(NamedTuple):
+    """What `Sequential` keeps of a sequence; of a step, only the first."""
+
+    layers: tuple[Any, ...]
+    """The cache of each layer."""
+    rows: Rows
+    """Where rows end, and documents begin."""
 
 
 class Sequential(Recurrent):
     """Layers in a row, each given what the one before puts out, unrolled over time.
 
     Recurrent layers are run over the whole sequence one after the other, which computes the same as step by step and
-    is faster; `step` takes one step through all of them. Feed-forward layers see all steps at once. On the CPU an
-    `Embedding` at the start is folded into a cell that follows, where that is faster.
+    is faster; `step` takes one step through all of them. Feed-forward layers see all steps at once. Padding is cleared
+    where values enter and leave a recurrent layer.
 
     Args:
         layers: any number of `Feedforward` and `Recurrent` layers; a `Sequential` is one too.
@@ -56,119 +62,75 @@ class Sequential(Recurrent):
         first = min(len(list(keeping)), len(layers) - 1)
         self.in_size, self.out_size = layers[first].in_size, _check_widths(name, layers)
 
-    def initial_state(self, batch: int) -> State:
-        return tuple(layer.initial_state(batch) if isinstance(layer, Recurrent) else () for layer in self.layers)
+    @property
+    def state_spec(self) -> StateSpec:
+        return tuple(layer.state_spec if isinstance(layer, Recurrent) else () for layer in self.layers)
 
-    def example_state(self, batch: int) -> State:
-        return tuple(layer.example_state(batch) if isinstance(layer, Recurrent) else () for layer in self.layers)
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        states, caches = list[State](), list[Any]()
+        for layer, following, before in zip(self.layers, (*self.layers[1:], None), state, strict=True):
+            after: State = ()
+            if isinstance(layer, Recurrent):
+                xs, after, cache = layer.unroll_forward(rows.clear(xs), before, rows=rows, training=training)
+                xs = rows.clear(xs)
+            elif isinstance(following, Cell):
+                xs, cache = layer.forward_rows(xs, training=training)
+            else:
+                xs, cache = layer.forward(xs, training=training)
+            states.append(after)
+            caches.append(cache)
+        return xs, tuple(states), SequentialCache(tuple(caches), rows)
 
-    def _restart(self, state: State, fresh: Booleans) -> State:
-        return tuple(
-            layer.restart(part, fresh) if isinstance(layer, Recurrent) else ()
-            for layer, part in zip(self.layers, state, strict=True)
-        )
-
-    def _start(self, xs: Any, batch: int) -> State:
-        return tuple(None if isinstance(layer, Recurrent) else () for layer in self.layers)  # each resolves its own
-
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        if not isinstance(state, tuple) or len(state) != len(self.layers):
-            came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
-            raise TypeError(
-                f"{self!r}: {name} must be a tuple with an entry for each of the {len(self.layers)} layers, not {came}"
-            )
-        for i, (layer, part) in enumerate(zip(self.layers, state, strict=True)):
-            if layer.knows_time:
-                if part is not None:
-                    layer.check_state(part, batch, f"{name}[{i}]")
-            elif not isinstance(part, tuple) or part:
-                raise TypeError(f"{self!r}: {name}[{i}] must be (), for {layer!r} has no state")
-
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Integers | None, active: Booleans | None, training: bool
-    ) -> tuple[Any, State, Any]:
-        run = partial(_run_forward, lengths, training)
-        if not folding.can_fold(self.layers, xs):
-            return self._forward(run, self.layers, xs, state, training)
-        embedding, cell, *layers = self.layers
-        ys, after, folded = folding.forward(embedding, cell, xs, state[1], lengths, training)
-        ys, states, caches = self._forward(run, layers, ys, state[2:], training)
-        return ys, ((), after, *states), (*folded, *caches)
-
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Booleans | None) -> tuple[Any, State]:
-        if not isinstance(cache[0], folding.FoldedCache):
-            return self._backward(_run_backward, self.layers, dys, dstate, cache)
-        embedding, cell, *layers = self.layers
-        dys, dstates = self._backward(_run_backward, layers, dys, dstate[2:], cache[2:])
-        return None, ((), folding.backward(embedding, cell, dys, dstate[1], cache[1]), *dstates)
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        (caches, rows), dstates = cache, list[State]()
+        for layer, dafter, inner in zip(self.layers[::-1], dstate[::-1], caches[::-1], strict=True):
+            dbefore: State = ()
+            if isinstance(layer, Recurrent):
+                dys, dbefore = layer.unroll_backward(rows.clear(dys), dafter, inner)
+                dys = rows.clear(dys)
+            else:
+                dys = layer.backward(dys, inner)
+            dstates.append(dbefore)
+        return dys, tuple(dstates[::-1])
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        return self._forward(partial(_step_forward, training), self.layers, x, state, training)
-
-    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        if type(self).step_forward is not Sequential.step_forward:  # a subclass has another step
-            return super().take_step(x, state)
-        y, state, _ = self._forward(_take_step, self.layers, x, state, training=False)
-        return y, state
-
-    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        return self._backward(_step_backward, self.layers, dy, dstate, cache)
-
-    def _forward(
-        self, run: Callable[..., Any], layers: Layers, x: Any, state: State, training: bool
-    ) -> tuple[Any, State, Any]:
-        """First layer to last; `run(layer, x, state)` takes `x` through a recurrent one."""
-        states, caches = [], []
-        for layer, before in zip(layers, state, strict=True):
+        states, caches = list[State](), list[Any]()
+        for layer, before in zip(self.layers, state, strict=True):
             after: State = ()
-            if layer.knows_time:
-                x, after, cache = run(layer, x, before)
+            if isinstance(layer, Recurrent):
+                x, after, cache = layer.step_forward(x, before, training=training)
             else:
                 x, cache = layer.forward(x, training=training)
             states.append(after)
             caches.append(cache)
         return x, tuple(states), tuple(caches)
 
-    def _backward(
-        self, run: Callable[..., Any], layers: Layers, dy: Any, dstate: State, caches: Any
-    ) -> tuple[Any, State]:
-        """Last layer to first; `run(layer, dy, dstate, cache)` takes `dy` back through a recurrent one."""
-        dstates = []
-        for layer, dafter, cache in zip(layers[::-1], dstate[::-1], caches[::-1], strict=True):
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dstates = list[State]()
+        for layer, dafter, inner in zip(self.layers[::-1], dstate[::-1], cache[::-1], strict=True):
             dbefore: State = ()
-            if layer.knows_time:
-                dy, dbefore = run(layer, dy, dafter, cache)
+            if isinstance(layer, Recurrent):
+                dy, dbefore = layer.step_backward(dy, dafter, inner)
             else:
-                dy = layer.backward(dy, cache)
+                dy = layer.backward(dy, inner)
             dstates.append(dbefore)
         return dy, tuple(dstates[::-1])
 
-
-def _run_forward(
-    lengths: Integers | None, training: bool, layer: Recurrent, xs: Any, before: Any
-) -> tuple[Any, State, Any]:
-    return layer.forward(xs, before, lengths=lengths, training=training)
-
-
-def _run_backward(layer: Recurrent, dys: Any, dafter: Any, cache: Any) -> tuple[Any, State]:
-    return layer.backward(dys, dafter, cache)
-
-
-def _step_forward(training: bool, layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, Any]:
-    before = layer.initial_state(x.shape[0]) if before is None else before
-    return layer.step_forward(x, before, training=training)
+    def take_step(self, x: Any, state: State) -> tuple[Any, State]:
+        if type(self).step_forward is not STEP or "step_forward" in vars(self):  # what computes a step was replaced
+            return super().take_step(x, state)
+        states = list[State]()
+        for layer, before in zip(self.layers, state, strict=True):
+            after: State = ()
+            if isinstance(layer, Recurrent):
+                x, after = layer.take_step(x, before)
+            else:
+                x = layer.forward(x, training=False)[0]
+            states.append(after)
+        return x, tuple(states)
 
 
-def _take_step(layer: Recurrent, x: Any, before: Any) -> tuple[Any, State, None]:
-    before = layer.initial_state(x.shape[0]) if before is None else before
-    return *layer.take_step(x, before), None
-
-
-def _step_backward(layer: Recurrent, dy: Any, dafter: Any, cache: Any) -> tuple[Any, State]:
-    return layer.step_backward(dy, dafter, cache)
-
-
-def _check_widths(name: str, layers: Layers) -> int | None:
+def _check_widths(name: str, layers: Sequence[Feedforward | Recurrent]) -> int | None:
     """The width that leaves the last layer, once each fits the one before."""
     width: int | None = None
     before: Layer | None = None
@@ -182,3 +144,7 @@ def _check_widths(name: str, layers: Layers) -> int | None:
             )
         width, before = layer.out_size or width, layer
     return width
+
+
+STEP = Sequential.step_forward
+"""The step that `take_step` computes."""

@@ -12,18 +12,28 @@ import numpy as np
 from ..core.arrays import Array
 from ..core.layer import Layer, places
 from ..core.parameter import Parameter
+from ..data.byte_tokenizer import ByteTokenizer
+from ..data.char_tokenizer import CharTokenizer
+from ..data.word_tokenizer import WordTokenizer
+
+TOKENIZERS = (ByteTokenizer, CharTokenizer, WordTokenizer)
+PACKAGE = f"{__name__.partition('.')[0]}."
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    """Every class below `kind` that was imported."""
+    for below in kind.__subclasses__():
+        yield below
+        yield from _subclasses(below)
 
 
 def by_name(classes: Iterable[type], call: str) -> dict[str, type]:
-    """By name, the public classes that have a `config()`, and `classes`.
+    """By name, the layers and tokenizers of this package, and `classes`.
 
     Raises:
         ValueError: two have one name; the message begins with `call`.
     """
-    import tinygrad_rnn as public  # here, for it imports this module
-
-    found = [getattr(public, name) for name in public.__all__]
-    known = {kind.__name__: kind for kind in found if isinstance(kind, type) and hasattr(kind, "config")}
+    known = {kind.__name__: kind for kind in (*_subclasses(Layer), *TOKENIZERS) if kind.__module__.startswith(PACKAGE)}
     for kind in classes:
         other = known.setdefault(kind.__name__, kind)
         if other is not kind:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from typing import Any
 
 from ..core.arrays import Array
+from ..core.files import replace
 
 # safetensors, hashlib and json are imported where they are used: 7 to 10 ms, and whoever only computes does without.
 
@@ -30,25 +30,6 @@ def write(target: str, content: dict[str, Any], tensors: dict[str, Array]) -> No
     text = text.replace('"sha256": ""', f'"sha256": "{checksum(text, tensors)}"', 1)
     data = safetensors.numpy.save(tensors, {_KEY: text})
     replace(target, data)
-
-
-def replace(target: str | os.PathLike[str], data: bytes) -> None:
-    """Write all of `data` beside `target` and move it there: at any moment `target` is the old file or the new one.
-
-    Raises:
-        OSError: it could not be written; what was at `target` before is still there.
-    """
-    temporary = os.path.join(os.path.dirname(target), f".tinygrad_rnn-{os.urandom(8).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
 
 
 def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[str, Array]]:

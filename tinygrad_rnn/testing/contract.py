@@ -41,7 +41,7 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         >>> rng = np.random.default_rng(0)
         >>> clauses = check_contract(RNNCell(3, 4, rng=rng), rng=rng)
         >>> len(clauses), clauses[0]
-        (17, 'nothing_given_is_written_to')
+        (20, 'nothing_given_is_written_to')
     """
     clauses: list[Callable[[Layer, Generator], None]] = [
         nothing_given_is_written_to,
@@ -63,7 +63,11 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
             sequences.the_last_state_is_small,
             sequences.a_state_is_frozen_past_the_end,
             sequences.a_sequence_equals_its_chunks if layer.causal else sequences.step_raises,
+            sequences.documents_in_a_row_equal_documents_alone,
+            sequences.documents_do_not_see_each_other,
         ]
+        if layer.causal:
+            clauses.append(sequences.a_loop_of_step_begins_documents_too)
     if isinstance(layer, (Recurrent, Attention, EncoderDecoder)):
         clauses += [
             sequences.none_is_zeros,
@@ -251,10 +255,13 @@ def nothing_is_drawn_in_use(layer: Layer, rng: Generator) -> None:
 
 
 def _all(layer: Layer, rng: Generator) -> list[Example]:
-    """Every way to call the layer, with and without lengths."""
+    """Every way to call the layer, with and without lengths, and documents in its rows."""
     if isinstance(layer, Feedforward):
         return examples(layer, rng)
-    return examples(layer, rng) + examples(layer, rng, sequences.LENGTHS)
+    both = examples(layer, rng) + examples(layer, rng, sequences.LENGTHS)
+    if isinstance(layer, Recurrent):
+        both += examples(layer, rng, sequences.LENGTHS, sequences.STARTS)
+    return both
 
 
 def _attributes(layer: Layer, path: str = "") -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..core.arrays import Array, Generator, Integers, namespace
+from ..core.arrays import Array, Booleans, Generator, Integers, namespace
 from ..core.device import Device
 from ..core.layer import Layer
 from ..core.roles import Feedforward, Loss, Recurrent
-from ..core.states import State, tree_map
+from ..core.states import Leaf, State, StateSpec, tree_map
 from ..layers.attention.base import Attention
 from ..models.encoder_decoder import EncoderDecoder
 
@@ -56,7 +56,7 @@ class Example(ABC):
     @property
     def given(self) -> Arrays:
         """All that a call is given, also what has no gradient."""
-        names = ("x", "xs", "ys", "state", "queries", "memory", "sources", "targets", *self.ends.values())
+        names = ("x", "xs", "ys", "state", "starts", "queries", "memory", "sources", "targets", *self.ends.values())
         return {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
 
     @property
@@ -156,22 +156,22 @@ class RecurrentExample(Example):
 
     layer: Recurrent
 
-    def __init__(self, layer: Recurrent, rng: Generator, lengths: Integers | None = None) -> None:
+    def __init__(
+        self, layer: Recurrent, rng: Generator, lengths: Integers | None = None, starts: Booleans | None = None
+    ) -> None:
         super().__init__(layer, rng)
-        steps, batch = _size(lengths)
+        steps, batch = _size(lengths) if starts is None else starts.shape
         self.lengths = None if lengths is None else lengths.copy()
+        self.starts = None if starts is None else starts.copy()
         self.xs = _input(layer, rng, (steps, batch))
-        self.state: State = tree_map(
-            lambda array: draw(rng, array.shape) if array.dtype.kind == "f" else array,
-            self.layer.example_state(batch),
-        )
+        self.state = draw_state(rng, self.layer.state_spec, batch)
 
     @property
     def inputs(self) -> Arrays:
         return {"xs": self.xs, **leaves("state", self.state)}
 
     def call(self, function: Callable[..., Any]) -> Any:
-        return function(self.xs, self.state, lengths=self.lengths)
+        return function(self.xs, self.state, lengths=self.lengths, starts=self.starts)
 
     def named(self, *outputs: Any) -> Arrays:
         ys, state = outputs
@@ -190,6 +190,8 @@ class StepsExample(RecurrentExample):
     def run(self) -> tuple[Arrays, Any]:
         ys, state, caches = [], self.state, []
         for t in range(self.xs.shape[0]):
+            if self.starts is not None:
+                state = self.layer.begin(state, self.starts[t])
             y, state, cache = self.layer.step_forward(self.xs[t], state)
             ys.append(y)
             caches.append(cache)
@@ -201,6 +203,8 @@ class StepsExample(RecurrentExample):
         for t in reversed(range(len(cache))):
             dy = upstream["ys"][t] if "ys" in upstream else None
             dx, dstate = self.layer.step_backward(dy, dstate, cache[t])
+            if self.starts is not None:
+                dstate = self.layer.begin_backward(dstate, self.starts[t])
             dxs.append(dx)
         whole = {"xs": namespace(dxs[0]).stack(dxs[::-1])} if dxs[0] is not None else {}
         return floats({**whole, **leaves("state", dstate)})
@@ -300,8 +304,10 @@ class LossExample(Example):
         return {"ys": self.layer.backward(cache, upstream["loss"])}
 
 
-def examples(layer: Layer, rng: Generator, lengths: Integers | None = None) -> list[Example]:
-    """Every way to call `layer`.
+def examples(
+    layer: Layer, rng: Generator, lengths: Integers | None = None, starts: Booleans | None = None
+) -> list[Example]:
+    """Every way to call `layer`; `starts` are for a `Recurrent` alone.
 
     Raises:
         TypeError: the layer plays none of the roles.
@@ -311,8 +317,8 @@ def examples(layer: Layer, rng: Generator, lengths: Integers | None = None) -> l
     if isinstance(layer, Loss):
         return [LossExample(layer, rng, lengths)]
     if isinstance(layer, Recurrent):
-        whole = RecurrentExample(layer, rng, lengths)
-        return [whole, StepsExample(layer, rng)] if layer.causal and lengths is None else [whole]
+        whole = RecurrentExample(layer, rng, lengths, starts)
+        return [whole, StepsExample(layer, rng, None, starts)] if layer.causal and lengths is None else [whole]
     if isinstance(layer, Attention):
         return [AttentionExample(layer, rng, lengths)]
     if isinstance(layer, EncoderDecoder):
@@ -328,6 +334,20 @@ def draw(rng: Generator, shape: tuple[int, ...]) -> Array:
     sign = rng.choice([-1.0, 1.0], shape)
     drawn: Array = sign * (0.1 + abs(rng.standard_normal(shape)))
     return drawn
+
+
+def draw_state(rng: Generator, spec: StateSpec, batch: int) -> State:
+    """A state as it is declared, in float64. An axis of any size has three; integers are 3, 0, 1, 2 and so on again."""
+
+    def array(leaf: Leaf) -> Any:
+        shape = (batch, *(3 if size is None else size for size in leaf.shape))
+        if not leaf.integer:
+            return draw(rng, shape)
+        rows = (3 + np.arange(batch)) % 4
+        return np.broadcast_to(rows.reshape(batch, *(1 for _ in leaf.shape)), shape).copy()
+
+    state: State = tree_map(array, spec)
+    return state
 
 
 def floats(arrays: Arrays) -> Arrays:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Generator, Integers
+from ..core.arrays import Booleans, Generator, Integers
 from ..core.layer import Layer
 from .examples import Arrays, Example, examples
 
@@ -16,20 +16,26 @@ STEP = 1e-5
 
 
 def check_gradients(
-    layer: Layer, *, rng: Generator, lengths: Integers | None = None, tolerance: float = 1e-7
+    layer: Layer,
+    *,
+    rng: Generator,
+    lengths: Integers | None = None,
+    starts: Booleans | None = None,
+    tolerance: float = 1e-7,
 ) -> dict[str, float]:
     """Check the backward of a layer, whatever its role, against central differences in float64.
 
-    A copy of the layer is checked, with random parameters, over four steps of three rows (or those of `lengths`), from
-    a random state, with random gradients for every output and for the last state, and gradients that are not 0 before.
-    A cell is checked as a whole sequence and step by step. Whether the forward computes what it should, this cannot
-    see: hold it against an independent version.
+    A copy of the layer is checked, with random parameters, over four steps of three rows (or those of `lengths` or
+    `starts`), from a random state, with random gradients for every output and for the last state, and gradients that
+    are not 0 before. A cell is checked as a whole sequence and step by step. Whether the forward computes what it
+    should, this cannot see: hold it against an independent version.
 
     Args:
         layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it stays as it is.
         rng: draws all of this.
         lengths: (B,), steps of each row, for a `Recurrent` or a `Loss`; of the memory, for an `Attention`; of the
             targets, and in reverse of the sources, for an `EncoderDecoder`.
+        starts: (T, B), where documents begin, for a `Recurrent`; with `lengths`, of as many rows and steps.
         tolerance: the largest error allowed.
 
     Returns:
@@ -48,7 +54,7 @@ def check_gradients(
     """
     errors: dict[str, float] = {}
     wrong = []
-    for example in examples(layer, rng, lengths):
+    for example in examples(layer, rng, lengths, starts):
         upstream = example.upstream(rng)
         numerical = _numerical(example, upstream)
         analytic = _analytic(example, upstream, rng)

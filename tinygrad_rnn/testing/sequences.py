@@ -15,6 +15,9 @@ from .examples import Arrays, Example, RecurrentExample, examples, leaves, plant
 
 LENGTHS = np.array([3, 0, 5, 4])
 """A row that is whole, an empty one, and two that end before."""
+STARTS = np.zeros((5, 4), np.bool)
+"""Where documents begin: at the first step, one after the other, and past the end of a row."""
+STARTS[[0, 2, 1, 2, 3, 3, 4], [0, 0, 1, 2, 2, 3, 3]] = True
 
 
 def padding_never_matters(layer: Layer, rng: Generator) -> None:
@@ -150,6 +153,96 @@ def a_sequence_equals_its_chunks(layer: Layer, rng: Generator) -> None:
     for name in upstream:
         found[name] = np.concatenate([ys_head[name], ys_tail[name]]) if name == "ys" else ys_tail[name]
     same(whole, found, f"{layer!r}: a sequence is not its chunks", 1e-12)
+
+
+def documents_in_a_row_equal_documents_alone(layer: Layer, rng: Generator) -> None:
+    """Where `starts` says that a document begins, it is as if it were run by itself, forth and back."""
+    assert isinstance(layer, Recurrent)
+    example = RecurrentExample(layer, rng, starts=STARTS)
+    spec = example.layer.state_spec
+    if example.layer.generators():
+        return  # a row draws in another order than its documents
+    if not layer.causal:  # the state of what reads backward belongs to the end of the last document
+        example.state = example.layer.initial_state(STARTS.shape[1])
+    upstream = {n: d if n == "ys" or layer.causal else 0 * d for n, d in example.upstream(rng).items()}
+    packed = example.everything(upstream)
+    parameters = {f"gradient of {name}" for name, _ in example.layer.named_parameters()}
+    total: Arrays = dict.fromkeys(parameters, 0)
+    kept = {name for name, leaf in leaves("state", spec).items() if leaf.kept}
+    for row, first, last, begins in _documents(STARTS):
+        where = {"B": slice(row, row + 1), "T": slice(first, last)}
+        message = f"{layer!r}: the document from step {first} of row {row} is not that document alone"
+        alone = example.cut(where)
+        alone.starts = None
+        if begins:
+            alone.state = planted("state", example.state, {n: leaves("state", alone.state)[n] for n in kept})
+        up = {
+            name: example.part(name, array, where) * (name == "ys" or last == len(STARTS))
+            for name, array in upstream.items()
+        }
+        found = alone.everything(up)
+        for name in parameters:
+            total[name] += found[name]
+        expected = {"gradient of xs"} if last < len(STARTS) else {*upstream, "gradient of xs"}
+        for name in {"ys", *expected} & found.keys():
+            if layer.causal or not name.startswith("state"):
+                same({name: found[name]}, {name: example.part(name, packed[name], where)}, message, 1e-12)
+        for name in example.variables.keys() - {"xs"} - kept:
+            gradient = example.part(name, packed[f"gradient of {name}"], where)
+            if first == 0 and layer.causal:
+                expected_gradient = 0 * gradient if begins else found[f"gradient of {name}"]
+                same({name: expected_gradient}, {name: gradient}, f"{message}: the gradient of {name}", 1e-12)
+    same(total, {name: packed[name] for name in total}, f"{layer!r}: a row is not the sum of its documents", 1e-12)
+
+
+def documents_do_not_see_each_other(layer: Layer, rng: Generator) -> None:
+    """What one document holds, NaN too, changes nothing in another, to the bit; nor does the state before the row."""
+    assert isinstance(layer, Recurrent)
+    example = RecurrentExample(layer, rng, starts=STARTS)
+    upstream = example.upstream(rng)
+    expected = example.everything(upstream)
+    other = np.zeros(STARTS.shape, bool)
+    other[:2, 0] = other[:2, 2] = other[:3, 3] = True  # the first documents of these rows
+    example.xs[other] = np.nan if example.xs.dtype.kind == "f" else 0
+    if layer.causal:
+        kept = [leaf.kept for leaf in leaves("state", example.layer.state_spec).values()]
+        for array, stays in zip(leaves("state", example.state).values(), kept, strict=True):
+            if not stays:
+                array[0] = np.nan  # where the first document begins at the first step
+    found = example.everything(upstream)
+    for name in {"ys", "gradient of xs"} & found.keys():
+        if name != "gradient of xs" or example.xs.dtype.kind == "f":
+            message = f"{layer!r}: {name} of a document depends on another document"
+            same({name: expected[name][~other]}, {name: found[name][~other]}, message)
+
+
+def a_loop_of_step_begins_documents_too(layer: Layer, rng: Generator) -> None:
+    """A loop of `step` with `starts` gives, to the bit, what each document gives among as many rows."""
+    assert isinstance(layer, Recurrent)
+    example = RecurrentExample(layer, rng, starts=STARTS)
+    state, packed = example.state, []
+    for t, starts in enumerate(STARTS):
+        y, state = example.layer.step(example.xs[t], state, starts=starts)
+        packed.append({"y": y, **leaves("state", state)})
+    given, spec = leaves("state", example.state), leaves("state", example.layer.state_spec)
+    kept = {name: given[name] for name, leaf in spec.items() if leaf.kept}
+    for row, first, last, begins in _documents(STARTS):
+        state = planted("state", example.state, kept) if begins else example.state
+        for t in range(first, last):
+            y, state = example.layer.step(example.xs[t], state)
+            alone = {"y": y, **leaves("state", state)}
+            for name, array in alone.items():
+                if isinstance(array, np.ndarray):
+                    message = f"{layer!r}: {name} at step {t} of row {row} is not that of the document alone"
+                    same({name: array[row]}, {name: packed[t][name][row]}, message)
+
+
+def _documents(starts: Any) -> Iterator[tuple[int, int, int, bool]]:
+    """Row, first step, the step after the last, and whether it begins anew there, of each document."""
+    for row in range(starts.shape[1]):
+        firsts = [0, *(t for t in range(1, len(starts)) if starts[t, row])]
+        for first, last in zip(firsts, [*firsts[1:], len(starts)], strict=True):
+            yield row, first, last, bool(starts[first, row])
 
 
 def step_raises(layer: Layer, rng: Generator) -> None:

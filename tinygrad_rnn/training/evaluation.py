@@ -40,8 +40,8 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
     device, criterion = model.device or Device("cpu"), SoftmaxCrossEntropy(reduction="sum")
     state: Any = None
     total = 0.0
-    for chunk in stream:
-        xs, targets, fresh = (device.asarray(array) for array in chunk)
-        logits, state = model(xs, model.restart(state, fresh))
+    for batch in stream:
+        xs, targets, starts = (device.asarray(array) for array in (batch.xs, batch.targets, batch.starts))
+        logits, state = model(xs, state, starts=starts)
         total += float(device.to_host(criterion(logits, targets)))
     return total / max(stream.transitions, 1)

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arrays import Array, Booleans
+from ...core.arrays import Array
 from ...core.one_hot import Input
-from ..caches import GRUCache
+from ...core.rows import Rows
+from ...core.states import State
+from ..caches import GRUCache, GRUWeights
+from ..plain import gru as plain
 from ..plain.products import empty_padded
 from ..products import product
 from .door import Flags, In, Out, compiled
@@ -24,8 +27,10 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
     w = pack(w_h)
     products = room_for_product(w, B)
 
-    def take_steps(gates: Array, hs: Array, ms: Array, active: Booleans | None) -> None:
-        _forward(gates, hs, ms, w, b_h, products, all_running(active, len(gates), B))
+    def take_steps(gates: Array, hs: Array, h_prev: Array, ms: Array, rows: Rows, begun: Array | None) -> None:
+        if rows.starts is not None:
+            return plain.forward_steps(w_h, b_h, B)(gates, hs, h_prev, ms, rows, begun)
+        _forward(gates, hs, ms, w, b_h, products, all_running(rows.active, len(gates), B))
 
     return take_steps
 
@@ -58,11 +63,12 @@ def _forward(
             _advance(r, z, n, m, from_h[:H], from_h[width : width + H], one, h_prev, h)
 
 
-def step(x: Input, h: Array, w_x: Array, w_h: Array, b: Array, b_h: Array) -> Array:
+def step(x: Input, state: State, weights: GRUWeights) -> State:
     """As `take_step` of the cell: the state `h` (B, H) after `x` (B, D)."""
-    h_prev, h = h, np.empty(h.shape, h.dtype)
+    (h_prev,), (w_x, w_h, b, b_h) = state, weights
+    h = np.empty(h_prev.shape, h_prev.dtype)
     _step(product(x, w_x), product(h_prev, w_h), b, b_h, h_prev, h)
-    return h
+    return (h,)
 
 
 @compiled()
@@ -107,11 +113,13 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     w = pack(np.roll(w_h, H, axis=1).T)  # its columns of n first
     products = room_for_product(w, B)
 
-    def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+    def take_steps(cache: GRUCache, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
+        if rows.starts is not None:
+            return plain.backward_steps(w_h, B)(cache, dys, dh, rows, dbegun)
         _, h_prev, r, z, n, m = cache
         steps = len(m)
         das = empty_padded((steps, B, 4 * H), m.dtype)
-        _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(active, steps, B))
+        _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(rows.active, steps, B))
         return das, dh
 
     return take_steps

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arrays import Array, Booleans
+from ...core.arrays import Array
 from ...core.one_hot import Input
-from ..caches import LSTMCache
+from ...core.rows import Rows
+from ...core.states import State
+from ..caches import LSTMCache, LSTMWeights
+from ..plain import lstm as plain
 from ..plain.products import empty_padded
 from ..products import product
 from .door import Flags, In, Out, compiled
@@ -24,8 +27,12 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     w = pack(w_h)
     products = room_for_product(w, B)
 
-    def take_steps(gates: Array, hs: Array, cs: Array, active: Booleans | None) -> None:
-        _forward(gates, hs, cs, w, products, all_running(active, len(gates), B))
+    def take_steps(
+        gates: Array, hs: Array, cs: Array, h_prev: Array, c_prev: Array, rows: Rows, begun: State | None
+    ) -> None:
+        if rows.starts is not None:
+            return plain.forward_steps(w_h, B)(gates, hs, cs, h_prev, c_prev, rows, begun)
+        _forward(gates, hs, cs, w, products, all_running(rows.active, len(gates), B))
 
     return take_steps
 
@@ -53,8 +60,9 @@ def _forward(
             _advance(i, f, o, g, row(products, b), width, one, c_prev, c, h)
 
 
-def step(x: Input, h: Array, c: Array, w_x: Array, w_h: Array, b: Array) -> tuple[Array, Array]:
+def step(x: Input, state: State, weights: LSTMWeights) -> State:
     """As `take_step` of the cell: the state `h`, `c` (B, H) after `x` (B, D)."""
+    (h, c), (w_x, w_h, b) = state, weights
     a = product(x, w_x)
     a += product(h, w_h)
     h, c_prev, c = np.empty(h.shape, h.dtype), c, np.empty(c.shape, c.dtype)
@@ -98,19 +106,22 @@ def _advance(i: Any, f: Any, o: Any, g: Any, others: Any, width: int, factor: An
         h[j] = o[j] * tanh(c[j])
 
 
-def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
+def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
     """As in `kernels.plain.lstm`."""
     w = pack(w_h.T)
     products = room_for_product(w, B)
 
     def take_steps(
-        cache: LSTMCache, dys: Array, dh: Array, dc: Array, active: Booleans | None
-    ) -> tuple[Array, Array, Array]:
+        cache: LSTMCache, dys: Array, dstate: State, rows: Rows, dbegun: State | None
+    ) -> tuple[Array, State]:
+        if rows.starts is not None:
+            return plain.backward_steps(w_h, B)(cache, dys, dstate, rows, dbegun)
         _, _, c_prev, i, f, o, g, c = cache
+        dh, dc = dstate
         steps, _, H = c.shape
         das = empty_padded((steps, B, 4 * H), c.dtype)
-        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, products, all_running(active, steps, B))
-        return das, dh, dc
+        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, products, all_running(rows.active, steps, B))
+        return das, (dh, dc)
 
     return take_steps
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from ...core.arrays import Array, Booleans
+from ...core.arrays import Array
+from ...core.rows import Rows
+from ..plain import rnn as plain
 from ..plain.products import empty_padded
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
@@ -14,8 +16,10 @@ def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
     w = pack(w_h)
     product = room_for_product(w, B)
 
-    def take_steps(hs: Array, active: Booleans | None) -> None:
-        _forward(hs, w, product, nonlinearity == "tanh", all_running(active, len(hs) - 1, B))
+    def take_steps(hs: Array, h_prev: Array, rows: Rows, begun: Array | None) -> None:
+        if rows.starts is not None:
+            return plain.forward_steps(nonlinearity, w_h, B)(hs, h_prev, rows, begun)
+        _forward(hs, w, product, nonlinearity == "tanh", all_running(rows.active, len(hs) - 1, B))
 
     return take_steps
 
@@ -50,9 +54,11 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
     w = pack(w_h.T)
     product = room_for_product(w, B)
 
-    def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+    def take_steps(h: Array, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
+        if rows.starts is not None:
+            return plain.backward_steps(nonlinearity, w_h, B)(h, dys, dh, rows, dbegun)
         das = empty_padded(h.shape, h.dtype)
-        _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(active, len(h), B))
+        _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(rows.active, len(h), B))
         return das, dh
 
     return take_steps

@@ -7,21 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...core.arrays import Array, Booleans, namespace
+from ...core.arrays import Array, namespace
+from ...core.rows import Rows
 from ..caches import GRUCache
+from ..documents import begin_step, begin_step_backward
 from .products import multiplier
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
-    """`take_steps(gates, hs, ms, active)`: from `hs[0]` on; `gates` begin as x_t @ w_x + b."""
+    """`take_steps(gates, hs, h_prev, ms, rows, begun)`: from `hs[0]` on; `gates` begin as x_t @ w_x + b.
+
+    `h_prev` is as `before_steps` gave it.
+    """
     multiply, xp = multiplier(w_h, B), namespace(w_h)
     products = xp.empty((3, B, w_h.shape[1]), w_h.dtype)
 
-    def take_steps(gates: Array, hs: Array, ms: Array, active: Booleans | None) -> None:
+    def take_steps(gates: Array, hs: Array, h_prev: Array, ms: Array, rows: Rows, begun: Array | None) -> None:
+        _, active, starts = rows
         for t in range(len(gates)):
+            if starts is not None and begun is not None:
+                begin_step(h_prev[t], hs[t], begun, starts[t])
+
             # 3. r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
             sigmoids, n, m, h = gates[t, :2], gates[t, 2], ms[t], hs[t + 1]
-            multiply(hs[t], out=products)
+            multiply(h_prev[t], out=products)
             sigmoids += products[:2]
             xp.tanh(sigmoids, out=sigmoids)
             sigmoids *= 0.5
@@ -33,17 +42,17 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
             xp.multiply(r, m, out=h)
             n += h
             xp.tanh(n, out=n)
-            xp.subtract(hs[t], n, out=h)
+            xp.subtract(h_prev[t], n, out=h)
             h *= z
             h += n
             if active is not None:
-                xp.copyto(h, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+                xp.copyto(h, h_prev[t], where=~active[t][:, None])  # past its end a row keeps its state
 
     return take_steps
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """`take_steps(cache, dys, dh, active)`: from the last of some steps back.
+    """`take_steps(cache, dys, dh, rows, dbegun)`: from the last of some steps back.
 
     It gives dm_t, da^r_t, da^z_t and da^n_t of each, side by side (steps, B, 4H), and `dh` before the first, for
     which it may use the memory of that given.
@@ -52,9 +61,9 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     multiply = multiplier(xp.roll(w_h, H, axis=1).T, B)  # its columns of n first
     from_a = xp.empty((B, H), w_h.dtype)
 
-    def take_steps(cache: GRUCache, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+    def take_steps(cache: GRUCache, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
         _, h_prev, r, z, n, m = cache
-        steps, B, H = m.shape
+        (steps, B, H), (_, active, starts) = m.shape, rows
 
         # 1. For all the steps, what dh is multiplied by to give dm_t, da^r_t, da^z_t and da^n_t, where these will
         #    stand: (steps, B, 4, H). dh is all that reaches h_t, once dys[t] is added; at the end of a step it is
@@ -75,6 +84,8 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
             dh += from_a
             if active is not None:
                 dh = xp.where(running, dh, kept)  # through a row that has ended, straight
+            if starts is not None and dbegun is not None:
+                begin_step_backward(dh, dbegun, starts[t])
         return das.reshape(steps, B, 4 * H), dh
 
     return take_steps

@@ -4,54 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...core.arrays import Array, Booleans, namespace
+from ...core.arrays import Array, namespace
+from ...core.rows import Rows
+from ...core.states import State
 from ..caches import LSTMCache
+from ..documents import begin_step, begin_step_backward
 from .products import multiplier
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
-    """`take_steps(gates, hs, cs, active)`: from `hs[0]` and `cs[0]` on; `gates` begin as x_t @ w_x + b."""
+    """`take_steps(gates, hs, cs, h_prev, c_prev, rows, begun)`: from `hs[0]` and `cs[0]` on.
+
+    `gates` begin as x_t @ w_x + b; `h_prev` and `c_prev` are as `before_steps` gave them.
+    """
     multiply, xp = multiplier(w_h, B), namespace(w_h)
     from_h, part = xp.empty((4, B, w_h.shape[1]), w_h.dtype), xp.empty((B, w_h.shape[1]), w_h.dtype)
 
-    def take_steps(gates: Array, hs: Array, cs: Array, active: Booleans | None) -> None:
+    def take_steps(
+        gates: Array, hs: Array, cs: Array, h_prev: Array, c_prev: Array, rows: Rows, begun: State | None
+    ) -> None:
         # 3. The gates of x_t @ w_x + b + h_{t-1} @ w_h, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+        _, active, starts = rows
         for t, a in enumerate(gates):
             h, c = hs[t + 1], cs[t + 1]
             i, f, o, g = a
-            multiply(hs[t], out=from_h)
+            if starts is not None and begun is not None:
+                begin_step(h_prev[t], hs[t], begun[0], starts[t])
+                begin_step(c_prev[t], cs[t], begun[1], starts[t])
+            multiply(h_prev[t], out=from_h)
             a += from_h
             xp.tanh(a, out=a)
             sigmoids = a[:3]
             sigmoids *= 0.5
             sigmoids += 0.5
-            xp.multiply(f, cs[t], out=c)
+            xp.multiply(f, c_prev[t], out=c)
             xp.multiply(i, g, out=part)
             c += part
             xp.tanh(c, out=part)
             xp.multiply(o, part, out=h)
             if active is not None:
                 ended = ~active[t][:, None]  # past its end a row keeps its state
-                xp.copyto(h, hs[t], where=ended)
-                xp.copyto(c, cs[t], where=ended)
+                xp.copyto(h, h_prev[t], where=ended)
+                xp.copyto(c, c_prev[t], where=ended)
 
     return take_steps
 
 
-def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Array]]:
-    """`take_steps(cache, dys, dh, dc, active)`: from the last of some steps back.
+def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
+    """`take_steps(cache, dys, dstate, rows, dbegun)`: from the last of some steps back.
 
-    It gives da_t of each (steps, B, 4H) and `dh` and `dc` before the first, for which it may use the memory of those
-    given.
+    It gives da_t of each (steps, B, 4H) and `dstate` before the first, for which it may use the memory of that given.
     """
     multiply, xp = multiplier(w_h.T, B), namespace(w_h)
     part = xp.empty((B, w_h.shape[0]), w_h.dtype)
 
     def take_steps(
-        cache: LSTMCache, dys: Array, dh: Array, dc: Array, active: Booleans | None
-    ) -> tuple[Array, Array, Array]:
+        cache: LSTMCache, dys: Array, dstate: State, rows: Rows, dbegun: State | None
+    ) -> tuple[Array, State]:
         _, _, c_prev, i, f, o, g, c = cache
-        steps, B, H = c.shape
+        (steps, B, H), (dh, dc), (_, active, starts) = c.shape, dstate, rows
 
         # 1. The factors of all the steps: `das`, which times dc (for o: times dh) is da_t, made in the same place; and
         #    `dc_dhs` (steps, B, H), which times dh is what dc gets from it. Here dh and dc are all that reaches h_t and
@@ -74,7 +85,10 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array, Arra
             multiply(da.reshape(B, 4 * H), out=dh)
             if active is not None:  # through a row that has ended, both go straight
                 dh, dc = xp.where(running, dh, kept[0]), xp.where(running, dc, kept[1])
-        return das.reshape(steps, B, 4 * H), dh, dc
+            if starts is not None and dbegun is not None:
+                begin_step_backward(dh, dbegun[0], starts[t])
+                begin_step_backward(dc, dbegun[1], starts[t])
+        return das.reshape(steps, B, 4 * H), (dh, dc)
 
     return take_steps
 

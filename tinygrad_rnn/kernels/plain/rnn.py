@@ -4,40 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...core.arrays import Array, Booleans, namespace
+from ...core.arrays import Array, namespace
+from ...core.rows import Rows
+from ..documents import begin_step, begin_step_backward
 from .products import multiplier
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
-    """`take_steps(hs, active)`: from `hs[0]` on; the others begin as x_t @ w_x + b."""
+    """`take_steps(hs, h_prev, rows, begun)`: from `hs[0]` on; the others begin as x_t @ w_x + b.
+
+    `h_prev` is as `before_steps` gave it.
+    """
     multiply, xp = multiplier(w_h, B), namespace(w_h)
     product = xp.empty((B, len(w_h)), w_h.dtype)
 
-    def take_steps(hs: Array, active: Booleans | None) -> None:
+    def take_steps(hs: Array, h_prev: Array, rows: Rows, begun: Array | None) -> None:
+        _, active, starts = rows
         # 2. h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
-        for t in range(len(hs) - 1):
+        for t in range(len(h_prev)):
+            if starts is not None and begun is not None:
+                begin_step(h_prev[t], hs[t], begun, starts[t])
             a = hs[t + 1]
-            multiply(hs[t], out=product)
+            multiply(h_prev[t], out=product)
             a += product
             if nonlinearity == "tanh":
                 xp.tanh(a, out=a)
             else:
                 xp.maximum(a, 0, out=a)
             if active is not None:
-                xp.copyto(a, hs[t], where=~active[t][:, None])  # past its end a row keeps its state
+                xp.copyto(a, h_prev[t], where=~active[t][:, None])  # past its end a row keeps its state
 
     return take_steps
 
 
 def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
-    """`take_steps(h, dys, dh, active)`: from the last of some steps back.
+    """`take_steps(h, dys, dh, rows, dbegun)`: from the last of some steps back.
 
     It gives da_t of each (steps, B, H) and `dh` before the first, for which it may use the memory of that given.
     """
     multiply, xp = multiplier(w_h.T, B), namespace(w_h)
     product = xp.empty((B, len(w_h)), w_h.dtype)
 
-    def take_steps(h: Array, dys: Array, dh: Array, active: Booleans | None) -> tuple[Array, Array]:
+    def take_steps(h: Array, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
+        _, active, starts = rows
         # 1. f'(a_t) from h_t, for all the steps, where da_t will stand: 1 - h_t^2, or 1 where the ReLU is on.
         if nonlinearity == "tanh":
             das = xp.multiply(h, h)
@@ -57,6 +66,8 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
                 da *= xp.where(running, dh, 0)
                 multiply(da, out=product)
                 xp.copyto(dh, product, where=running)
+            if starts is not None and dbegun is not None:
+                begin_step_backward(dh, dbegun, starts[t])
         return das, dh
 
     return take_steps

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, final
 
 from ...core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace, no_gradient
-from ...core.checks import check_array, check_device, check_lengths
+from ...core.checks import check_array, check_device
 from ...core.layer import Layer
 from ...core.roles import given_or_zeros
-from ...core.rows import clear_padding
+from ...core.rows import Rows, make_rows
 
 
 class PreparedMemory(NamedTuple):
@@ -116,18 +116,13 @@ class Attention(Layer, ABC):
             TypeError: a dtype or device differs from the parameters', or that of the memory from that of the queries.
         """
         self._check_inputs(queries, memory)
-        if lengths is not None:
-            steps, batch = memory.shape[:2]
-            check_lengths(self, lengths, steps, batch, memory)
         return self.look(queries, self.prepare(memory, lengths))
 
     def prepare(self, memory: Float[Array, "S B M"], lengths: Integer[Integers, " B"] | None) -> PreparedMemory:
-        """The part of `forward` that needs no queries; unchecked."""
-        active = None
-        if lengths is not None:
-            active = namespace(lengths).arange(len(memory))[:, None] < lengths
-            memory = clear_padding(memory, active)
-        return PreparedMemory(memory, *self.keys(memory), active)
+        """The part of `forward` that needs no queries; only `lengths` are checked."""
+        rows = make_rows(self, lengths, None, memory.shape[0], memory.shape[1], memory)
+        memory = rows.clear(memory)
+        return PreparedMemory(memory, *self.keys(memory), rows.active)
 
     def look(
         self, queries: Float[Array, "T B Q"], prepared: PreparedMemory
@@ -165,7 +160,7 @@ class Attention(Layer, ABC):
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"], Float[Array, "S B K"]]:
         """Back through `look`, never given None: the gradients by the queries, the memory and its keys."""
         (memory, _, _, active), weights, inner, _ = cache
-        dweights = clear_padding(dweights.swapaxes(0, 2), active).swapaxes(0, 2)
+        dweights = Rows(active=active).clear(dweights.swapaxes(0, 2)).swapaxes(0, 2)
         da = dweights + product(dcontext, memory.swapaxes(0, 2))
         dscores = weights * (da - (weights * da).sum(axis=-1, keepdims=True))
         dqueries, dkeys = self.scores_backward(dscores, inner)

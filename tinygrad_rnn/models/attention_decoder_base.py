@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any
 
-from ..core.arrays import Array, Booleans, Float, Integer, Integers, namespace, select
+from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
 from ..core.checks import check_array, check_lengths
-from ..core.initializers import zeros
 from ..core.roles import Feedforward, Recurrent
-from ..core.rows import clear_padding
-from ..core.states import State
+from ..core.states import Leaf, State, StateSpec, given_or_initial
 from ..layers.attention.base import Attention
 
 
-class Attending(Recurrent, ABC):
+class AttentionDecoderBase(Recurrent, ABC):
     """A recurrent layer that looks at a memory, which is part of its state.
 
     The state is `(state of decoder, ..., memory, lengths)`: the arrays between have the `feedback_sizes`; memory is
@@ -75,61 +73,33 @@ class Attending(Recurrent, ABC):
         steps, batch = memory.shape[:2]
         if lengths is None:
             lengths = namespace(memory).full((batch,), steps)
+        check_lengths(self, lengths, steps, batch, memory)
         if state is None:
             state = self.initial_state(batch)
         attached = (*state[:-2], memory.swapaxes(0, 1), lengths)
-        self.check_state(attached, batch)
-        return attached
+        return given_or_initial(self, "state", attached, self.state_spec, batch, self._like(memory))
 
     def alignments(
-        self, xs: Any, state: State | None = None, *, lengths: Integer[Integers, " B"] | None = None
+        self,
+        xs: Any,
+        state: State | None = None,
+        *,
+        lengths: Integer[Integers, " B"] | None = None,
+        starts: Bool[Booleans, "T B"] | None = None,
     ) -> Float[Array, "T B S"]:
-        """The weights (T, B, S) that the memory has at each step, as in use; 0 past a row's end, of either.
+        """The weights (T, B, S) that the memory has at each step, at inference; 0 past a row's end, of either.
 
         Arguments and errors are those of a call.
         """
-        _, _, cache = self.forward(xs, state, lengths=lengths, training=False)
-        weights: Array = clear_padding(cache.inner.weights, cache.active)
+        _, _, cache = self.forward(xs, state, lengths=lengths, starts=starts, training=False)
+        weights: Array = cache.rows.clear(cache.inner.weights)
         return weights
 
-    def initial_state(self, batch: int) -> State:
-        """The state before the first step, which has a memory (B, 0, M) of nothing: see `attach`."""
-        like = self._like()
-        like = zeros(()) if like is None else like
-        xp = namespace(like)
-        feedback = tuple(xp.zeros((batch, size), like.dtype) for size in self.feedback_sizes)
-        memory = xp.zeros((batch, 0, self.memory_size), like.dtype)
-        return (self.decoder.initial_state(batch), *feedback, memory, xp.full((batch,), 0))
-
-    def example_state(self, batch: int) -> State:
-        """With a memory of three, of which the rows have three, none, one, two, and so on again."""
-        begun = self.initial_state(batch)
-        xp, memory = namespace(begun[-2]), begun[-2]
-        three = xp.zeros((batch, 3, self.memory_size), memory.dtype)
-        return (self.decoder.example_state(batch), *begun[1:-2], three, (3 + xp.arange(batch)) % 4)
-
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        parts = 3 + len(self.feedback_sizes)
-        if not isinstance(state, tuple) or len(state) != parts:
-            came = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
-            raise TypeError(
-                f"{self!r}: {name} must be a tuple of {parts}, the state of the decoder first, the memory and its "
-                f"lengths last, not {came}"
-            )
-        self.decoder.check_state(state[0], batch, f"{name}[0]")
-        like, memory, lengths = self._like(), state[-2], state[-1]
-        for i, size in enumerate(self.feedback_sizes, 1):
-            check_array(self, f"{name}[{i}]", state[i], like)
-            if state[i].shape != (batch, size):
-                raise ValueError(f"{self!r}: {name}[{i}] has shape {state[i].shape}, expected {(batch, size)}")
-        place = f"{name}[{parts - 2}], the memory,"
-        check_array(self, place, memory, like)
-        if memory.ndim != 3 or memory.shape[::2] != (batch, self.memory_size):
-            raise ValueError(
-                f"{self!r}: {place} has shape {memory.shape}, expected ({batch}, S, {self.memory_size}): (B, S, M). "
-                "What an encoder puts out, (S, B, M), goes in by `attach`"
-            )
-        check_lengths(self, lengths, memory.shape[1], batch, memory)
+    @property
+    def state_spec(self) -> StateSpec:
+        feedback = (Leaf("a", (size,)) for size in self.feedback_sizes)
+        source = Leaf("memory", (None, self.memory_size), kept=True), Leaf("lengths", (), integer=True, kept=True)
+        return (self.decoder.state_spec, *feedback, *source)
 
     def _output_forward(self, x: Any, training: bool) -> tuple[Any, tuple[Any, ...]]:
         """Through the output layers, first to last."""
@@ -144,12 +114,6 @@ class Attending(Recurrent, ABC):
         for layer, cache in zip(self.output[::-1], caches[::-1], strict=True):
             dy = layer.backward(dy, cache)
         return dy
-
-    def _restart(self, state: State, fresh: Booleans) -> State:
-        """The memory stays: it belongs to the source, and the row begins anew on that."""
-        start = self.initial_state(fresh.shape[0])
-        feedback = (select(fresh, new, old) for old, new in zip(state[1:-2], start[1:-2], strict=True))
-        return (self.decoder.restart(state[0], fresh), *feedback, *state[-2:])
 
 
 def width_after(name: str, output: tuple[Feedforward, ...], width: int, source: str) -> int:

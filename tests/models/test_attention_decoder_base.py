@@ -29,7 +29,7 @@ from tinygrad_rnn import (
     generate,
 )
 from tinygrad_rnn.core.states import tree_map
-from tinygrad_rnn.models.attending import Attending
+from tinygrad_rnn.models.attention_decoder_base import AttentionDecoderBase
 from tinygrad_rnn.testing import StrictDevice
 from tinygrad_rnn.testing.examples import leaves
 
@@ -69,7 +69,7 @@ def ids(steps: int = 7, batch: int = 3) -> Any:
     return RNG(2).integers(0, 6, (steps, batch))
 
 
-def random_state(layer: Attending, *, lengths: Any = LENGTHS) -> Any:
+def random_state(layer: AttentionDecoderBase, *, lengths: Any = LENGTHS) -> Any:
     """With a memory, all else not at its beginning."""
     state = layer.attach(None, memory(), lengths=lengths)
     drawn = tree_map(lambda array: RNG(3).standard_normal(array.shape), state[:-2])

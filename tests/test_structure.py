@@ -1,0 +1,111 @@
+"""The rooms of the package and the one direction of its imports, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import tinygrad_rnn
+
+PACKAGE = Path(tinygrad_rnn.__file__).parent
+FLOORS = (
+    {"core"},
+    {"kernels"},
+    {"layers", "losses"},
+    {"cells"},
+    {"models"},
+    {"optim", "data", "datasets"},
+    {"training", "generation", "saving", "inspection", "interop", "through_time", "distributed"},
+    {"testing", "plotting", "classic"},
+)
+"""A room imports from those before its floor, and from itself; on one floor, only downwards in the text of the set."""
+SIDEWAYS = {("datasets", "data")}
+"""Imports between two rooms of one floor."""
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Every module by its name within the package; the face is `""`."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imported(module: str, tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
+    """The modules of the package that a module imports, with the statement."""
+    is_folder = any(name.startswith(f"{module}.") for name in trees()) or module == ""
+    package = module.split(".") if is_folder and module else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+            elif (node.module or "").split(".")[0] == "tinygrad_rnn":
+                base = (node.module or "").split(".")[1:]
+            else:
+                continue
+            name = ".".join(filter(None, base))
+            for alias in node.names:
+                inner = f"{name}.{alias.name}" if name else alias.name
+                yield (inner if inner in trees() else name), node
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "tinygrad_rnn":
+                    yield alias.name.partition(".")[2], node
+
+
+def floor(module: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if module.split(".")[0] in rooms)
+
+
+def test_the_root_holds_the_face_alone() -> None:
+    files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    assert files == {"__init__.py", "py.typed"}
+
+
+@pytest.mark.parametrize("module", sorted(trees().keys() - {""}))
+def test_a_module_imports_only_from_the_rooms_below(module: str) -> None:
+    room = module.split(".")[0]
+    for other, node in imported(module, trees()[module]):
+        assert other, f"{module}, line {node.lineno}: imports the face of the package"
+        there = other.split(".")[0]
+        below = floor(other) < floor(module) or room == there or (room, there) in SIDEWAYS
+        assert below, f"{module}, line {node.lineno}: {room} imports from {there}, which is not below it"
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    graph = {module: {other for other, _ in imported(module, tree)} - {module} for module, tree in trees().items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise AssertionError(f"a circle of imports: {' <- '.join(error.args[1])}") from None
+
+
+def test_no_import_hides_in_a_function_to_escape_a_circle() -> None:
+    for module, tree in trees().items():
+        at_the_top = {id(node) for node in tree.body}
+        for part in tree.body:  # `if TYPE_CHECKING:` and `try:` are at the top too
+            if isinstance(part, (ast.If, ast.Try)):
+                at_the_top |= {id(node) for node in ast.walk(part)}
+        for node in ast.walk(tree):
+            if not isinstance(node, (ast.Import, ast.ImportFrom)) or id(node) in at_the_top:
+                continue
+            own = ast.unparse(node).startswith(("from .", "import tinygrad_rnn", "from tinygrad_rnn"))
+            needs_numba = module == "kernels.backends" and ast.unparse(node).startswith("from .compiled import")
+            assert needs_numba or not own, f"{module}, line {node.lineno}: {ast.unparse(node)} inside of a function"
+
+
+def test_no_module_is_found_by_its_name_in_a_string() -> None:
+    for module, tree in trees().items():
+        for node in ast.walk(tree):
+            text = ast.unparse(node) if isinstance(node, ast.Call) else ""
+            assert not text.startswith(("importlib.import_module(", "__import__(", "import_module(")), (
+                f"{module}, line {getattr(node, 'lineno', 0)}: {text}"
+            )

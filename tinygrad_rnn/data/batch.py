@@ -1,0 +1,20 @@
+"""What a source of batches gives."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Batch(NamedTuple):
+    """One batch: arrays with the steps first and the rows second; a field that a source does not have is None."""
+
+    xs: Any
+    """The inputs: ids (T, B), or vectors (T, B, D)."""
+    targets: Any
+    """What is to be predicted: ids (T, B), of which -1 is ignored, or numbers."""
+    lengths: Any = None
+    """(B,), the steps of each row."""
+    starts: Any = None
+    """(T, B), True where a document begins: the state begins anew before the step."""
+    weights: Any = None
+    """(T, B), what each step counts."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..core import initializers
-from ..core.arrays import Array, Float, Generator, Shaped, namespace
-from ..core.checks import check_size
+from ..core.arrays import Array, Float, Generator, Shaped, namespace, sigmoid
+from ..core.checks import check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -94,6 +94,7 @@ class GRUCell(Cell):
     def __init__(self, in_size: int, out_size: int, *, rng: Generator, reset: str = "after") -> None:
         check_size("GRUCell", "in_size", in_size)
         check_size("GRUCell", "out_size", out_size)
+        check_rng("GRUCell", rng)
         if reset not in ("after", "before"):
             raise ValueError(f'GRUCell: reset must be "after" or "before", not {reset!r}')
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
@@ -111,7 +112,7 @@ class GRUCell(Cell):
         H, w_h = self.out_size, self.w_h.value
         a = x @ self.w_x.value + self.b.value
         xp = namespace(a)
-        rz = 0.5 * xp.tanh(0.5 * (a[:, : 2 * H] + h_prev @ w_h[:, : 2 * H])) + 0.5  # the sigmoid, never overflowing
+        rz = sigmoid(a[:, : 2 * H] + h_prev @ w_h[:, : 2 * H])
         r, z = rz[:, :H], rz[:, H:]
         if self.reset == "after":
             m = h_prev @ w_h[:, 2 * H :] + self.b_h.value

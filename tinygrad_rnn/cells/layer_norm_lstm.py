@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..core import initializers
-from ..core.arrays import Array, Float, Generator, Shaped, namespace
-from ..core.checks import check_size
+from ..core.arrays import Array, Float, Generator, Shaped, namespace, sigmoid
+from ..core.checks import check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -85,6 +85,7 @@ class LayerNormLSTMCell(Cell):
     def __init__(self, in_size: int, out_size: int, *, rng: Generator, eps: float = 1e-5) -> None:
         check_size("LayerNormLSTMCell", "in_size", in_size)
         check_size("LayerNormLSTMCell", "out_size", out_size)
+        check_rng("LayerNormLSTMCell", rng)
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
         self.eps = float(eps)
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))
@@ -104,7 +105,7 @@ class LayerNormLSTMCell(Cell):
         a_h, norm_h = self.norm_h.forward(h_prev @ self.w_h.value, training=training)
         a = a_x + a_h + self.b.value
         xp = namespace(a)
-        gates = 0.5 * xp.tanh(0.5 * a[:, : 3 * H]) + 0.5
+        gates = sigmoid(a[:, : 3 * H])
         i, f, o = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H :]
         g = xp.tanh(a[:, 3 * H :])
         c = f * c_prev + i * g

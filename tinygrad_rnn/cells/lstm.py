@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..core import initializers
-from ..core.arrays import Array, Float, Generator, Shaped, namespace
-from ..core.checks import check_size
+from ..core.arrays import Array, Float, Generator, Shaped, namespace, sigmoid
+from ..core.checks import check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -78,6 +78,7 @@ class LSTMCell(Cell):
     def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
         check_size("LSTMCell", "in_size", in_size)
         check_size("LSTMCell", "out_size", out_size)
+        check_rng("LSTMCell", rng)
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))
         self.w_h = Parameter(initializers.blocks(initializers.orthogonal, (out_size, out_size), 4, rng=rng))
@@ -91,7 +92,7 @@ class LSTMCell(Cell):
         H = self.out_size
         a = x @ self.w_x.value + h_prev @ self.w_h.value + self.b.value
         xp = namespace(a)
-        sigmoids = 0.5 * xp.tanh(0.5 * a[:, : 3 * H]) + 0.5
+        sigmoids = sigmoid(a[:, : 3 * H])
         i, f, o, g = sigmoids[:, :H], sigmoids[:, H : 2 * H], sigmoids[:, 2 * H :], xp.tanh(a[:, 3 * H :])
         c = f * c_prev + i * g
         h = o * xp.tanh(c)

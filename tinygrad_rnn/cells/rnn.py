@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
-from ..core.checks import check_size
+from ..core.checks import check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -68,6 +68,7 @@ class RNNCell(Cell):
     ) -> None:
         check_size("RNNCell", "in_size", in_size)
         check_size("RNNCell", "out_size", out_size)
+        check_rng("RNNCell", rng)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f'RNNCell: nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
         if recurrent_initializer not in ("orthogonal", "identity"):

@@ -10,7 +10,7 @@ from ..cells.base import KernelCache
 from ..cells.rnn import RNNCell
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
-from ..core.checks import check_device, check_features, check_ids, check_size
+from ..core.checks import check_device, check_features, check_ids, check_rng, check_size
 from ..core.device import Device, device_of
 from ..core.layer import Layer
 from ..core.one_hot import Input
@@ -96,6 +96,7 @@ class VanillaRNN(Layer):
     def __init__(self, n_x: int, n_h: int, n_y: int, lr: float = 0.01, *, rng: Generator, clip: float = 5.0) -> None:
         for name, size in (("n_x", n_x), ("n_h", n_h), ("n_y", n_y)):
             check_size("VanillaRNN", name, size)
+        check_rng("VanillaRNN", rng)
         for name, number in (("lr", lr), ("clip", clip)):
             if not number >= 0:
                 raise ValueError(f"VanillaRNN: {name} must be at least 0, not {number}")

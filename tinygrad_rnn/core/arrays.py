@@ -53,6 +53,11 @@ def device_name(array: Any) -> str:
     return f"cuda:{device.id}" if hasattr(device, "id") else str(device)
 
 
+def sigmoid(a: Any) -> Any:
+    """The logistic function 1 / (1 + e^-a) of each number, in a form that never overflows."""
+    return 0.5 * namespace(a).tanh(0.5 * a) + 0.5
+
+
 def no_gradient(array: Any) -> Any:
     """Zeros of the shape, dtype and device of `array`, in the memory of one number: not to be written to.
 

@@ -1,5 +1,8 @@
 """What bad input gets: an error that names the object, what came, what was expected, and what to do.
 
+A layer of one's own calls these first, with itself as `owner`: a `Feedforward` for what it is given, any layer for its
+arguments. A `Recurrent` has the checks of sequences, states and gradients from its base.
+
 Nothing is changed before these run. Values (ids, lengths, fractions) are read only where they lie on the CPU: on a GPU
 that would wait for all work in flight.
 """
@@ -12,6 +15,20 @@ import numpy as np
 
 from .arrays import Array, device_name
 from .one_hot import OneHotRows
+
+__all__ = [
+    "check_array",
+    "check_features",
+    "check_integers",
+    "check_ids",
+    "check_fractions",
+    "check_lengths",
+    "check_flags",
+    "check_device",
+    "check_size",
+    "check_rate",
+    "check_rng",
+]
 
 
 def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .arrays import Array, Generator
 from .checks import float_dtype, is_generator
 from .device import Device, as_device, device_of
@@ -42,16 +44,17 @@ class Layer:
         return dict(places(self, is_generator))
 
     @property
-    def device(self) -> Device | None:
-        """Where the parameters lie; None if there are none."""
+    def device(self) -> Device:
+        """Where the parameters lie; the CPU if there are none."""
         like = self._like()
-        return None if like is None else device_of(like)
+        return Device("cpu") if like is None else device_of(like)
 
     @property
-    def dtype(self) -> Any:
-        """The dtype of the parameters; None if there are none."""
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters; float32 if there are none."""
         like = self._like()
-        return None if like is None else like.dtype
+        dtype: np.dtype[Any] = np.dtype(np.float32) if like is None else like.dtype
+        return dtype
 
     def to(self: L, device: Device | str | None = None, dtype: Any = None) -> L:
         """Move the parameters and their gradients to `device` and `dtype`, in place; returns the layer.

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..core.arrays import Array
 from ..core.checks import check_ids, check_integers
-from ..core.device import Device
 from ..core.roles import Recurrent
 from ..core.states import State
 
@@ -40,7 +39,7 @@ def run_prompt(owner: str, model: Any, ids: Any, state: Any) -> tuple[Any, State
     check_integers(model, "ids", ids)
     if model.takes_ids and model.in_size is not None:  # on a GPU the layer does not look at the values
         check_ids(model, ids, model.in_size)
-    xs = (model.device or Device("cpu")).asarray(ids.astype(np.int64).reshape(len(ids), -1))
+    xs = model.device.asarray(ids.astype(np.int64).reshape(len(ids), -1))
     if not model.causal:
         model.step(xs[0], state)  # raises, and says why: here, and not after the first id
     ys, state = model(xs, state)

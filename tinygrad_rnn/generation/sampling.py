@@ -37,7 +37,7 @@ def token_probabilities(
         >>> token_probabilities(np.log([0.1, 0.6, 0.3]), top_k=2).round(3)
         array([0.   , 0.667, 0.333])
     """
-    check_filters(temperature, top_k, top_p, min_p)
+    check_filters("token_probabilities", temperature, top_k, top_p, min_p)
     if temperature == 0:
         temperature, top_k = 1.0, 1
     scores: Array = np.asarray(logits, np.float64)
@@ -75,13 +75,13 @@ def log_probabilities(logits: Float[Array, "*lead V"]) -> Float[Array, "*lead V"
     return scores
 
 
-def check_filters(temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> None:
+def check_filters(owner: str, temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> None:
     """Raise ValueError or TypeError unless each is in its range."""
     if not temperature >= 0:  # NaN is not either
-        raise ValueError(f"generate: temperature must be at least 0, which is greedy, not {temperature}")
+        raise ValueError(f"{owner}: temperature must be at least 0, which is greedy, not {temperature}")
     if top_k is not None:
-        check_size("generate", "top_k", top_k)
+        check_size(owner, "top_k", top_k)
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"generate: top_p must be above 0 and at most 1, which keeps every id, not {top_p}")
+        raise ValueError(f"{owner}: top_p must be above 0 and at most 1, which keeps every id, not {top_p}")
     if min_p is not None and not 0 <= min_p <= 1:
-        raise ValueError(f"generate: min_p must be at least 0, which keeps every id, and at most 1, not {min_p}")
+        raise ValueError(f"{owner}: min_p must be at least 0, which keeps every id, and at most 1, not {min_p}")

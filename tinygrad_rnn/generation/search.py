@@ -10,7 +10,6 @@ import numpy as np
 
 from ..core.arrays import Array, Integers
 from ..core.checks import check_size
-from ..core.device import Device
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
 from .prompts import check_finite, check_stop, one_prompt, run_prompt
@@ -65,7 +64,7 @@ def greedy_search(
     ends = check_stop("greedy_search", stop)
     prompts = prompts[None] if prompts.ndim == 1 else prompts
     y, state = run_prompt("greedy_search", model, prompts, state)
-    device = model.device or Device("cpu")
+    device = model.device
     rows: list[list[int]] = [[] for _ in range(prompts.shape[1])]
     running = list(range(len(rows)))
     for t in range(length):
@@ -174,7 +173,7 @@ def beam_search(
         return log_prob / ((5 + size) / 6) ** length_penalty
 
     y, state = run_prompt("beam_search", model, one_prompt("beam_search", ids), state)
-    device = model.device or Device("cpu")
+    device = model.device
     beams: list[tuple[list[int], float]] = [([], 0.0)]  # the ids of each, and their log-probability
     finished: list[Hypothesis] = []
     for size in range(1, length + 1):

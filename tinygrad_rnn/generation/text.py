@@ -8,7 +8,7 @@ from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 from ..core.arrays import Generator
 from ..core.roles import Recurrent
-from .tokens import generate
+from .tokens import draw_ids
 
 # What bytes that do not make a character yet are decoded to, by errors="replace" or "surrogateescape". More ids may
 # turn up to three of these, at the end of a text, into one character: UTF-8 takes four bytes at most.
@@ -87,7 +87,7 @@ def generate_text(
     if not ids:
         raise ValueError("generate_text: the prompt is empty: give a text, or start, the id of a token to begin with")
     filters: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    drawn = generate(model, ids, length=length, stop=last, rng=rng, **filters)
+    drawn = draw_ids("generate_text", model, ids, length=length, state=None, filters=filters, stop=last, rng=rng)
     return _before_stop(_whole_characters(tokenizer, ids, drawn), stop)
 
 

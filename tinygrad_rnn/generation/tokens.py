@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from ..core.arrays import Generator, Integers
 from ..core.checks import check_rng, check_size
-from ..core.device import Device
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
 from .prompts import check_finite, check_stop, one_prompt, run_prompt
@@ -65,9 +64,16 @@ def generate(
         (True, False)
     """
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    ends = check_stop("generate", stop)
-    y, state = _begin(model, ids, state, length, filters, rng)
-    return (chosen for _, chosen, _ in _run(model, y, state, [rng], length, ends, filters))
+    return draw_ids("generate", model, ids, length=length, state=state, filters=filters, stop=stop, rng=rng)
+
+
+def draw_ids(
+    owner: str, model: Any, ids: Any, *, length: Any, state: Any, filters: dict[str, Any], stop: Any, rng: Any
+) -> Iterator[int]:
+    """`generate`; errors begin with `owner`, the function that the user called."""
+    ends = check_stop(owner, stop)
+    y, state = _begin(owner, model, ids, state, length, filters, rng)
+    return (chosen for _, chosen, _ in _run(owner, model, y, state, [rng], length, ends, filters))
 
 
 class Token(NamedTuple):
@@ -133,34 +139,36 @@ def generate_samples(
     """
     check_size("generate_samples", "samples", samples)
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    ends = check_stop("generate", stop)
-    y, state = _begin(model, ids, state, length, filters, rng)
+    ends = check_stop("generate_samples", stop)
+    y, state = _begin("generate_samples", model, ids, state, length, filters, rng)
     y, state = tree_map(lambda array: array.repeat(samples, axis=0), (y, state))
-    steps = _run(model, y, state, rng.spawn(samples), length, ends, filters)
+    steps = _run("generate_samples", model, y, state, rng.spawn(samples), length, ends, filters)
     return (Token(b, chosen, float(log_probabilities(logits)[chosen])) for b, chosen, logits in steps)
 
 
-def _begin(model: Any, ids: Any, state: Any, length: Any, filters: dict[str, Any], rng: Any) -> tuple[Any, State]:
+def _begin(
+    owner: str, model: Any, ids: Any, state: Any, length: Any, filters: dict[str, Any], rng: Any
+) -> tuple[Any, State]:
     """The logits (1, V) after the prompt, and the state, once the arguments are found good."""
-    check_size("generate", "length", length, least=0)
-    check_filters(**filters)
-    check_rng("generate", rng)
-    return run_prompt("generate", model, one_prompt("generate", ids), state)
+    check_size(owner, "length", length, least=0)
+    check_filters(owner, **filters)
+    check_rng(owner, rng)
+    return run_prompt(owner, model, one_prompt(owner, ids), state)
 
 
 def _run(
-    model: Recurrent, y: Any, state: State, rngs: list[Any], length: int, ends: Any, filters: dict[str, Any]
+    owner: str, model: Recurrent, y: Any, state: State, rngs: list[Any], length: int, ends: Any, filters: dict[str, Any]
 ) -> Iterator[tuple[int, int, Any]]:
     """`(row, id, logits (V,) that it was drawn from)`, from the logits (B, V) and the state of B rows.
 
     A row that has ended stays in the batch: without it, the products of the others might round otherwise.
     """
-    device, like = model.device or Device("cpu"), model._like()
+    device, like = model.device, model._like()
     chosen, running = [0] * len(rngs), list(range(len(rngs)))
     for t in range(length):
         logits = device.to_host(y)
         for b in running:
-            check_finite("generate", logits[b], t)
+            check_finite(owner, logits[b], t)
             if filters["temperature"] == 0:
                 chosen[b] = int(logits[b].argmax())
             else:

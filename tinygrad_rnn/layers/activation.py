@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.arrays import Array, Float, namespace
+from ..core.arrays import Array, Float, namespace, sigmoid
 from ..core.checks import check_array
 from ..core.roles import Feedforward
 
@@ -51,7 +51,7 @@ class Sigmoid(Feedforward):
         self, x: Float[Array, "*shape"], *, training: bool = True
     ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
         check_array(self, "x", x, None)
-        y: Array = 0.5 * namespace(x).tanh(0.5 * x) + 0.5
+        y: Array = sigmoid(x)
         return y, y
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Integer, Integers
-from ..core.checks import check_array, check_ids, check_integers, check_size
+from ..core.checks import check_array, check_ids, check_integers, check_rng, check_size
 from ..core.one_hot import OneHotRows, TableGradient, TableRows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -45,6 +45,7 @@ class Embedding(Feedforward):
     def __init__(self, vocab_size: int, out_size: int, *, rng: Generator) -> None:
         check_size("Embedding", "vocab_size", vocab_size)
         check_size("Embedding", "out_size", out_size)
+        check_rng("Embedding", rng)
         self.vocab_size = self.in_size = vocab_size
         self.out_size = out_size
         self.w = Parameter(initializers.normal((vocab_size, out_size), rng=rng, std=1.0))

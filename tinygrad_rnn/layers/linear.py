@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped
-from ..core.checks import check_array, check_features, check_size
+from ..core.checks import check_array, check_features, check_rng, check_size
 from ..core.one_hot import Input, OneHotRows, as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -42,6 +42,7 @@ class Linear(Feedforward):
     def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
         check_size("Linear", "in_size", in_size)
         check_size("Linear", "out_size", out_size)
+        check_rng("Linear", rng)
         self.in_size, self.out_size = in_size, out_size
         self.w = Parameter(initializers.glorot((in_size, out_size), rng=rng))
         self.b = Parameter(initializers.zeros((out_size,)))

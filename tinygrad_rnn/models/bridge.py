@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, namespace
-from ..core.checks import check_array, check_features, check_size
+from ..core.checks import check_array, check_features, check_rng, check_size
 from ..core.one_hot import as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -69,6 +69,7 @@ class Bridge(Feedforward):
             raise ValueError("Bridge: out_sizes is empty: there must be an array to give")
         for i, size in enumerate(out_sizes):
             check_size("Bridge", f"out_sizes[{i}]", size)
+        check_rng("Bridge", rng)
         self.in_size, self.out_sizes, self.out_size = in_size, out_sizes, sum(out_sizes)
         parts = [initializers.glorot((in_size, size), rng=rng) for size in out_sizes]
         self.w = Parameter(namespace(parts[0]).concatenate(parts, axis=1))

@@ -12,7 +12,7 @@ from ..core.layer import Layer
 from ..core.parameter import pack
 
 
-class Memory(NamedTuple):
+class OptimizerState(NamedTuple):
     """What an optimizer remembers of the steps that it has taken."""
 
     kind: str
@@ -79,18 +79,18 @@ class Optimizer(ABC):
         self._update(self._vector.value[self._part], grad, float(lr))  # one of NumPy's float64 would spread
         self.steps += 1
 
-    def memory(self) -> Memory:
-        """What it remembers, for `save`: views, which the next step changes."""
+    def memory(self) -> OptimizerState:
+        """What it remembers of the steps taken, for `save`: views, which the next step changes."""
         start, vectors = self._part.start, {key: getattr(self, key) for key in self.keeps}
         arrays = {
             key: {name: self._vector.view(vector, p, start) for name, p in self.model.named_parameters()}
             for key, vector in vectors.items()
             if vector is not None
         }
-        return Memory(type(self).__name__, self.steps, arrays)
+        return OptimizerState(type(self).__name__, self.steps, arrays)
 
-    def restore(self, memory: Memory) -> None:
-        """Remember what another one did: the `optimizer` that `load_training` gives.
+    def restore(self, memory: OptimizerState) -> None:
+        """Remember what another one did: the `optimizer` of what `load` gives.
 
         Raises:
             ValueError: it is of another kind of optimizer, or of another model; the message lists all that differs.

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..core.arrays import Array
-from ..core.device import as_device
 from ..core.layer import Layer
 from .checks import AxesRow, check_axes, check_mapping
 from .colours import PALETTE
@@ -51,7 +50,7 @@ def parameters(model: Layer | Mapping[str, Pair], *, axes: AxesRow | None = None
         ['w_x (3, 4)', 'w_h (4, 4)', 'b (4,)']
     """
     if isinstance(model, Layer):
-        host = (model.device or as_device("cpu")).to_host
+        host = model.device.to_host
         model = {name: (host(p.value), host(p.grad)) for name, p in model.named_parameters()}
     check_mapping("parameters", "model", model, 'a layer that has parameters, or {"w": (value, grad)}')
     for name, pair in model.items():

@@ -22,6 +22,7 @@ PACKAGE = f"{__name__.partition('.')[0]}."
 
 def _subclasses(kind: type) -> Iterator[type]:
     """Every class below `kind` that was imported."""
+    below: type
     for below in kind.__subclasses__():
         yield below
         yield from _subclasses(below)

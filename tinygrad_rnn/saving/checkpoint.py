@@ -12,35 +12,24 @@ from ..core.arrays import Array
 from ..core.device import Device, as_device, device_of
 from ..core.layer import Layer
 from ..core.states import State
-from ..optim.base import Memory, Optimizer
+from ..optim.base import Optimizer, OptimizerState
 from .architecture import by_name, decode, encode, fill, tie, tied, to_json
 from .safe_file import read, write
 
 
-class Saved(NamedTuple):
-    """What `load` gives."""
-
-    model: Any
-    """The layer, in the dtype that it was saved in."""
-    tokenizer: Any
-    """One equal to what was saved; None if none was."""
-    metadata: dict[str, Any]
-    """As given to `save`; empty if nothing was."""
-
-
-class Training(NamedTuple):
-    """What `load_training` gives: what `load` does, and what it takes to go on."""
+class Checkpoint(NamedTuple):
+    """What `load` gives: all that was saved; a field is None, or empty, where nothing was."""
 
     model: Any
     """The layer, in the dtype that it was saved in, its random streams where they stood."""
     tokenizer: Any
-    """One equal to what was saved; None if none was."""
+    """One equal to what was saved."""
     metadata: dict[str, Any]
-    """As given to `save`; empty if nothing was."""
+    """As given to `save`."""
     optimizer: Any
-    """What the optimizer remembered, a `Memory` for `restore` of one made alike; None if none was saved."""
+    """What the optimizer remembered, an `OptimizerState`: `restore` of one made alike takes it."""
     state: Any
-    """The state of a sequence, where the layer is; None if none was saved."""
+    """The state of a sequence, on the device of the layer."""
 
 
 def save(
@@ -59,7 +48,7 @@ def save(
     the same bytes. They are written beside the target and then moved there: at any moment `path` is the old file or
     the new one. Random streams that layers hold are saved where they stand; one that the loop holds goes into the
     metadata, as `rng.bit_generator.state`, and so does the place in the text: a training that goes on from
-    `load_training` then computes what it would have computed, to the bit.
+    `load` then computes what it would have computed, to the bit.
 
     Args:
         path: the file; one that exists is replaced. The usual suffix is `.safetensors`.
@@ -81,8 +70,8 @@ def save(
         >>> model = RNNCell(3, 4, rng=np.random.default_rng(0))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(f"{folder}/cell.safetensors", model, metadata={"epochs": 3})
-        ...     saved = load(f"{folder}/cell.safetensors")
-        >>> saved.model, saved.metadata, bool((saved.model.w_x.value == model.w_x.value).all())
+        ...     checkpoint = load(f"{folder}/cell.safetensors")
+        >>> checkpoint.model, checkpoint.metadata, bool((checkpoint.model.w_x.value == model.w_x.value).all())
         (RNNCell(3, 4), {'epochs': 3}, True)
     """
     call = f"save({str(path)!r})"
@@ -122,11 +111,11 @@ def save(
     write(target, content, tensors)
 
 
-def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu") -> Saved:
-    """Read what `save` wrote: the model, made anew, its tokenizer and the metadata.
+def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu") -> Checkpoint:
+    """Read what `save` wrote: the model, made anew, and all that was saved with it.
 
-    Classes are found by name among the public ones of this package and in `classes`; no other code is run. The
-    weights are written into the arrays that the layers made for themselves.
+    Classes are found by name among the layers and tokenizers of this package and in `classes`; no other code is run.
+    The weights are written into the arrays that the layers made for themselves.
 
     Args:
         path: the file.
@@ -134,7 +123,7 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
         device: where the model is to be, wherever it was.
 
     Returns:
-        `Saved(model, tokenizer, metadata)`.
+        `Checkpoint(model, tokenizer, metadata, optimizer, state)`.
 
     Raises:
         FileNotFoundError, IsADirectoryError: `path` is not a file.
@@ -143,33 +132,19 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
             that does not match); two classes have one name; `device` names none.
         RuntimeError: there is no such device.
 
-    Example: see `save`.
-    """
-    return Saved(*_load(path, classes, device, "load")[:3])
-
-
-def load_training(
-    path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu"
-) -> Training:
-    """Read what `save` wrote, the optimizer's memory and the state too; arguments and errors are those of `load`.
-
     Example:
         >>> import tempfile
         >>> model = RNNCell(3, 4, rng=np.random.default_rng(0))
         >>> optimizer = Adagrad(model, lr=0.1)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(f"{folder}/cell.safetensors", model, optimizer=optimizer, state=model.initial_state(2))
-        ...     training = load_training(f"{folder}/cell.safetensors")
-        >>> again = Adagrad(training.model, lr=0.1)
-        >>> again.restore(training.optimizer)
-        >>> training.state[0].shape
+        ...     checkpoint = load(f"{folder}/cell.safetensors")
+        >>> again = Adagrad(checkpoint.model, lr=0.1)
+        >>> again.restore(checkpoint.optimizer)
+        >>> checkpoint.state[0].shape
         (2, 4)
     """
-    return _load(path, classes, device, "load_training")
-
-
-def _load(path: str | os.PathLike[str], classes: Iterable[type], device: Device | str, function: str) -> Training:
-    call, there = f"{function}({str(path)!r})", as_device(device)
+    call, there = f"load({str(path)!r})", as_device(device)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{call}: this is a directory; give the path of a file in it")
     if not os.path.exists(path):
@@ -181,7 +156,7 @@ def _load(path: str | os.PathLike[str], classes: Iterable[type], device: Device 
     try:
         missing = ", ".join(name for name in content["classes"] if name not in known)
         if missing:
-            raise ValueError(f"It has classes that are not of this package: call {function}(..., classes=({missing},))")
+            raise ValueError(f"It has classes that are not of this package: call load(..., classes=({missing},))")
         parts: list[Any] = []
         model, tokenizer = (decode(content[name], known, parts) for name in ("model", "tokenizer"))
         tie(model, content["tied"])
@@ -190,9 +165,9 @@ def _load(path: str | os.PathLike[str], classes: Iterable[type], device: Device 
             stream.bit_generator.state = content["generators"][name]
         memory = content.get("optimizer")
         if memory is not None:
-            memory = Memory(memory["kind"], memory["steps"], {key: _group(tensors, key) for key in memory["arrays"]})
+            memory = OptimizerState(memory["kind"], memory["steps"], {key: _group(tensors, key) for key in memory["arrays"]})
         state = _with_leaves(content["state"], tensors, there) if "state" in content else None
-        return Training(model.to(there), tokenizer, content["metadata"], memory, state)
+        return Checkpoint(model.to(there), tokenizer, content["metadata"], memory, state)
     except Exception as error:  # also whatever a header may cause that someone made up, checksum and all
         raise ValueError(f"{call}: the model cannot be made anew. {error}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.device import Device
 from ..core.roles import Recurrent
 from ..data.streams import TokenStream
 from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -37,7 +36,7 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
     """
     if not isinstance(model, Recurrent):
         raise TypeError(f"evaluate: model must be a Recurrent, such as Sequential, not {model!r}")
-    device, criterion = model.device or Device("cpu"), SoftmaxCrossEntropy(reduction="sum")
+    device, criterion = model.device, SoftmaxCrossEntropy(reduction="sum")
     state: Any = None
     total = 0.0
     for batch in stream:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ...core import initializers
 from ...core.arrays import Array, Float, Generator, namespace
-from ...core.checks import check_size
+from ...core.checks import check_rng, check_size
 from ...core.one_hot import as_rows
 from ...core.parameter import Parameter
 from .base import Attention
@@ -75,6 +75,7 @@ class AdditiveAttention(Attention):
         check_size("AdditiveAttention", "query_size", query_size)
         check_size("AdditiveAttention", "memory_size", memory_size)
         check_size("AdditiveAttention", "hidden_size", hidden_size)
+        check_rng("AdditiveAttention", rng)
         self.query_size, self.memory_size, self.hidden_size = query_size, memory_size, hidden_size
         self.w_query = Parameter(initializers.glorot((query_size, hidden_size), rng=rng))
         self.w_memory = Parameter(initializers.glorot((memory_size, hidden_size), rng=rng))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ...core import initializers
 from ...core.arrays import Array, Float, Generator
-from ...core.checks import check_size
+from ...core.checks import check_rng, check_size
 from ...core.one_hot import as_rows
 from ...core.parameter import Parameter
 from .base import Attention, product
@@ -60,6 +60,7 @@ class GeneralAttention(Attention):
     def __init__(self, query_size: int, memory_size: int, *, rng: Generator) -> None:
         check_size("GeneralAttention", "query_size", query_size)
         check_size("GeneralAttention", "memory_size", memory_size)
+        check_rng("GeneralAttention", rng)
         self.query_size, self.memory_size = query_size, memory_size
         self.w = Parameter(initializers.glorot((query_size, memory_size), rng=rng))
 

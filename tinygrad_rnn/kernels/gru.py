@@ -102,7 +102,7 @@ def backward(
     xs, m = cache.x, cache.m
     (dh,) = dstate
     dxs = no_input_gradient(xs, m.dtype)
-    dbegun = None if rows.starts is None else namespace(m).zeros_like(dh)
+    dbegun = None if rows.starts is None else namespace(m).zeros(dh.shape, dh.dtype)
 
     def run(part: slice, *own: Array) -> tuple[Array]:
         steps = GRUCache(*(values[:, part] for values in cache))

@@ -102,7 +102,7 @@ def backward(
     xs, c = cache.x, cache.c
     B, xp = c.shape[1], namespace(c)
     dxs = no_input_gradient(xs, c.dtype)
-    dbegun = None if rows.starts is None else tuple(xp.zeros_like(d) for d in dstate)
+    dbegun = None if rows.starts is None else tuple(xp.zeros(d.shape, d.dtype) for d in dstate)
 
     def run(part: slice, *own: Array) -> State:
         steps = LSTMCache(*(values[:, part] for values in cache))

@@ -87,7 +87,7 @@ def backward(
     xs, h = cache.x, cache.h
     (dh,) = dstate
     dxs = no_input_gradient(xs, h.dtype)
-    dbegun = None if rows.starts is None else namespace(h).zeros_like(dh)
+    dbegun = None if rows.starts is None else namespace(h).zeros(dh.shape, dh.dtype)
 
     def run(part: slice, *own: Array) -> tuple[Array]:
         steps = RNNCache(*(values[:, part] for values in cache))

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arrays import Array
+from ...core.arrays import Array, Booleans
 from ...core.one_hot import Input
 from ...core.rows import Rows
 from ...core.states import State
 from ..caches import GRUCache, GRUWeights
-from ..plain import gru as plain
 from ..plain.products import empty_padded
 from ..products import product
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
 from .parts_of_numba import njit
-from .primitives import all_running, row, sigmoids, tanh
+from .primitives import all_running, begin_row, beginnings, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
@@ -28,28 +27,35 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
     products = room_for_product(w, B)
 
     def take_steps(gates: Array, hs: Array, h_prev: Array, ms: Array, rows: Rows, begun: Array | None) -> None:
-        if rows.starts is not None:
-            return plain.forward_steps(w_h, b_h, B)(gates, hs, h_prev, ms, rows, begun)
-        _forward(gates, hs, ms, w, b_h, products, all_running(rows.active, len(gates), B))
+        active, starts = all_running(rows.active, len(gates), B), beginnings(rows.starts, B)
+        first = hs[0] if begun is None else begun
+        _forward(gates, hs, h_prev, first, ms, w, b_h, products, active, starts)
 
     return take_steps
 
 
-@compiled("P * W >= 3 * H")
+@compiled("P * W >= 3 * H", "S == T or S == 0")
 def _forward(
     gates: Out[Array, "T 3 B H"],
     hs: Out[Array, "T+1 B H"],
+    hs_prev: Out[Array, "T B H"],
+    begun: In[Array, "B H"],
     ms: Out[Array, "T B H"],
     w: Packed[Array, "P H W"],
     bias: In[Array, "H"],
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
 ) -> None:
-    (steps, _, B, H), width, one, b_h = gates.shape, products.shape[1] // 3, gates.dtype.type(1), row(bias)
+    (steps, _, B, H), width, one, begins = gates.shape, products.shape[1] // 3, gates.dtype.type(1), len(starts) > 0
+    b_h = row(bias)
     for t in range(steps):
-        multiply(hs[t], w, products)
+        if begins:
+            for b in range(B):
+                begin_row(row(hs_prev, t, b), row(hs, t, b), row(begun, b), starts[t, b])
+        multiply(hs_prev[t], w, products)
         for b in range(B):
-            h_prev, h, m = row(hs, t, b), row(hs, t + 1, b), row(ms, t, b)
+            h_prev, h, m = row(hs_prev, t, b), row(hs, t + 1, b), row(ms, t, b)
             if not active[t, b]:  # past its end a row keeps its state
                 h[:] = h_prev
                 m[:] = 0
@@ -114,18 +120,18 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     products = room_for_product(w, B)
 
     def take_steps(cache: GRUCache, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
-        if rows.starts is not None:
-            return plain.backward_steps(w_h, B)(cache, dys, dh, rows, dbegun)
         _, h_prev, r, z, n, m = cache
         steps = len(m)
         das = empty_padded((steps, B, 4 * H), m.dtype)
-        _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(rows.active, steps, B))
+        active, starts = all_running(rows.active, steps, B), beginnings(rows.starts, B)
+        total = dh if dbegun is None else dbegun
+        _backward(das, h_prev, r, z, n, m, dys, dh, total, w, products, active, starts)
         return das, dh
 
     return take_steps
 
 
-@compiled("P * W >= H")
+@compiled("P * W >= H", "S == T or S == 0")
 def _backward(
     das: Out[Array, "T B 4*H"],
     hs_prev: In[Array, "T B H"],
@@ -135,11 +141,13 @@ def _backward(
     ms: In[Array, "T B H"],
     dys: In[Array, "T B H"],
     dhs: Out[Array, "B H"],
+    dbegun: Out[Array, "B H"],
     w: Packed[Array, "P 3*H W"],
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
 ) -> None:
-    (steps, B, H), one = ms.shape, das.dtype.type(1)
+    (steps, B, H), one, begins = ms.shape, das.dtype.type(1), len(starts) > 0
     for t in range(steps - 1, -1, -1):
         for b in range(B):
             da = row(das, t, b)
@@ -171,3 +179,8 @@ def _backward(
                 dh, from_a = row(dhs, b), row(products, b)
                 for j in range(H):
                     dh[j] += from_a[j]
+            if begins and starts[t, b]:
+                dh, total = row(dhs, b), row(dbegun, b)
+                for j in range(H):
+                    total[j] += dh[j]
+                dh[:] = 0

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arrays import Array
+from ...core.arrays import Array, Booleans
 from ...core.one_hot import Input
 from ...core.rows import Rows
 from ...core.states import State
 from ..caches import LSTMCache, LSTMWeights
-from ..plain import lstm as plain
 from ..plain.products import empty_padded
 from ..products import product
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
 from .parts_of_numba import njit
-from .primitives import all_running, row, sigmoids, tanh
+from .primitives import all_running, begin_row, beginnings, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
@@ -30,29 +29,38 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     def take_steps(
         gates: Array, hs: Array, cs: Array, h_prev: Array, c_prev: Array, rows: Rows, begun: State | None
     ) -> None:
-        if rows.starts is not None:
-            return plain.forward_steps(w_h, B)(gates, hs, cs, h_prev, c_prev, rows, begun)
-        _forward(gates, hs, cs, w, products, all_running(rows.active, len(gates), B))
+        active, starts = all_running(rows.active, len(gates), B), beginnings(rows.starts, B)
+        first_h, first_c = (hs[0], cs[0]) if begun is None else begun
+        _forward(gates, hs, cs, h_prev, c_prev, first_h, first_c, w, products, active, starts)
 
     return take_steps
 
 
-@compiled("P * W >= 4 * H")
+@compiled("P * W >= 4 * H", "S == T or S == 0")
 def _forward(
     gates: Out[Array, "T 4 B H"],
     hs: Out[Array, "T+1 B H"],
     cs: Out[Array, "T+1 B H"],
+    hs_prev: Out[Array, "T B H"],
+    cs_prev: Out[Array, "T B H"],
+    begun_h: In[Array, "B H"],
+    begun_c: In[Array, "B H"],
     w: Packed[Array, "P H W"],
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
 ) -> None:
-    (steps, _, B, _), width, one = gates.shape, products.shape[1] // 4, gates.dtype.type(1)
+    (steps, _, B, _), width, one, begins = gates.shape, products.shape[1] // 4, gates.dtype.type(1), len(starts) > 0
     for t in range(steps):
-        multiply(hs[t], w, products)
+        if begins:
+            for b in range(B):
+                begin_row(row(hs_prev, t, b), row(hs, t, b), row(begun_h, b), starts[t, b])
+                begin_row(row(cs_prev, t, b), row(cs, t, b), row(begun_c, b), starts[t, b])
+        multiply(hs_prev[t], w, products)
         for b in range(B):
-            h, c_prev, c = row(hs, t + 1, b), row(cs, t, b), row(cs, t + 1, b)
+            h, c_prev, c = row(hs, t + 1, b), row(cs_prev, t, b), row(cs, t + 1, b)
             if not active[t, b]:  # past its end a row keeps its state
-                h[:] = row(hs, t, b)
+                h[:] = row(hs_prev, t, b)
                 c[:] = c_prev
                 continue
 
@@ -114,19 +122,19 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
     def take_steps(
         cache: LSTMCache, dys: Array, dstate: State, rows: Rows, dbegun: State | None
     ) -> tuple[Array, State]:
-        if rows.starts is not None:
-            return plain.backward_steps(w_h, B)(cache, dys, dstate, rows, dbegun)
         _, _, c_prev, i, f, o, g, c = cache
         dh, dc = dstate
         steps, _, H = c.shape
         das = empty_padded((steps, B, 4 * H), c.dtype)
-        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, products, all_running(rows.active, steps, B))
+        active, starts = all_running(rows.active, steps, B), beginnings(rows.starts, B)
+        total_h, total_c = dstate if dbegun is None else dbegun
+        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, total_h, total_c, w, products, active, starts)
         return das, (dh, dc)
 
     return take_steps
 
 
-@compiled("P * W >= H")
+@compiled("P * W >= H", "S == T or S == 0")
 def _backward(
     das: Out[Array, "T B 4*H"],
     i_s: In[Array, "T B H"],
@@ -138,11 +146,14 @@ def _backward(
     dys: In[Array, "T B H"],
     dhs: Out[Array, "B H"],
     dcs: Out[Array, "B H"],
+    dbegun_h: Out[Array, "B H"],
+    dbegun_c: Out[Array, "B H"],
     w: Packed[Array, "P 4*H W"],
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
 ) -> None:
-    (steps, B, H), one = cs.shape, das.dtype.type(1)
+    (steps, B, H), one, begins = cs.shape, das.dtype.type(1), len(starts) > 0
     tanh_c = np.empty(H, das.dtype)
     for t in range(steps - 1, -1, -1):
         for b in range(B):
@@ -181,3 +192,11 @@ def _backward(
                 dh, from_a = row(dhs, b), row(products, b)
                 for j in range(H):
                     dh[j] = from_a[j]
+            if begins and starts[t, b]:
+                dh, dc, total_h, total_c = row(dhs, b), row(dcs, b), row(dbegun_h, b), row(dbegun_c, b)
+                for j in range(H):
+                    total_h[j] += dh[j]
+                for j in range(H):
+                    total_c[j] += dc[j]
+                dh[:] = 0
+                dc[:] = 0

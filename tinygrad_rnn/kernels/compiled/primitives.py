@@ -20,6 +20,11 @@ def all_running(active: Booleans | None, steps: int, B: int) -> Booleans:
     return _all(steps, B) if active is None else active
 
 
+def beginnings(starts: Booleans | None, B: int) -> Booleans:
+    """`starts` (steps, B), or, where no document begins, an array of no steps."""
+    return _all(0, B) if starts is None else starts
+
+
 @functools.lru_cache(16)  # to make it takes ten times as long as to look it up
 def _all(steps: int, B: int) -> Booleans:
     return np.ones((steps, B), np.bool)
@@ -89,6 +94,13 @@ def _tanh(x: Any) -> Any:
         return x * p / (one + s * (q1 + s * (q2 + s * q3)))
 
     return exact if x == types.float64 else rational
+
+
+@njit
+def begin_row(before: Any, state: Any, begun: Any, begins: Any) -> None:
+    """In compiled code: sets `before`, what a row starts a step from, to `begun` where it begins, else to `state`."""
+    for j in range(len(before)):
+        before[j] = begun[j] if begins else state[j]
 
 
 @njit(fastmath={"contract"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +20,15 @@ from ..core.states import (
     tree_map,
     zeros_of,
 )
+from ..kernels.backends import is_compiled
 from ..kernels.kernel import Kernel
+
+
+@functools.lru_cache  # to make the leaves takes as long as a tenth of a step
+def zeros_of_sizes(sizes: tuple[int, ...]) -> StateSpec:
+    """The declaration of arrays of these sizes that begin as zeros: h, or h and c, or s0, s1 and so on."""
+    names = ("h", "c") if len(sizes) <= 2 else tuple(f"s{i}" for i in range(len(sizes)))
+    return tuple(Leaf(name, (size,)) for name, size in zip(names, sizes, strict=False))
 
 
 class StepCaches(NamedTuple):
@@ -54,9 +63,7 @@ class Cell(Recurrent):
     @property
     def state_spec(self) -> StateSpec:
         """From `state_sizes`: h, or h and c, or s0, s1 and so on."""
-        sizes = self.state_sizes
-        names = ("h", "c") if len(sizes) <= 2 else tuple(f"s{i}" for i in range(len(sizes)))
-        return tuple(Leaf(name, (size,)) for name, size in zip(names, sizes, strict=False))
+        return zeros_of_sizes(self.state_sizes)
 
     def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> dict[str, Array]:
         """The gradients of the loss w.r.t. what the step computed, by the names of its state and its cache.
@@ -86,11 +93,11 @@ class Cell(Recurrent):
         )
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        kernel = self.kernel()
-        step = None if kernel is None else kernel.step(state[0])
-        if step is None:
-            return super().take_step(x, state)
-        state = step(x, state, self._weights(kernel, "value"))
+        kernel = self.kernel() if is_compiled(state[0]) else None
+        if kernel is None or kernel.step is None:
+            y, state, _ = self.step_forward(x, state, training=False)
+            return y, state
+        state = kernel.step(x, state, self._weights(kernel, "value"))
         return state[0], state
 
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:

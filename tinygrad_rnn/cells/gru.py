@@ -112,12 +112,15 @@ class GRUCell(Cell):
         H, w_h = self.out_size, self.w_h.value
         a = x @ self.w_x.value + self.b.value
         xp = namespace(a)
-        rz = sigmoid(a[:, : 2 * H] + h_prev @ w_h[:, : 2 * H])
-        r, z = rz[:, :H], rz[:, H:]
         if self.reset == "after":
-            m = h_prev @ w_h[:, 2 * H :] + self.b_h.value
+            from_h = h_prev @ w_h
+            rz = sigmoid(a[:, : 2 * H] + from_h[:, : 2 * H])
+            r, z = rz[:, :H], rz[:, H:]
+            m = from_h[:, 2 * H :] + self.b_h.value
             n = xp.tanh(a[:, 2 * H :] + r * m)
         else:
+            rz = sigmoid(a[:, : 2 * H] + h_prev @ w_h[:, : 2 * H])
+            r, z = rz[:, :H], rz[:, H:]
             m = h_prev
             n = xp.tanh(a[:, 2 * H :] + (r * m) @ w_h[:, 2 * H :])
         h = (1 - z) * n + z * h_prev

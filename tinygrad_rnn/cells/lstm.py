@@ -90,7 +90,9 @@ class LSTMCell(Cell):
     ) -> tuple[Float[Array, "B H"], State, LSTMCache]:
         h_prev, c_prev = state
         H = self.out_size
-        a = x @ self.w_x.value + h_prev @ self.w_h.value + self.b.value
+        a = x @ self.w_x.value
+        a += h_prev @ self.w_h.value
+        a += self.b.value
         xp = namespace(a)
         sigmoids = sigmoid(a[:, : 3 * H])
         i, f, o, g = sigmoids[:, :H], sigmoids[:, H : 2 * H], sigmoids[:, 2 * H :], xp.tanh(a[:, 3 * H :])

@@ -55,7 +55,11 @@ def device_name(array: Any) -> str:
 
 def sigmoid(a: Any) -> Any:
     """The logistic function 1 / (1 + e^-a) of each number, in a form that never overflows."""
-    return 0.5 * namespace(a).tanh(0.5 * a) + 0.5
+    y = 0.5 * a
+    namespace(y).tanh(y, out=y)
+    y *= 0.5
+    y += 0.5
+    return y
 
 
 def no_gradient(array: Any) -> Any:

@@ -27,6 +27,16 @@ class Layer:
     that is one, belongs to it, under the attribute's name: `layers.1.w_h`. A call leaves nothing on the layer.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A class that lacks an abstract method cannot be instantiated, as with `abc.ABC`.
+
+        That one's metaclass makes `isinstance` eight times as slow, which a step of a small model would notice.
+        """
+        super().__init_subclass__(**kwargs)
+        names = {name for kind in cls.__mro__ for name, value in vars(kind).items() if is_abstract(value)}
+        missing = frozenset(name for name in names if is_abstract(inspect.getattr_static(cls, name)))
+        setattr(cls, "__abstractmethods__", missing)  # noqa: B010  # which `object.__new__` looks at
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Dotted name and `Parameter`, each parameter once, in the order of the attributes."""
         seen: set[int] = set()
@@ -164,6 +174,11 @@ class Layer:
             elif value != argument.default:
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def is_abstract(member: object) -> bool:
+    """Whether a member of a class is marked by `abc.abstractmethod`."""
+    return bool(getattr(member, "__isabstractmethod__", False))
 
 
 def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:

@@ -7,7 +7,7 @@ parameter gradients once, with the parameters as they are then. No axis but the 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, NamedTuple, final
 
 from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
@@ -28,7 +28,7 @@ from .states import (
 )
 
 
-class Feedforward(Layer, ABC):
+class Feedforward(Layer):
     """A map that knows no time: any leading axes, (T, B, D), (B, D) or (D,). Its author writes the two methods."""
 
     in_size: int | None = None
@@ -73,7 +73,7 @@ class SequenceCache(NamedTuple):
     """Zeros for an absent `dxs`, likewise; None where xs holds ids or one-hot rows."""
 
 
-class Recurrent(Layer, ABC):
+class Recurrent(Layer):
     """A map of a sequence, with a state that is passed in and out.
 
     `forward` and `backward` do once what every subclass needs: they check the input, put zeros in place of absent
@@ -170,11 +170,11 @@ class Recurrent(Layer, ABC):
             TypeError: a dtype or device differs from the parameters'.
         """
         takes = "(T, B), ids" if self.takes_ids else "(T, B, D)"
-        self._check_input("xs", xs, f"forward takes {takes}", 3, "One step is `step`")
+        like = self._check_input("xs", xs, f"forward takes {takes}", 3, "One step is `step`")
         steps, batch = xs.shape[:2]
         rows, spec = make_rows(self, lengths, starts, steps, batch, xs), self.state_spec
         began = absent(state) if learns(spec) else None
-        state = given_or_initial(self, "state", state, spec, batch, self._like(xs))
+        state = given_or_initial(self, "state", state, spec, batch, like)
         xs = rows.clear(xs)
         ys, state, inner = self.unroll_forward(xs, state, rows=rows, training=training)
         cache = SequenceCache(inner, rows, began, no_gradient(ys), tree_map(no_gradient, state), no_gradient(xs))
@@ -232,16 +232,16 @@ class Recurrent(Layer, ABC):
         if not self.causal:
             raise ValueError(f"{self!r} has no step: its outputs depend on later inputs. Give it whole sequences")
         takes = "(B,), ids" if self.takes_ids else "(B, D)"
-        self._check_input("x", x, f"step takes {takes}", 2, "A sequence goes to `forward`, or a call")
-        batch = x.shape[0]
-        state = given_or_initial(self, "state", state, self.state_spec, batch, self._like(x))
+        like, batch = self._check_input("x", x, f"step takes {takes}", 2, "A sequence goes to `forward`"), x.shape[0]
+        state = given_or_initial(self, "state", state, self.state_spec, batch, like)
         if starts is not None:
             check_flags(self, "starts", starts, (batch,), x)
             if not is_empty(starts):
                 state = self.begin(state, starts)
         return self.take_step(x, state)
 
-    def _check_input(self, name: str, x: Any, takes: str, ndim: int, instead: str) -> None:
+    def _check_input(self, name: str, x: Any, takes: str, ndim: int, instead: str) -> Any:
+        """Raise unless `x` is an input of this layer; gives what states have the dtype and device of."""
         like = self._like()
         if self.takes_ids:
             check_integers(self, name, x, like)
@@ -251,6 +251,7 @@ class Recurrent(Layer, ABC):
             raise ValueError(f"{self!r}: {takes}; {name} has shape {x.shape}. {instead}")
         if not self.takes_ids and self.in_size not in (None, x.shape[-1]):
             raise ValueError(f"{self!r}: {name} has shape {x.shape}, but its last axis must have size {self.in_size}")
+        return x if like is None else like
 
 
 def given_or_zeros(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
@@ -271,7 +272,7 @@ def given_or_zeros(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
     return gradient
 
 
-class Loss(Layer, ABC):
+class Loss(Layer):
     """A map of predictions and targets to a number, and back."""
 
     takes_ids = False

@@ -88,6 +88,9 @@ def given_or_initial(owner: object, name: str, state: Any, spec: StateSpec, batc
     """
     if state is None:
         return initial_state(spec, batch, like)
+    if like is not None and _fits(state, spec, batch, like):
+        whole: State = state
+        return whole
     if isinstance(spec, Leaf):
         _check_leaf(owner, name, state, spec, batch, like)
         given: State = state
@@ -97,6 +100,26 @@ def given_or_initial(owner: object, name: str, state: Any, spec: StateSpec, batc
         raise TypeError(f"{owner!r}: {name} must be {_structure(spec)}, a tuple of {len(spec)}, not {came}")
     parts = enumerate(zip(state, spec, strict=True))
     return tuple(given_or_initial(owner, f"{name}[{i}]", part, own, batch, like) for i, (part, own) in parts)
+
+
+def _fits(state: Any, spec: StateSpec, batch: int, like: Array) -> bool:
+    """Whether `state` is whole and right, as it nearly always is: quick, for a step of a small model notices.
+
+    False says nothing: what follows in `given_or_initial` finds out.
+    """
+    if isinstance(spec, Leaf):
+        return (
+            type(state) is type(like)
+            and state.shape == (batch, *spec.shape)
+            and state.dtype == like.dtype
+            and state.device == like.device
+        )
+    if type(state) is not tuple or len(state) != len(spec):
+        return False
+    for part, own in zip(state, spec, strict=True):
+        if not _fits(part, own, batch, like):
+            return False
+    return True
 
 
 def _check_leaf(owner: object, name: str, array: Any, leaf: Leaf, batch: int, like: Array | None) -> None:

@@ -22,8 +22,8 @@ class Kernel(NamedTuple):
 
     `dys` is 0 where a row has ended. `dbegun` is the gradient w.r.t. `begun`; None where `rows.starts` is.
     """
-    step: Callable[[Any], Callable[..., Any] | None]
-    """Of an array, the step at inference that serves it, `(x, state, weights)` to the next state; None: there is none.
+    step: Callable[..., Any] | None
+    """Where code is compiled, `(x, state, weights)` to the next state, at inference.
 
-    None where `step_forward` of the cell is as fast.
+    None where `step_forward` of the cell is as fast, as it is where nothing is compiled.
     """

@@ -133,9 +133,7 @@ def _backward_rows(
 
 
 def _kernel(nonlinearity: str) -> Kernel:
-    return with_tables(
-        Kernel(RNNWeights, partial(forward, nonlinearity), partial(backward, nonlinearity), lambda array: None)
-    )
+    return with_tables(Kernel(RNNWeights, partial(forward, nonlinearity), partial(backward, nonlinearity), None))
 
 
 TANH, RELU = _kernel("tanh"), _kernel("relu")

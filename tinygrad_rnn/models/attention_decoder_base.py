@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from typing import Any
 
 from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
@@ -12,7 +11,7 @@ from ..core.states import Leaf, State, StateSpec, given_or_initial
 from ..layers.attention.base import Attention
 
 
-class AttentionDecoderBase(Recurrent, ABC):
+class AttentionDecoderBase(Recurrent):
     """A recurrent layer that looks at a memory, which is part of its state.
 
     The state is `(state of decoder, ..., memory, lengths)`: the arrays between have the `feedback_sizes`; memory is

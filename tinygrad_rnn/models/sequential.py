@@ -67,7 +67,8 @@ class Sequential(Recurrent):
         return tuple(layer.state_spec if isinstance(layer, Recurrent) else () for layer in self.layers)
 
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
-        states, caches = list[State](), list[Any]()
+        states: list[State] = []
+        caches: list[Any] = []
         for layer, following, before in zip(self.layers, (*self.layers[1:], None), state, strict=True):
             after: State = ()
             if isinstance(layer, Recurrent):
@@ -82,7 +83,8 @@ class Sequential(Recurrent):
         return xs, tuple(states), SequentialCache(tuple(caches), rows)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        (caches, rows), dstates = cache, list[State]()
+        caches, rows = cache
+        dstates: list[State] = []
         for layer, dafter, inner in zip(self.layers[::-1], dstate[::-1], caches[::-1], strict=True):
             dbefore: State = ()
             if isinstance(layer, Recurrent):
@@ -94,7 +96,8 @@ class Sequential(Recurrent):
         return dys, tuple(dstates[::-1])
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        states, caches = list[State](), list[Any]()
+        states: list[State] = []
+        caches: list[Any] = []
         for layer, before in zip(self.layers, state, strict=True):
             after: State = ()
             if isinstance(layer, Recurrent):
@@ -106,7 +109,7 @@ class Sequential(Recurrent):
         return x, tuple(states), tuple(caches)
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        dstates = list[State]()
+        dstates: list[State] = []
         for layer, dafter, inner in zip(self.layers[::-1], dstate[::-1], cache[::-1], strict=True):
             dbefore: State = ()
             if isinstance(layer, Recurrent):
@@ -119,13 +122,12 @@ class Sequential(Recurrent):
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
         if type(self).step_forward is not STEP or "step_forward" in vars(self):  # what computes a step was replaced
             return super().take_step(x, state)
-        states = list[State]()
+        states: list[State] = []
         for layer, before in zip(self.layers, state, strict=True):
-            after: State = ()
             if isinstance(layer, Recurrent):
                 x, after = layer.take_step(x, before)
             else:
-                x = layer.forward(x, training=False)[0]
+                (x, _), after = layer.forward(x, training=False), ()
             states.append(after)
         return x, tuple(states)
 

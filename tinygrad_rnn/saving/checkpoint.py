@@ -165,7 +165,9 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
             stream.bit_generator.state = content["generators"][name]
         memory = content.get("optimizer")
         if memory is not None:
-            memory = OptimizerState(memory["kind"], memory["steps"], {key: _group(tensors, key) for key in memory["arrays"]})
+            memory = OptimizerState(
+                memory["kind"], memory["steps"], {key: _group(tensors, key) for key in memory["arrays"]}
+            )
         state = _with_leaves(content["state"], tensors, there) if "state" in content else None
         return Checkpoint(model.to(there), tokenizer, content["metadata"], memory, state)
     except Exception as error:  # also whatever a header may cause that someone made up, checksum and all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, NamedTuple, final
 
 from ...core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace, no_gradient
@@ -39,7 +39,7 @@ class AttentionCache(NamedTuple):
     """Zeros for an absent `dcontext`, in the memory of one number."""
 
 
-class Attention(Layer, ABC):
+class Attention(Layer):
     r"""Each query of a sequence looks at all of a memory, and gets the mean of what is there, weighted by its scores.
 
     `forward` and `backward` do here, once, what every attention does alike; `scores` and `scores_backward` of the

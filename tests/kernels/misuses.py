@@ -95,7 +95,9 @@ class Surroundings:
             else:
                 start, size, raw = 64 * whole.itemsize + 1, inside.nbytes, whole.reshape(-1).view(np.uint8)
                 expected = np.full(len(whole), fill, whole.dtype).view(np.uint8)
-                same = np.concatenate([raw[:start] == expected[:start], raw[start + size :] == expected[start + size :]])
+                same = np.concatenate(
+                    [raw[:start] == expected[:start], raw[start + size :] == expected[start + size :]]
+                )
             if not np.all(same):
                 return False
         return True

@@ -15,7 +15,6 @@ import numpy as np
 from ..core.arrays import Array, namespace
 from ..core.one_hot import OneHotRows, as_rows
 from .backends import backend, is_compiled
-from .plain.products import FEW
 from .threads import divide
 
 Result = TypeVar("Result")
@@ -24,8 +23,6 @@ ROWS = 256
 """Rows that a block has at least, where there are as many: enough for fast products."""
 NUMBERS = 1 << 20
 """A block may have more rows, up to so many numbers."""
-LARGE = 10**7
-"""Multiplications of a single product that are worth a thread: some 0.2 ms."""
 FEWEST = 8
 """Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
@@ -116,23 +113,6 @@ def input_gradient(dxs: Array | None, w: Array) -> Callable[[slice, Array], None
 def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
     """`dxs` like `xs` (T, B, D), not yet filled; None for one-hot rows."""
     return None if isinstance(xs, OneHotRows) else namespace(xs).empty(xs.shape, dtype)
-
-
-def product(a: Any, b: Array) -> Array:
-    """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads.
-
-    By its rows, or, where they are few, by its columns: BLAS copies b at each call, and so each thread its part of it.
-    """
-    if not isinstance(a, np.ndarray) or a.size * b.shape[1] < 2 * LARGE:
-        whole: Array = a @ b  # not by `divide`, which takes as long as the product of a row
-        return whole
-    (rows, K), N = a.shape, b.shape[1]
-    out = np.empty((rows, N), b.dtype)
-    if rows <= FEW:
-        divide(lambda part: np.matmul(a, b[:, part], out=out[:, part]), N, -(-LARGE // (rows * K)))
-    else:
-        divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // (K * N)))
-    return out
 
 
 def add_gradient(dw: Array, x: Any, d: Array) -> None:

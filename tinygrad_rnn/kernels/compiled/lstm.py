@@ -13,8 +13,7 @@ from ...core.one_hot import Input
 from ...core.rows import Rows
 from ...core.states import State
 from ..caches import LSTMCache, LSTMWeights
-from ..plain.products import empty_padded
-from ..products import product
+from ..plain.products import empty_padded, product
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
 from .parts_of_numba import njit

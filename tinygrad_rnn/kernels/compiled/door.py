@@ -11,7 +11,7 @@ import contextlib
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -77,7 +77,9 @@ def own_ids(ids: Integers) -> Integers:
     Raises:
         TypeError: they are no integers.
     """
-    return ids.astype(np.int64, casting="same_kind")
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"ids must be integers, not {ids.dtype}")
+    return ids.astype(np.int64)
 
 
 def compiled(*conditions: str) -> Callable[[Callable[..., None]], "Door"]:
@@ -235,30 +237,30 @@ class Declaration(NamedTuple):
             return what(argument)
         if not isinstance(argument, np.ndarray):
             raise TypeError(f"{self.name}: {name} is a {type(argument).__name__}, expected an array")
-        expected = what.kind.dtype or dtype
+        expected = dtype if what.kind.dtype is None else what.kind.dtype
         if argument.dtype != expected or (expected is dtype and dtype not in _FLOATS):
             other = expected if expected != argument.dtype else "float32 or float64"
             raise TypeError(f"{self.name}: {name} is of {argument.dtype}, expected {other}. {HINT}")
         if argument.ndim != len(what.axes):
             raise ValueError(f"{self.name}: {name} has shape {argument.shape}, expected {_shown(what.axes)}. {HINT}")
         flags = argument.flags
-        if not what.kind.written:
-            side_by_side = argument.size == 0 or argument.shape[-1] == 1 or argument.strides[-1] == argument.itemsize
-            fits = flags.c_contiguous if what.kind.packed else side_by_side
-            return argument if flags.aligned and fits else argument.copy()
-        if not flags.writeable:
-            raise ValueError(f"{self.name}: {name} is read-only, but is to be written to")
-        return argument
+        fits = argument.size == 0 or argument.shape[-1] == 1 or argument.strides[-1] == argument.itemsize
+        fits = flags.aligned and (flags.c_contiguous if what.kind.packed else fits)
+        if fits and (flags.writeable or not what.kind.written):
+            return argument
+        if what.kind.written:
+            wrong = "is read-only" if fits else f"has strides {argument.strides}" if flags.aligned else "is not aligned"
+            raise ValueError(f"{self.name}: {name} {wrong}, but is to be written to")
+        return argument.copy()
 
     def _sentence(self, relation: Relation, known: dict[str, Any]) -> str:
-        sizes = ", ".join(f"{name} = {known[name]}" for name in self.sizes)
         if not relation.array:
-            return f"{relation.expression} does not hold, with {sizes}"
+            numbers = [*self.sizes, *(name for name, what in self.parameters.items() if what in _NUMBERS)]
+            return f"{relation.expression} does not hold, with {_values(numbers, known)}"
         array, what = known[relation.array], self.parameters[relation.array]
         expected = tuple(eval(axis, {}, known) for axis in what.axes)
-        if array.shape != expected:
-            return f"{relation.array} has shape {array.shape}, expected {expected}: {_shown(what.axes)} with {sizes}"
-        return f"{relation.array} has shape {array.shape} and strides {array.strides}, which compiled code cannot take"
+        sizes = f"{_shown(what.axes)} with {_values(self.sizes, known)}"
+        return f"{relation.array} has shape {array.shape}, expected {expected}: {sizes}"
 
 
 def _relations(name: str, what: Declared, sizes: dict[str, str]) -> Iterator[Relation]:
@@ -278,6 +280,10 @@ def _type(what: Any, number: Any) -> Any:
         return _NUMBERS[what]
     dtype = number if what.kind.dtype is None else numba.from_dtype(what.kind.dtype)
     return types.Array(dtype, len(what.axes), "C" if what.kind.packed else "A", readonly=not what.kind.written)
+
+
+def _values(names: Iterable[str], known: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {known[name]}" for name in names)
 
 
 def _shown(axes: tuple[str, ...]) -> str:

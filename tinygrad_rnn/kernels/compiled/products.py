@@ -56,11 +56,13 @@ def _project(
 
 def look_up(xs: OneHotRows, tables: Array, out: Array) -> None:
     """As in `kernels.plain.products`. Raises IndexError where an id is outside of the vocabulary."""
-    _look_up(out, tables, own_ids(xs.ids))
+    _look_up(out, tables, own_ids(xs.ids), xs.size)
 
 
-@compiled()
-def _look_up(out: Out[Array, "S G B H"], tables: In[Array, "G V H"], ids: Ids[Integers, "S B", "V"]) -> None:
+@compiled("V == size")
+def _look_up(
+    out: Out[Array, "S G B H"], tables: In[Array, "G V H"], ids: Ids[Integers, "S B", "V"], size: int
+) -> None:
     steps, G, B, H = out.shape
     for t in range(steps):
         for k in range(G):
@@ -72,11 +74,11 @@ def _look_up(out: Out[Array, "S G B H"], tables: In[Array, "G V H"], ids: Ids[In
 
 def add_by_id(x: OneHotRows, d: Array, dw: Array) -> None:
     """As in `kernels.plain.products`. Raises IndexError where an id is outside of the vocabulary."""
-    _add(dw, d, own_ids(x.ids))
+    _add(dw, d, own_ids(x.ids), x.size)
 
 
-@compiled()
-def _add(dw: Out[Array, "V H"], d: In[Array, "N H"], ids: Ids[Integers, "N", "V"]) -> None:
+@compiled("V == size")
+def _add(dw: Out[Array, "V H"], d: In[Array, "N H"], ids: Ids[Integers, "N", "V"], size: int) -> None:
     for n in range(len(ids)):
         total, d_n = row(dw, ids[n]), row(d, n)
         for j in range(len(d_n)):

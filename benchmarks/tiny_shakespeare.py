@@ -40,9 +40,9 @@ def train(ids: Any, V: int, args: argparse.Namespace, seed: int) -> tuple[rnn.Se
     seconds = []
     for i in range(args.iterations):
         start = time.perf_counter()
-        xs, targets, fresh = stream[i % len(stream)]
-        logits, state, cache = model.forward(xs, model.restart(state, fresh))
-        _, loss_cache = criterion.forward(logits, targets)
+        batch = stream[i % len(stream)]
+        logits, state, cache = model.forward(batch.xs, state, starts=batch.starts)
+        _, loss_cache = criterion.forward(logits, batch.targets)
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), None, cache)
         optimizer.step()
@@ -53,8 +53,8 @@ def train(ids: Any, V: int, args: argparse.Namespace, seed: int) -> tuple[rnn.Se
 def losses(model: rnn.Sequential, ids: Any) -> tuple[float, float]:
     """Nats a character, carried and in windows."""
     windows = [ids[start : start + WINDOW + 1] for start in range(0, len(ids) - 1, WINDOW)]
-    carried = rnn.evaluate(model, rnn.TokenStream(ids, batch=1, steps=1000))
-    return carried, rnn.evaluate(model, rnn.TokenStream(windows, batch=64, steps=WINDOW))
+    carried, cut = (rnn.evaluate(model, rnn.TokenStream(text, batch=1, steps=1000)) for text in (ids, windows))
+    return carried, cut
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ LEARNING_RATES = {"adagrad": 0.02, "adam": 0.003, "sgd": 0.5}
 NOT_SAVED = ("command", "resume", "device")  # the other arguments are, and a resumed training takes them over
 
 
-def train(args: argparse.Namespace, saved: rnn.Training | None) -> None:
+def train(args: argparse.Namespace, saved: rnn.Checkpoint | None) -> None:
     text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
     checksum = zlib.crc32(text.encode())
     if saved and saved.metadata["text"] != checksum:
@@ -70,9 +70,9 @@ def train(args: argparse.Namespace, saved: rnn.Training | None) -> None:
     signal.signal(signal.SIGINT, lambda *what: interrupted.append(what))  # an iteration that has begun is ended
     losses: list[float] = []
     for i in iterations(args, optimizer.steps, losses):
-        xs, targets, fresh = (device.asarray(array) for array in stream[(i - 1) % len(stream)])
-        state = model.restart(state, fresh)  # rows where a document begins
-        logits, state, cache = model.forward(xs, state)
+        batch = stream[(i - 1) % len(stream)]
+        xs, targets, starts = (device.asarray(array) for array in (batch.xs, batch.targets, batch.starts))
+        logits, state, cache = model.forward(xs, state, starts=starts)  # where a document begins
         loss, loss_cache = criterion.forward(logits, targets)
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), None, cache)  # None: nothing flows in from the future
@@ -132,7 +132,7 @@ def bigram_loss(train: rnn.TokenStream, test: rnn.TokenStream, V: int) -> float:
     """What a character tells of the next one: counted, one added to every count."""
     counts = np.zeros((2, V, V))
     for k, stream in enumerate((train, test)):
-        for xs, targets, _ in stream:
+        for xs, targets, *_ in stream:
             np.add.at(counts[k], (xs[targets >= 0], targets[targets >= 0]), 1)
     probabilities = (counts[0] + 1) / (counts[0] + 1).sum(axis=1, keepdims=True)
     return float(-(counts[1] * np.log(probabilities)).sum() / test.transitions)
@@ -185,11 +185,11 @@ def main(arguments: list[str] | None = None) -> None:
         add("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     if args.command == "train":
-        saved = rnn.load_training(args.resume, device=args.device) if args.resume else None
+        saved = rnn.load(args.resume, device=args.device) if args.resume else None
         trainer.set_defaults(**saved.metadata["arguments"] if saved else {})
         train(parser.parse_args(arguments), saved)
         return
-    model, tokenizer, _ = rnn.load(args.model)
+    model, tokenizer, *_ = rnn.load(args.model)
     for rng in np.random.default_rng(args.seed).spawn(args.samples):
         for piece in sample(model, tokenizer, args, rng):
             print(piece, end="", flush=True)

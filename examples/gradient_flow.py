@@ -43,10 +43,9 @@ def train(model: rnn.Sequential, stream: rnn.TokenStream, lr: float, iterations:
     optimizer = rnn.Adam(model, schedules.cosine(lr, steps=iterations), clip=rnn.ClipNorm(1.0))
     state = None
     for i in range(iterations):
-        xs, targets, fresh = stream[i % len(stream)]
-        state = model.restart(state, fresh)
-        ys, state, cache = model.forward(xs, state)
-        _, loss_cache = criterion.forward(ys, targets)
+        batch = stream[i % len(stream)]
+        ys, state, cache = model.forward(batch.xs, state, starts=batch.starts)
+        _, loss_cache = criterion.forward(ys, batch.targets)
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), None, cache)
         optimizer.step()

@@ -48,10 +48,9 @@ def train(model: rnn.Sequential, ids: np.ndarray, held_out: rnn.TokenStream, arg
     optimizer = rnn.Adam(model, lr, clip=rnn.ClipNorm(1.0))
     state, losses, validated = None, list[float](), list[float]()
     for i in range(1, args.iterations + 1):
-        xs, targets, fresh = stream[(i - 1) % len(stream)]
-        state = model.restart(state, fresh)
-        ys, state, cache = model.forward(xs, state)
-        loss, loss_cache = criterion.forward(ys, targets)
+        batch = stream[(i - 1) % len(stream)]
+        ys, state, cache = model.forward(batch.xs, state, starts=batch.starts)
+        loss, loss_cache = criterion.forward(ys, batch.targets)
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), None, cache)
         optimizer.step()

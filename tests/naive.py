@@ -277,7 +277,7 @@ def one_hot_lstm_lstm_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> A
 
 
 def sequential_that_drops(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
-    """`Sequential(Linear, LockedDropout, RNNCell, Dropout, RNNCell, Tanh)` in use."""
+    """`Sequential(Linear, LockedDropout, RNNCell, Dropout, RNNCell, Tanh)` at inference."""
     first, _, lower, _, upper, last = layer.layers
     part = SimpleNamespace(layers=(first, lower, upper, last))
     ys, (_, after_lower, after_upper, _) = linear_rnn_rnn_tanh(part, xs, ((), state[2], state[4], ()), lengths)
@@ -325,7 +325,7 @@ dot_attention, general_attention, additive_attention = map(attention, (dot, bili
 
 
 def through(layers: Any, x: Any) -> Any:
-    """One vector through `Linear`, `Tanh` and `Dropout` layers in use, one after the other."""
+    """One vector through `Linear`, `Tanh` and `Dropout` layers at inference, one after the other."""
     functions = {"Linear": linear, "Tanh": tanh, "Dropout": identity}
     for layer in layers:
         x = functions[type(layer).__name__](layer, np.array(x))
@@ -440,12 +440,12 @@ def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> An
 
 
 def identity(layer: Any, x: Any) -> Any:
-    """Dropout in use."""
+    """Dropout at inference."""
     return x
 
 
 def locked_identity(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
-    """Locked dropout in use, whose outputs past a row's end are 0."""
+    """Locked dropout at inference, whose outputs past a row's end are 0."""
     ys = np.array(xs)
     for row, length in enumerate([] if lengths is None else lengths):
         ys[length:, row] = 0
@@ -542,3 +542,50 @@ mean_squared_error = number_by_number(lambda y, t: y**2 - 2 * y * t + t**2)
 binary_cross_entropy = number_by_number(
     lambda y, t: t * math.log(1 + math.exp(-y)) + (1 - t) * math.log(1 + math.exp(y))
 )
+
+
+def by_documents(run: Any) -> Any:
+    """A recurrent layer given `starts`, its naive forward without them being `run`: document by document of each row.
+
+    What reads forward takes the given state into the first document, what reads backward into the last.
+    """
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any, starts: Any) -> Any:
+        ys, afters = None, []
+        for row in range(xs.shape[1]):
+            end, given = len(xs) if lengths is None else lengths[row], row_of(state, row)
+            fresh, after = begun(layer, given), given
+            firsts = [t for t in range(end) if t == 0 or starts[t, row]]
+            for first, stop in zip(firsts, [*firsts[1:], end], strict=False):
+                there = given if first == 0 and not starts[first, row] else fresh
+                back = given if stop == end else fresh
+                before = by_direction(layer, there, back)
+                own, ends = run(layer, xs[first:stop, row : row + 1], before, None)
+                after = by_direction(layer, ends, ends if first == 0 else after)
+                ys = np.zeros((*xs.shape[:2], own.shape[-1])) if ys is None else ys
+                ys[first:stop, row] = own[:, 0]
+            afters.append(after)
+        return ys, rows_of(afters) if flat(state) else state
+
+    return forward
+
+
+def begun(layer: Any, state: Any) -> Any:
+    """The state of a row where a document begins: zeros, but what an attention looks at stays."""
+    if hasattr(layer, "attention"):
+        return (begun(layer.decoder, state[0]), *(0 * array for array in state[1:-2]), *state[-2:])
+    if hasattr(layer, "layers"):
+        return tuple(begun(child, part) for child, part in zip(layer.layers, state, strict=True))
+    return tuple(begun(None, part) for part in state) if isinstance(state, tuple) else 0 * state
+
+
+def by_direction(layer: Any, there: Any, back: Any) -> Any:
+    """Of two states, the parts of what reads forward from `there`, and of what reads backward from `back`."""
+    if hasattr(layer, "backward_cell"):
+        return (
+            by_direction(layer.forward_cell, there[0], back[0]),
+            by_direction(layer.backward_cell, back[1], there[1]),
+        )
+    if hasattr(layer, "layers"):
+        return tuple(by_direction(*parts) for parts in zip(layer.layers, there, back, strict=True))
+    return there

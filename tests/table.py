@@ -41,19 +41,29 @@ from tinygrad_rnn import (
     TiedLinear,
     Zoneout,
 )
+from tinygrad_rnn.core.states import State
 from tinygrad_rnn.kernels import products
 
 
 class SteppedRNN(RNNCell):
-    """An `RNNCell` without its kernel: a subclass is unrolled step by step."""
+    """An `RNNCell` without its kernel: a cell with a step of its own is unrolled step by step."""
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        return super().step_forward(x, state, training=training)
 
 
 class SteppedLSTM(LSTMCell):
     """An `LSTMCell` without its kernel."""
 
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        return super().step_forward(x, state, training=training)
+
 
 class SteppedGRU(GRUCell):
     """A `GRUCell` without its kernel."""
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        return super().step_forward(x, state, training=training)
 
 
 STEPPED = (SteppedRNN, SteppedLSTM, SteppedGRU)
@@ -284,3 +294,6 @@ products.ROWS, products.NUMBERS = 8, 1  # so that the few steps of the checks ar
 
 LENGTHS = np.array([3, 0, 5, 4])
 """A whole row, an empty one, and rows that end at different times."""
+STARTS = np.zeros((5, 4), np.bool)
+"""Where documents begin in these rows: at the first step or not, at steps in a row, past a row's end."""
+STARTS[[0, 2, 4, 1, 2, 3, 4], [0, 0, 0, 1, 2, 2, 3]] = True

@@ -73,7 +73,7 @@ def test_two_hundred_steps_of_the_classic_recipe() -> None:
     chunks = list(TokenStream(tokenizer.encode(TEXT), batch=1, steps=STEPS))[:200]
     assert len(chunks) == 200
 
-    for step, (xs, targets, _) in enumerate(chunks):
+    for step, (xs, targets, *_) in enumerate(chunks):
         for name, parameter in parameters.items():
             parameter.value = columns(name, w[name]).reshape(parameter.shape)
             accumulated[name] = columns(name, sums[name]).reshape(parameter.shape)

@@ -37,7 +37,6 @@ from tinygrad_rnn import (
     encode_file,
     generate,
     load,
-    load_training,
     save,
 )
 from tinygrad_rnn.datasets import read_text
@@ -263,9 +262,9 @@ def check_transitions(stream: Any, folder: Path) -> None:
 
 
 def streamed(ids: Any, steps: int) -> Iterator[tuple[int, int]]:
-    for xs, targets, _ in TokenStream(ids, batch=1, steps=steps):
-        counts = targets[:, 0] != -1
-        yield from zip(xs[counts, 0].tolist(), targets[counts, 0].tolist(), strict=True)
+    for batch in TokenStream(ids, batch=1, steps=steps):
+        counts = batch.targets[:, 0] != -1
+        yield from zip(batch.xs[counts, 0].tolist(), batch.targets[counts, 0].tolist(), strict=True)
 
 
 def chunked(ids: Any, steps: int) -> Iterator[tuple[int, int]]:
@@ -369,7 +368,7 @@ def check_resuming(checkpoint: Any, folder: Path) -> None:
 
 def saved_training(path: Path, model: Any, optimizer: Any) -> Any:
     save(path, model, optimizer=optimizer)
-    training = load_training(path, classes=[Noise])
+    training = load(path, classes=[Noise])
     again = Adagrad(training.model, lr=0.1)
     again.restore(training.optimizer)
     return training.model, again
@@ -411,7 +410,7 @@ def check_nothing_is_unpickled(read: Any, folder: Path) -> None:
 
 
 def every_reader(path: Path) -> None:
-    for read in (load, load_training, read_text, lambda path: encode_file(path, CharTokenizer("a"), f"{path}.ids")):
+    for read in (load, read_text, lambda path: encode_file(path, CharTokenizer("a"), f"{path}.ids")):
         with suppress(ValueError):
             read(path)
 

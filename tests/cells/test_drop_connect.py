@@ -8,7 +8,9 @@ import pytest
 
 import naive
 from table import SteppedRNN
-from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, RNNCell, kernels
+from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, RNNCell
+from tinygrad_rnn.cells.base import KernelCache
+from tinygrad_rnn.kernels import rnn
 from tinygrad_rnn.kernels.caches import RNNCache
 
 XS: Any = np.random.default_rng(1).standard_normal((5, 3, 3))
@@ -48,13 +50,15 @@ def test_the_kernel_of_the_cell_is_used(monkeypatch: pytest.MonkeyPatch) -> None
 
         return call
 
-    for name in ("forward", "backward"):
-        monkeypatch.setattr(kernels.rnn, name, watched(name, getattr(kernels.rnn, name)))
+    kernel = rnn.TANH
+    both = {name: watched(name, getattr(kernel, name)) for name in ("forward", "backward")}
+    monkeypatch.setattr(rnn, "TANH", kernel._replace(**both))
     layer = dropped()
     ys, _, cache = layer.forward(XS, STATE)
     layer.backward(ys, None, cache)
     assert calls == ["forward", "backward"]
-    assert isinstance(cache.inner.cell, RNNCache)
+    assert isinstance(cache.inner.cell, KernelCache)
+    assert isinstance(cache.inner.cell.steps, RNNCache)
 
 
 def test_a_step_by_itself_draws_a_mask_of_its_own() -> None:
@@ -97,7 +101,7 @@ def test_the_parameters_stay_in_one_vector() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.4])
-def test_in_use_it_is_the_cell_within(rate: float) -> None:
+def test_at_inference_it_is_the_cell_within(rate: float) -> None:
     layer = dropped(rate=rate)
     np.testing.assert_array_equal(layer(XS, STATE)[0], layer.cell(XS, STATE)[0])
     np.testing.assert_array_equal(layer.step(XS[0], STATE)[0], layer.cell.step(XS[0], STATE)[0])
@@ -124,6 +128,7 @@ def test_arguments_that_do_not_fit_are_told_why() -> None:
 
 
 @pytest.mark.messages
-def test_a_state_that_does_not_fit_is_told_by_the_cell() -> None:
-    with pytest.raises(ValueError, match=r"RNNCell\(3, 4\): state\[0\] has shape \(2, 4\), expected \(3, 4\)"):
+def test_a_state_that_does_not_fit_is_told_as_the_cell_within_declares_it() -> None:
+    message = r"^DropConnect\(RNNCell\(3, 4\), 0.4\): state\[0\], which is h, has shape \(2, 4\), expected \(3, 4\)"
+    with pytest.raises(ValueError, match=message):
         dropped().forward(XS, (STATE[0][:2],))

@@ -103,5 +103,5 @@ def test_what_draws_no_weights_is_refused() -> None:
 @pytest.mark.messages
 def test_a_state_of_one_array_is_refused() -> None:
     h = np.zeros((2, 4), np.float32)
-    with pytest.raises(TypeError, match=r"LSTMCell\(3, 4\): state must be a tuple of 2 arrays, not a tuple of 1"):
+    with pytest.raises(TypeError, match=r"LSTMCell\(3, 4\): state must be \(h, c\), a tuple of 2, not a tuple of 1"):
         cell()(np.zeros((5, 2, 3), np.float32), (h,))

@@ -8,7 +8,7 @@ import pytest
 
 import naive
 from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, OneHotRows, RNNCell, Sequential, Zoneout
-from tinygrad_rnn.core.states import State
+from tinygrad_rnn.core.states import Leaf, StateSpec
 
 XS: Any = np.random.default_rng(1).standard_normal((5, 3, 3))
 STATE: Any = (np.random.default_rng(2).standard_normal((3, 4)), np.random.default_rng(3).standard_normal((3, 4)))
@@ -43,10 +43,11 @@ def test_a_unit_keeps_its_value_to_the_bit_or_takes_the_new_one() -> None:
 
 def test_each_step_draws_anew() -> None:
     _, _, cache = zoned().forward(XS)
-    assert all((one.keep[0] != other.keep[0]).any() for one, other in zip(cache.inner, cache.inner[1:], strict=False))
+    steps = cache.inner.steps
+    assert all((one.keep[0] != other.keep[0]).any() for one, other in zip(steps, steps[1:], strict=False))
 
 
-def test_the_mean_of_a_step_over_many_draws_is_that_in_use() -> None:
+def test_the_mean_of_a_step_over_many_draws_is_that_at_inference() -> None:
     layer = zoned()
     mean = np.mean([layer.step_forward(XS[0], STATE)[1] for _ in range(4000)], axis=0)
     np.testing.assert_allclose(mean, layer.step(XS[0], STATE)[1], atol=0.08)
@@ -65,13 +66,15 @@ def test_one_rate_serves_all_arrays_of_the_state() -> None:
 
 def test_the_cell_within_gives_names_sizes_and_the_first_state() -> None:
     class BeginsWithOnes(RNNCell):
-        def initial_state(self, batch: int) -> State:
-            return (super().initial_state(batch)[0] + 1,)
+        @property
+        def state_spec(self) -> StateSpec:
+            return (Leaf("memory", (self.out_size,), initial=1),)
 
     layer = Zoneout(BeginsWithOnes(3, 4, rng=np.random.default_rng(0)), 0.1, rng=np.random.default_rng(0))
     assert [name for name, _ in layer.named_parameters()] == ["cell.w_x", "cell.w_h", "cell.b"]
     assert (layer.in_size, layer.out_size, layer.state_sizes) == (3, 4, (4,))
-    assert layer.initial_state(2)[0].all()
+    assert layer.state_spec == layer.cell.state_spec == (Leaf("memory", (4,), initial=1),)
+    assert (layer.initial_state(2)[0] == 1).all()
 
 
 def test_one_hot_rows_go_through() -> None:

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import OneHotRows
-from tinygrad_rnn.core.arrays import no_gradient, select
+from tinygrad_rnn.core.arrays import is_empty, no_gradient, select
 from tinygrad_rnn.core.one_hot import as_rows
-from tinygrad_rnn.core.rows import clear_padding
-from tinygrad_rnn.core.states import tree_map
+from tinygrad_rnn.testing import StrictDevice
 
 ACTIVE = np.array([[True, True, False], [True, False, False]])
 
@@ -89,14 +88,6 @@ def test_as_rows_makes_a_matrix_of_any_leading_axes() -> None:
     np.testing.assert_array_equal(as_rows(rows) @ np.eye(5), dense.reshape(6, 5))
 
 
-def test_tree_map_keeps_the_structure() -> None:
-    tree = (1, (2, ()), ())
-    assert tree_map(lambda leaf: 10 * leaf, tree) == (10, (20, ()), ())
-    assert tree_map(lambda a, b: a + b, tree, (3, (4, ()), ())) == (4, (6, ()), ())
-    with pytest.raises(ValueError, match="zip"):
-        tree_map(lambda a, b: a + b, tree, (3, (4, ())))
-
-
 def test_select_takes_masks_over_leading_axes() -> None:
     mask: Any = np.array([True, False])
     ones = np.ones((2, 3, 4), np.float32)
@@ -105,21 +96,6 @@ def test_select_takes_masks_over_leading_axes() -> None:
     np.testing.assert_array_equal(found[0], ones[0])
     assert np.isnan(found[1]).all()
     np.testing.assert_array_equal(select(mask, ones[:, 0, 0], 0), [1, 0])
-
-
-def test_clear_padding_clears_nan_and_ids() -> None:
-    values = np.full((2, 3, 4), np.nan)
-    values[ACTIVE] = 2
-    np.testing.assert_array_equal(clear_padding(values, ACTIVE), 2 * ACTIVE[:, :, None] * np.ones(4))
-    ids: Any = np.where(ACTIVE, 3, 10**6)
-    np.testing.assert_array_equal(clear_padding(ids, ACTIVE), 3 * ACTIVE)
-    np.testing.assert_array_equal(clear_padding(OneHotRows(ids, 4), ACTIVE).ids, 3 * ACTIVE)
-
-
-def test_clear_padding_without_padding_gives_back_the_same() -> None:
-    values: Any = np.ones((2, 3))
-    assert clear_padding(values, None) is values
-    assert clear_padding(None, ACTIVE) is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -135,3 +111,10 @@ def test_integers_and_one_hot_rows_have_no_gradient() -> None:
     assert no_gradient(rows) is None
     assert no_gradient(rows.ids) is None
     assert no_gradient(ACTIVE) is None
+
+
+def test_a_mask_is_empty_where_it_is_known_to_be() -> None:
+    assert is_empty(ACTIVE & ~ACTIVE)
+    assert is_empty(ACTIVE[:0])
+    assert not is_empty(ACTIVE)
+    assert not is_empty(StrictDevice().asarray(ACTIVE & ~ACTIVE))  # on a GPU, to look would be to wait

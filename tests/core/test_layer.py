@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SGD, Embedding, GRUCell, Layer, Linear, OneHot, Parameter, RNNCell, Sequential, Softmax, Tanh
+from tinygrad_rnn import SGD, Device, Embedding, GRUCell, Layer, Linear, OneHot, Parameter, RNNCell, Sequential, Softmax, Tanh
 from tinygrad_rnn.core.initializers import zeros
 from tinygrad_rnn.testing import StrictDevice
 
@@ -162,9 +162,9 @@ def test_to_nowhere_is_refused_and_changes_nothing(
     assert layer.w.value is value
 
 
-def test_a_layer_without_parameters_is_everywhere() -> None:
+def test_a_layer_without_parameters_is_on_the_cpu_in_float32() -> None:
     layer = Tanh().to("cpu", "float64")
-    assert (layer.device, layer.dtype, layer.parameters()) == (None, None, [])
+    assert (layer.device, layer.dtype, layer.parameters()) == (Device("cpu"), np.dtype("float32"), [])
 
 
 @pytest.mark.messages

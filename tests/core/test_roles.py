@@ -9,9 +9,25 @@ import numpy as np
 import pytest
 
 from table import SteppedRNN
-from tinygrad_rnn import Embedding, Feedforward, Linear, Loss, OneHot, RNNCell, Sequential, SoftmaxCrossEntropy, Tanh
+from tinygrad_rnn import (
+    Cell,
+    Device,
+    Embedding,
+    Feedforward,
+    Linear,
+    Loss,
+    OneHot,
+    OneHotRows,
+    Recurrent,
+    RNNCell,
+    Sequential,
+    SoftmaxCrossEntropy,
+    Tanh,
+)
+from tinygrad_rnn.core.arrays import device_name, namespace
 from tinygrad_rnn.core.initializers import zeros
-from tinygrad_rnn.core.states import State
+from tinygrad_rnn.core.rows import Rows
+from tinygrad_rnn.core.states import Leaf, State, StateSpec, leaves
 from tinygrad_rnn.testing import StrictDevice
 
 
@@ -48,7 +64,7 @@ def of_ids() -> Sequential:
 IDS: Any = np.array([[0, 1], [2, 3], [4, 0]])
 
 
-def test_a_call_is_forward_as_in_use() -> None:
+def test_a_call_is_forward_at_inference() -> None:
     x = f32(3, 2, 3)
     np.testing.assert_array_equal(Doubled()(x), x)
     doubled, plain = (kind(3, 4, rng=np.random.default_rng(0)) for kind in (DoubledCell, SteppedRNN))
@@ -61,13 +77,16 @@ def test_a_call_is_forward_as_in_use() -> None:
         np.testing.assert_allclose(y, ys[0], rtol=1e-6)
 
 
-def test_a_call_passes_state_and_lengths_on() -> None:
+def test_a_call_passes_state_lengths_and_starts_on() -> None:
     model, x, state = cell(), f32(3, 2, 3), (f32(2, 4),)
     lengths: Any = np.array([1, 3])
-    ys, (h,), _ = model.forward(x, state, lengths=lengths)
-    found, (last,) = model(x, state, lengths=lengths)
-    np.testing.assert_array_equal(found, ys)
-    np.testing.assert_array_equal(last, h)
+    starts = np.array([[False, True], [False, False], [True, True]])
+    for rows in ({"lengths": lengths}, {"starts": starts}, {"lengths": lengths, "starts": starts}):
+        ys, (h,), _ = model.forward(x, state, **rows)
+        found, (last,) = model(x, state, **rows)
+        np.testing.assert_array_equal(found, ys)
+        np.testing.assert_array_equal(last, h)
+        assert (ys != model(x, state)[0]).any()
 
 
 def test_a_loss_called_is_the_loss_alone() -> None:
@@ -88,6 +107,7 @@ def test_none_as_state_begins_anew() -> None:
 
 def test_a_sequential_takes_none_for_the_state_of_one_child() -> None:
     model = of_ids()
+    np.testing.assert_array_equal(model(IDS, (None, None, ()))[0], model(IDS)[0])
     np.testing.assert_array_equal(model(IDS, ((), None, ()))[0], model(IDS)[0])
     np.testing.assert_array_equal(model.step(IDS[0], ((), None, ()))[0], model.step(IDS[0], None)[0])
 
@@ -110,44 +130,132 @@ def test_absent_gradients_are_zeros() -> None:
     )
 
 
-def test_restart_begins_only_fresh_rows_anew() -> None:
+def test_begin_begins_only_the_rows_anew_that_start() -> None:
     model = of_ids()
     state = ((), (f32(3, 4),), ())
-    begun = model.restart(state, np.array([False, True, False]))
+    begun = model.begin(state, np.array([False, True, False]))
     np.testing.assert_array_equal(begun[1][0], state[1][0] * [[1], [0], [1]])
     assert state[1][0].all()
     assert begun[0] == begun[2] == ()
 
 
-def test_restart_of_none_begins_all_rows_anew() -> None:
-    for fresh in (np.array([False, False]), np.array([True, False])):
-        (h,) = cell().restart(None, fresh)
-        np.testing.assert_array_equal(h, np.zeros((2, 4), np.float32))
+def test_begin_selects_and_never_multiplies() -> None:
+    state = (np.full((2, 4), np.nan, np.float32),)
+    (h,) = cell().begin(state, np.array([True, False]))
+    assert not h[0].any()
+    assert np.isnan(h[1]).all()
+
+
+def test_no_gradient_goes_back_through_a_begin() -> None:
+    model, dstate = of_ids(), ((), (f32(3, 4),), ())
+    before = model.begin_backward(dstate, np.array([False, True, False]))
+    np.testing.assert_array_equal(before[1][0], dstate[1][0] * [[1], [0], [1]])
+
+
+def test_a_step_with_starts_is_the_step_from_the_begun_state() -> None:
+    state, starts = ((), (f32(2, 4),), ()), np.array([False, True])
+    for model, x, given in ((of_ids(), IDS[0], state), (cell(), f32(2, 3), state[1])):
+        expected = model.step(x, model.begin(given, starts))
+        y, after = model.step(x, given, starts=starts)
+        np.testing.assert_array_equal(y, expected[0])
+        for array, other in zip(leaves(after), leaves(expected[1]), strict=True):
+            np.testing.assert_array_equal(array, other)
+        np.testing.assert_array_equal(model.step(x, given, starts=~starts & starts)[0], model.step(x, given)[0])
+    assert state[1][0].all()
+
+
+def test_a_step_from_none_begins_all_rows_anew() -> None:
+    for starts in (np.array([False, False]), np.array([True, False])):
+        for state in (None, ((), None, ())):
+            np.testing.assert_array_equal(
+                of_ids().step(IDS[0], state, starts=starts)[0], of_ids().step(IDS[0], None)[0]
+            )
 
 
 @pytest.mark.messages
-def test_restart_says_what_does_not_fit() -> None:
-    state, device = (f32(3, 4),), StrictDevice()
-    with pytest.raises(ValueError, match=r"RNNCell\(3, 4\): state\[0\] has shape \(3, 4\), expected \(2, 4\)"):
-        cell().restart(state, np.array([True, False]))
+def test_a_step_says_which_state_or_starts_do_not_fit() -> None:
+    state, x, device = (f32(3, 4),), f32(2, 3), StrictDevice()
+    with pytest.raises(ValueError, match=r"RNNCell\(3, 4\): state\[0\], which is h, has shape \(3, 4\), expected \(2, 4\)"):
+        cell().step(x, state, starts=np.array([True, False]))
+    with pytest.raises(ValueError, match=r"RNNCell\(3, 4\): starts has shape \(3,\), expected \(2,\)"):
+        cell().step(x, None, starts=np.array([True, False, False]))
     on_device = cell().to(device)
     message = (
-        r"RNNCell\(3, 4\): fresh is on cpu, but the parameters are on strict.*Device\('strict'\)\.asarray\(fresh\)"
+        r"RNNCell\(3, 4\): starts is on cpu, but the parameters are on strict.*Device\('strict'\)\.asarray\(starts\)"
     )
     with pytest.raises(TypeError, match=message):
-        on_device.restart((device.asarray(state[0]),), np.array([True, False, False]))
+        on_device.step(device.asarray(x), None, starts=np.array([True, False]))
 
 
 @pytest.mark.messages
-@pytest.mark.parametrize("fresh", [[True, False], True, None])
-def test_restart_refuses_what_is_no_array(fresh: Any) -> None:
-    with pytest.raises(TypeError, match="fresh"):
-        cell().restart(None, fresh)
+@pytest.mark.parametrize("starts", [[True, False], True, np.array([1, 0])])
+def test_a_step_refuses_starts_that_are_no_array_of_bools(starts: Any) -> None:
+    with pytest.raises(TypeError, match=r"RNNCell\(3, 4\): starts must be an array of bools, True where a row begins"):
+        cell().step(f32(2, 3), None, starts=starts)
 
 
-def test_restart_takes_none_for_the_state_of_one_child() -> None:
-    begun = of_ids().restart(((), None, ()), np.array([False, True]))
-    assert not begun[1][0].any()
+class Moved(Recurrent):
+    """Without parameters: adds its state, which stays, to the input."""
+
+    @property
+    def state_spec(self) -> StateSpec:
+        return (Leaf("by", (3,), initial=2.0),)
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, None]:
+        return x + state[0], state, None
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        return dy, (dy + dstate[0],)
+
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> Any:
+        raise AssertionError("is not run")
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> Any:
+        raise AssertionError("is not run")
+
+
+class Counts(Cell):
+    """Of each id, how often it came; without parameters."""
+
+    in_size, out_size, state_sizes = 3, 3, (3,)
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, None]:
+        h = state[0] + x @ namespace(state[0]).eye(3, dtype=state[0].dtype)
+        return h, (h,), None
+
+    def step_backward(self, dy: Any, dstate: State, cache: None) -> tuple[Any, State]:
+        return None, (dy + dstate[0],)
+
+
+@pytest.mark.parametrize("device", [Device("cpu"), StrictDevice()])
+def test_without_parameters_a_layer_of_ids_takes_the_states_that_it_gave(device: Device) -> None:
+    layer, ids = Sequential(OneHot(3), Counts()), device.asarray(np.array([[0, 1], [2, 1], [0, 0]]))
+    for dtype in ("float32", "float64"):
+        state: Any = ((), (device.asarray(np.zeros((2, 3)), dtype),))
+        for x in ids:
+            _, state = layer.step(x, state)
+        assert state[1][0].dtype == dtype
+        np.testing.assert_array_equal(device.to_host(state[1][0]), [[2, 0, 1], [1, 2, 0]])
+        for rows in (ids, ids[:0]):
+            ys, after = layer(rows, state)
+            assert ys.shape == (*rows.shape, 3)
+            assert device_name(after[1][0]) == device_name(ys) == device.name
+    for rows in (OneHotRows(ids, 3), OneHotRows(ids[:0], 3)):
+        ys, _ = Counts()(rows)
+        assert (ys.shape, ys.dtype, device_name(ys)) == (rows.shape, np.float32, device.name)
+
+
+@pytest.mark.parametrize("device", [Device("cpu"), StrictDevice()])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_without_parameters_a_state_begins_in_the_dtype_and_on_the_device_of_the_old(device: Device, dtype: str) -> None:
+    x, h = device.asarray(f32(2, 3), dtype), device.asarray(f32(2, 3), dtype)
+    layer, starts = Moved(), device.asarray(np.array([True, False]))
+    y, (after,) = layer.step(x, (h,), starts=starts)
+    (begun,) = layer.begin((h,), starts)
+    for array in (y, after, begun):
+        assert (array.dtype, array.device) == (np.dtype(dtype), x.device)
+    np.testing.assert_array_equal(device.to_host(after), np.stack([np.full(3, 2.0), device.to_host(h)[1]]))
+    np.testing.assert_array_equal(device.to_host(begun), device.to_host(after))
 
 
 def refused(call: Callable[[], object], error: Any, *parts: str) -> None:
@@ -189,7 +297,7 @@ def test_a_step_where_a_sequence_is_expected_is_told_of_step() -> None:
     refused(
         lambda: cell().step(f32(3, 2, 3), None),
         ValueError,
-        "step takes (B, D); x has shape (3, 2, 3). A sequence goes to `forward`, or a call",
+        "step takes (B, D); x has shape (3, 2, 3). A sequence goes to `forward`",
     )
     refused(lambda: of_ids().step(IDS, None), ValueError, "step takes (B,), ids; x has shape (3, 2)")
 
@@ -262,14 +370,15 @@ def test_lengths_that_do_not_fit_are_told_why(lengths: Any, error: type[Exceptio
         (
             (f32(3, 4),),
             ValueError,
-            "state[0] has shape (3, 4), expected (2, 4): (batch, size). A state belongs to its batch; None begins anew",
+            "state[0], which is h, has shape (3, 4), expected (2, 4): the batch first. A state belongs to its batch; "
+            "None begins anew",
         ),
-        ((f32(2, 5),), ValueError, "state[0] has shape (2, 5), expected (2, 4)"),
-        ((f32(4),), ValueError, "state[0] has shape (4,), expected (2, 4)"),
-        (f32(2, 4), TypeError, "state must be a tuple of 1 arrays, not a ndarray"),
-        ([f32(2, 4)], TypeError, "state must be a tuple of 1 arrays, not a list"),
-        ((f32(2, 4), f32(2, 4)), TypeError, "state must be a tuple of 1 arrays, not a tuple of 2"),
-        ((), TypeError, "state must be a tuple of 1 arrays, not a tuple of 0"),
+        ((f32(2, 5),), ValueError, "state[0], which is h, has shape (2, 5), expected (2, 4)"),
+        ((f32(4),), ValueError, "state[0], which is h, has shape (4,), expected (2, 4)"),
+        (f32(2, 4), TypeError, "state must be (h,), a tuple of 1, not a ndarray"),
+        ([f32(2, 4)], TypeError, "state must be (h,), a tuple of 1, not a list"),
+        ((f32(2, 4), f32(2, 4)), TypeError, "state must be (h,), a tuple of 1, not a tuple of 2"),
+        ((), TypeError, "state must be (h,), a tuple of 1, not a tuple of 0"),
         (([[0.0] * 4] * 2,), TypeError, "state[0] is a list, not an array"),
         ((np.zeros((2, 4), int),), TypeError, "state[0] holds int64, not floating-point numbers"),
     ],
@@ -278,17 +387,18 @@ def test_a_state_that_does_not_fit_is_told_why(state: Any, error: type[Exception
     refused(lambda: cell()(f32(3, 2, 3), state), error, f"RNNCell(3, 4): {message}")
     refused(lambda: cell().step(f32(2, 3), state), error, f"RNNCell(3, 4): {message}")
     within = message.replace("state", "state[1]", 1)
-    refused(lambda: of_ids().restart(((), state, ()), np.array([True, False])), error, f"RNNCell(5, 4): {within}")
+    for call in (lambda: of_ids()(IDS, ((), state, ())), lambda: of_ids().step(IDS[0], ((), state, ()))):
+        refused(call, error, f"{of_ids()!r}: {within}")
 
 
 @pytest.mark.messages
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (((), (f32(2, 4),)), "state must be a tuple with an entry for each of the 3 layers, not a tuple of 2"),
-        ([(), (f32(2, 4),), ()], "state must be a tuple with an entry for each of the 3 layers, not a list"),
-        (((f32(2, 4),), (), ()), "state[0] must be (), for OneHot(5) has no state"),
-        ((None, (f32(2, 4),), ()), "state[0] must be (), for OneHot(5) has no state"),
+        (((), (f32(2, 4),)), "state must be ((), (h,), ()), a tuple of 3, not a tuple of 2"),
+        ([(), (f32(2, 4),), ()], "state must be ((), (h,), ()), a tuple of 3, not a list"),
+        (((f32(2, 4),), (), ()), "state[0] must be (), a tuple of 0, not a tuple of 1"),
+        (((), f32(2, 4), ()), "state[1] must be (h,), a tuple of 1, not a ndarray"),
     ],
 )
 def test_a_state_of_another_structure_is_told_the_right_one(state: Any, message: str) -> None:

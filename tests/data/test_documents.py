@@ -31,9 +31,9 @@ def test_documents_are_a_partition_that_the_token_ends(ids: list[int], token: in
 def test_a_stream_takes_them_and_learns_the_ends() -> None:
     documents = split_documents(np.array([1, 2, 0, 3, 0, 0]), 0)
     assert [document.tolist() for document in documents] == [[1, 2, 0], [3, 0], [0]]
-    ((xs, targets, fresh),) = TokenStream(documents, batch=2, steps=2)
-    assert (xs.T.tolist(), targets.T.tolist()) == ([[1, 2], [3, 0]], [[2, 0], [0, -1]])
-    assert fresh.all()
+    (chunk,) = TokenStream(documents, batch=1, steps=3)
+    assert (chunk.xs[:, 0].tolist(), chunk.targets[:, 0].tolist()) == ([1, 2, 3], [2, 0, 0])
+    assert chunk.starts[:, 0].tolist() == [True, False, True]
 
 
 def test_a_memory_map_stays_on_disk(tmp_path: Path) -> None:

@@ -2,63 +2,125 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from tinygrad_rnn.data.batch import Batch
 from tinygrad_rnn.data.streams import TokenStream
 
-
-def fits(lengths: list[int], batch: int, steps: int) -> bool:
-    return sum(len(range(0, length - 1, steps)) for length in lengths) >= batch
+LENGTHS = st.lists(st.sampled_from([0, 0, 1, 1, 2]) | st.integers(0, 20), min_size=1, max_size=12)
 
 
-@given(lengths=st.lists(st.integers(0, 20), min_size=1, max_size=6), batch=st.integers(1, 5), steps=st.integers(1, 7))
-def test_an_epoch(lengths: list[int], batch: int, steps: int) -> None:
-    assume(fits(lengths, batch, steps))
-    # Every token is unique and none is 0; documents follow on each other, so a transition between two would pass
-    # for one inside, were its absence not asserted.
-    documents = np.split(np.arange(1, sum(lengths) + 1), np.cumsum(lengths)[:-1])
+def documents_of(lengths: list[int]) -> list[Any]:
+    """Documents in which every token is unique and none is 0, each going on where the one before it ended.
+
+    So a transition from one document to the next would look like one inside, were its absence not asserted.
+    """
+    return np.split(np.arange(1, sum(lengths) + 1), np.cumsum(lengths)[:-1])
+
+
+def transitions_of(documents: list[Any]) -> list[tuple[int, int, bool]]:
+    """Each token, the one after it in its document, and whether it is the first of the document."""
+    return [
+        (token, target, index == 0)
+        for document in documents
+        for index, (token, target) in enumerate(pairwise(document.tolist()))
+    ]
+
+
+def naive(documents: list[Any], batch: int, steps: int) -> list[tuple[Any, Any, Any]]:
+    """The chunks of an epoch, packed with lists and loops."""
+    transitions = transitions_of(documents)
+    rows, begin = [], 0
+    for row in range(batch):
+        end = len(transitions) * (row + 1) // batch
+        run = transitions[begin:end]
+        rows.append([(token, target, first or index == 0) for index, (token, target, first) in enumerate(run)])
+        begin = end
+    longest = max(map(len, rows))
+    filled = [row + [(0, -1, False)] * (longest - len(row)) for row in rows]
+    chunks = []
+    for first in range(0, longest, steps):
+        columns = [[[part[i] for part in row[first : first + steps]] for row in filled] for i in range(3)]
+        chunks.append(tuple(np.array(column).T for column in columns))
+    return chunks
+
+
+def assert_same(batch: Batch, expected: Any) -> None:
+    for one, other in zip(batch, expected, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_array_equal(one, other, strict=True)
+
+
+@given(lengths=LENGTHS, batch=st.integers(1, 6), steps=st.integers(1, 9))
+@example(lengths=[0, 1, 0, 3, 1, 0, 2, 0, 1], batch=2, steps=2)  # documents without a transition at every place
+@example(lengths=[9], batch=1, steps=4)  # a multiple of the steps
+@example(lengths=[3, 3], batch=4, steps=9)  # one transition a row
+def test_an_epoch_is_that_of_a_naive_implementation(lengths: list[int], batch: int, steps: int) -> None:
+    documents = documents_of(lengths)
+    assume(len(transitions_of(documents)) >= batch)
+    stream = TokenStream(documents, batch=batch, steps=steps)
+    expected = naive(documents, batch, steps)
+    assert len(stream) == len(expected)
+    for k, (chunk, (xs, targets, starts)) in enumerate(zip(stream, expected, strict=True)):
+        assert_same(chunk, Batch(xs, targets, starts=starts))
+        assert_same(stream[k], chunk)
+
+
+@given(lengths=LENGTHS, batch=st.integers(1, 6), steps=st.integers(1, 9))
+@example(lengths=[0, 1, 0, 3, 1, 0, 2, 0, 1], batch=2, steps=2)
+def test_every_transition_is_trained_exactly_once(lengths: list[int], batch: int, steps: int) -> None:
+    documents = documents_of(lengths)
+    transitions = transitions_of(documents)
+    assume(len(transitions) >= batch)
     stream = TokenStream(documents, batch=batch, steps=steps)
     chunks = list(stream)
     assert len(chunks) == len(stream)
-    for xs, targets, fresh in chunks:
-        assert xs.shape == targets.shape == (steps, batch)
-        assert fresh.shape == (batch,)
-        assert [xs.dtype, targets.dtype, fresh.dtype] == ["int64", "int64", "bool"]
+    for chunk in chunks:
+        assert chunk.xs.shape == chunk.targets.shape == chunk.starts.shape
+        assert [chunk.xs.dtype, chunk.targets.dtype, chunk.starts.dtype] == ["int64", "int64", "bool"]
+        assert chunk.lengths is chunk.weights is None
+    # Only the last chunk may be shorter.
+    assert [chunk.xs.shape for chunk in chunks[:-1]] == [(steps, batch)] * (len(chunks) - 1)
+    assert 1 <= chunks[-1].xs.shape[0] <= steps
+    assert chunks[-1].xs.shape[1] == batch
 
-    # Read row after row, the transitions are those of the documents in order: none is lost, twice or moved.
-    rows = np.concatenate([xs for xs, _, _ in chunks]).T
-    row_targets = np.concatenate([targets for _, targets, _ in chunks]).T
-    counted = row_targets >= 0
-    firsts = np.concatenate([document[:-1] for document in documents])
-    np.testing.assert_array_equal(rows[counted], firsts)
-    np.testing.assert_array_equal(row_targets[counted], firsts + 1)
-    assert (rows[~counted] == 0).all()
-    assert (row_targets[~counted] == -1).all()
-    assert stream.transitions == len(firsts)
+    # Read row after row, the transitions are those of the documents in order: none is lost, repeated or moved.
+    xs, targets, starts = (np.concatenate([chunk[i] for chunk in chunks]).T for i in (0, 1, 3))
+    counted = targets != -1
+    found = zip(xs[counted].tolist(), targets[counted].tolist(), strict=True)
+    assert list(found) == [(token, target) for token, target, _ in transitions]
+    assert stream.transitions == len(transitions)
     assert stream.tokens == sum(lengths)
 
-    # A row goes on exactly where it is not fresh. Padding comes only behind tokens.
-    for k, (xs, targets, fresh) in enumerate(chunks):
-        before = chunks[k - 1][1][-1] if k else np.full(batch, -1)
-        np.testing.assert_array_equal(fresh, (before != xs[0]) | (targets[0] == -1))
-        assert (np.diff((targets >= 0).astype(int), axis=0) <= 0).all()
+    # Runs differ by at most one step; that step, the row's last one of all, is token 0, target -1 and no start.
+    sizes = counted.sum(axis=1)
+    assert sizes.max() - sizes.min() <= 1
+    assert sizes.max() == xs.shape[1]
+    assert not xs[~counted].any()
+    assert not starts[~counted].any()
+    np.testing.assert_array_equal(counted, np.arange(xs.shape[1]) < sizes[:, None])
 
-    pieces = [sum(targets[0, row] >= 0 for _, targets, _ in chunks) for row in range(batch)]
-    assert max(pieces) - min(pieces) <= 1
-    assert max(pieces) == len(chunks)
+    # The state begins anew exactly at a document's first token and at the first step of a run.
+    begins = {token for token, _, first in transitions if first}
+    expected = np.isin(xs, list(begins))
+    expected[:, 0] = True
+    np.testing.assert_array_equal(starts, expected)
 
 
 def test_a_length_that_is_a_multiple_of_the_steps_loses_nothing() -> None:
-    ((xs, targets, fresh), (more_xs, more_targets, more_fresh)) = TokenStream(np.arange(9), batch=1, steps=4)
-    assert (xs[:, 0].tolist(), targets[:, 0].tolist(), fresh.tolist()) == ([0, 1, 2, 3], [1, 2, 3, 4], [True])
-    assert (more_xs[:, 0].tolist(), more_targets[:, 0].tolist()) == ([4, 5, 6, 7], [5, 6, 7, 8])
-    assert not more_fresh[0]
+    one, other = TokenStream(np.arange(9), batch=1, steps=4)
+    assert (one.xs[:, 0].tolist(), one.targets[:, 0].tolist()) == ([0, 1, 2, 3], [1, 2, 3, 4])
+    assert (other.xs[:, 0].tolist(), other.targets[:, 0].tolist()) == ([4, 5, 6, 7], [5, 6, 7, 8])
+    assert one.starts[:, 0].tolist() == [True, False, False, False]
+    assert not other.starts.any()
 
 
 def test_the_stream_keeps_no_place() -> None:
@@ -66,8 +128,9 @@ def test_the_stream_keeps_no_place() -> None:
     whole = list(stream)
     next(iter(stream))
     for first, second in zip(stream, whole, strict=True):
-        for one, other in zip(first, second, strict=True):
-            np.testing.assert_array_equal(one, other)
+        assert_same(first, second)
+        for i in (0, 1, 3):
+            one, other = first[i], second[i]
             assert not np.shares_memory(one, other)
             one[...] = 1  # callers own what they get
 
@@ -80,8 +143,31 @@ def test_a_memory_map_is_read_where_it_lies(tmp_path: Path) -> None:
     assert np.shares_memory(stream.documents[0], mapped)
     assert stream.documents[0] is mapped
     for one, other in zip(stream, TokenStream(ids, batch=3, steps=5), strict=True):
-        np.testing.assert_array_equal(one[0], other[0])
-        np.testing.assert_array_equal(one[1], other[1])
+        assert_same(one, other)
+
+
+class Watched(np.ndarray[Any, Any]):
+    """Ids, consecutive integers, that note which of them are read."""
+
+    read: ClassVar[set[int]] = set()
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        for piece in args[0]:
+            Watched.read |= set(np.asarray(piece).tolist())
+        return super().__array_function__(function, types, args, kwargs)
+
+
+@given(lengths=LENGTHS, batch=st.integers(1, 4), steps=st.integers(1, 6), data=st.data())
+def test_a_chunk_reads_its_own_ids_alone(lengths: list[int], batch: int, steps: int, data: Any) -> None:
+    documents = documents_of(lengths)
+    assume(len(transitions_of(documents)) >= batch)
+    stream = TokenStream([document.view(Watched) for document in documents], batch=batch, steps=steps)
+    Watched.read.clear()
+    chunk = stream[data.draw(st.integers(0, len(stream) - 1))]
+    counted = chunk.targets != -1
+    own = {*chunk.xs[counted].tolist(), *chunk.targets[counted].tolist()}
+    between = {int(document[0]) for document in documents if len(document) == 1}  # skipped, but it may lie in a run
+    assert own <= Watched.read <= own | between
 
 
 def test_a_billion_tokens_cost_nothing_up_front() -> None:
@@ -96,26 +182,43 @@ def test_a_billion_tokens_cost_nothing_up_front() -> None:
     assert (stream.tokens, stream.transitions, len(stream)) == (10**9, 10**9 - 1, 25_000_000)
 
 
+def test_thousands_of_short_documents() -> None:
+    lengths = np.random.default_rng(0).integers(0, 4, 20_000).tolist()
+    documents = documents_of(lengths)
+    stream = TokenStream(documents, batch=32, steps=64)
+    for chunk, (xs, targets, starts) in zip(stream, naive(documents, 32, 64), strict=True):
+        assert_same(chunk, Batch(xs, targets, starts=starts))
+
+
+def test_a_chunk_costs_as_little_among_many_documents() -> None:
+    stream = TokenStream([np.arange(3)] * 50_000, batch=4, steps=10)
+    tracemalloc.start()
+    try:
+        chunk = stream[len(stream) // 2]
+        assert tracemalloc.get_traced_memory()[1] < 20_000
+    finally:
+        tracemalloc.stop()
+    assert (chunk.starts == (chunk.xs == 0)).all()
+
+
 @pytest.mark.messages
 @given(lengths=st.lists(st.integers(0, 9), max_size=4), batch=st.integers(1, 40), steps=st.integers(1, 12))
 def test_too_short_a_text_is_told_what_fits(lengths: list[int], batch: int, steps: int) -> None:
-    assume(not fits(lengths, batch, steps))
+    documents = [np.zeros(length, int) for length in lengths]
+    assume(len(transitions_of(documents)) < batch)
     with pytest.raises(ValueError, match="TokenStream: ") as raised:
-        TokenStream([np.zeros(length, int) for length in lengths], batch=batch, steps=steps)
+        TokenStream(documents, batch=batch, steps=steps)
     message = str(raised.value)
-    assert f"{sum(lengths)} tokens (documents: {len(lengths)}) are too short for {batch=}, {steps=}: " in message
-    if not fits(lengths, 1, 1):
-        assert "no token has a next one in its document; give a document of at least 2 tokens" in message
+    assert f"{sum(lengths)} tokens (documents: {len(lengths)}) are too short for {batch=}: " in message
+    found = re.search(r"The largest batch is (\d+)$", message)
+    if found is None:
+        assert message.endswith("Give a document of 2 tokens")
+        assert all(length < 2 for length in lengths)
         return
-    found = re.search(
-        r"largest batch with these steps is (\d+)(?:, the largest steps with this batch ([1-9]\d*))?$", message
-    )
-    assert found is not None
-    best_batch, best_steps = int(found[1]), int(found[2] or 0)
-    assert fits(lengths, best_batch, steps)
-    assert not fits(lengths, best_batch + 1, steps)
-    assert best_steps == 0 or fits(lengths, batch, best_steps)
-    assert not fits(lengths, batch, best_steps + 1)
+    best = int(found[1])
+    assert len(naive(documents, best, steps)) == len(TokenStream(documents, batch=best, steps=steps))
+    with pytest.raises(ValueError, match="too short"):
+        TokenStream(documents, batch=best + 1, steps=steps)
 
 
 @pytest.mark.messages
@@ -140,22 +243,21 @@ def test_bad_ids(ids: Any, error: type[Exception], message: str) -> None:
 def test_bad_sizes(name: str) -> None:
     sizes: dict[str, Any] = {"batch": 1, "steps": 1}
     for value in (1.0, True, None):
-        with pytest.raises(TypeError, match=f"{name} is {value}, where an int of at least 1 was expected"):
+        with pytest.raises(TypeError, match=f"TokenStream: {name} must be an integer, not {value}"):
             TokenStream(np.arange(9), **sizes | {name: value})
-    with pytest.raises(ValueError, match=f"{name} is 0, where at least 1 was expected"):
+    with pytest.raises(ValueError, match=f"TokenStream: {name} must be at least 1, not 0"):
         TokenStream(np.arange(9), **sizes | {name: 0})
 
 
 def test_a_chunk_is_found_by_its_number() -> None:
     stream = TokenStream([np.arange(40), np.arange(50, 77)], batch=3, steps=4)
     for k, chunk in enumerate(stream):
-        for found, expected in zip(stream[k], chunk, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        assert_same(stream[k], chunk)
 
 
 @pytest.mark.messages
 @pytest.mark.parametrize("k", [-1, 3])
 def test_a_chunk_that_is_not_there_is_refused(k: int) -> None:
     stream = TokenStream(np.arange(13), batch=2, steps=2)
-    with pytest.raises(IndexError, match=f"TokenStream: chunk {k} of an epoch of 3"):
+    with pytest.raises(IndexError, match=f"TokenStream: batch {k} of an epoch of 3"):
         stream[k]

@@ -132,7 +132,7 @@ def test_what_a_row_that_has_ended_gives_does_not_matter(rng: np.random.Generato
     tokens = list(generate_samples(model, [0], samples=16, length=6, stop=(1,), rng=rng))
     assert {token.id for token in tokens} == {0}
     assert 6 < len(tokens) < 96
-    with pytest.raises(ValueError, match="generate: at step 1 the logit of id 0 is nan"):
+    with pytest.raises(ValueError, match="generate_samples: at step 1 the logit of id 0 is nan"):
         list(generate_samples(model, [0], samples=16, length=6, top_k=2, rng=np.random.default_rng(0)))
 
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tinygrad_rnn.cells.gru import GRUCell
 from tinygrad_rnn.cells.lstm import LSTMCell
 from tinygrad_rnn.cells.rnn import RNNCell
+from tinygrad_rnn.core.parameter import Parameter
 from tinygrad_rnn.core.roles import Recurrent
-from tinygrad_rnn.core.states import State, tree_map
+from tinygrad_rnn.core.rows import Rows
+from tinygrad_rnn.core.states import Leaf, State, StateSpec, tree_map
 from tinygrad_rnn.generation.search import Hypothesis, beam_search, greedy_search
 from tinygrad_rnn.generation.tokens import generate
 from tinygrad_rnn.layers.embedding import Embedding
@@ -74,16 +76,13 @@ class Reader(Recurrent):
     takes_ids = True
 
     def __init__(self, memory: Any) -> None:
-        self.memory = memory
+        self.memory = Parameter(memory)
         self.in_size = self.out_size = memory.shape[1]
 
-    def initial_state(self, batch: int) -> State:
-        return np.zeros(batch, np.int64), (self.memory[None].repeat(batch, axis=0), np.ones(batch, bool))
-
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        place, (memory, flags) = state
-        if not len(place) == len(memory) == len(flags) == batch:
-            raise ValueError("another batch")
+    @property
+    def state_spec(self) -> StateSpec:
+        memory = Leaf("memory", self.memory.shape, initial=self.memory)
+        return Leaf("place", (), integer=True), (memory, Leaf("flags", (), initial=1, integer=True))
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> Any:
         place, (memory, flags) = state
@@ -93,14 +92,14 @@ class Reader(Recurrent):
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> Any:
         raise AssertionError
 
-    def unroll_forward(self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool) -> Any:
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> Any:
         ys = []
         for x in xs:
             y, state, _ = self.step_forward(x, state)
             ys.append(y)
         return np.stack(ys), state, None
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> Any:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> Any:
         raise AssertionError
 
 
@@ -242,11 +241,11 @@ def test_greedy_rows_are_those_of_their_own_prompts(make: Any, rng: np.random.Ge
 def test_greedy_of_a_state_with_a_memory() -> None:
     model = reader(4, 1)
     rng = np.random.default_rng(2)
-    memory = 2 * rng.standard_normal((5, 7, 4))
-    state = (np.zeros(5, np.int64), (memory, np.zeros(5, bool)))
+    memory = 2 * rng.standard_normal((5, 1009, 4))
+    state = (np.zeros(5, np.int64), (memory, np.zeros(5, np.int8)))
     rows = greedy_search(model, np.zeros(5, np.uint8), length=6, state=state, stop=[np.int64(3)])
     for b, row in enumerate(rows):
-        lone = (np.zeros(1, np.int64), (memory[b : b + 1], np.zeros(1, bool)))
+        lone = (np.zeros(1, np.int64), (memory[b : b + 1], np.zeros(1, np.int8)))
         (found,) = beam_search(model, [0], width=1, length=6, state=lone, stop=(3,))
         assert row == found.ids
     assert len(set(map(tuple, rows))) > 2
@@ -514,9 +513,9 @@ BOTH: list[Any] = [
 ]
 OF_THE_MODEL: list[Any] = [
     ({"ids": [0.5]}, TypeError, "ids must be an integer array, not float64"),
-    ({"state": ()}, TypeError, "state must be a tuple with an entry for each of the 3 layers"),
+    ({"state": ()}, TypeError, r"state must be \(\(\), \(h, c\), \(\)\), a tuple of 3, not a tuple of 0"),
     ({"state": ((), (np.zeros((2, 8), np.float32),) * 2, ())}, ValueError, r"has shape \(2, 8\), expected \(1, 8\)"),
-    ({"model": RNNCell(3, 3, rng=np.random.default_rng(0))}, TypeError, "Ids go through OneHot or Embedding first"),
+    ({"model": RNNCell(3, 3, rng=np.random.default_rng(0))}, TypeError, "Put OneHot or Embedding before it for ids"),
     ({"model": Backwards(np.zeros((5, 3)))}, ValueError, "has no step"),
 ]
 

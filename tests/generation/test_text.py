@@ -231,9 +231,9 @@ def test_nothing_is_drawn_after_a_stop_string() -> None:
         ({"stop": "ab"}, TypeError, r"generate_text: stop is the str 'ab'; write stop=\('ab',\)"),
         ({"stop": (3,)}, TypeError, "stop holds 3, not a str; the id of a token is given as end"),
         ({"stop": ("a", "")}, ValueError, "a stop string is empty; leave it out"),
-        ({"min_p": 2}, ValueError, "generate: min_p must be"),
-        ({"length": -1}, ValueError, "generate: length must be"),
-        ({"rng": 0}, TypeError, "generate: rng must be a numpy.random.Generator"),
+        ({"min_p": 2}, ValueError, "generate_text: min_p must be"),
+        ({"length": -1}, ValueError, "generate_text: length must be"),
+        ({"rng": 0}, TypeError, "generate_text: rng must be a numpy.random.Generator"),
     ],
 )
 def test_bad_arguments_are_refused_by_the_call(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

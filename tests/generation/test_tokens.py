@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tinygrad_rnn.cells.rnn import RNNCell
 from tinygrad_rnn.core.roles import Recurrent
-from tinygrad_rnn.core.states import State
+from tinygrad_rnn.core.rows import Rows
+from tinygrad_rnn.core.states import State, StateSpec
 from tinygrad_rnn.generation.sampling import token_probabilities
 from tinygrad_rnn.generation.tokens import generate
 from tinygrad_rnn.layers.embedding import Embedding
@@ -283,11 +284,9 @@ class Backwards(Recurrent):
     causal = False
     takes_ids = True
 
-    def initial_state(self, batch: int) -> State:
+    @property
+    def state_spec(self) -> StateSpec:
         return ()
-
-    def check_state(self, state: Any, batch: int, name: str = "state") -> None:
-        pass
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> Any:
         raise AssertionError("step was called")
@@ -295,10 +294,10 @@ class Backwards(Recurrent):
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> Any:
         raise AssertionError
 
-    def unroll_forward(self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool) -> Any:
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> Any:
         return np.zeros((*xs.shape, 3)), (), None
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> Any:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> Any:
         raise AssertionError
 
 
@@ -333,10 +332,10 @@ def diverged(row: list[float]) -> tuple[Sequential, NDArray[Any]]:
         ({"stop": "\n"}, TypeError, r"generate: stop must be a collection of ids"),
         ({"rng": 0}, TypeError, "generate: rng must be a numpy.random.Generator"),
         ({"rng": 0, "temperature": 0}, TypeError, "generate: rng must be a numpy.random.Generator"),
-        ({"state": ()}, TypeError, "state must be a tuple with an entry for each of the 3 layers"),
+        ({"state": ()}, TypeError, r"state must be \(\(\), \(h,\), \(\)\), a tuple of 3, not a tuple of 0"),
         ({"state": ((), (np.zeros((2, 8), np.float32),), ())}, ValueError, r"has shape \(2, 8\), expected \(1, 8\)"),
         ({"model": OneHot(3)}, TypeError, r"model must be a Recurrent, such as Sequential, not OneHot\(3\)"),
-        ({"model": RNNCell(3, 3, rng=np.random.default_rng(0))}, TypeError, "Ids go through OneHot or Embedding first"),
+        ({"model": RNNCell(3, 3, rng=np.random.default_rng(0))}, TypeError, "Put OneHot or Embedding before it for ids"),
         ({"model": Backwards()}, ValueError, r"Backwards\(\) has no step"),
     ],
 )

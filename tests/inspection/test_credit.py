@@ -227,3 +227,22 @@ def test_what_does_not_fit_is_told_why() -> None:
         credit_map(linear, XS, TARGETS)
     with pytest.raises(TypeError, match="credit_map: xs is a ndarray, but an EncoderDecoder reads two"):
         credit_map(translator(), XS, TARGETS)
+
+
+@pytest.mark.parametrize("of", ["h", "c", "f"])
+def test_no_credit_goes_from_a_document_to_another(of: str) -> None:
+    model = language_model(LSTMCell(3, 4, rng=rng()))
+    starts: Any = (np.arange(T) == 2)[:, None]
+    found, without = (credit_map(model, XS, TARGETS, of=of, starts=given) for given in (starts, None))
+    for document in (slice(0, 2), slice(2, T)):
+        alone = credit_map(model, XS[document], TARGETS[document], of=of)
+        np.testing.assert_allclose(found[document, document], alone, rtol=0, atol=1e-12)
+    assert not found[:2, 2:].any()
+    assert not found[2:, :2].any()
+    assert without[:2, 2:].any()
+
+
+@pytest.mark.messages
+def test_starts_of_several_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"starts has shape \(6, \d+\), expected \(6, 6\)"):
+        credit_map(language_model(LSTMCell(3, 4, rng=rng())), XS, TARGETS, starts=np.ones((T, 2), bool))

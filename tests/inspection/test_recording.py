@@ -42,8 +42,9 @@ from tinygrad_rnn import (
     Zoneout,
     record,
 )
-from tinygrad_rnn.core.states import State
-from tinygrad_rnn.kernels.caches import RNNCache
+from tinygrad_rnn.core.states import Leaf, State, StateSpec
+from tinygrad_rnn.kernels.caches import RNNCache, RNNWeights
+from tinygrad_rnn.kernels.kernel import Kernel
 from tinygrad_rnn.testing import StrictDevice
 
 T, B = 4, 2
@@ -377,7 +378,7 @@ def test_values_are_what_the_kernel_keeps(kind: Any, dtype: str) -> None:
     ids = np.random.default_rng(1).integers(0, 5, (12, 3))  # so many that the embedding is folded into the cell
     recording = record(model, ids)
     ys, _, cache = model.forward(ids, training=False)
-    kept = cache.inner[1].inner
+    kept = cache.inner.layers[1].steps
     assert type(kept).__name__ == f"{kind.__name__.removesuffix('Cell')}Cache"
     fields = [name for name in kept._fields if name != "x" and not name.endswith("_prev")]
     values, gradients = recording["layers.1"]
@@ -408,6 +409,27 @@ def test_a_chunk_goes_on_from_its_state() -> None:
         close(array, whole["layers.1"].values[name][2:])
 
 
+@pytest.mark.parametrize("cell", ["LSTMCell", "Zoneout", "Bidirectional"])
+def test_documents_in_a_row_are_recorded_as_if_each_were_alone(cell: str) -> None:
+    makers: dict[str, Callable[[], Any]] = {
+        "LSTMCell": lambda: LSTMCell(3, 4, rng=rng()),
+        "Zoneout": lambda: Zoneout(GRUCell(3, 4, rng=rng()), 0.25, rng=rng()),
+        "Bidirectional": lambda: Bidirectional(RNNCell(3, 2, rng=rng()), GRUCell(3, 2, rng=rng())),
+    }
+    model = language_model(makers[cell]())
+    starts: Any = np.array([[0, 1], [0, 0], [1, 0], [0, 1]], bool)
+    whole = record(model, IDS[:-1], IDS[1:], starts=starts)
+    for row, document in ((0, slice(0, 2)), (0, slice(2, 4)), (1, slice(0, 3)), (1, slice(3, 4))):
+        alone = record(model, IDS[:-1][document, [row]], IDS[1:][document, [row]])
+        close(whole.outputs[document, [row]], alone.outputs)
+        assert whole.layers.keys() == alone.layers.keys()
+        for name, (values, gradients) in alone.layers.items():
+            for found, expected in zip(whole[name], (values, gradients), strict=True):
+                assert found.keys() == expected.keys()
+                for key, array in expected.items():
+                    close(found[key][document, [row]], array)
+
+
 # Cells of one's own.
 
 
@@ -426,13 +448,14 @@ class LeakyCache(NamedTuple):
 class Leaky(Cell):
     """Has no `inner_gradients`; what it shows is not its state; its cache holds more than arrays of rows."""
 
-    state_names = ("level",)
-
     def __init__(self, size: int, *, rng: np.random.Generator) -> None:
         self.in_size = self.out_size = size
-        self.state_sizes = (size,)
         self.w = Parameter(rng.standard_normal((size, size)))
         self.k = Parameter(rng.standard_normal(size))
+
+    @property
+    def state_spec(self) -> StateSpec:
+        return (Leaf("level", (self.out_size,)),)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> Any:
         (old,) = state
@@ -490,13 +513,16 @@ def test_steps_without_a_cache_are_told_apart() -> None:
 
 
 class Clipped(LSTMCell):
-    """Has a backward of its own: what reaches h is halved first."""
+    """Has a backward of its own, and says so: what reaches h is halved first."""
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> Any:
         return super().step_backward(dy / 2, (dstate[0] / 2, dstate[1]), cache)
 
+    def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> Any:
+        return super().inner_gradients(dy / 2, (dstate[0] / 2, dstate[1]), cache)
 
-def test_inner_gradients_are_those_that_the_backward_used() -> None:
+
+def test_inner_gradients_are_those_that_a_class_says_its_backward_used() -> None:
     model = language_model(Clipped(3, 4, rng=rng()))
     values, gradients = record(model, IDS[:-1], IDS[1:])["layers.1"]
     _, _, linear = model.layers
@@ -506,20 +532,22 @@ def test_inner_gradients_are_those_that_the_backward_used() -> None:
     close(gradients["o"][-1], 0.5 * (p @ linear.w.value.T) * np.tanh(values["c"][-1]))
 
 
+def not_run(*_: Any) -> Any:
+    raise AssertionError("is not run")
+
+
 class Fast(RNNCell):
-    """Has a way of its own through a sequence."""
+    """Has a kernel of its own."""
 
-    has_kernel = True
-
-    def unroll_forward(self, *_: Any, **__: Any) -> Any:
-        raise AssertionError("is not run")
-
-    def unroll_backward(self, *_: Any, **__: Any) -> Any:
-        raise AssertionError("is not run")
+    def kernel(self) -> Kernel | None:
+        own = Kernel(RNNWeights, not_run, not_run, not_run)
+        return own if self.has_steps(RNNCell.step_forward, RNNCell.step_backward) else None
 
 
 def test_a_kernel_of_ones_own_is_not_run() -> None:
     own, usual = (language_model(kind(3, 4, rng=rng())) for kind in (Fast, RNNCell))
+    with pytest.raises(AssertionError, match="is not run"):
+        own(IDS)
     ids = np.random.default_rng(1).integers(0, 5, (12, 3))
     found, expected = (record(model, ids, ids) for model in (own, usual))
     np.testing.assert_array_equal(found["layers.1"].gradients["h"], expected["layers.1"].gradients["h"])
@@ -640,8 +668,6 @@ def test_float32_stays_float32() -> None:
 def wrong_calls() -> Iterator[tuple[Any, Any, type[Exception], str]]:
     model = language_model(RNNCell(3, 4, rng=rng()))
     pair = lstm_attention()
-    misnamed = Leaky(3, rng=rng())
-    misnamed.state_sizes = (3, 3)
     vectors = np.zeros((T, B, 3), np.float32)
     yield (
         (Linear(3, 4, rng=rng()), vectors),
@@ -666,12 +692,8 @@ def wrong_calls() -> Iterator[tuple[Any, Any, type[Exception], str]]:
     )
     yield (pair, (IDS,), IDS), {}, TypeError, r"record: xs is a tuple of 1, but an EncoderDecoder reads two"
     yield (pair, (IDS, IDS), IDS), {"state": ()}, ValueError, "a state was given, but an EncoderDecoder has none"
-    yield (
-        (misnamed, vectors),
-        {},
-        ValueError,
-        r"Leaky\('\?'\): state_names are \('level',\), but state_sizes \(3, 3\); there",
-    )
+    yield (pair, (IDS, IDS), IDS), {"starts": IDS > 1}, ValueError, "starts were given, but an EncoderDecoder reads one"
+    yield (model, IDS, IDS), {"starts": IDS[:2] > 1}, ValueError, r"starts has shape \(2, 2\), expected \(5, 2\)"
     cell = RNNCell(3, 4, rng=rng())
     yield (
         (cell, vectors),

@@ -33,7 +33,7 @@ def test_a_step_by_itself_draws_a_mask_of_its_own() -> None:
     np.testing.assert_array_equal(np.stack([mask != 0 for mask in masks]), uniforms < 0.7)
 
 
-def test_in_use_a_sequence_is_left_as_it_is_but_for_padding() -> None:
+def test_at_inference_a_sequence_is_left_as_it_is_but_for_padding() -> None:
     layer = locked()
     np.testing.assert_array_equal(layer(XS)[0], XS)
     lengths: Any = np.array([4, 1, 0])
@@ -43,12 +43,21 @@ def test_in_use_a_sequence_is_left_as_it_is_but_for_padding() -> None:
     assert not ys[:, 2].any()
 
 
-def test_it_has_no_state_to_begin_or_restart() -> None:
-    layer = locked()
-    assert layer.initial_state(3) == layer.restart(None, np.ones(3, bool)) == layer.restart((), np.ones(3, bool)) == ()
-    y, state = layer.step(XS[0], None)
-    np.testing.assert_array_equal(y, XS[0])
-    assert state == ()
+def test_it_has_no_state_to_begin_or_to_begin_anew() -> None:
+    layer, starts = locked(), np.ones(3, bool)
+    assert layer.state_spec == layer.initial_state(3) == layer.begin((), starts) == layer.begin_backward((), starts) == ()
+    for given, begins in ((None, None), (None, starts), ((), starts)):
+        y, state = layer.step(XS[0], given, starts=begins)
+        np.testing.assert_array_equal(y, XS[0])
+        assert state == ()
+
+
+def test_one_mask_serves_all_documents_of_a_row() -> None:
+    starts = np.zeros((4, 3), bool)
+    starts[[0, 2, 3], [0, 0, 1]] = True
+    found, expected = (locked().forward(XS, starts=given) for given in (starts, None))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[2].inner, expected[2].inner)
 
 
 def test_it_lies_between_layers_and_keeps_the_width() -> None:
@@ -58,7 +67,7 @@ def test_it_lies_between_layers_and_keeps_the_width() -> None:
     ys, state, cache = model.forward(XS.astype("float32"))
     assert [len(part) for part in state] == [0, 1, 0, 1]
     dxs, _ = model.backward(ys, None, cache)
-    dropped = cache.inner[0].inner == 0
+    dropped = cache.inner.layers[0] == 0
     assert not dxs[:, dropped].any()
     assert dxs[:, ~dropped].any(axis=0).all()
 
@@ -67,7 +76,7 @@ def test_it_lies_between_layers_and_keeps_the_width() -> None:
 def test_a_state_is_refused() -> None:
     wrong: Any
     for wrong in ((XS[0],), [], 0.0):
-        with pytest.raises(TypeError, match=r"LockedDropout\(0.3\): state must be \(\), for it has no state"):
+        with pytest.raises(TypeError, match=r"LockedDropout\(0.3\): state must be \(\), a tuple of 0, not a"):
             locked().forward(XS, wrong)
 
 

@@ -47,7 +47,7 @@ def masks(name: str, cache: Any) -> Any:
     if name == "Dropout":
         return cache
     if name == "Zoneout":
-        return np.stack([step.keep[0] for step in cache.inner])
+        return np.stack([step.keep[0] for step in cache.inner.steps])
     return cache.inner if name == "LockedDropout" else cache.inner.mask
 
 
@@ -118,14 +118,14 @@ def test_masks_are_the_same_in_every_dtype_and_on_every_device(name: str) -> Non
     device = StrictDevice()
     cache = made(name, 0.3).to(device).forward(device.asarray(XS))[-1]
     if name == "Zoneout":
-        on_device = np.stack([device.to_host(step.keep[0]) for step in cache.inner])
+        on_device = np.stack([device.to_host(step.keep[0]) for step in cache.inner.steps])
     else:
         on_device = device.to_host(masks(name, cache))
     np.testing.assert_array_equal(on_device, expected)
 
 
 @every_layer
-def test_in_use_nothing_is_drawn_and_all_calls_are_alike(name: str) -> None:
+def test_at_inference_nothing_is_drawn_and_all_calls_are_alike(name: str) -> None:
     layer = made(name)
     before = copy.deepcopy(position(layer))
     first = layer(XS)

@@ -108,7 +108,14 @@ def test_the_memory_goes_through_as_it_is(make: Any) -> None:
     given, lengths = memory(), LENGTHS.copy()
     state = layer.attach(None, given, lengths=lengths)
     assert state[-2].base is given
-    for last in (layer(ids(), state)[1], layer.step(ids()[0], state)[1], layer.restart(state, np.array([1, 0, 1]) > 0)):
+    starts = RNG(6).random((7, 3)) < 0.5
+    for last in (
+        layer(ids(), state)[1],
+        layer(ids(), state, starts=starts)[1],
+        layer.step(ids()[0], state)[1],
+        layer.step(ids()[0], state, starts=starts[0])[1],
+        layer.begin(state, starts[0]),
+    ):
         assert last[-2] is state[-2]
         assert last[-1] is state[-1] is lengths
 
@@ -155,23 +162,58 @@ def test_another_memory_may_be_attached_on_the_way(make: Any) -> None:
 
 
 @both
-def test_restart_begins_a_row_anew_on_its_memory(make: Any) -> None:
-    layer, fresh = make(), np.array([True, False, False])
+def test_a_row_begins_anew_on_its_memory(make: Any) -> None:
+    layer, starts = make(), np.array([True, False, False])
     state = random_state(layer)
-    begun = layer.restart(state, fresh)
+    begun = layer.begin(state, starts)
     expected = layer.attach(None, memory(), lengths=LENGTHS)
     for row, source in enumerate((expected, state, state)):
         equal(tree_map(lambda array, row=row: array[row], source), tree_map(lambda a, row=row: a[row], begun))
-    equal(layer.restart(None, fresh), layer.initial_state(3))
-    assert layer.restart(state, np.zeros(3, bool)) is state
+    for given, same in ((state, begun), (None, layer.initial_state(3))):
+        equal(layer.step(ids()[0], given, starts=starts), layer.step(ids()[0], same))
+    equal(layer.step(ids()[0], state, starts=np.zeros(3, bool)), layer.step(ids()[0], state))
 
 
 @both
-def test_restart_reaches_into_a_model(make: Any) -> None:
-    layer, fresh = make(), np.array([True, False, False])
+def test_beginning_anew_reaches_into_a_model(make: Any) -> None:
+    layer, starts = make(), np.array([True, False, False])
     model, state = Sequential(layer, Tanh()), random_state(layer)
-    equal(model.restart((state, ()), fresh), (layer.restart(state, fresh), ()))
-    equal(model.restart((None, ()), fresh), (layer.initial_state(3), ()))
+    equal(model.begin((state, ()), starts), (layer.begin(state, starts), ()))
+    for given, same in ((state, layer.begin(state, starts)), (None, layer.initial_state(3))):
+        equal(model.step(ids()[0], (given, ()), starts=starts), model.step(ids()[0], (same, ())))
+
+
+@both
+def test_a_document_begins_on_the_memory_of_its_row(make: Any) -> None:
+    """And what each document sends back to the memory is added."""
+    layer, state = make(), random_state(make())
+    starts = np.zeros((7, 3), bool)
+    starts[3] = True
+    dys, nothing = RNG(4).standard_normal((7, 3, 6)), tree_map(lambda _: None, state)
+    ys, last, cache = layer.forward(ids(), state, starts=starts)
+    dbefore = layer.backward(dys, None, cache)[1]
+    first, between, head = layer.forward(ids()[:3], state)
+    second, after, tail = layer.forward(ids()[3:], layer.attach(None, memory(), lengths=LENGTHS))
+    np.testing.assert_allclose(ys, np.concatenate((first, second)), atol=1e-13)
+    equal(tree_map(lambda a, b: abs(a - b).max() < 1e-13, last[:-2], after[:-2]), tree_map(lambda _: True, last[:-2]))
+    dsecond = layer.backward(dys[3:], None, tail)[1][-2]
+    dfirst = layer.backward(dys[:3], (*nothing[:-2], dsecond, None), head)[1]
+    np.testing.assert_allclose(dbefore[-2], dfirst[-2], atol=1e-13)
+    for array, other in zip(leaves("d", dbefore[:-2]).values(), leaves("d", dfirst[:-2]).values(), strict=True):
+        np.testing.assert_allclose(array, other, atol=1e-13)
+
+
+@both
+def test_alignments_take_starts(make: Any) -> None:
+    layer, state = make(), random_state(make())
+    starts = np.zeros((7, 3), bool)
+    starts[4, 0] = True
+    found, without = layer.alignments(ids(), state, starts=starts), layer.alignments(ids(), state)
+    np.testing.assert_allclose(found[:4], without[:4], atol=1e-13)
+    np.testing.assert_allclose(found[:, 1:], without[:, 1:], atol=1e-13)
+    begun = layer.attach(None, memory(), lengths=LENGTHS)
+    np.testing.assert_allclose(found[4:, 0], layer.alignments(ids()[4:], begun)[:, 0], atol=1e-13)
+    assert abs(found - without).max() > 1e-3
 
 
 @both
@@ -263,8 +305,8 @@ def test_a_memory_that_does_not_fit_is_refused(make: Any) -> None:
     refused(TypeError, f"{name}: memory is float32, but", lambda: layer.attach(None, memory().astype(np.float32)))
     message = f"{name}: memory has shape (4, 3), expected (S, B, M)"
     refused(ValueError, message, lambda: layer.attach(None, memory()[..., 0]))
-    place = f"{name}: state[{1 + len(layer.feedback_sizes)}], the memory, has shape"
-    refused(ValueError, f"{place} (3, 4, 4), expected (3, S, 5)", lambda: layer.attach(None, memory()[..., :4]))
+    place = f"{name}: state[{1 + len(layer.feedback_sizes)}], which is memory, has shape"
+    refused(ValueError, f"{place} (3, 4, 4), expected (3, any, 5)", lambda: layer.attach(None, memory()[..., :4]))
     message = f"{name}: lengths[1] is 5, but a row of 4 steps has 0 to 4"
     refused(ValueError, message, lambda: layer.attach(None, memory(), lengths=np.array([1, 5, 2])))
     message = f"{name}: lengths has shape (2,), expected (3,)"
@@ -272,33 +314,40 @@ def test_a_memory_that_does_not_fit_is_refused(make: Any) -> None:
     message = f"{name}: lengths must be an integer array, not float64"
     refused(TypeError, message, lambda: layer.attach(None, memory(), lengths=np.array([1.0, 2, 0])))
     state = layer.initial_state(2)
-    refused(ValueError, "expected (3, 4): (batch, size)", lambda: layer.attach(state, memory()))
+    refused(ValueError, "expected (3, 4): the batch first", lambda: layer.attach(state, memory()))
 
 
 @pytest.mark.messages
 @both
 def test_a_state_that_does_not_fit_is_refused(make: Any) -> None:
     layer = make()
-    state, parts = random_state(layer), 3 + len(layer.feedback_sizes)
-    message = f"{layer!r}: state must be a tuple of {parts}, the state of the decoder first, the memory and its lengths"
-    refused(TypeError, f"{message} last, not a tuple of 2", lambda: layer(ids(), state[:2]))
-    refused(TypeError, f"{message} last, not a list", lambda: layer(ids(), list(state)))
+    state = random_state(layer)
+    structure = "(((), (h, c)), memory, lengths)" if make is after else "((h, c), a, memory, lengths)"
+    must = f"must be {structure}, a tuple of {3 + len(layer.feedback_sizes)}, not"
+    refused(TypeError, f"{layer!r}: state {must} a tuple of 2", lambda: layer(ids(), state[:2]))
+    refused(TypeError, f"{layer!r}: state {must} a list", lambda: layer(ids(), list(state)))
     turned = (*state[:-2], state[-2].swapaxes(0, 1), state[-1])
-    message = "has shape (4, 3, 5), expected (3, S, 5): (B, S, M). What an encoder puts out, (S, B, M), goes in by `att"
+    message = "which is memory, has shape (4, 3, 5), expected (3, any, 5): the batch first"
     refused(ValueError, message, lambda: layer(ids(), turned))
     refused(ValueError, message, lambda: layer.step(ids()[0], turned))
     flat = (*state[:-2], state[-2][0], state[-1])
-    refused(ValueError, "has shape (4, 5), expected (3, S, 5)", lambda: layer(ids(), flat))
+    refused(ValueError, "has shape (4, 5), expected (3, any, 5)", lambda: layer(ids(), flat))
     single = (*state[:-2], state[-2].astype(np.float32), state[-1])
-    refused(TypeError, "the memory, is float32, but the parameters are float64", lambda: layer(ids(), single))
-    refused(TypeError, f"state[0] must be a tuple of {parts}", lambda: Sequential(layer)(ids(), ((),)))
+    place = f"state[{len(state) - 2}]"
+    refused(TypeError, f"{place} is float32, but the parameters are float64", lambda: layer(ids(), single))
+    refused(TypeError, f"state[0] {must} a tuple of 0", lambda: Sequential(layer)(ids(), ((),)))
+    for wrong in (5, -1):
+        far = (*state[:-1], np.array([1, wrong, 2]))
+        message = f"{layer.attention!r}: lengths[1] is {wrong}, but a row of 4 steps has 0 to 4"
+        refused(ValueError, message, lambda far=far: layer(ids(), far))
+        refused(ValueError, message, lambda far=far: layer.step(ids()[0], far))
 
 
 @pytest.mark.messages
 def test_what_is_fed_back_must_fit() -> None:
     layer = within()
     inner, a, *source = random_state(layer)
-    message = f"{layer!r}: state[1] has shape (3, 2), expected (3, 3)"
+    message = f"{layer!r}: state[1], which is a, has shape (3, 2), expected (3, 3)"
     refused(ValueError, message, lambda: layer(ids(), (inner, a[:, :2], *source)))
     refused(TypeError, "state[1] is float32, but", lambda: layer(ids(), (inner, a.astype(np.float32), *source)))
 
@@ -306,7 +355,7 @@ def test_what_is_fed_back_must_fit() -> None:
 @pytest.mark.messages
 def test_a_device_that_differs_is_named() -> None:
     layer = after()
-    message = "the memory, is on strict, but the parameters are on cpu"
+    message = f"{layer!r}: state[1] is on strict, but the parameters are on cpu"
     state = random_state(layer)
     there = StrictDevice().asarray(state[-2])
     refused(TypeError, message, lambda: layer(ids(), (*state[:-2], there, state[-1])))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from table import STARTS
 from tinygrad_rnn import (
     Bidirectional,
     Cell,
@@ -13,7 +14,6 @@ from tinygrad_rnn import (
     Embedding,
     Linear,
     OneHot,
-    OneHotRows,
     Recurrent,
     RNNCell,
     Sequential,
@@ -22,7 +22,6 @@ from tinygrad_rnn import (
     generate_samples,
 )
 from tinygrad_rnn.core.states import State, tree_map
-from tinygrad_rnn.models.bidirectional import _reversal
 from tinygrad_rnn.testing import StrictDevice
 from tinygrad_rnn.testing.examples import leaves, same
 
@@ -62,18 +61,6 @@ def reversed_rows(array: Any, lengths: Any) -> Any:
         for t in range(n):
             turned[t, row] = array[n - 1 - t, row]
     return turned
-
-
-@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "uint64"])
-def test_each_row_is_reversed_within_its_length(dtype: str) -> None:
-    active = np.arange(5)[:, None] < LENGTHS
-    reversal = _reversal(LENGTHS.astype(dtype), active)
-    ids = np.random.default_rng(0).integers(0, 9, (5, 4))
-    for array in (f32(5, 4, 3), ids):
-        np.testing.assert_array_equal(array[reversal], reversed_rows(array, LENGTHS))
-        np.testing.assert_array_equal(array[reversal][reversal], array)
-    np.testing.assert_array_equal(OneHotRows(ids, 9)[reversal].ids, reversed_rows(ids, LENGTHS))
-    np.testing.assert_array_equal(ids[_reversal(None, None)], reversed_rows(ids, [5] * 4))
 
 
 @pytest.mark.parametrize("merge", ["concat", "sum", "mul", "mean"])
@@ -123,17 +110,72 @@ def test_a_state_is_a_pair() -> None:
     ids = np.array([[0, 1], [5, 3]])
     ys, after = model(ids)
     for given in (state, (None, None), (state[0], None), (((), None), state[1])):
-        model.check_state(given, 2)
         np.testing.assert_array_equal(model(ids, given)[0], ys)
-    fresh = np.array([True, False])
-    (_, (h,)), (_, (g,)) = model.restart(after, fresh)
+    (_, (h,)), (_, (g,)) = model.begin(after, np.array([True, False]))
     for begun, old in ((h, after[0][1][0]), (g, after[1][1][0])):
         assert not begun[0].any()
         np.testing.assert_array_equal(begun[1], old[1])
-    (_, (h,)), (_, (g,)) = model.restart((None, after[1]), fresh)
-    assert not h.any()
-    assert g[1].any()
-    assert not model.restart(None, fresh)[1][1][0].any()
+    one_sided, whole = model(ids, (None, after[1])), model(ids, (state[0], after[1]))
+    np.testing.assert_array_equal(one_sided[0], whole[0])
+    assert (one_sided[0] != ys).any()
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+@pytest.mark.parametrize("merge", ["concat", "sum", "mul", "mean"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_documents_in_a_row_are_read_both_ways_one_by_one(merge: str, lengths: Any, nested: bool) -> None:
+    """The given states belong to the first document, read forward, and to the last, read backward."""
+    one, other = cell().to(dtype="float64"), RNNCell(3, 4, rng=np.random.default_rng(9)).to(dtype="float64")
+    model: Any = Bidirectional(one, other, merge=merge)
+    xs, h, g = (np.random.default_rng(k).standard_normal(s) for k, s in enumerate(((5, 4, 3), (4, 4), (4, 4))))
+    state: Any = ((h,), (g,))
+    if nested:
+        model, state = Sequential(Tanh(), model), ((), state)
+    upstream = np.random.default_rng(5).standard_normal((5, 4, 8 if merge == "concat" else 4))
+    dstate: Any = ((np.cos(h),), (np.sin(g),))
+    ys, after, cache = model.forward(xs, state, lengths=lengths, starts=STARTS)
+    dxs, before = model.backward(upstream, ((), dstate) if nested else dstate, cache)
+    gradient = model.flat_grad.copy()
+    model.zero_grad()
+    after, before = (after[1], before[1]) if nested else (after, before)
+    none = np.zeros((1, 4))
+    for row, end in enumerate([5] * 4 if lengths is None else lengths.tolist()):
+        firsts = [t for t in range(end) if t == 0 or STARTS[t, row]]
+        if not firsts:
+            for array, expected in ((after[0], h), (after[1], g), (before[0], np.cos(h)), (before[1], np.sin(g))):
+                np.testing.assert_array_equal(array[0][row], expected[row])
+        mine = slice(row, row + 1)
+        for first, stop in zip(firsts, [*firsts[1:], end], strict=False):
+            begins, last = first > 0 or STARTS[0, row], stop == end
+            own: Any = ((none if begins else h[mine],), (g[mine] if last else none,))
+            up: Any = ((np.cos(h[mine]) if last else none,), (np.sin(g[mine]) if first == 0 else none,))
+            document = xs[first:stop, mine]
+            found, ends, kept = model.forward(document, ((), own) if nested else own)
+            d, dbefore = model.backward(upstream[first:stop, mine], ((), up) if nested else up, kept)
+            ends, dbefore = (ends[1], dbefore[1]) if nested else (ends, dbefore)
+            np.testing.assert_allclose(ys[first:stop, mine], found, atol=1e-13)
+            np.testing.assert_allclose(dxs[first:stop, mine], d, atol=1e-13)
+            if last:
+                np.testing.assert_allclose(after[0][0][mine], ends[0][0], atol=1e-13)
+                np.testing.assert_allclose(before[1][0][mine], dbefore[1][0], atol=1e-13)
+            if first == 0:
+                np.testing.assert_allclose(after[1][0][mine], ends[1][0], atol=1e-13)
+                np.testing.assert_allclose(before[0][0][mine], 0 if begins else dbefore[0][0], atol=1e-13)
+        assert not ys[end:, row].any()
+        assert not dxs[end:, row].any()
+    np.testing.assert_allclose(gradient, model.flat_grad, atol=1e-12)
+
+
+def test_a_document_cannot_be_told_from_what_lies_beside_it_both_ways() -> None:
+    model, xs = Bidirectional(cell(), cell()), f32(5, 2, 3)
+    starts = np.zeros((5, 2), bool)
+    starts[[2, 4], 0] = True
+    ys, _ = model(xs, starts=starts)
+    xs[2:4, 0] = np.nan
+    found, _ = model(xs, starts=starts)
+    np.testing.assert_array_equal(found[[0, 1, 4], 0], ys[[0, 1, 4], 0])
+    np.testing.assert_array_equal(found[:, 1], ys[:, 1])
+    assert np.isnan(found[2:4, 0]).all()
 
 
 @pytest.mark.parametrize("device", [Device("cpu"), StrictDevice()])
@@ -252,9 +294,9 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
     h, g = f32(2, 4), f32(2, 5)
     wrong: Any
     for wrong, came in (((h,), "a tuple of 1"), ([(h,), (g,)], "a list"), (((h,), (g,), ()), "a tuple of 3")):
-        with pytest.raises(TypeError, match=f"state must be a pair, of the states of the two layers, not {came}$"):
+        with pytest.raises(TypeError, match=rf"state must be \(\(h,\), \(h,\)\), a tuple of 2, not {came}$"):
             model(f32(3, 2, 3), wrong)
-    with pytest.raises(ValueError, match=r"^RNNCell\(3, 5\): state\[1\]\[0\] has shape \(2, 4\), expected \(2, 5\)"):
+    with pytest.raises(ValueError, match=r"^Bidirectional\(.*\): state\[1\]\[0\], which is h, has shape \(2, 4\), expected"):
         model(f32(3, 2, 3), ((h,), (h,)))
-    with pytest.raises(TypeError, match=r"^RNNCell\(3, 4\): state\[0\] must be a tuple of 1 arrays"):
+    with pytest.raises(TypeError, match=r"^Bidirectional\(.*\): state\[0\] must be \(h,\), a tuple of 1, not a tuple of 0"):
         model(f32(3, 2, 3), ((), (g,)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_rnn import Adagrad, CharTokenizer, load, load_training
+from tinygrad_rnn import Adagrad, CharTokenizer, load
 
 PATH = Path(__file__).parent / "golden" / "format_1.safetensors"
 
@@ -25,7 +25,7 @@ def test_the_golden_model_computes_what_it_did() -> None:
 
 
 def test_the_golden_training_goes_on() -> None:
-    training = load_training(PATH)
+    training = load(PATH)
     optimizer = Adagrad(training.model, lr=0.1)
     optimizer.restore(training.optimizer)
     assert optimizer.steps == 1

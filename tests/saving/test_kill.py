@@ -19,7 +19,7 @@ from tinygrad_rnn import (
     Sequential,
     SoftmaxCrossEntropy,
     TokenStream,
-    load_training,
+    load,
     save,
 )
 
@@ -36,15 +36,14 @@ def train(iterations: int, path: Path) -> None:
     model: Any = network()
     state, done, optimizer = None, 0, Adagrad(model, lr=0.05)
     if path.exists():
-        model, _, metadata, memory, state = load_training(path)
+        model, _, metadata, memory, state = load(path)
         optimizer, done = Adagrad(model, lr=0.05), metadata["done"]
         optimizer.restore(memory)
-    criterion, chunks = SoftmaxCrossEntropy(), list(STREAM)
+    criterion, batches = SoftmaxCrossEntropy(), list(STREAM)
     for i in range(done, iterations):
-        xs, targets, fresh = chunks[i % len(chunks)]
-        state = model.restart(state, fresh)
-        logits, state, cache = model.forward(xs, state)
-        _, loss_cache = criterion.forward(logits, targets)
+        batch = batches[i % len(batches)]
+        logits, state, cache = model.forward(batch.xs, state, starts=batch.starts)
+        _, loss_cache = criterion.forward(logits, batch.targets)
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), None, cache)
         optimizer.step()
@@ -66,15 +65,15 @@ def test_a_killed_training_goes_on_exactly(tmp_path: Path, pytestconfig: pytest.
         time.sleep(rng.uniform(0, 0.1))
         process.kill()
         process.wait()
-        now = load_training(path).metadata["done"]  # raises unless the file is whole
+        now = load(path).metadata["done"]  # raises unless the file is whole
         assert now >= done
         done = now
     subprocess.run(child, check=True)
-    training = load_training(path)
+    training = load(path)
     assert training.metadata["done"] == iterations
     # A process too, for the table of checks, which may be loaded in this one, lets the kernels round otherwise.
     subprocess.run([sys.executable, __file__, str(whole), str(iterations)], check=True)
-    np.testing.assert_array_equal(training.model.flat_value, load_training(whole).model.flat_value)
+    np.testing.assert_array_equal(training.model.flat_value, load(whole).model.flat_value)
 
 
 if __name__ == "__main__":

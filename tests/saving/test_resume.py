@@ -26,11 +26,10 @@ from tinygrad_rnn import (
     SoftmaxCrossEntropy,
     TokenStream,
     load,
-    load_training,
     save,
     schedules,
 )
-from tinygrad_rnn.optim.base import Memory, Optimizer
+from tinygrad_rnn.optim.base import Optimizer, OptimizerState
 
 IDS = np.random.default_rng(5).integers(0, 7, 900)
 STREAM = TokenStream([IDS[:300], IDS[300:]], batch=3, steps=8)
@@ -68,11 +67,10 @@ def network(seed: int, dtype: str) -> Sequential:
 def train(model: Any, optimizer: Optimizer, state: Any, first: int, last: int) -> tuple[Any, list[float]]:
     """Iterations `first` to `last`, that one left out, over as many epochs as it takes."""
     criterion, losses = SoftmaxCrossEntropy(), []
-    for i, (xs, targets, fresh) in enumerate(chunk for _ in range(9) for chunk in STREAM):
+    for i, batch in enumerate(batch for _ in range(9) for batch in STREAM):
         if first <= i < last:
-            state = model.restart(state, fresh)
-            logits, state, cache = model.forward(xs, state)
-            loss, loss_cache = criterion.forward(logits, targets)
+            logits, state, cache = model.forward(batch.xs, state, starts=batch.starts)
+            loss, loss_cache = criterion.forward(logits, batch.targets)
             model.zero_grad()
             model.backward(criterion.backward(loss_cache), None, cache)
             optimizer.step()
@@ -92,7 +90,7 @@ def test_resuming_is_exact_to_the_bit(tmp_path: Path, make: Any, dtype: str, sto
     first_optimizer = make(first)
     state, losses = train(first, first_optimizer, None, 0, stop)
     save(tmp_path / "model", first, optimizer=first_optimizer, state=state, metadata={"iterations": stop})
-    saved = load_training(tmp_path / "model", classes=[Noise])
+    saved = load(tmp_path / "model", classes=[Noise])
     again = make(saved.model)
     again.restore(saved.optimizer)
     state, more = train(saved.model, again, saved.state, saved.metadata["iterations"], 90)
@@ -121,7 +119,7 @@ def test_a_moving_average_goes_on_from_its_file(tmp_path: Path) -> None:
     state = go_on(model, optimizer, moving, None, 0, 7)
     save(tmp_path / "model", model, optimizer=optimizer, state=state)
     save(tmp_path / "average", moving.average)
-    saved = load_training(tmp_path / "model", classes=[Noise])
+    saved = load(tmp_path / "model", classes=[Noise])
     average = load(tmp_path / "average", classes=[Noise]).model
     again, moving = Adam(saved.model, lr=0.01), MovingAverage(saved.model, decay=0.9, average=average)
     again.restore(saved.optimizer)
@@ -163,7 +161,7 @@ def test_a_state_keeps_its_structure_and_dtypes(tmp_path: Path) -> None:
     model = Sequential(RNNCell(2, 3, rng=np.random.default_rng(0)))
     state = ((np.ones((4, 3), np.float32), (np.arange(4), ()), None, np.array([True, False])),)
     save(tmp_path / "model", model, state=state)
-    found = load_training(tmp_path / "model").state
+    found = load(tmp_path / "model").state
     assert isinstance(found, tuple)
     assert found[0][2] is None
     assert found[0][1][1] == ()
@@ -174,7 +172,7 @@ def test_a_state_keeps_its_structure_and_dtypes(tmp_path: Path) -> None:
 
 def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
     save(tmp_path / "model", network(0, "float32"))
-    saved = load_training(tmp_path / "model", classes=[Noise])
+    saved = load(tmp_path / "model", classes=[Noise])
     assert saved.optimizer is None
     assert saved.state is None
 
@@ -204,6 +202,6 @@ def test_a_refused_memory_changes_nothing() -> None:
     arrays = {name: array * 2 for name, array in memory.arrays["sum"].items()}
     arrays.pop("layers.3.b")
     with pytest.raises(ValueError, match=r"layers\.3\.b is missing"):
-        optimizer.restore(Memory("Adagrad", 9, {"sum": arrays}))
+        optimizer.restore(OptimizerState("Adagrad", 9, {"sum": arrays}))
     np.testing.assert_array_equal(optimizer.sum, before)
     assert optimizer.steps == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,9 +24,11 @@ from tinygrad_rnn import (
     RNNCell,
     SoftmaxCrossEntropy,
 )
-from tinygrad_rnn.core.arrays import namespace
+from tinygrad_rnn.cells.base import StepCaches
+from tinygrad_rnn.core.arrays import namespace, select
 from tinygrad_rnn.core.checks import check_array
-from tinygrad_rnn.core.states import State
+from tinygrad_rnn.core.rows import Rows
+from tinygrad_rnn.core.states import Leaf, State, StateSpec, begin, tree_map
 from tinygrad_rnn.testing import check_contract, contract, sequences
 
 
@@ -218,18 +221,21 @@ class PaddingIsMultiplied(SteppedRNN):
     """0 times what is there, which may be NaN."""
 
     def forward(
-        self, xs: Any, state: Any = None, *, lengths: Any = None, training: bool = True
+        self, xs: Any, state: Any = None, *, lengths: Any = None, starts: Any = None, training: bool = True
     ) -> tuple[Any, Any, Any]:
-        ys, state, cache = super().forward(xs, state, lengths=lengths, training=training)
+        ys, state, cache = super().forward(xs, state, lengths=lengths, starts=starts, training=training)
         return ys + 0 * xs.sum(axis=-1, keepdims=True), state, cache
 
 
 class BeginsWithOnes(SteppedRNN):
     """But not where it is asked for its initial state."""
 
-    def _start(self, xs: Any, batch: int) -> State:
-        (h,) = super().initial_state(batch)
-        return (h + 1,)
+    def forward(
+        self, xs: Any, state: Any = None, *, lengths: Any = None, starts: Any = None, training: bool = True
+    ) -> tuple[Any, Any, Any]:
+        if state is None:
+            state = (self.initial_state(xs.shape[1])[0] + 1,)
+        return super().forward(xs, state, lengths=lengths, starts=starts, training=training)
 
 
 class TakesNoneForOnes(SteppedRNN):
@@ -249,11 +255,9 @@ class TakesAnyGradient(SteppedRNN):
 
 
 class LastStateIsAView(SteppedRNN):
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
-    ) -> tuple[Any, State, Any]:
-        ys, state, cache = super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
-        if active is None and xs.shape[0]:
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        ys, state, cache = super().unroll_forward(xs, state, rows=rows, training=training)
+        if rows.active is None and xs.shape[0]:
             state = (ys[-1],)
         return ys, state, cache
 
@@ -261,26 +265,19 @@ class LastStateIsAView(SteppedRNN):
 class ForgetsRowsThatDidNotRun(SteppedRNN):
     """A row of length 0 ends in zeros."""
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
-    ) -> tuple[Any, State, Any]:
-        ran = np.full(xs.shape[1], xs.shape[0] > 0) if lengths is None else lengths > 0
-        ys, (h,), cache = super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        ran = np.full(xs.shape[1], xs.shape[0] > 0) if rows.lengths is None else rows.lengths > 0
+        ys, (h,), cache = super().unroll_forward(xs, state, rows=rows, training=training)
         return ys, (h * ran[:, None],), (cache, ran)
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
         inner, ran = cache
-        return super().unroll_backward(dys, (dstate[0] * ran[:, None],), inner, active=active)
+        return super().unroll_backward(dys, (dstate[0] * ran[:, None],), inner)
 
 
 class IgnoresLengths(SteppedRNN):
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
-    ) -> tuple[Any, State, Any]:
-        return super().unroll_forward(xs, state, lengths=None, active=None, training=training)
-
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
-        return super().unroll_backward(dys, dstate, cache, active=None)
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        return super().unroll_forward(xs, state, rows=rows._replace(lengths=None, active=None), training=training)
 
 
 class MixesRows(SteppedRNN):
@@ -291,19 +288,15 @@ class MixesRows(SteppedRNN):
 class CountsSteps(SteppedRNN):
     """What it does in training depends on where a chunk begins."""
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
-    ) -> tuple[Any, State, Any]:
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
         if training:
             xs = xs * namespace(xs).arange(1, xs.shape[0] + 1, dtype=xs.dtype)[:, None, None]
-        return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
+        return super().unroll_forward(xs, state, rows=rows, training=training)
 
 
 class StepsDifferently(SteppedRNN):
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
-    ) -> tuple[Any, State, Any]:
-        return super().unroll_forward(2 * xs, state, lengths=lengths, active=active, training=training)
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        return super().unroll_forward(2 * xs, state, rows=rows, training=training)
 
 
 class StepsThoughNotCausal(SteppedRNN):
@@ -311,6 +304,97 @@ class StepsThoughNotCausal(SteppedRNN):
 
     def step(self, x: Any, state: Any) -> tuple[Any, State]:  # type: ignore[misc]  # it is final
         return x, state
+
+
+class UnrollsItself(SteppedRNN):
+    """Keeps the contract, and lets others begin a document in another way."""
+
+    def fresh(self, state: State, flags: Any) -> State:
+        return self.begin(state, flags)
+
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        if rows.starts is None or not len(xs):
+            return super().unroll_forward(xs, state, rows=rows, training=training)
+        ys, caches = [], []
+        for t, x in enumerate(xs):
+            state = self.fresh(state, rows.starts[t])
+            y, after, cache = self.step_forward(x, state, training=training)
+            active = np.ones(xs.shape[1], bool) if rows.active is None else rows.active[t]
+            state = tree_map(functools.partial(select, active), after, state)
+            ys.append(y)
+            caches.append(cache)
+        return np.stack(ys), state, StepCaches(tuple(caches), rows)
+
+
+class MultipliesWhereADocumentBegins(UnrollsItself):
+    """0 times NaN is NaN."""
+
+    def fresh(self, state: State, flags: Any) -> State:
+        fresh: State = tree_map(lambda array: array * ~flags[:, None], state)
+        return fresh
+
+
+class BeginsOnlyTheFirstRow(UnrollsItself):
+    def fresh(self, state: State, flags: Any) -> State:
+        return self.begin(state, flags & (np.arange(len(flags)) == 0))
+
+
+class LetsGradientsCross(SteppedRNN):
+    """From a document into the one before it."""
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        return super().unroll_backward(dys, dstate, cache._replace(rows=cache.rows._replace(starts=None)))
+
+
+class Offset(UnrollsItself):
+    """Keeps the contract: an `RNNCell` that is given what to add to its state, and keeps that."""
+
+    @property
+    def state_spec(self) -> StateSpec:
+        return Leaf("h", (self.out_size,)), Leaf("offset", (self.out_size,), kept=True)
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        h, offset = state
+        y, (h,), cache = super().step_forward(x, (h + offset,), training=training)
+        return y, (h, offset), cache
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dx, (dh,) = super().step_backward(dy, dstate[:1], cache)
+        return dx, (dh, dh + dstate[1])
+
+
+class BeginsAnewWhatItKeeps(Offset):
+    def fresh(self, state: State, flags: Any) -> State:
+        return begin(tuple(replace(leaf, kept=False) for leaf in self.state_spec), state, flags)
+
+
+class KeepsWhatItBeginsAnew(Offset):
+    def fresh(self, state: State, flags: Any) -> State:
+        return state
+
+
+class Learns(SteppedRNN):
+    """Keeps the contract: an `RNNCell` that learns its first state."""
+
+    def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
+        super().__init__(in_size, out_size, rng=rng)
+        self.h0 = Parameter(np.zeros(out_size, np.float32))
+
+    @property
+    def state_spec(self) -> StateSpec:
+        return (Leaf("h", (self.out_size,), initial=self.h0),)
+
+
+class LearnsButBeginsWithZeros(Learns, UnrollsItself):
+    def fresh(self, state: State, flags: Any) -> State:
+        return (select(~flags, state[0], 0),)
+
+
+class StepsOn(SteppedRNN):
+    """A step does not know where a document begins."""
+
+    def step(self, x: Any, state: Any, *, starts: Any = None) -> tuple[Any, State]:  # type: ignore[misc]  # it is final
+        return super().step(x, state)
 
 
 class WeighsPadding(DotAttention):
@@ -389,12 +473,15 @@ GIVEN, ORDER, KEPT = (
 ON_LAYER, EMPTY, THREADS = "nothing_is_kept_on_the_layer", "empty_axes_are_legal", "threads_may_run_forward"
 LAYOUT = "layout_does_not_matter"
 CHUNKS, ROWS, FROZEN = "a_sequence_equals_its_chunks", "a_batch_equals_its_rows", "a_state_is_frozen_past_the_end"
+ALONE, APART = "documents_in_a_row_equal_documents_alone", "documents_do_not_see_each_other"
+STEPS = "a_loop_of_step_begins_documents_too"
+ARRAY_AT = r"(ys|(gradient of )?(xs|state\[\d\])) at"  # whichever comes first
 ARRAY = r"\[.*\] at \[.*\] is .*, expected "
 
 BREAKING = [
     Case(WritesToItsInput, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (THREADS, LAYOUT)),
     Case(WritesToTheUpstreamGradient, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (LAYOUT,)),
-    Case(WritesToItsCache, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (ORDER, CHUNKS, LAYOUT)),
+    Case(WritesToItsCache, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (ORDER, CHUNKS, LAYOUT, ALONE, APART)),
     Case(UsesUpItsCache, GIVEN, "there are .*, expected", (ORDER, ON_LAYER)),
     Case(KeepsItsCache, ORDER, r"a backward depends on those before: gradient of x at \[0, 0, 0\] is .*, expected"),
     Case(OverwritesItsGradient, ORDER, "backwards do not add up: gradient of w at"),
@@ -421,8 +508,8 @@ BREAKING = [
     Case(LastStateIsAView, "the_last_state_is_small", r"the last state\[0\] is a view of an array \(4, 3, 4\)"),
     Case(ForgetsRowsThatDidNotRun, FROZEN, r"a row of length 0 is not passed through: state\[0\] at"),
     Case(IgnoresLengths, FROZEN, r"a row of length 0 is not passed through: state\[0\] at", (ROWS,)),
-    Case(MixesRows, ROWS, "row 0 in a batch is not row 0 alone: ys at"),
-    Case(CountsSteps, CHUNKS, "a sequence is not its chunks: ys at"),
+    Case(MixesRows, ROWS, "is not .* alone: " + ARRAY_AT, (ALONE, APART)),
+    Case(CountsSteps, CHUNKS, "a sequence is not its chunks: ys at", (ALONE,)),
     Case(StepsDifferently, CHUNKS, r"a sequence is not a loop of step: (ys|state\[0\]) at"),
     Case(WeighsPadding, "padding_never_matters", "what lies past a row's end matters: gradient of queries at", (ROWS,)),
     Case(TakesNoWeightsForSome, "none_is_zeros", r"None for \['weights'\] is not zeros: queries at"),
@@ -433,6 +520,13 @@ BREAKING = [
     Case(ReadsOnAfterTheTarget, "padding_never_matters", "what lies past a row's end matters: ys at", (ROWS,)),
     Case(NaNWithoutSource, EMPTY, "T = 4, B = 3, S = 0: ys holds NaN", (ROWS,)),
     Case(StepsThoughNotCausal, "step_raises", "is not causal, but step does not raise ValueError"),
+    Case(LetsGradientsCross, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
+    Case(BeginsOnlyTheFirstRow, ALONE, "the document from step 1 of row 1 is not that document alone: " + ARRAY_AT, (APART,)),
+    Case(BeginsAnewWhatItKeeps, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
+    Case(KeepsWhatItBeginsAnew, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT, (APART,)),
+    Case(LearnsButBeginsWithZeros, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
+    Case(MultipliesWhereADocumentBegins, APART, "(ys|gradient of xs) of a document depends on another document: (ys|gradient of xs) at"),
+    Case(StepsOn, STEPS, r"y at step \d of row \d is not that of the document alone: y at"),
 ]
 
 
@@ -451,7 +545,9 @@ def clauses(layer: Layer) -> list[str]:
     """Those of the role of `layer`."""
     roles = (Feedforward, Loss, Recurrent, Attention, EncoderDecoder)
     names = clauses_of(next(role for role in roles if isinstance(layer, role)))
-    return names if getattr(layer, "causal", True) else [n if n != CHUNKS else "step_raises" for n in names]
+    if getattr(layer, "causal", True):
+        return names
+    return [name if name != CHUNKS else "step_raises" for name in names if name != STEPS]
 
 
 def broken(layer: Layer) -> set[str]:
@@ -474,7 +570,21 @@ def test_a_layer_that_breaks_a_clause_is_caught_by_that_clause(case: Case) -> No
         check_contract(layer, rng=np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("kind", [Twice, Scale, SteppedRNN, RNNCell, SoftmaxCrossEntropy, DotAttention, Translates])
+KEEPING = [
+    Twice,
+    Scale,
+    SteppedRNN,
+    RNNCell,
+    UnrollsItself,
+    Offset,
+    Learns,
+    SoftmaxCrossEntropy,
+    DotAttention,
+    Translates,
+]
+
+
+@pytest.mark.parametrize("kind", KEEPING)
 def test_a_layer_that_keeps_the_contract_passes(kind: Any) -> None:
     layer = make(kind)
     before = {name: p.value.copy() for name, p in layer.named_parameters()}
@@ -512,11 +622,11 @@ class ClearsItsTargets(SoftmaxCrossEntropy):
 
 class SortsItsLengths(SteppedRNN):
     def forward(
-        self, xs: Any, state: Any = None, *, lengths: Any = None, training: bool = True
+        self, xs: Any, state: Any = None, *, lengths: Any = None, starts: Any = None, training: bool = True
     ) -> tuple[Any, Any, Any]:
         if lengths is not None:
             lengths.sort()
-        return super().forward(xs, state, lengths=lengths, training=training)
+        return super().forward(xs, state, lengths=lengths, starts=starts, training=training)
 
 
 class KeepsTheShape(Twice):
@@ -558,8 +668,15 @@ class SharesItsOutput(Twice):
 
 
 class BeginsInFloat64(SteppedRNN):
-    def initial_state(self, batch: int) -> State:
-        return (np.zeros((batch, 4)),)
+    """Learns its first state, and keeps it where nothing converts it."""
+
+    def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
+        super().__init__(in_size, out_size, rng=rng)
+        self.hidden = {"h0": Parameter(np.zeros(out_size))}
+
+    @property
+    def state_spec(self) -> StateSpec:
+        return (Leaf("h", (self.out_size,), initial=self.hidden["h0"]),)
 
 
 class MisshapenOutputWhereEmpty(Twice):
@@ -593,10 +710,8 @@ class DrawsInAStep(SteppedRNN):
             self.noise.random()
         return super().step_forward(x, state, training=training)
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
-    ) -> tuple[Any, State, Any]:
-        return super().unroll_forward(xs, state, lengths=lengths, active=active, training=True)
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
+        return super().unroll_forward(xs, state, rows=rows, training=True)
 
 
 class StepsDifferentlyInUse(SteppedRNN):
@@ -606,11 +721,9 @@ class StepsDifferentlyInUse(SteppedRNN):
         super().__init__(in_size, out_size, rng=rng)
         self.noise = rng.spawn(1)[0]
 
-    def unroll_forward(
-        self, xs: Any, state: State, *, lengths: Any, active: Any, training: bool
-    ) -> tuple[Any, State, Any]:
+    def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
         xs = xs + self.noise.random() if training else 2 * xs
-        return super().unroll_forward(xs, state, lengths=lengths, active=active, training=training)
+        return super().unroll_forward(xs, state, rows=rows, training=training)
 
 
 @pytest.mark.parametrize(

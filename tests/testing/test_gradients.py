@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from table import LENGTHS, SteppedRNN
-from tinygrad_rnn import Feedforward, Layer, Linear, Loss, OneHot, RNNCell, SoftmaxCrossEntropy, Tanh
-from tinygrad_rnn.core.states import State
+from table import LENGTHS, STARTS, SteppedRNN
+from tinygrad_rnn import Feedforward, Layer, Linear, Loss, OneHot, Parameter, RNNCell, SoftmaxCrossEntropy, Tanh
+from tinygrad_rnn.core.states import Leaf, State, StateSpec
 from tinygrad_rnn.testing import check_gradients
 
 EVERY = {"xs", "state[0]", "w_x", "w_h", "b"}
@@ -124,28 +124,65 @@ class WrongShape(Pieces):
 class FirstTermDropped(SteppedRNN):
     """The t - 1 term of `w_h` is dropped at t = 0, as if the sequence began with zeros."""
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
-        first = cache[0]._replace(h_prev=0 * cache[0].h_prev)
-        return super().unroll_backward(dys, dstate, (first, *cache[1:]), active=active)
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        first = cache.steps[0]._replace(h_prev=0 * cache.steps[0].h_prev)
+        return super().unroll_backward(dys, dstate, cache._replace(steps=(first, *cache.steps[1:])))
 
 
 class LastStateIgnored(SteppedRNN):
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
-        return super().unroll_backward(dys, (0 * dstate[0],), cache, active=active)
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        return super().unroll_backward(dys, (0 * dstate[0],), cache)
 
 
 class NothingPassedThrough(SteppedRNN):
     """The gradient of a row that has ended does not reach the row's last step."""
 
-    def unroll_backward(self, dys: Any, dstate: State, cache: Any, *, active: Any) -> tuple[Any, State]:
-        if active is not None:
-            dstate = (dstate[0] * active[-1][:, None],)
-        return super().unroll_backward(dys, dstate, cache, active=active)
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        if cache.rows.active is not None:
+            dstate = (dstate[0] * cache.rows.active[-1][:, None],)
+        return super().unroll_backward(dys, dstate, cache)
 
 
-def failures(layer: Layer, lengths: Any = None) -> str:
+class CrossesDocuments(SteppedRNN):
+    """The gradient goes on into the document before."""
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        return super().unroll_backward(dys, dstate, cache._replace(rows=cache.rows._replace(starts=None)))
+
+
+class SkipsTheFirstStep(SteppedRNN):
+    """Nothing reaches the first step of a document from its output; the state before it is 0 anyhow."""
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        starts = cache.rows.starts
+        if starts is not None:
+            dys = np.where(starts[..., None], 0, dys)
+        return super().unroll_backward(dys, dstate, cache)
+
+
+class Learns(SteppedRNN):
+    """An `RNNCell` that learns its first state."""
+
+    def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
+        super().__init__(in_size, out_size, rng=rng)
+        self.h0 = Parameter(np.zeros(out_size, np.float32))
+
+    @property
+    def state_spec(self) -> StateSpec:
+        return (Leaf("h", (self.out_size,), initial=self.h0),)
+
+
+class ForgetsWhatItBeganFrom(Learns):
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        before = self.h0.grad.copy()
+        found = super().unroll_backward(dys, dstate, cache)
+        self.h0.grad = before
+        return found
+
+
+def failures(layer: Layer, lengths: Any = None, starts: Any = None) -> str:
     with pytest.raises(AssertionError) as caught:
-        check_gradients(layer, rng=np.random.default_rng(1), lengths=lengths)
+        check_gradients(layer, rng=np.random.default_rng(1), lengths=lengths, starts=starts)
     return str(caught.value)
 
 
@@ -195,6 +232,33 @@ def test_a_fault_past_a_rows_end_is_caught_with_lengths() -> None:
     layer = cell(NothingPassedThrough)
     check_gradients(layer, rng=np.random.default_rng(1))
     assert "state[0]" in arrays(failures(layer, LENGTHS))
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (CrossesDocuments, EVERY),
+        (SkipsTheFirstStep, {"xs", "w_x", "b"}),
+        (ForgetsWhatItBeganFrom, {"h0"}),
+    ],
+)
+def test_a_fault_where_a_document_begins_is_caught_with_starts(
+    kind: type[RNNCell], wrong: set[str], lengths: Any
+) -> None:
+    layer = cell(kind)
+    check_gradients(layer, rng=np.random.default_rng(1), lengths=lengths)
+    assert arrays(failures(layer, lengths, STARTS)) == wrong
+
+
+def test_with_starts_a_cell_is_checked_in_both_ways_and_without_a_fault_passes() -> None:
+    for kind, names in ((Pieces, EVERY), (Learns, {*EVERY, "h0"})):
+        for lengths in (None, LENGTHS):
+            errors = check_gradients(cell(kind), rng=np.random.default_rng(1), lengths=lengths, starts=STARTS)
+            assert errors.keys() == names
+            assert max(errors.values()) < 1e-8
+    message = failures(cell(BiasForgotten), None, STARTS)
+    assert re.search(r"\n  b, step by step, at ", message)
 
 
 class OneEntry(Feedforward):

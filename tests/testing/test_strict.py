@@ -19,6 +19,7 @@ import tinygrad_rnn as rnn
 from tinygrad_rnn import Device, Linear, OneHotRows, Parameter, RNNCell, Sequential, SoftmaxCrossEntropy
 from tinygrad_rnn.core.arrays import device_name, namespace
 from tinygrad_rnn.core.device import device_of
+from tinygrad_rnn.core.states import State
 from tinygrad_rnn.testing import StrictDevice
 from tinygrad_rnn.testing.strict import ATTRIBUTES, LACKING, LACKING_KEYWORDS, METHODS, StrictArray
 
@@ -243,6 +244,9 @@ V, H, B, T = 7, 5, 3, 4
 class Stepped(RNNCell):
     """Unrolled by its step, as an own cell is."""
 
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        return super().step_forward(x, state, training=training)
+
 
 def one_hot(rng: np.random.Generator) -> Sequential:
     return Sequential(rnn.OneHot(V), RNNCell(V, H, rng=rng), Linear(H, V, rng=rng))
@@ -282,7 +286,7 @@ def leaves(tree: Any) -> list[Any]:
 def train(
     device: Device, model: Sequential, optimizer: Optimizer, criterion: SoftmaxCrossEntropy, lengths: Any
 ) -> list[Any]:
-    """Everything that three training steps and some steps in use compute, on the host."""
+    """Everything that three training steps and some steps at inference compute, on the host."""
     rng = np.random.default_rng(0)
     change = optimizer(model.to(device))
     lengths = None if lengths is None else device.asarray(lengths)
@@ -290,15 +294,16 @@ def train(
     for _ in range(3):
         xs = rng.integers(0, V, (T, B)) if model.takes_ids else rng.standard_normal((T, B, H)).astype(model.dtype)
         xs, targets = device.asarray(xs), device.asarray(rng.integers(-1, V, (T, B)))
-        state = model.restart(state, device.asarray(rng.random(B) < 0.3))
-        ys, state, cache = model.forward(xs, state, lengths=lengths)
+        starts = device.asarray(rng.random((T, B)) < 0.3)
+        ys, state, cache = model.forward(xs, state, lengths=lengths, starts=starts)
         loss, loss_cache = criterion.forward(ys, targets, lengths=lengths)
         model.zero_grad()
         back = model.backward(criterion.backward(loss_cache), None, cache)
         change.step()
         parameters = [(p.grad.copy(), p.value.copy()) for p in model.parameters()]
         found += leaves((ys, loss, state, back, parameters, change.last_norm))
-    found += leaves((model(xs), model.step(xs[0], state), criterion(ys, targets)))
+    found += leaves((model(xs), model.step(xs[0], state), model.step(xs[0], state, starts=starts[0])))
+    found += leaves((model(xs, state, starts=starts), criterion(ys, targets)))
     return [device.to_host(array) for array in found if array is not None]
 
 
@@ -339,7 +344,8 @@ def test_mixed_devices_are_an_error_of_the_library(device: Device, other: Device
         ("xs", lambda: dense.forward(other.asarray(xs))),
         ("state", lambda: dense.forward(here, state)),
         ("lengths", lambda: dense.forward(here, lengths=other.asarray(lengths))),
-        ("fresh", lambda: dense.restart(dense.initial_state(B), other.asarray(lengths > 1))),
+        ("starts", lambda: dense.step(here[0], None, starts=other.asarray(lengths > 1))),
+        ("starts", lambda: dense.forward(here, starts=other.asarray(np.ones((T, B), bool)))),
         ("targets", lambda: SoftmaxCrossEntropy().forward(ys, other.asarray(ids))),
     ]
     for name, call in calls:

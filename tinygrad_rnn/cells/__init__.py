@@ -1,1 +1,1 @@
-"""Recurrent cells: each one readable step, unrolled over time."""
+"""Recurrent cells: each is written as one step, which is unrolled over time."""

@@ -6,7 +6,7 @@ import functools
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..core.arrays import Array, namespace, select
+from ..core.arrays import Array, namespace, no_gradient, select
 from ..core.one_hot import TableRows
 from ..core.roles import Recurrent
 from ..core.rows import Rows
@@ -24,7 +24,7 @@ from ..kernels.backends import is_compiled
 from ..kernels.kernel import Kernel
 
 
-@functools.lru_cache  # to make the leaves takes as long as a tenth of a step
+@functools.lru_cache  # making the leaves takes a tenth of the time of a step
 def zeros_of_sizes(sizes: tuple[int, ...]) -> StateSpec:
     """The declaration of arrays of these sizes that begin as zeros: h, or h and c, or s0, s1 and so on."""
     names = ("h", "c") if len(sizes) <= 2 else tuple(f"s{i}" for i in range(len(sizes)))
@@ -32,58 +32,60 @@ def zeros_of_sizes(sizes: tuple[int, ...]) -> StateSpec:
 
 
 class StepCaches(NamedTuple):
-    """What a cell keeps that was unrolled step by step."""
+    """The cache of a cell that was unrolled step by step."""
 
     steps: tuple[Any, ...]
     """The cache of each step."""
     rows: Rows
+    no_dxs: Any = None
+    """Zeros for dxs, which no step gives where there is none; None for one-hot rows."""
 
 
 class KernelCache(NamedTuple):
-    """What a cell keeps whose kernel ran."""
+    """The cache of a cell whose kernel ran."""
 
     kernel: Kernel
     steps: Any
-    """The cache of a step, with a time axis more."""
+    """The cache of a step, with an added time axis."""
     rows: Rows
 
 
 class Cell(Recurrent):
     """A recurrent layer of vectors, written as one step.
 
-    Its author sets the sizes and writes `step_forward` and `step_backward`; the rest is inherited. The step may be
-    given `OneHotRows` for x: `x @ w` and `x.T @ da` stand as they are, and the dx returned is then ignored.
+    A subclass sets the sizes and writes `step_forward` and `step_backward`; the rest is inherited. The x of a step may
+    be `OneHotRows`: `x @ w` and `x.T @ da` work unchanged, and the returned dx is then ignored.
     """
 
     in_size: int
     out_size: int
     state_sizes: tuple[int, ...]
-    """The features of each array of the state, which begins as zeros (B, size). For any other, write `state_spec`."""
+    """The features of each array of the state; each starts as zeros (B, size). Else override `state_spec`."""
 
     @property
     def state_spec(self) -> StateSpec:
-        """From `state_sizes`: h, or h and c, or s0, s1 and so on."""
+        """Made from `state_sizes`: h, or h and c, or s0, s1 and so on."""
         return zeros_of_sizes(self.state_sizes)
 
     def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> dict[str, Array]:
-        """The gradients of the loss w.r.t. what the step computed, by the names of its state and its cache.
+        """The gradients of the loss w.r.t. what the step computed, under the names in its state and its cache.
 
-        Each is all that reaches the state or the gate: from the output and from the step after. It is for looking:
-        `record` takes note of it, and nothing is written. Where a class does not write it, there are none.
+        Each is the whole gradient w.r.t. the state or the gate: from the output and from the next step. `record` calls
+        this for inspection, so it adds nothing to the parameters' gradients. By default there are none.
 
         Args:
             dy: (B, H), as in `step_backward`.
             dstate: the gradient w.r.t. the state that went on to the next step.
-            cache: of the step.
+            cache: the cache of the step.
         """
         return {}
 
     def kernel(self) -> Kernel | None:
-        """The kernel that computes what the steps of this very cell compute; None where there is none."""
+        """The kernel that computes exactly what the steps of this cell compute; None where there is none."""
         return None
 
     def has_steps(self, forward: Any, backward: Any) -> bool:
-        """Whether these are the two steps of the cell: no subclass has others, and none was replaced."""
+        """Whether the cell runs these two steps: no subclass overrides them, and none was replaced in the instance."""
         kind, own = type(self), vars(self)
         return (
             kind.step_forward is forward
@@ -101,7 +103,7 @@ class Cell(Recurrent):
         return state[0], state
 
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
-        """By the kernel, or step by step."""
+        """Run the kernel, or step by step."""
         kernel = self.kernel()
         if kernel is None:
             return self._steps_forward(xs, state, rows, training)
@@ -110,7 +112,7 @@ class Cell(Recurrent):
         return ys, state, KernelCache(kernel, steps, rows)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        """As forward went, which the cache tells, also where a step was replaced since."""
+        """Run the kernel or step by step, as the cache says that forward did, even if a step was replaced since."""
         if isinstance(cache, StepCaches):
             return self._steps_backward(dys, dstate, cache)
         kernel, steps, rows = cache
@@ -125,7 +127,7 @@ class Cell(Recurrent):
         return kernel.weights(*(getattr(getattr(self, name), what) for name in kernel.weights._fields))
 
     def _steps_forward(self, xs: Any, state: State, rows: Rows, training: bool) -> tuple[Any, State, StepCaches]:
-        """Step by step."""
+        """Unroll step by step."""
         if isinstance(xs, TableRows):
             xs = xs.dense()
         (T, B), spec, like = xs.shape[:2], self.state_spec, self._like(xs)
@@ -138,11 +140,11 @@ class Cell(Recurrent):
             ys.append(y)
             caches.append(cache)
         whole = namespace(ys[0]).stack(ys) if ys else zeros_of((0, B, self.out_size), like)
-        return whole, state, StepCaches(tuple(caches), rows)
+        return whole, state, StepCaches(tuple(caches), rows, no_gradient(xs))
 
     def _steps_backward(self, dys: Any, dstate: State, cache: StepCaches) -> tuple[Any, State]:
-        """Last step first. A row that has ended passes the gradient of its state straight through."""
-        (caches, (_, active, starts)), spec, dxs = cache, self.state_spec, []
+        """Last step first. A row that has ended passes the gradient w.r.t. its state through unchanged."""
+        (caches, (_, active, starts), no_dxs), spec, dxs = cache, self.state_spec, []
         for t in reversed(range(len(caches))):
             if active is None:
                 dx, dstate = self.step_backward(dys[t], dstate, caches[t])
@@ -153,6 +155,8 @@ class Cell(Recurrent):
             if starts is not None:
                 dstate = begin_backward(spec, dstate, starts[t])
             dxs.append(dx)
-        if not dxs or dxs[0] is None:
+        if not dxs:
+            return no_dxs, dstate
+        if dxs[0] is None:
             return None, dstate
         return namespace(dxs[0]).stack(dxs[::-1]), dstate

@@ -15,42 +15,42 @@ from ..layers.masks import dropout_mask
 
 
 class DropConnectCache(NamedTuple):
-    """Of a step, or of a sequence."""
+    """The cache of a step, or of a sequence."""
 
     mask: Array | None
-    """Of `w_h`; None where nothing drops."""
+    """The mask of `w_h`; None where nothing is dropped."""
     cell: Any
-    """That of the cell within."""
+    """The cache of the wrapped cell."""
 
 
 class DropConnect(Recurrent):
-    r"""A cell some of whose recurrent weights are 0 while it trains: dropout of `w_h`, the same for a whole sequence.
+    r"""Dropout of the recurrent weights `w_h` of a cell during training, with one mask for a whole sequence.
 
     Weights are dropped, not units, so the state itself loses nothing. Forward and backward, with :math:`p` the rate;
-    the cell within runs with :math:`\tilde{W}` in place of :math:`W_h`, by its kernel if it has one:
+    the wrapped cell, or its kernel if it has one, runs with :math:`\tilde{W}` in place of :math:`W_h`:
 
     .. math::
         m &= \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \\
         \tilde{W} &= m \odot W_h, \qquad dW_h \mathrel{+}= m \odot d\tilde{W}
 
-    With `training=False`, or rate 0, it is the cell within. Each call of `forward` draws, hence each chunk of a long
-    sequence, and each `step_forward` by itself. All rows share a mask.
+    With `training=False`, or rate 0, the cell runs unchanged. Each call of `forward`, so each chunk of a long sequence,
+    draws a new mask, and so does each `step_forward`. All rows share a mask.
 
     Args:
         cell: any `Recurrent` with a parameter `w_h`.
         rate: the probability that a weight is dropped, 0 to below 1.
-        rng: a stream of its own is spawned from it.
+        rng: the layer spawns its own stream from it.
 
-    Parameters are those of the cell, `cell.w_h` and so on; the state is that of the cell. Only training moves the
-    stream on; the masks are the same on every device and in every dtype.
+    The parameters are those of the cell, `cell.w_h` and so on; the state is that of the cell. Only training advances
+    the stream; the masks are the same on every device and in every dtype.
 
     Raises:
-        TypeError: `cell` is no `Recurrent` with a parameter `w_h`, `rate` is no number, or `rng` no generator.
+        TypeError: `cell` is not a `Recurrent` with a parameter `w_h`, `rate` is not a number, or `rng` not a generator.
         ValueError: `rate` is below 0, or 1 or more.
 
     References:
         Wan et al., *Regularization of Neural Networks using DropConnect*, 2013; Merity, Keskar and Socher,
-        *Regularizing and Optimizing LSTM Language Models*, 2018, where it makes the weight-dropped LSTM.
+        *Regularizing and Optimizing LSTM Language Models*, 2018 (the weight-dropped LSTM).
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -64,7 +64,7 @@ class DropConnect(Recurrent):
         if not isinstance(cell, Recurrent):
             raise TypeError(f"DropConnect: cell must be a Recurrent, not {cell!r}")
         if not isinstance(getattr(cell, "w_h", None), Parameter):
-            raise TypeError(f"DropConnect: {cell!r} has no parameter w_h, of which to drop weights")
+            raise TypeError(f"DropConnect: {cell!r} has no parameter w_h whose weights could be dropped")
         check_rate("DropConnect", "rate", rate)
         check_rng("DropConnect", rng)
         self.cell: Any = cell
@@ -109,7 +109,7 @@ class DropConnect(Recurrent):
         return dropout_mask(self.rng, self.rate, w_h.shape, w_h, training)
 
     def _masked(self, mask: Array | None) -> Any:
-        """The cell with its masked weights, as they are now: a copy that shares all other parameters."""
+        """A copy of the cell with the mask applied to the current `w_h`; it shares all other parameters."""
         if mask is None:
             return self.cell
         cell = copy.copy(self.cell)

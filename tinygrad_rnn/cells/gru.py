@@ -15,10 +15,10 @@ from .base import Cell
 
 
 class GRUCell(Cell):
-    r"""The gated recurrent unit: a gate z keeps the state or lets in a new one, which sees what a gate r lets it.
+    r"""The gated recurrent unit: the update gate z mixes the old state with a candidate n, for which gate r scales it.
 
     Forward, with :math:`\sigma(a) = 1 / (1 + e^{-a})`; the columns of :math:`W_x`, :math:`W_h` and :math:`b` are three
-    blocks, those of r, z and n:
+    blocks: reset gate r, update gate z and candidate n:
 
     .. math::
         r_t &= \sigma(x_t W_{xr} + h_{t-1} W_{hr} + b_r) \\
@@ -38,7 +38,7 @@ class GRUCell(Cell):
         m_t &= h_{t-1}, \qquad q_t = r_t \odot m_t \\
         a^n_t &= x_t W_{xn} + b_n + q_t W_{hn}
 
-    Backward, where :math:`dh_t` is what step :math:`t + 1` sends back, and :math:`\bar{dh}_t = dy_t + dh_t`:
+    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`\bar{dh}_t = dy_t + dh_t`:
 
     .. math::
         dn_t &= \bar{dh}_t \odot (1 - z_t), \qquad dz_t = \bar{dh}_t \odot (h_{t-1} - n_t) \\
@@ -64,7 +64,8 @@ class GRUCell(Cell):
         dh_{t-1} &= \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t \\
         dW_{hn} &\mathrel{+}= q_t^\top da^n_t
 
-    A sequence runs at once where the reset comes after; where it comes before, step by step.
+    With the reset after the product, a kernel runs the whole sequence; with the reset before it, the cell runs step by
+    step.
 
     Args:
         in_size: D, features of x.
@@ -72,12 +73,12 @@ class GRUCell(Cell):
         rng: draws the weights.
         reset: `"after"` or `"before"` the product.
 
-    Parameters `w_x` (D, 3H), each block Glorot; `w_h` (H, 3H), each block orthogonal; `b` (3H,), 0; where the reset
-    comes after, `b_h` (H,), 0. State `(h,)`, h (B, H).
+    Parameters `w_x` (D, 3H), each block Glorot; `w_h` (H, 3H), each block orthogonal; `b` (3H,), 0; with the reset
+    after the product also `b_h` (H,), 0. State `(h,)`, h (B, H).
 
     Raises:
-        ValueError: a size below 1, or another reset.
-        TypeError: a size is no integer, or `rng` no generator.
+        ValueError: a size is below 1, or `reset` is neither of these.
+        TypeError: a size is not an integer, or `rng` is not a generator.
 
     References:
         Cho et al., *Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation*,
@@ -171,4 +172,4 @@ class GRUCell(Cell):
 
 
 STEPS = GRUCell.step_forward, GRUCell.step_backward
-"""Those that the kernel computes, where the reset comes after."""
+"""The steps that the kernel computes, with the reset after the product."""

@@ -15,7 +15,7 @@ from .base import Cell
 
 
 class LayerNormLSTMCache(NamedTuple):
-    """Of a step; the last three are those of the norms."""
+    """The cache of a step; the last three are the caches of the norms."""
 
     x: Any
     h_prev: Array
@@ -25,16 +25,16 @@ class LayerNormLSTMCache(NamedTuple):
     o: Array
     g: Array
     m: Array
-    """tanh LN(c), what the output gate lets out."""
+    """tanh LN(c), which is multiplied by the output gate."""
     norm_x: LayerNormCache
     norm_h: LayerNormCache
     norm_c: LayerNormCache
 
 
 class LayerNormLSTMCell(Cell):
-    r"""The LSTM whose sums are normalised at every step: those of the input, those of the state, and its memory.
+    r"""The LSTM with layer normalisation of the products of input and state with their weights, and of the memory c.
 
-    Forward; each LN is a `LayerNorm`, the first two over all 4H sums at once and without an offset, for b is one:
+    Forward; each LN is a `LayerNorm`. The first two are over all 4H sums at once, and have no bias because b is one:
 
     .. math::
         [a_i, a_f, a_o, a_g] &= \mathrm{LN}_x(x_t W_x) + \mathrm{LN}_h(h_{t-1} W_h) + b \\
@@ -42,7 +42,7 @@ class LayerNormLSTMCell(Cell):
         c_t &= f \odot c_{t-1} + i \odot g \\
         m &= \tanh \mathrm{LN}_c(c_t), \qquad h_t = o \odot m, \qquad y_t = h_t
 
-    Backward, where :math:`dh_t` and :math:`dc_t` are what step :math:`t + 1` sends back, and
+    Backward, where :math:`dh_t` and :math:`dc_t` are the gradients from step :math:`t + 1`, and
     :math:`\mathrm{LN}^\top` is the backward of a norm:
 
     .. math::
@@ -60,16 +60,16 @@ class LayerNormLSTMCell(Cell):
     Args:
         in_size: D, features of x.
         out_size: H, units.
-        rng: draws the weights, gate after gate.
-        eps: what the norms add to a variance.
+        rng: draws the weights.
+        eps: added to each variance in the norms.
 
-    Parameters `w_x` (D, 4H), Glorot a gate; `w_h` (H, 4H), orthogonal a gate; `b` (4H,), 0 but 1 for the forget gate;
-    gates in the order i, f, o, g. Of the norms `norm_x.g` and `norm_h.g` (4H,), `norm_c.g` and `norm_c.b` (H,). State
-    `(h, c)`, each (B, H), c as it is before its norm.
+    Parameters `w_x` (D, 4H), each gate Glorot; `w_h` (H, 4H), each gate orthogonal; `b` (4H,), 1 for the forget gate,
+    else 0; the gates are in the order i, f, o, g. The norms have `norm_x.g` and `norm_h.g` (4H,), `norm_c.g` and
+    `norm_c.b` (H,). State `(h, c)`, each (B, H), with c before its norm.
 
     Raises:
-        ValueError: a size is below 1, or `eps` not above 0.
-        TypeError: a size is no integer, or `rng` no generator.
+        ValueError: a size is below 1, or `eps` is not above 0.
+        TypeError: a size is not an integer, or `rng` is not a generator.
 
     References:
         Ba, Kiros and Hinton, *Layer Normalization*, 2016, equations 20 to 22; Hochreiter and Schmidhuber, *Long

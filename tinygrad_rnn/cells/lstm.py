@@ -15,11 +15,11 @@ from .base import Cell
 
 
 class LSTMCell(Cell):
-    r"""The long short-term memory: three gates say what its memory c takes in, keeps and shows.
+    r"""The long short-term memory: three gates control what its memory c takes in, keeps and gives out.
 
     Forward. The sum :math:`a_t` (B, 4H) has four parts, in the order i, f, o, g: input gate, forget gate, output gate
-    and what may be taken in. :math:`\sigma(a) = \tfrac{1}{2} \tanh(\tfrac{1}{2} a) + \tfrac{1}{2}`, which never
-    overflows:
+    and candidate. :math:`\sigma(a)` is computed as :math:`\tfrac{1}{2} \tanh(\tfrac{1}{2} a) + \tfrac{1}{2}`, which
+    never overflows:
 
     .. math::
         a_t &= x_t W_x + h_{t-1} W_h + b \\
@@ -28,14 +28,14 @@ class LSTMCell(Cell):
         c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
         h_t &= o_t \odot \tanh(c_t), \qquad y_t = h_t
 
-    Backward, where :math:`dh_t` and :math:`dc_t` are what step :math:`t + 1` sends back. All of what reaches the output
-    and the memory:
+    Backward, where :math:`dh_t` and :math:`dc_t` are the gradients from step :math:`t + 1`. First the whole gradients
+    w.r.t. the output and the memory:
 
     .. math::
         \bar{dh}_t &= dy_t + dh_t \\
         \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \odot (1 - \tanh^2(c_t))
 
-    From these, the gradients by the gates, by the four parts of :math:`a_t`, and from there on:
+    From these follow the gradients w.r.t. the gates, the four parts of :math:`a_t`, the parameters, x and the state:
 
     .. math::
         di_t &= \bar{dc}_t \odot g_t, \qquad df_t = \bar{dc}_t \odot c_{t-1} \\
@@ -58,8 +58,8 @@ class LSTMCell(Cell):
     the forget gate, so that the memory lasts from the start, else 0. State `(h, c)`, both (B, H).
 
     Raises:
-        ValueError: a size below 1.
-        TypeError: a size is no integer, or `rng` no generator.
+        ValueError: a size is below 1.
+        TypeError: a size is not an integer, or `rng` is not a generator.
 
     References:
         Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997. The forget gate: Gers, Schmidhuber and Cummins,
@@ -132,4 +132,4 @@ class LSTMCell(Cell):
 
 
 STEPS = LSTMCell.step_forward, LSTMCell.step_backward
-"""Those that the kernel computes."""
+"""The steps that the kernel computes."""

@@ -15,7 +15,7 @@ from .base import Cell
 
 
 class RNNCell(Cell):
-    r"""The simple recurrent network: the next state is a squashed sum of input and state.
+    r"""The simple recurrent network: a nonlinearity of a linear map of input and state gives the next state.
 
     Forward, with :math:`f` = tanh or ReLU:
 
@@ -23,8 +23,8 @@ class RNNCell(Cell):
         a_t &= x_t W_x + h_{t-1} W_h + b \\
         h_t &= f(a_t), \qquad y_t = h_t
 
-    Backward, where :math:`dh_t` is what step :math:`t + 1` sends back, and :math:`f'` is :math:`1 - h_t^2` for tanh,
-    1 where :math:`h_t > 0` for ReLU:
+    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`f'` is :math:`1 - h_t^2` for tanh,
+    and for ReLU 1 where :math:`h_t > 0`, else 0:
 
     .. math::
         \bar{dh}_t &= dy_t + dh_t, \qquad da_t = \bar{dh}_t \odot f'(a_t) \\
@@ -37,14 +37,14 @@ class RNNCell(Cell):
         out_size: H, units.
         rng: draws the weights.
         nonlinearity: `"tanh"` or `"relu"`.
-        recurrent_initializer: what `w_h` starts as, `"orthogonal"` or `"identity"`. The identity, with ReLU, is the
-            IRNN: a network that begins by adding up its inputs, and so remembers them over hundreds of steps.
+        recurrent_initializer: how `w_h` is initialised, `"orthogonal"` or `"identity"`. The identity with ReLU makes
+            the IRNN, which at first adds up its inputs, and so remembers them over hundreds of steps.
 
     Parameters `w_x` (D, H), Glorot; `w_h` (H, H), orthogonal or the identity; `b` (H,), 0. State `(h,)`, h (B, H).
 
     Raises:
-        ValueError: a size below 1, or another nonlinearity or initializer.
-        TypeError: a size is no integer, or `rng` no generator.
+        ValueError: a size is below 1, or the nonlinearity or initializer is neither of these.
+        TypeError: a size is not an integer, or `rng` is not a generator.
 
     References:
         Elman, *Finding Structure in Time*, 1990. The IRNN: Le, Jaitly and Hinton, *A Simple Way to Initialize
@@ -118,4 +118,4 @@ class RNNCell(Cell):
 
 
 STEPS = RNNCell.step_forward, RNNCell.step_backward
-"""Those that the kernel computes."""
+"""The steps that the kernel computes."""

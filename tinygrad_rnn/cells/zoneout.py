@@ -13,46 +13,46 @@ from .base import Cell
 
 
 class ZoneoutCache(NamedTuple):
-    """Of a step."""
+    """The cache of a step."""
 
     keep: tuple[Any, ...]
-    """Of each array of the state: the mask, or the rate where none was drawn."""
+    """For each array of the state: the mask, or the rate where no mask was drawn."""
     cell: Any
-    """That of the cell within."""
+    """The cache of the wrapped cell."""
 
 
 class Zoneout(Cell):
-    r"""A cell whose units, each by chance, skip a step: they keep the value that they had.
+    r"""A cell whose units skip steps at random: at each step, a unit keeps its previous value with some probability.
 
-    Forward, for each array :math:`s` of the state; :math:`s'` is what the cell within makes of it, :math:`p` its rate:
+    Forward, for each array :math:`s` of the state, with :math:`s'` the new value from the wrapped cell and :math:`p`
+    the rate:
 
     .. math::
         k &= \begin{cases} 1 & \text{with probability } p \\ 0 & \text{else} \end{cases}
-             \qquad \text{in use } k = p \\
+             \qquad \text{at inference } k = p \\
         s_t &= k \odot s_{t-1} + (1 - k) \odot s'_t, \qquad y_t = \text{the first array of } s_t
 
-    A mask is drawn anew for each row, unit and step while training. In use the unit takes the value that is to be
-    expected. Backward, where :math:`ds_t` has what step :math:`t + 1` sends back and, for the first array,
-    :math:`dy_t` too:
+    During training a mask is drawn for each row, unit and step. At inference a unit takes its expected value. Backward,
+    where :math:`ds_t` is the gradient from step :math:`t + 1`, plus :math:`dy_t` for the first array:
 
     .. math::
         ds'_t &= (1 - k) \odot ds_t \\
-        ds_{t-1} &= k \odot ds_t + \text{what the cell within sends back for } ds'_t
+        ds_{t-1} &= k \odot ds_t + \text{what the wrapped cell sends back for } ds'_t
 
     Args:
-        cell: any `Cell` whose output is the first array of its state, as that of every cell of this package is. It is
-            run step by step, also if it has a faster way.
+        cell: any `Cell` whose output is the first array of its state, as in every cell of this package. It runs step
+            by step, even if it has a kernel.
         rates: the probability that a unit keeps its value, 0 to below 1: one number, or a tuple with one for each
             array of the state, such as `(0.1, 0.5)` for `(h, c)`.
-        rng: a stream of its own is spawned from it.
+        rng: the layer spawns its own stream from it.
 
-    Parameters are those of the cell, `cell.w_x` and so on; the state is that of the cell. Only training moves the
-    stream on; the masks are the same on every device and in every dtype.
+    The parameters are those of the cell, `cell.w_x` and so on; the state is that of the cell. Only training advances
+    the stream; the masks are the same on every device and in every dtype.
 
     Raises:
-        TypeError: `cell` is no `Cell`, a rate is no number, or `rng` no generator.
-        ValueError: the cell's output has not the size of the first array of its state, a rate is below 0, or 1 or
-            more, or there is not one for each array.
+        TypeError: `cell` is not a `Cell`, a rate is not a number, or `rng` is not a generator.
+        ValueError: the output of the cell differs in size from the first array of its state, a rate is below 0, or 1
+            or more, or there is not one rate for each array.
 
     References:
         Krueger et al., *Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations*, 2017.
@@ -72,7 +72,7 @@ class Zoneout(Cell):
         if cell.out_size != sizes[0]:
             raise ValueError(
                 f"Zoneout: the output of {cell!r} has size {cell.out_size}, but the first array of its state "
-                f"{sizes[0]}: the one must be the other"
+                f"{sizes[0]}: the output must be that array"
             )
         rates = rates if isinstance(rates, tuple) else (rates,) * len(sizes)
         if len(rates) != len(sizes):
@@ -104,5 +104,5 @@ class Zoneout(Cell):
         keep, inner = cache
         dzoned = (dy + dstate[0], *dstate[1:])
         dafter = tree_map(lambda k, d: (1 - k) * d, keep, dzoned)
-        dx, dbefore = self.cell.step_backward(no_gradient(dy), dafter, inner)  # its output is its state: counted there
+        dx, dbefore = self.cell.step_backward(no_gradient(dy), dafter, inner)  # dafter includes dy
         return dx, tree_map(lambda k, d, before: k * d + before, keep, dzoned, dbefore)

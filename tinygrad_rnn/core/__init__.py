@@ -1,1 +1,1 @@
-"""What every layer is made of."""
+"""The base classes of all layers, and what they are made of."""

@@ -1,7 +1,7 @@
-"""The types of arrays and of their shapes, and the few functions that every array needs.
+"""The types of arrays and their shapes, and a few functions that all modules need.
 
 A shape is part of a type: `xs: Float[Array, "T B D"]`. The tests check these at every call (jaxtyping and
-beartype); elsewhere they are documentation, and jaxtyping is not imported (it would cost 50 to 70 ms).
+beartype); elsewhere they are documentation, and jaxtyping is not imported (importing it takes 50 to 70 ms).
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ else:
 
 
 def namespace(array: Any) -> Any:
-    """The module whose functions take `array`: numpy, cupy, or that of a testing device."""
-    if type(array) is np.ndarray:  # to ask the array takes ten times as long
+    """The module whose functions take `array`: numpy, cupy, or the module of a testing device."""
+    if type(array) is np.ndarray:  # asking the array takes ten times as long
         return np
     find = getattr(array, "__array_namespace__", None)
     return find() if find is not None else sys.modules["cupy"]  # CuPy 14 lacks the method
 
 
 def device_name(array: Any) -> str:
-    """`"cpu"`, `"cuda:0"` …: where `array` lies."""
+    """The device that `array` is on: `"cpu"`, `"cuda:0"` …"""
     device = array.device
     return f"cuda:{device.id}" if hasattr(device, "id") else str(device)
 
@@ -63,7 +63,7 @@ def sigmoid(a: Any) -> Any:
 
 
 def no_gradient(array: Any) -> Any:
-    """Zeros of the shape, dtype and device of `array`, in the memory of one number: not to be written to.
+    """Zeros of the shape, dtype and device of `array`, all in the memory of one number: do not write to them.
 
     None where `array` holds integers or one-hot rows, which have no gradient.
     """
@@ -75,7 +75,7 @@ def no_gradient(array: Any) -> Any:
     return xp.broadcast_to(xp.zeros((), array.dtype), array.shape)
 
 
-@functools.lru_cache  # they cannot be written to; to make them would be a fiftieth of a step of a small network
+@functools.lru_cache  # safe, as they are read-only; making them takes a fiftieth of a step of a small network
 def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.ndarray(shape, dtype, bytes(dtype.itemsize), strides=(0,) * len(shape))
 
@@ -83,7 +83,7 @@ def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
 def select(mask: Booleans, chosen: Any, other: Any) -> Any:
     """`chosen` where `mask` (over the leading axes) is True, else `other`, an array or a number.
 
-    None where `chosen` is None, as the gradient of integers is.
+    None where `chosen` is None, as the gradient w.r.t. integers is.
     """
     if chosen is None:
         return None
@@ -92,5 +92,5 @@ def select(mask: Booleans, chosen: Any, other: Any) -> Any:
 
 
 def is_empty(mask: Any) -> bool:
-    """Whether no entry of `mask` is True; False for a mask on a GPU, which is not waited for."""
+    """Whether no entry of `mask` is True; always False on a GPU, where looking would wait for all work in flight."""
     return isinstance(mask, np.ndarray) and not mask.any()

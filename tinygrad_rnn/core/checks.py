@@ -1,10 +1,10 @@
-"""What bad input gets: an error that names the object, what came, what was expected, and what to do.
+"""Checks of arguments and inputs. An error names the object, what it was given, what it expects, and what to do.
 
-A layer of one's own calls these first, with itself as `owner`: a `Feedforward` for what it is given, any layer for its
-arguments. A `Recurrent` has the checks of sequences, states and gradients from its base.
+A layer that you write calls these first, with itself as `owner`: every layer checks the arguments of its `__init__`,
+and a `Feedforward` also its inputs. A `Recurrent` inherits the checks of sequences, states and gradients.
 
-Nothing is changed before these run. Values (ids, lengths, fractions) are read only where they lie on the CPU: on a GPU
-that would wait for all work in flight.
+The checks run before anything is changed. They read values (ids, lengths, fractions) only on the CPU: on a GPU, reading
+would wait for all work in flight.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = [
 
 
 def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
-    """`x` must be an array of the dtype and device of `like`, a parameter of `owner` (None: it has none).
+    """`x` must be an array of the dtype and device of `like`, a parameter of `owner` (None if it has none).
 
     Raises:
-        TypeError: it is not; the message names both cures.
+        TypeError: it is not; the message gives both ways to fix it.
     """
     if like is not None and type(x) is type(like) and x.dtype == like.dtype and x.device == like.device:
-        return  # as it nearly always is; what follows finds what is wrong, which takes five times as long
+        return  # the usual case; the checks below, which find out what is wrong, take five times as long
     if not hasattr(x, "dtype") or not hasattr(x, "device"):
         raise TypeError(
             f"{owner!r}: {name} is a {type(x).__name__}, not an array: make one with device.asarray({name})"
@@ -46,8 +46,8 @@ def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
     if not isinstance(x, OneHotRows):
         if x.dtype.kind != "f":
             raise TypeError(
-                f"{owner!r}: {name} holds {x.dtype}, not floating-point numbers. Ids go through OneHot or Embedding "
-                f"first; other numbers through {name}.astype('float32')"
+                f"{owner!r}: {name} holds {x.dtype}, not floating-point numbers. Put OneHot or Embedding before it "
+                f"for ids; convert other numbers with {name}.astype('float32')"
             )
         if like is not None and x.dtype != like.dtype:
             raise TypeError(
@@ -58,10 +58,10 @@ def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
 
 
 def check_device(owner: object, name: str, x: Any, like: Any) -> None:
-    """`x` must lie where `like` lies.
+    """`x` must be on the device of `like`.
 
     Raises:
-        TypeError: it does not; the message names both devices and both cures.
+        TypeError: it is not; the message names both devices and gives both ways to fix it.
     """
     if like is not None and x.device != like.device:
         here, there = device_name(x), device_name(like)
@@ -72,10 +72,10 @@ def check_device(owner: object, name: str, x: Any, like: Any) -> None:
 
 
 def check_features(owner: object, name: str, x: Any, size: int | None, like: Array | None) -> None:
-    """As `check_array`, and the last axis must have `size` entries (None: any).
+    """Like `check_array`; also, the last axis must have `size` entries (None: any number).
 
     Raises:
-        ValueError: it has not.
+        ValueError: it does not.
     """
     check_array(owner, name, x, like)
     if x.ndim == 0 or (size is not None and x.shape[-1] != size):
@@ -85,7 +85,7 @@ def check_features(owner: object, name: str, x: Any, size: int | None, like: Arr
 
 
 def check_integers(owner: object, name: str, ids: Any, like: Array | None = None) -> None:
-    """`ids` must be an integer array, where `like`, a parameter of `owner`, lies.
+    """`ids` must be an integer array on the device of `like`, a parameter of `owner`.
 
     Raises:
         TypeError: it is not.
@@ -97,13 +97,13 @@ def check_integers(owner: object, name: str, ids: Any, like: Array | None = None
 
 
 def check_ids(owner: object, ids: Any, size: int) -> None:
-    """`ids` must be 0 to `size - 1`.
+    """Each of `ids` must be 0 to `size - 1`.
 
     Raises:
         ValueError: an id is outside; the message says which and where.
     """
-    # A negative id, its sign dropped, is greater than any size: one pass over the ids instead of two. A single one, as
-    # in generation, is looked at by Python, in a twentieth of the time.
+    # As an unsigned integer, a negative id is greater than any size, so one pass over the ids is enough instead of two.
+    # A single id, as in generation, is compared in Python, which takes a twentieth of the time.
     if not isinstance(ids, np.ndarray) or not ids.size or (ids.size == 1 and 0 <= ids.item() < size):
         return
     if ids.astype(np.uint64, copy=False).max() >= size:
@@ -126,7 +126,7 @@ def check_fractions(owner: object, name: str, x: Any) -> None:
 
 
 def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any) -> None:
-    """`lengths` must be an integer array (B,) of values 0 to T, where `like` lies.
+    """`lengths` must be an integer array (B,) of values 0 to T, on the device of `like`.
 
     Raises:
         TypeError: not an integer array, or on another device.
@@ -134,22 +134,22 @@ def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any
     """
     check_integers(owner, "lengths", lengths, like)
     if lengths.shape != (batch,):
-        raise ValueError(f"{owner!r}: lengths has shape {lengths.shape}, expected ({batch},): one a row of the batch")
+        raise ValueError(f"{owner!r}: lengths has shape {lengths.shape}, expected ({batch},): one per row of the batch")
     if isinstance(lengths, np.ndarray) and batch and not (lengths.min() >= 0 and lengths.max() <= steps):
         row = int(np.argmax((lengths < 0) | (lengths > steps)))
-        raise ValueError(f"{owner!r}: lengths[{row}] is {lengths[row]}, but a row of {steps} steps has 0 to {steps}")
+        raise ValueError(f"{owner!r}: lengths[{row}] is {lengths[row]}, but with {steps} steps it must be 0 to {steps}")
 
 
 def check_flags(owner: object, name: str, flags: Any, shape: tuple[int, ...], like: Any) -> None:
-    """`flags` must be an array of bools of this shape, where `like` lies.
+    """`flags` must be an array of bools of this shape, on the device of `like`.
 
     Raises:
-        TypeError: no array of bools, or on another device.
+        TypeError: not an array of bools, or on another device.
         ValueError: of another shape.
     """
     if not hasattr(flags, "device") or flags.dtype.kind != "b":
         came = str(flags.dtype) if hasattr(flags, "dtype") else f"a {type(flags).__name__}"
-        raise TypeError(f"{owner!r}: {name} must be an array of bools, True where a row begins anew, not {came}")
+        raise TypeError(f"{owner!r}: {name} must be an array of bools, True where a document begins, not {came}")
     check_device(owner, name, flags, like)
     if flags.shape != shape:
         raise ValueError(f"{owner!r}: {name} has shape {flags.shape}, expected {shape}")
@@ -203,6 +203,6 @@ def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
         TypeError: it is neither.
     """
     for kind in (np.dtype("float32"), np.dtype("float64")):
-        if dtype is not None and dtype == kind:  # to NumPy, None is float64
+        if dtype is not None and dtype == kind:  # NumPy takes None for float64
             return kind
     raise TypeError(f"{owner}: dtype must be float32 or float64, not {dtype}")

@@ -17,7 +17,7 @@ def replace(target: str | os.PathLike[str], data: bytes) -> None:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
+            os.fsync(file.fileno())  # otherwise a power cut could leave an empty file
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

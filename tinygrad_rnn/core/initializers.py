@@ -1,6 +1,6 @@
-"""First weights: functions `(shape, *, rng) -> host array`, float32.
+"""Initializers of parameters: functions `(shape, *, rng) -> host array`, float32.
 
-Drawn on the host, in float64 and then rounded, so that a model starts from the same bits on every device.
+The numbers are drawn on the host, in float64, and then rounded, so a model starts from the same bits on every device.
 `shape` is `(in, out)` for weights. `zeros` and `identity` draw nothing and take no rng.
 
 Example:
@@ -24,7 +24,7 @@ __all__ = ["blocks", "glorot", "he", "identity", "normal", "orthogonal", "unifor
 
 
 def uniform(shape: tuple[int, ...], *, rng: Generator, limit: float | None = None) -> Array:
-    """Uniform between -`limit` and `limit`; by default limit = 1/√H, H being the last axis: usual for cells."""
+    """Uniform between -`limit` and `limit`; the default, 1/√H with H the size of the last axis, is usual for cells."""
     check_rng("uniform", rng)
     bound = 1 / math.sqrt(shape[-1]) if limit is None else limit
     return rng.uniform(-bound, bound, shape).astype(np.float32)
@@ -41,20 +41,20 @@ def he(shape: tuple[int, int], *, rng: Generator) -> Array:
 
 
 def normal(shape: tuple[int, ...], *, rng: Generator, std: float = 0.01) -> Array:
-    """Normal with standard deviation `std`; the default is the small one of the classic character RNN."""
+    """Normal with standard deviation `std`; the default is that of the classic character RNN."""
     check_rng("normal", rng)
     return (std * rng.standard_normal(shape)).astype(np.float32)
 
 
 def orthogonal(shape: tuple[int, int], *, rng: Generator, gain: float = 1.0) -> Array:
-    """Orthonormal rows or columns, whichever are fewer, times `gain`; uniform over all such (Saxe et al., 2014).
+    """Orthonormal rows or columns, whichever are fewer, times `gain`; drawn uniformly (Saxe et al., 2014).
 
-    Its powers neither grow nor vanish, which is why it suits `w_h`.
+    The powers of such a square matrix neither grow nor vanish, so it suits `w_h`.
     """
     check_rng("orthogonal", rng)
     rows, columns = shape
     q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
-    q *= np.sign(np.diagonal(r))  # makes the decomposition unique, hence the draw uniform
+    q *= np.sign(np.diagonal(r))  # makes the decomposition unique, and so the draw uniform
     return np.ascontiguousarray(gain * (q if rows >= columns else q.T), dtype=np.float32)
 
 
@@ -64,7 +64,7 @@ def identity(shape: tuple[int, int], *, scale: float = 1.0) -> Array:
 
 
 def zeros(shape: tuple[int, ...]) -> Array:
-    """All 0: biases."""
+    """All 0, for biases."""
     return np.zeros(shape, np.float32)
 
 

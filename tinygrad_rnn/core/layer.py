@@ -1,4 +1,4 @@
-"""`Layer`: what every layer owns, and what can be done with all of it at once."""
+"""`Layer`, the base class of all layers: it holds parameters and child layers, and works on all of them at once."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from .summary import Row, table
 L = TypeVar("L", bound="Layer")
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
-"""What most attributes are, which a walk passes at once: a training step takes a dozen walks."""
+"""The types of most attributes. A walk skips them at once, because a training step makes a dozen walks."""
 
 
 class Layer:
     """Owns parameters and child layers: names them, moves them, counts them.
 
-    Nothing is registered: whatever `Parameter` or `Layer` is an attribute of the instance, or lies in a tuple or list
-    that is one, belongs to it, under the attribute's name: `layers.1.w_h`. A call leaves nothing on the layer.
+    Nothing is registered: each `Parameter` or `Layer` that is an attribute, or an item of a tuple or list that is an
+    attribute, belongs to the layer under that name, such as `layers.1.w_h`. A call stores nothing on the layer.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """A class that lacks an abstract method cannot be instantiated, as with `abc.ABC`.
+        """A class with an abstract method cannot be instantiated, as with `abc.ABC`.
 
-        That one's metaclass makes `isinstance` eight times as slow, which a step of a small model would notice.
+        The metaclass of `abc.ABC` makes `isinstance` eight times as slow, which slows down steps of small models.
         """
         super().__init_subclass__(**kwargs)
         names = {name for kind in cls.__mro__ for name, value in vars(kind).items() if is_abstract(value)}
         missing = frozenset(name for name in names if is_abstract(inspect.getattr_static(cls, name)))
-        setattr(cls, "__abstractmethods__", missing)  # noqa: B010  # which `object.__new__` looks at
+        setattr(cls, "__abstractmethods__", missing)  # noqa: B010  # `object.__new__` reads it
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Dotted name and `Parameter`, each parameter once, in the order of the attributes."""
@@ -50,12 +50,12 @@ class Layer:
         return [parameter for _, parameter in self.named_parameters()]
 
     def generators(self) -> dict[str, Generator]:
-        """The random streams by dotted name: the only state that a layer holds, for a checkpoint to keep."""
+        """The random streams by dotted name. They are the only state in a layer, and a checkpoint saves them."""
         return dict(places(self, is_generator))
 
     @property
     def device(self) -> Device:
-        """Where the parameters lie; the CPU if there are none."""
+        """The device of the parameters; the CPU if there are none."""
         like = self._like()
         return Device("cpu") if like is None else device_of(like)
 
@@ -69,11 +69,11 @@ class Layer:
     def to(self: L, device: Device | str | None = None, dtype: Any = None) -> L:
         """Move the parameters and their gradients to `device` and `dtype`, in place; returns the layer.
 
-        An optimizer made before must be made anew: it raises if it is used.
+        An optimizer made before this must be made again: it raises an error if it is used.
 
         Raises:
             TypeError: `dtype` is neither float32 nor float64.
-            ValueError: `device` names none.
+            ValueError: `device` is not the name of a device.
             RuntimeError: there is no such device.
         """
         there = None if device is None else as_device(device)
@@ -86,12 +86,13 @@ class Layer:
 
     @property
     def flat_value(self) -> Array:
-        """All parameters as one vector (P,), of which each is a view; gaps of up to 60 bytes hold zeros.
+        """All parameters as one vector (P,), and each parameter is a view of it; gaps of up to 60 bytes hold zeros.
 
-        The first call packs them, unless an optimizer has. Of a child, a slice of its parent's.
+        The first call packs the parameters, unless an optimizer has done so. The vector of a child is a slice of that
+        of its parent.
 
         Raises:
-            ValueError: there are no parameters, or another model owns some of them together with others.
+            ValueError: there are no parameters, or some are already packed with other parameters of another model.
             TypeError: they differ in dtype or device.
         """
         vector, part = pack(self.parameters())
@@ -116,10 +117,11 @@ class Layer:
             parameter.zero_grad()
 
     def summary(self) -> str:
-        """A table of the layer and all below it, to be printed.
+        """A table of the layer and of all layers and parameters in it, to be printed.
 
-        The size is how many features a layer puts out, or the shape of a parameter. The number beside a layer counts
-        all parameters in it, a shared one where it comes first; the last line, also the bytes of their values.
+        The size is the number of output features of a layer, or the shape of a parameter. The number beside a layer
+        counts all parameters in it, but a shared one only where it comes first. The last line gives the total, and the
+        bytes of all values.
 
         Example:
             >>> rng = np.random.default_rng(0)
@@ -144,15 +146,15 @@ class Layer:
         return table(rows, f"{count:,} parameters, {size:,} bytes")
 
     def _like(self, other: Any = None) -> Any:
-        """An array of whose dtype and device everything else must be: of a parameter, or `other` if there is none."""
+        """An array with the dtype and device that inputs must have: of a parameter, or `other` if there is none."""
         first = _first_parameter(self)
         return other if first is None else first.value
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make this layer anew, `rng` aside: the attributes named like those of `__init__`.
+        """The arguments that make such a layer again, without `rng`: the attributes named like those of `__init__`.
 
         Raises:
-            TypeError: an argument of `__init__` was not kept under its name.
+            TypeError: an argument of `__init__` was not kept as an attribute of the same name.
         """
         arguments = {name: getattr(self, name, inspect.Parameter.empty) for name in _arguments(type(self))}
         missing = [name for name, value in arguments.items() if value is inspect.Parameter.empty]
@@ -190,7 +192,7 @@ def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:
 
 
 def _first_parameter(layer: Layer, within: tuple[Layer, ...] = ()) -> Parameter | None:
-    """The first of `named_parameters`, found in a quarter of the time: each call looks for it, a step several times."""
+    """The first of `named_parameters`, in a quarter of the time: a training step looks for it several times."""
     for value in vars(layer).values():
         if isinstance(value, Parameter):
             return value
@@ -209,7 +211,7 @@ def _first_parameter(layer: Layer, within: tuple[Layer, ...] = ()) -> Parameter 
 def places(
     layer: Layer, wanted: Callable[[object], bool], prefix: str = "", within: tuple[Layer, ...] = ()
 ) -> Iterator[tuple[str, Any]]:
-    """What is wanted among the attributes of `layer` and of its children, by every dotted name that it has."""
+    """The attributes of `layer` and of its children that `wanted` accepts, under each dotted name that they have."""
     for name, value in vars(layer).items():
         if type(value) in _PLAIN:
             continue
@@ -222,9 +224,9 @@ def places(
 
 
 def _summary_rows(layer: Layer, name: str, within: tuple[Layer, ...], first: dict[int, str]) -> tuple[list[Row], int]:
-    """The rows of the layer and all below it, and how many parameters count there.
+    """The rows of the layer and of all in it, and the number of parameters that they count.
 
-    `first` holds the name by which each parameter came first, so far.
+    `first` has the first name of each parameter so far, by its `id`.
     """
     rows, total, children = list[Row](), 0, list[Layer]()
     for own, part in places(layer, lambda value: isinstance(value, (Layer, Parameter))):

@@ -44,7 +44,7 @@ class OneHotRows:
         return rows
 
     def with_ids(self, ids: Integers) -> OneHotRows:
-        """Such rows at other ids."""
+        """One-hot rows of the same size at other ids."""
         return OneHotRows(ids, self.size)
 
     @property
@@ -70,13 +70,13 @@ class OneHotColumns:
         return total
 
     def add_product(self, rows: Array, total: Array) -> None:
-        """`total += columns @ rows`, without the zeros for ids that do not occur."""
+        """`total += columns @ rows`, without adding zeros for ids that do not occur."""
         ids, size, xp = self.ids, self.size, namespace(rows)
         if xp is not np or ids.size * size <= 1 << 13:
-            # The dense product. On a GPU because it is deterministic there (atomic additions are not).
+            # The dense product. On a GPU it is deterministic, which atomic additions are not.
             total += (xp.arange(size)[:, None] == ids).astype(rows.dtype) @ rows
             return
-        # Id by id: the rows are sorted by it, and those of each are added up by a product with ones. 2 to 80 times
+        # The rows are sorted by id, and the rows of each id are summed by a product with ones. This is 2 to 80 times
         # faster than the dense product.
         order = ids.argsort(kind="stable")
         ids, rows = ids[order], rows.take(order, axis=0)
@@ -90,8 +90,8 @@ class OneHotColumns:
 class TableRows:
     """Rows of a table, `table[ids]`, that are not looked up yet: an embedding hands them to the cell that follows.
 
-    Their product with a matrix is cheaper before the look-up than after, where there are more ids than rows of the
-    table: `table[ids] @ w` is `(table @ w)[ids]`. Who makes the product decides.
+    `table[ids] @ w` equals `(table @ w)[ids]`, which is cheaper where there are more ids than rows of the table. The
+    code that computes the product chooses between the two.
     """
 
     def __init__(self, ids: Integers, parameter: Any) -> None:
@@ -109,7 +109,7 @@ class TableRows:
         return TableRows(self.ids[index], self.parameter)
 
     def with_ids(self, ids: Integers) -> TableRows:
-        """Such rows at other ids."""
+        """Rows of the same table at other ids."""
         return TableRows(ids, self.parameter)
 
     def dense(self) -> Array:
@@ -122,7 +122,7 @@ class TableRows:
 
 
 class TableGradient(NamedTuple):
-    """The gradient w.r.t. `TableRows`: of the whole table, (V, D), in place of an array (T, B, D)."""
+    """The gradient w.r.t. `TableRows`, given as that w.r.t. the whole table (V, D), in place of an array (T, B, D)."""
 
     table: Array
 
@@ -134,7 +134,7 @@ else:
 
 
 def as_rows(x: Any) -> Any:
-    """`x` (..., D) as a matrix (N, D), without a copy where its rows lie at equal distances."""
+    """`x` (..., D) as a matrix (N, D), without a copy where its rows are evenly spaced in memory."""
     if x.ndim == 2:
         return x
     if isinstance(x, OneHotRows):

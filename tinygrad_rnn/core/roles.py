@@ -1,8 +1,8 @@
-"""The roles of a layer: `Feedforward` knows no time, `Recurrent` maps sequences with a state, `Loss` ends in a number.
+"""The roles of a layer: `Feedforward` has no state, `Recurrent` maps sequences with a state, `Loss` gives a number.
 
-All keep one contract. Nothing given to a call is written to: not inputs, upstream gradients or caches. What backward
-needs of a forward is its cache, a value: backwards may come in any order, any number of times, and each adds its
-parameter gradients once, with the parameters as they are then. No axis but the features' must be non-empty.
+All of them keep one contract. A call never writes to what it is given: inputs, upstream gradients or caches. A cache
+holds all that backward needs from its forward, so backwards may run in any order and any number of times. Each backward
+adds its parameter gradients once, and uses the current parameters. Every axis but that of the features may be empty.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from .states import (
 
 
 class Feedforward(Layer):
-    """A map that knows no time: any leading axes, (T, B, D), (B, D) or (D,). Its author writes the two methods."""
+    """A map without a state, over any leading axes: (T, B, D), (B, D) or (D,). A subclass writes the two methods."""
 
     in_size: int | None = None
-    """Features of the input; None takes what comes. For a layer of ids, how many ids there are."""
+    """Features of the input; None takes any number. For a layer of ids, the size of the vocabulary."""
     out_size: int | None = None
-    """Features of the output; None keeps as many as came."""
+    """Features of the output; None means as many as the input has."""
     takes_ids = False
-    """Whether the input is integers, which have no features axis."""
+    """Whether the input is integer ids, which have no axis of features."""
 
     @abstractmethod
     def forward(self, x: Any, *, training: bool = True) -> tuple[Any, Any]:
-        """`x` (..., D) to `(y, cache)`, y (..., H)."""
+        """Map `x` (..., D) to `(y, cache)`, y (..., H)."""
 
     @abstractmethod
     def backward(self, dy: Any, cache: Any) -> Any:
-        """`dy` (..., H) to `dx` (..., D), None where x holds integers; adds to the parameters' gradients."""
+        """Map `dy` (..., H) to `dx` (..., D), None where x holds integers; add to the parameters' gradients."""
 
     def forward_rows(self, x: Any, *, training: bool) -> tuple[Any, Any]:
-        """As `forward`, for a cell that comes next: an embedding then gives `TableRows`, which it does not look up."""
+        """Like `forward`, where a cell comes next: an embedding then gives `TableRows`, without looking them up."""
         return self.forward(x, training=training)
 
     @final
     def __call__(self, x: Any) -> Any:
-        """`x` to `y` at inference: `forward` with `training=False`, less the cache."""
+        """`y` at inference: `forward` with `training=False`, without the cache."""
         return self.forward(x, training=False)[0]
 
 
@@ -60,72 +60,75 @@ class SequenceCache(NamedTuple):
     """What `Recurrent.forward` keeps."""
 
     inner: Any
-    """The cache of the subclass: of a cell, that of its steps."""
+    """The cache of the subclass; for a cell, the cache of its steps."""
     rows: Rows
     """Where rows end and documents begin."""
     began: Any
-    """Which parts of the state were initial, a tree of bools; None where no initial state learns."""
+    """Which parts of the state were initial, a tree of bools; None where no initial state is a parameter."""
     no_dys: Array | None
     """Zeros for an absent `dys`, in the memory of one number."""
     no_dstate: State
-    """Zeros for an absent `dstate`, likewise."""
+    """Zeros for an absent `dstate`, stored in the same way."""
     no_dxs: Array | None
-    """Zeros for an absent `dxs`, likewise; None where xs holds ids or one-hot rows."""
+    """Zeros for an absent `dxs`, stored in the same way; None where xs holds ids or one-hot rows."""
 
 
 class Recurrent(Layer):
     """A map of a sequence, with a state that is passed in and out.
 
-    `forward` and `backward` do once what every subclass needs: they check the input, put zeros in place of absent
-    states and gradients, and clear the padding (what lies past a row's length), so that its content never matters.
-    Between that, `unroll_forward` and `unroll_backward` of the subclass run the sequence.
+    `forward` and `backward` do here what every subclass needs: they check the input, fill in absent states and
+    gradients, and clear the padding (what lies past a row's length), so that its content never matters. They call
+    `unroll_forward` and `unroll_backward` of the subclass, which run the sequence.
     """
 
     in_size: int | None = None
-    """Features of the input; None takes what comes. For a layer of ids, how many ids there are."""
+    """Features of the input; None takes any number. For a layer of ids, the size of the vocabulary."""
     out_size: int | None = None
-    """Features of the output; None keeps as many as came."""
+    """Features of the output; None means as many as the input has."""
     takes_ids = False
-    """Whether the input is integers, which have no features axis."""
+    """Whether the input is integer ids, which have no axis of features."""
     causal = True
-    """Whether an output depends on nothing later, so that `step` makes sense."""
+    """Whether no output depends on later inputs, so that `step` makes sense."""
 
     @property
     @abstractmethod
     def state_spec(self) -> StateSpec:
-        """The declaration of the state: a tree of tuples with a `Leaf` for each array; `()` where there is none."""
+        """The declaration of the state: a tree of tuples with a `Leaf` for each array; `()` where there is no state."""
 
     @abstractmethod
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        """One step: `x` (B, D) and the state to `(y, next state, cache)`, y (B, H)."""
+        """Map `x` (B, D) and the state to `(y, next state, cache)`, y (B, H): one step."""
 
     @abstractmethod
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        """Back through one step: `dy` (B, H) and the gradient of its next state to `(dx, dstate)`; never given None."""
+        """Back through one step: map `dy` (B, H) and the gradient w.r.t. the next state to `(dx, dstate)`.
+
+        Neither argument is ever None.
+        """
 
     @abstractmethod
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
-        """The sequence: `xs` (T, B, D) to `(ys, state, cache)`.
+        """Map `xs` (T, B, D) and the state to `(ys, final state, cache)`: the whole sequence.
 
-        Where `rows.starts` is True the state begins anew before the step; past a row's end it stays as it is. Output
-        and cache may hold anything there.
+        Where `rows.starts` is True, the state is reset to the initial state before the step. Past a row's end the state
+        does not change, and output and cache may hold anything.
         """
 
     @abstractmethod
     def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        """Back through the sequence: `dys` (T, B, H), 0 in the padding, and `dstate` to `(dxs, dstate)`."""
+        """Back through the sequence: map `dys` (T, B, H), 0 in the padding, and `dstate` to `(dxs, dstate)`."""
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        """`step` without its checks, for a state that is given: `step_forward` at inference, less the cache.
+        """`step` without its checks, for a given state: `step_forward` at inference, without the cache.
 
-        A subclass that needs no cache may be quicker.
+        A subclass may compute it faster, because no cache is needed.
         """
         y, state, _ = self.step_forward(x, state, training=False)
         return y, state
 
     @final
     def initial_state(self, batch: int) -> State:
-        """The state before the first step, as it is declared: arrays with `batch` rows.
+        """The state before the first step, as declared by `state_spec`: arrays with `batch` rows.
 
         They have the dtype and device of the parameters; without parameters, float32 on the CPU.
         """
@@ -133,15 +136,15 @@ class Recurrent(Layer):
 
     @final
     def begin(self, state: State, starts: Bool[Booleans, " B"]) -> State:
-        """`state` begun anew in the rows where `starts` (B,) is True, for a loop over `step_forward`.
+        """`state`, reset to the initial state in the rows where `starts` (B,) is True; for a loop over `step_forward`.
 
-        What is declared as kept, such as the memory of an attention, stays.
+        Arrays declared as kept, such as the memory of an attention, stay.
         """
         return begin(self.state_spec, state, starts)
 
     @final
     def begin_backward(self, dstate: State, starts: Bool[Booleans, " B"]) -> State:
-        """Back through `begin`: no gradient goes to what was before; an initial state that learns gets it."""
+        """Back through `begin`: in these rows only an initial state that is a parameter gets a gradient."""
         return begin_backward(self.state_spec, dstate, starts)
 
     def forward(
@@ -153,17 +156,17 @@ class Recurrent(Layer):
         starts: Bool[Booleans, "T B"] | None = None,
         training: bool = True,
     ) -> tuple[Any, State, SequenceCache]:
-        """A sequence, or a chunk of one that goes on from `state`.
+        """Run a sequence, or a chunk of one that continues from `state`.
 
         Args:
             xs: (T, B, D), or ids (T, B).
-            state: the state before it; None is `initial_state`, for a part of it too.
+            state: the state before the sequence; None, for all or a part of it, is `initial_state`.
             lengths: (B,), steps of each row, 0 to T. Past its end a row's output is 0 and its state frozen.
-            starts: (T, B), True where the state begins anew before the step: a document begins in the row.
-            training: False at inference: layers such as dropout do nothing.
+            starts: (T, B), True where a document begins in the row: the state is reset before that step.
+            training: False at inference, where layers such as dropout do nothing.
 
         Returns:
-            ys (T, B, H), the state after it, and the cache for `backward`.
+            ys (T, B, H), the final state, and the cache for `backward`.
 
         Raises:
             ValueError: a shape, an id or a length does not fit.
@@ -185,15 +188,15 @@ class Recurrent(Layer):
 
         Args:
             dys: (T, B, H), the gradient of the loss w.r.t. `ys`; None is zeros.
-            dstate: that w.r.t. the state after the sequence; None is zeros, and is what truncates.
-            cache: what `forward` gave.
+            dstate: the gradient of the loss w.r.t. the final state; None is zeros, which truncates backpropagation.
+            cache: the one that `forward` gave.
 
         Returns:
             The gradients w.r.t. `xs` (None for ids) and w.r.t. the state before the sequence.
 
         Raises:
-            ValueError: `dys` or `dstate` is not of the shape of what forward gave.
-            TypeError: a dtype or device differs from that.
+            ValueError: `dys` or `dstate` differs in shape from what `forward` gave.
+            TypeError: it differs in dtype or device.
         """
         inner, rows, began, no_dys, no_dstate, no_dxs = cache
         dys = rows.clear(given_or_zeros(self, "dys", dys, no_dys))
@@ -212,18 +215,18 @@ class Recurrent(Layer):
         lengths: Integer[Integers, " B"] | None = None,
         starts: Bool[Booleans, "T B"] | None = None,
     ) -> tuple[Any, State]:
-        """`(ys, state)` at inference: `forward` with `training=False`, less the cache."""
+        """`(ys, state)` at inference: `forward` with `training=False`, without the cache."""
         ys, state, _ = self.forward(xs, state, lengths=lengths, starts=starts, training=False)
         return ys, state
 
     @final
     def step(self, x: Any, state: State | None, *, starts: Bool[Booleans, " B"] | None = None) -> tuple[Any, State]:
-        """One step at inference: `x` (B, D) or ids (B,), to `(y, state)`.
+        """One step at inference: map `x` to `(y, state)`.
 
         Args:
             x: (B, D), or ids (B,).
-            state: the state before it; None is `initial_state`.
-            starts: (B,), True where the row begins anew, whatever its state was.
+            state: the state before the step; None is `initial_state`.
+            starts: (B,), True where a document begins in the row: its state is reset before the step.
 
         Raises:
             ValueError: a shape or id does not fit, or the layer is not causal.
@@ -241,7 +244,7 @@ class Recurrent(Layer):
         return self.take_step(x, state)
 
     def _check_input(self, name: str, x: Any, takes: str, ndim: int, instead: str) -> Any:
-        """Raise unless `x` is an input of this layer; gives what states have the dtype and device of."""
+        """Raise unless `x` is an input of this layer; gives an array with the dtype and device of the state."""
         like = self._like()
         if self.takes_ids:
             check_integers(self, name, x, like)
@@ -255,25 +258,25 @@ class Recurrent(Layer):
 
 
 def given_or_zeros(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
-    """`gradient` with the like part of `zeros` wherever it is None; its shapes, dtype and device must be those."""
+    """`gradient`, with the same part of `zeros` wherever it is None; it must match their shapes, dtype and device."""
     if gradient is None:
         return zeros
     if isinstance(zeros, tuple):
         if not isinstance(gradient, tuple) or len(gradient) != len(zeros):
             raise ValueError(
-                f"{owner!r}: {name} must be None or a tuple of {len(zeros)}, as the state that forward gave"
+                f"{owner!r}: {name} must be None or a tuple of {len(zeros)}, like the state that forward gave"
             )
         pairs = enumerate(zip(gradient, zeros, strict=True))
         return tuple(given_or_zeros(owner, f"{name}[{i}]", part, zero) for i, (part, zero) in pairs)
     if zeros is not None:
         check_array(owner, name, gradient, zeros)
         if gradient.shape != zeros.shape:
-            raise ValueError(f"{owner!r}: {name} has shape {gradient.shape}, but it belongs to an array {zeros.shape}")
+            raise ValueError(f"{owner!r}: {name} has shape {gradient.shape}, but forward gave an array {zeros.shape}")
     return gradient
 
 
 class Loss(Layer):
-    """A map of predictions and targets to a number, and back."""
+    """A map from predictions and targets to a number."""
 
     takes_ids = False
     """Whether the targets are class ids (T, B) rather than numbers (T, B, V)."""
@@ -286,7 +289,7 @@ class Loss(Layer):
 
     @abstractmethod
     def backward(self, cache: Any, dloss: Any = None) -> Float[Array, "..."]:
-        """The gradient by `ys`, a fresh array, times `dloss`, the gradient by the loss (None: 1)."""
+        """The gradient w.r.t. `ys`, a new array, times `dloss`, the upstream gradient w.r.t. the loss (None: 1)."""
 
     @final
     def __call__(self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None) -> Float[Array, "..."]:

@@ -10,17 +10,17 @@ from .one_hot import OneHotRows, TableGradient, TableRows
 
 
 class Rows(NamedTuple):
-    """`lengths` and `starts` of a batch, checked: the outermost `forward` makes it, and inner layers receive it.
+    """The checked `lengths` and `starts` of a batch: the outermost `forward` makes it, and inner layers receive it.
 
-    Each field is None where it says nothing: every row is whole, or no document begins.
+    A field is None where it is not needed: every row is whole, or no document begins.
     """
 
     lengths: Integers | None = None
     """(B,), the steps of each row, 0 to T."""
     active: Booleans | None = None
-    """(T, B), True before a row's end; says what `lengths` does."""
+    """(T, B), `lengths` as a mask: True before a row's end."""
     starts: Booleans | None = None
-    """(T, B), True where the state begins anew before the step; False past a row's end."""
+    """(T, B), True where the state is reset before the step; False past a row's end."""
 
     def clear(self, values: Any) -> Any:
         """`values` (T, B, ...) with 0 past each row's end, whatever stood there. None stays None."""
@@ -31,16 +31,16 @@ class Rows(NamedTuple):
         return select(self.active, values, 0)
 
     def of_rows(self, part: slice) -> Rows:
-        """Those of some rows of the batch."""
+        """The `Rows` of some rows of the batch."""
         lengths = None if self.lengths is None else self.lengths[part]
         return Rows(lengths, *(None if flags is None else flags[:, part] for flags in self[1:]))
 
     def of_steps(self, block: slice) -> Rows:
-        """Those of some steps; only `active` and `starts`, which speak of steps."""
+        """The `Rows` of some steps, without `lengths`, which has no axis of steps."""
         return Rows(None, *(None if flags is None else flags[block] for flags in self[1:]))
 
     def reversal(self) -> Any:
-        """The index of an array (T, B, ...) that reverses each row within its length; twice, it changes nothing."""
+        """The index that reverses each row of an array (T, B, ...) within its length; it is its own inverse."""
         if self.active is None or self.lengths is None:
             return slice(None, None, -1)
         xp, (steps, batch) = namespace(self.active), self.active.shape
@@ -48,9 +48,9 @@ class Rows(NamedTuple):
         return xp.where(self.active, self.lengths.astype(t.dtype) - 1 - t, t), xp.arange(batch)
 
     def reversed(self) -> Rows:
-        """Those of the reversed rows. Read backward, a document begins at its last step: one before the next start.
+        """The `Rows` of the reversed rows. Read backward, a document begins one step before the next document's start.
 
-        A row's own last step is not marked: whether a document ends there is told by the state that is given.
+        A row's own last step is not marked: the reversed row begins there, from the state that is given.
         """
         if self.starts is None:
             return self
@@ -65,10 +65,10 @@ WHOLE = Rows()
 
 
 def make_rows(owner: object, lengths: Any, starts: Any, steps: int, batch: int, like: Any) -> Rows:
-    """The `Rows` of a batch (T, B); where nothing is said, or on the CPU all `starts` are False, `WHOLE`.
+    """The `Rows` of a batch (T, B). On the CPU, `starts` that are all False count as None.
 
     Raises:
-        TypeError: `lengths` are not integers, `starts` no bools, or one lies on another device than `like`.
+        TypeError: `lengths` are not integers, `starts` are not bools, or one is on another device than `like`.
         ValueError: a shape does not fit, or a length is outside 0 to T.
     """
     if lengths is None and starts is None:

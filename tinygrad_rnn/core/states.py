@@ -1,8 +1,8 @@
-"""States: how one is declared, and all that follows from the declaration.
+"""States: how a layer declares its state, and all functions that follow from the declaration.
 
-A state is a tree of tuples of arrays, the batch being the first axis of each. A layer declares it once, as a tree of
-the same structure with a `Leaf` for each array. The initial state, the check of a given one, beginning anew where a
-document starts, and the names of the arrays follow from that.
+A state is a tree of tuples of arrays, each with the batch as its first axis. A layer declares it once, as a tree of the
+same structure with a `Leaf` for each array. The initial state, the check of a given state, the reset where a document
+begins, and the names of the arrays follow from the declaration.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import Array, Booleans, namespace, select
-from .checks import check_array, check_integers
+from .checks import check_array, check_device, check_integers
 from .parameter import Parameter
 
 State: TypeAlias = tuple[Any, ...]
-"""A tree of tuples of arrays, the batch on the first axis of each. A recursive type would make every
-`(h,) = state` an error for mypy, so the leaves are `Any`."""
+"""A tree of tuples of arrays, each with the batch as its first axis. With a recursive type, mypy would reject every
+`(h,) = state`, so the leaves are `Any`."""
 
 StateSpec: TypeAlias = tuple[Any, ...]
 """The declaration of a state: the same tree, with a `Leaf` for each array."""
@@ -30,19 +30,19 @@ class Leaf:
     """The declaration of one array of a state."""
 
     name: str
-    """As in the equations: `"h"`, `"c"`."""
+    """The name in the equations: `"h"`, `"c"`."""
     shape: tuple[int | None, ...]
-    """The axes behind the batch; None is one of any size, which the initial state has 0 of."""
+    """The axes after the batch; None is an axis of any size, which has size 0 in the initial state."""
     initial: float | Parameter = 0.0
-    """Before the first step: a number, or a `Parameter` of this shape, which learns."""
+    """The value before the first step: a number, or a `Parameter` of this shape, which is learnt."""
     integer: bool = False
     """Whether it holds integers, which have no gradient, rather than floating-point numbers."""
     kept: bool = False
-    """Whether it stays where a row begins anew, as what is given from outside does: the memory of an attention."""
+    """Whether a reset leaves it as it is, because it is given from outside, such as the memory of an attention."""
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """`function` of the leaves of one or several trees of the same structure, as such a tree."""
+    """Apply `function` to the leaves of one or several trees of the same structure; gives such a tree."""
     if isinstance(tree, tuple):
         return tuple(tree_map(function, *branches) for branches in zip(tree, *others, strict=True))
     return function(tree, *others)
@@ -56,7 +56,7 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def initial_state(spec: StateSpec, batch: int, like: Array | None) -> State:
-    """The state before the first step, in the dtype and on the device of `like`, as `zeros_of`."""
+    """The state before the first step, with the dtype and device that `zeros_of` takes from `like`."""
 
     def make(leaf: Leaf) -> Any:
         shape = (batch, *(size or 0 for size in leaf.shape))
@@ -72,19 +72,19 @@ def initial_state(spec: StateSpec, batch: int, like: Array | None) -> State:
 
 
 def zeros_of(shape: tuple[int, ...], like: Any, *, integer: bool = False) -> Any:
-    """Zeros in the dtype (float32 where that is integers) and on the device of `like`; None is the CPU."""
-    xp = np if like is None else namespace(like)
+    """Zeros with dtype and device of `like`: float32 if it is ids, one-hot rows or None; on the CPU if it is None."""
+    xp = np if like is None else namespace(getattr(like, "ids", like))
     if integer:
         return xp.zeros(shape, np.int64)
     return xp.zeros(shape, like.dtype if like is not None and like.dtype.kind == "f" else np.float32)
 
 
 def given_or_initial(owner: object, name: str, state: Any, spec: StateSpec, batch: int, like: Array | None) -> State:
-    """`state`, checked, with the initial state in place of None, also where a part of it is None.
+    """The checked `state`; the initial state takes the place of None, also where only a part of it is None.
 
     Raises:
-        TypeError: it is not of the structure that was declared; or a dtype or device differs from that of `like`.
-        ValueError: an array has another shape than was declared, or another number of rows than `batch`.
+        TypeError: it does not have the declared structure, or a dtype or device differs from that of `like`.
+        ValueError: an array does not have the declared shape, or not `batch` rows.
     """
     if state is None:
         return initial_state(spec, batch, like)
@@ -103,49 +103,53 @@ def given_or_initial(owner: object, name: str, state: Any, spec: StateSpec, batc
 
 
 def _fits(state: Any, spec: StateSpec, batch: int, like: Array) -> bool:
-    """Whether `state` is whole and right, as it nearly always is: quick, for a step of a small model notices.
+    """Whether `state` is complete and correct: a quick check of the usual case, which saves time in small models.
 
-    False says nothing: what follows in `given_or_initial` finds out.
+    If this is False, the rest of `given_or_initial` finds out why.
     """
     if isinstance(spec, Leaf):
         return (
             type(state) is type(like)
+            and not spec.integer
+            and state.dtype.kind == "f"
             and state.shape == (batch, *spec.shape)
             and state.dtype == like.dtype
             and state.device == like.device
         )
     if type(state) is not tuple or len(state) != len(spec):
         return False
-    for part, own in zip(state, spec, strict=True):
-        if not _fits(part, own, batch, like):
-            return False
-    return True
+    return all(_fits(part, own, batch, like) for part, own in zip(state, spec, strict=True))
 
 
 def _check_leaf(owner: object, name: str, array: Any, leaf: Leaf, batch: int, like: Array | None) -> None:
-    check = check_integers if leaf.integer else check_array
-    check(owner, name, array, like)
+    if leaf.integer:
+        check_integers(owner, name, array, like)
+    elif like is None or like.dtype.kind == "f":
+        check_array(owner, name, array, like)
+    else:  # ids or one-hot rows, and no parameters: a state of any dtype fits
+        check_array(owner, name, array, None)
+        check_device(owner, name, array, like)
     if len(array.shape) != 1 + len(leaf.shape) or any(
         size not in (None, there) for size, there in zip((batch, *leaf.shape), array.shape, strict=True)
     ):
         expected = ", ".join(str("any" if size is None else size) for size in (batch, *leaf.shape))
         raise ValueError(
             f"{owner!r}: {name}, which is {leaf.name}, has shape {array.shape}, expected ({expected}): the batch "
-            "first. A state belongs to its batch; None begins anew"
+            "first. A state fits only the batch that it came from; state=None begins from the initial state"
         )
 
 
 def _structure(spec: StateSpec) -> str:
-    """As a reader would write it: `((), (h, c), ())`."""
+    """The structure as text: `((), (h, c), ())`."""
     if isinstance(spec, Leaf):
         return spec.name
     return f"({', '.join(map(_structure, spec))}{',' if len(spec) == 1 else ''})"
 
 
 def begin(spec: StateSpec, state: State, flags: Booleans) -> State:
-    """`state` with the initial one in the rows where `flags` (B,) is True; what is declared as kept stays.
+    """`state`, reset to the initial state in the rows where `flags` (B,) is True; arrays declared as kept stay.
 
-    By selection: NaN in the old state does not pass.
+    The rows are selected, not multiplied by a mask, so NaN in the old state does not pass.
     """
     goes_on = ~flags
 
@@ -161,9 +165,9 @@ def begin(spec: StateSpec, state: State, flags: Booleans) -> State:
 
 
 def begin_backward(spec: StateSpec, dstate: State, flags: Booleans) -> State:
-    """The gradient w.r.t. the state given to `begin`, from that w.r.t. what it returned: 0 in the rows that began.
+    """Map the gradient w.r.t. the result of `begin` to that w.r.t. the state given to it: 0 in the reset rows.
 
-    What these rows had goes to the initial state: where that is a `Parameter`, it is added to its gradient.
+    The gradient of the reset rows is added to that of the initial state, where that is a `Parameter`.
     """
 
     def back(leaf: Leaf, d: Any) -> Any:
@@ -178,12 +182,12 @@ def begin_backward(spec: StateSpec, dstate: State, flags: Booleans) -> State:
 
 
 def learns(spec: StateSpec) -> bool:
-    """Whether an initial state is a `Parameter`."""
+    """Whether any initial state is a `Parameter`."""
     return any(isinstance(leaf.initial, Parameter) for leaf in leaves(spec))
 
 
 def add_initial_gradient(spec: StateSpec, dstate: Any, began: Any) -> None:
-    """Add to the gradients of initial states that are parameters; `began` says which leaves were initial, a tree."""
+    """Add to the gradients of initial states that are parameters; `began` is a tree, True for initial leaves."""
     if isinstance(spec, Leaf):
         if began and isinstance(spec.initial, Parameter):
             spec.initial.grad += dstate.sum(axis=0)
@@ -193,5 +197,5 @@ def add_initial_gradient(spec: StateSpec, dstate: Any, began: Any) -> None:
 
 
 def absent(state: Any) -> Any:
-    """Where a given state is None: a tree of bools, or one bool for a whole branch."""
+    """Which parts of a given state are None: a tree of bools, or one bool for a whole branch."""
     return tuple(map(absent, state)) if isinstance(state, tuple) else state is None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """A layer or a parameter, in texts."""
+    """The row of a layer or a parameter, as texts."""
 
     name: str
     layer: str

@@ -1,1 +1,1 @@
-"""From text to integers, and from integers to chunks (T, B)."""
+"""From text to integer ids, and from ids to chunks (T, B)."""

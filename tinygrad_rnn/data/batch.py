@@ -1,4 +1,4 @@
-"""What a source of batches gives."""
+"""The batch that a source of batches gives."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Batch(NamedTuple):
     xs: Any
     """The inputs: ids (T, B), or vectors (T, B, D)."""
     targets: Any
-    """What is to be predicted: ids (T, B), of which -1 is ignored, or numbers."""
+    """The targets to predict: ids (T, B), where -1 is ignored, or numbers."""
     lengths: Any = None
     """(B,), the steps of each row."""
     starts: Any = None
-    """(T, B), True where a document begins: the state begins anew before the step."""
+    """(T, B), True where a document begins: the state is reset before the step."""
     weights: Any = None
-    """(T, B), what each step counts."""
+    """(T, B), the weight of each step."""

@@ -1,4 +1,4 @@
-"""Sequences of unlike lengths in one array, and which of them to put together."""
+"""Sequences of different lengths in one padded array, and batches of similar lengths."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..core.checks import check_rng, check_size
 
 
 def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sequences side by side in one array, each filled up to the length of the longest.
+    """Sequences side by side in one array, each padded to the length of the longest.
 
-    No sequence at all gives an array (0, 0) of int64, and lengths (0,).
+    Without any sequence the result is an array (0, 0) of int64, and lengths (0,).
 
     Args:
-        sequences: B arrays: integers (T_i,), or numbers (T_i, D) with one D. All have one dtype; a T_i may be 0.
-        fill: what stands behind the end of a sequence; of targets it is -1, which a loss ignores.
+        sequences: B arrays: integers (T_i,), or numbers (T_i, D) with the same D. All have one dtype; a T_i may be 0.
+        fill: the value of the padding after the end of a sequence; for targets use -1, which a loss ignores.
 
     Returns:
         The array (T, B) or (T, B, D), new and of the dtype of the sequences, where T is the largest T_i; and their
@@ -26,8 +26,8 @@ def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[ND
 
     Raises:
         TypeError: a sequence is not an array of integers or floating-point numbers, two differ in dtype, or `fill` is
-            no number.
-        ValueError: a sequence is not of 1 or 2 axes, two differ in them or in D, or the dtype does not hold `fill`.
+            not a number.
+        ValueError: a sequence does not have 1 or 2 axes, two differ in axes or in D, or the dtype cannot hold `fill`.
 
     Example:
         >>> array, lengths = pad([np.array([1, 2, 3]), np.array([4])], fill=-1)
@@ -47,7 +47,7 @@ def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[ND
 
 
 def _check(index: int, sequence: Any, first: NDArray[Any]) -> None:
-    """A sequence must be an array that goes with the first one."""
+    """A sequence must be an array that fits the first one."""
     name = f"pad: sequences[{index}]"
     if not isinstance(sequence, np.ndarray):
         raise TypeError(
@@ -68,7 +68,7 @@ def _check(index: int, sequence: Any, first: NDArray[Any]) -> None:
 
 
 def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
-    """`fill` must be a number of the dtype: NumPy would cut 0.5 to 0, silently."""
+    """`fill` must be a number that the dtype can hold: NumPy would silently cut 0.5 to 0."""
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):
         raise TypeError(f"pad: fill is {fill!r}, where a number was expected")
     if dtype.kind == "f":
@@ -76,29 +76,29 @@ def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
     limits = np.iinfo(dtype)
     if fill != fill or not limits.min <= fill <= limits.max or int(fill) != fill:
         raise ValueError(
-            f"pad: fill={fill} is no number of the sequences' dtype {dtype}; convert them first, as by .astype('int64')"
+            f"pad: fill={fill} is not a number of the sequences' dtype {dtype}; convert them first: .astype('int64')"
         )
 
 
 def length_batches(
     lengths: Sequence[int] | NDArray[np.integer[Any]], *, batch: int, rng: np.random.Generator | None = None
 ) -> list[NDArray[np.int64]]:
-    """Which sequences to put together so that little is padded: one epoch, each sequence in exactly one batch.
+    """Batches of sequences of similar length, with little padding: one epoch, each sequence in exactly one batch.
 
-    The sequences are sorted by length and cut into batches of `batch`; the last cut, of the longest, may be smaller.
-    That takes O(N log N) time and 8 bytes a sequence.
+    The sequences are sorted by length and cut into batches of `batch`; the one with the longest may be smaller. This
+    takes O(N log N) time and 8 bytes per sequence.
 
     Args:
         lengths: the lengths (N,) of the sequences, integers of at least 0.
         batch: how many sequences a batch has.
-        rng: puts the batches into a random order, and sequences of equal length into batches at random; call anew for
-            each epoch. None: the shortest first, equal ones in their order.
+        rng: shuffles the batches, and the sequences of equal length; call the function again for each epoch. With None
+            the shortest come first, and sequences of equal length in their order.
 
     Returns:
-        The batches: indices into `lengths`, arrays (B,) of int64 with 1 <= B <= batch. No sequences: no batch.
+        The batches: indices into `lengths`, arrays (B,) of int64 with 1 <= B <= batch. Without sequences there is none.
 
     Raises:
-        TypeError: `lengths` are not integers, `batch` is none, or `rng` is no Generator.
+        TypeError: `lengths` are not integers, `batch` is not an integer, or `rng` is not a Generator.
         ValueError: `lengths` are not one row, one is below 0, or `batch` is below 1.
 
     Example:
@@ -115,7 +115,7 @@ def length_batches(
     array = np.asarray(lengths)
     if array.ndim != 1:
         raise ValueError(f"length_batches: lengths has the shape {array.shape}, where (N,) was expected")
-    if not array.size:  # also [], to which NumPy gives a float type
+    if not array.size:  # also [], which NumPy makes a float array
         return []
     if array.dtype.kind not in "iu":
         raise TypeError(f"length_batches: lengths are {array.dtype}, where integers were expected; take len() of each")

@@ -1,4 +1,4 @@
-"""Text to ids and back, one id a byte of UTF-8."""
+"""Text to ids and back, with one id per byte of UTF-8."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .vocabulary import require_distinct, require_str, row_of_ids, special_token
 
 
 class ByteTokenizer:
-    """One id a byte of UTF-8: every text can be encoded, whatever the tokenizer was built for.
+    """One id per byte of UTF-8, so that every text can be encoded.
 
     The special tokens have the ids 0 to S-1, the bytes 0 to 255 follow, and `len(tokenizer)` is S + 256. A character
-    is one byte in ASCII, up to four elsewhere, so the transitions of a text are more than those of its characters.
+    is one byte in ASCII and up to four bytes otherwise, so a text has more transitions than with one id per character.
 
     Args:
-        special: tokens that no byte of a text ever becomes: they are found by `id_of` and put in by id. It is kept as
-            the attribute `special`, a tuple.
+        special: tokens that `encode` never gives: look up their ids with `id_of`, and insert these. The attribute
+            `special` keeps them as a tuple.
 
     Raises:
         TypeError: `special` is not a sequence of str.
-        ValueError: a special token comes twice, is empty, or is one ASCII character and so the text of a byte.
+        ValueError: a special token occurs twice, is empty, or is one ASCII character and so the text of a byte.
 
     Example:
         >>> tokenizer = ByteTokenizer(special=("<end>",))
@@ -42,13 +42,13 @@ class ByteTokenizer:
     def encode(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
         """The ids (N,) of the N bytes of `text`: uint8 without special tokens, uint16 with them.
 
-        Lone surrogates, which UTF-8 forbids, become three bytes each, as by Python's "surrogatepass".
+        Lone surrogates, which UTF-8 forbids, become three bytes each, as with Python's "surrogatepass".
 
         Raises:
             TypeError: `text` is not a str.
         """
         require_str(text, "ByteTokenizer.encode: text")
-        # astype copies, so that the ids are the caller's to write to.
+        # astype copies, so the caller may write to the ids.
         ids = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(self._dtype)
         ids += len(self.special)
         return ids
@@ -56,9 +56,9 @@ class ByteTokenizer:
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
         r"""The text of `ids` (N,), the inverse of `encode`.
 
-        What is no UTF-8 becomes U+FFFD, as by Python's "replace": a model may give any bytes, and a piece cut out of
-        a text may begin or end inside a character. A special token becomes its own text, which `encode` then reads as
-        plain characters, not as that one id.
+        Bytes that are not UTF-8 become U+FFFD, as with Python's "replace": a model may give any bytes, and a piece of a
+        text may begin or end inside a character. A special token becomes its own text, which `encode` then reads as
+        plain characters, not as a special token.
 
         Raises:
             TypeError: `ids` are not integers.
@@ -83,7 +83,7 @@ class ByteTokenizer:
         return len(self.special) + ord(token)
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds an equal tokenizer: `ByteTokenizer(**config)`; a list of strings, so fit for JSON."""
+        """The arguments of an equal tokenizer, `ByteTokenizer(**config)`: a list of strings, fit for JSON."""
         return {"special": list(self.special)}
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ class ByteTokenizer:
 
 
 def _lenient(error: UnicodeError) -> tuple[str | bytes, int]:
-    """A surrogate where `encode` wrote one, else U+FFFD: `decode` takes one handler, and each text needs both."""
+    """A surrogate where `encode` wrote one, else U+FFFD: two handlers in one, because `bytes.decode` takes only one."""
     try:
         return codecs.lookup_error("surrogatepass")(error)
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""Text to ids and back, one id a character."""
+"""Text to ids and back, with one id per character."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 
 from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
-# Characters encoded at a time: the code points and indices of one block stay in a core's cache, so that encoding
-# needs little memory beyond its result (a whole text at once would take 16 bytes a character more).
+# How many characters are encoded at a time: the code points and indices of one block stay in a core's cache, so that
+# encoding needs little memory beyond its result (a whole text at once would take 16 more bytes per character).
 _BLOCK = 1 << 16
 
 
 class CharTokenizer:
-    """One id a character (a Unicode code point); special tokens, such as the start of a text, have ids of their own.
+    """One id per character (Unicode code point); special tokens, such as the start of a text, have their own ids.
 
     The special tokens have the ids 0 to S-1, the characters follow in their order, and `len(tokenizer)` is the size
     of the vocabulary. The attributes are named like the parameters (`special` is kept as a tuple).
 
     Args:
         characters: the characters, each once.
-        special: tokens that no character of a text ever becomes: they are found by `id_of` and put in by id.
-        unknown: the one of the special tokens that stands for every character not in `characters`.
+        special: tokens that `encode` never gives: look up their ids with `id_of`, and insert these.
+        unknown: the special token for every character that is not in `characters`.
 
     Raises:
         TypeError: `characters` is not a str, or `special` is not a sequence of str.
-        ValueError: a character or special token comes twice, a special token is empty or is one of the characters,
+        ValueError: a character or special token occurs twice, a special token is empty or is one of the characters,
             `unknown` is not one of the special tokens, or there is neither a character nor a special token.
 
     Example:
@@ -52,7 +52,7 @@ class CharTokenizer:
         self._tokens = tokens
         self._dtype = np.min_scalar_type(len(tokens) - 1)
         # From code point to id. The last entry belongs to no character: every larger code point is clipped to it.
-        # As long as the largest code point: 0.5 kB for ASCII, at worst 4.5 MB.
+        # The size follows from the largest code point: 0.5 kB for ASCII, at worst 4.5 MB.
         codes = _code_points(characters)
         missing = -1 if unknown is None else self.special.index(unknown)
         self._table = np.full(int(codes.max(initial=0)) + 2, missing, np.int32)
@@ -60,7 +60,7 @@ class CharTokenizer:
 
     @classmethod
     def from_text(cls, text: str, *, special: Sequence[str] = (), unknown: str | None = None) -> CharTokenizer:
-        """The tokenizer of the distinct characters of `text`, sorted by code point; raises as the class does."""
+        """The tokenizer of the distinct characters of `text`, sorted by code point; raises the errors of the class."""
         require_str(text, "CharTokenizer.from_text: text")
         return cls("".join(sorted(set(text))), special=special, unknown=unknown)
 
@@ -89,7 +89,7 @@ class CharTokenizer:
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
         """The text of `ids` (N,), the inverse of `encode`.
 
-        A special token becomes its own text, which `encode` then reads as plain characters, not as that one id.
+        A special token becomes its own text, which `encode` then reads as plain characters, not as a special token.
 
         Raises:
             TypeError: `ids` are not integers.
@@ -99,7 +99,7 @@ class CharTokenizer:
         return "".join([self._tokens[index] for index in array.tolist()])
 
     def id_of(self, token: str) -> int:
-        """The id of a special token or of a character; ValueError if it is neither, also with `unknown` named."""
+        """The id of a special token or of a character; ValueError if it is neither, even with an `unknown` token."""
         if token not in self._tokens:
             raise ValueError(
                 f"CharTokenizer.id_of: {token!r} is neither one of special={self.special!r} nor one of the "
@@ -108,10 +108,10 @@ class CharTokenizer:
         return self._tokens.index(token)
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds an equal tokenizer: `CharTokenizer(**config)`; strings, a list and None, so fit for JSON.
+        """The arguments of an equal tokenizer, `CharTokenizer(**config)`: strings, a list and None, fit for JSON.
 
-        Lone surrogates survive `json.dumps(config, ensure_ascii=False)` only: its escapes make one character of a
-        high surrogate that a low one follows.
+        Lone surrogates survive only `json.dumps(config, ensure_ascii=False)`: JSON escapes turn a high surrogate before
+        a low one into one character.
         """
         return {"characters": self.characters, "special": list(self.special), "unknown": self.unknown}
 
@@ -130,7 +130,7 @@ class CharTokenizer:
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:
-    """One number a character, whatever its plane; surrogatepass lets lone surrogates through."""
+    """One number per character, whatever its plane; surrogatepass accepts lone surrogates."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 

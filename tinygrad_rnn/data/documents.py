@@ -1,4 +1,4 @@
-"""One row of ids cut into its documents."""
+"""One row of ids, split into its documents."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Ids searched at a time: a mask of all would take a byte a token, a gigabyte for a large text on disk.
+# How many ids are searched at a time: a mask of all ids would take one byte per token, a gigabyte for a large text.
 _BLOCK = 1 << 20
 
 
 def split_documents(ids: NDArray[np.integer[Any]], token: int) -> list[NDArray[np.integer[Any]]]:
-    """The documents of a text, each of which a token ends, such as one of a tokenizer's special tokens.
+    """Split a text into its documents, each ended by a token, such as one of a tokenizer's special tokens.
 
-    The token is the last of its document, so that a model learns where to end; what follows the last one is a document
-    too. A model that is to begin one by itself needs a token before each as well: `TokenStream` trains no transition
-    between two documents. Joined, the documents are `ids` again.
+    This token is the last one of its document, so that a model learns where to end. What follows the last such token is
+    a document too. A model that must begin a document by itself also needs a token before each document, because
+    `TokenStream` trains no transition between two documents. Joined, the documents are `ids` again.
 
-    They are views: of a memory map they stay on disk. A call reads the ids once, and takes a megabyte and some 200
-    bytes a document, whatever their lengths.
+    The documents are views: those of a memory map stay on disk. A call reads the ids once, and takes a megabyte, and
+    some 200 bytes per document, whatever the length.
 
     Args:
         ids: an integer array (N,).
         token: the id that ends a document.
 
     Returns:
-        Views (N_i,) of `ids`, none of them empty, which `TokenStream` takes as they are.
+        Views (N_i,) of `ids`, none of them empty, for `TokenStream`.
 
     Raises:
-        TypeError: `ids` is not an integer array, or `token` is no int.
+        TypeError: `ids` is not an integer array, or `token` is not an int.
         ValueError: `ids` is not one row.
 
     Example:
@@ -39,15 +39,15 @@ def split_documents(ids: NDArray[np.integer[Any]], token: int) -> list[NDArray[n
         ['ab|', 'c|', 'a']
     """
     _check(ids, token)
-    ids = np.asarray(ids)  # of a memory map a plain view: its slices take a quarter of the memory
+    ids = np.asarray(ids)  # a plain view of a memory map: its slices take a quarter of the memory
     blocks = range(0, len(ids), _BLOCK)
     ends = [start + 1 + np.flatnonzero(ids[start : start + _BLOCK] == token) for start in blocks]
-    bounds = np.unique(np.concatenate([[0], *ends, [len(ids)]])).tolist()  # sorted, the end of `ids` once
+    bounds = np.unique(np.concatenate([[0], *ends, [len(ids)]])).tolist()  # sorted; the end of `ids` is in it once
     return [ids[start:stop] for start, stop in pairwise(bounds)]
 
 
 def _check(ids: Any, token: Any) -> None:
-    """An integer array of one axis, and an int."""
+    """`ids` must be an integer array of one axis, and `token` an int."""
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
         came = f"an array of {ids.dtype}" if isinstance(ids, np.ndarray) else f"a {type(ids).__name__}"
         raise TypeError(f"split_documents: ids is {came}, where an integer NumPy array (N,) was expected")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# Characters of whole lines encoded at a time: memory for a block, its ids and what the tokenizer needs.
+# About how many characters, in whole lines, are encoded at a time: memory is needed only for one block and its ids.
 _BLOCK = 1 << 20
 
 
@@ -17,13 +17,13 @@ def encode_file(
     r"""Encode the text of a file to a file of ids, in memory that does not grow with the text.
 
     The ids are those of `tokenizer.encode(read_text(path))`, in a `.npy` file, which `np.load(out, mmap_mode="r")`
-    maps again later. A text of one endless line is one block. `out` appears whole or not at all.
+    maps again later. A line is never divided, however long it is. `out` is written whole or not at all.
 
     Args:
         path: the text; `\r\n` and `\r` become `\n`.
-        tokenizer: one that cuts no token across a line's end, as those of this package.
-        out: the file of ids to write; one that exists is replaced.
-        encoding: that of the text.
+        tokenizer: one without tokens that go across the end of a line, like those of this package.
+        out: the file of ids to write; an existing one is replaced.
+        encoding: the encoding of the text.
 
     Returns:
         The ids (N,), mapped from `out`, read-only: a `TokenStream` trains from them without reading them all.
@@ -54,9 +54,9 @@ def encode_file(
             if not count:
                 raise ValueError("it is empty; give a file that holds text")
             file.seek(0)
-            _write_header(file, dtype, count)  # as long as before: NumPy leaves room for the number
+            _write_header(file, dtype, count)  # of the same size: NumPy leaves room for the number
         os.replace(temporary, out)
-    except ValueError as error:  # a UnicodeDecodeError, too
+    except ValueError as error:  # also UnicodeDecodeError
         raise ValueError(f"encode_file: {os.fspath(path)!r}, somewhere after line {line}: {error}") from error
     finally:
         if os.path.exists(temporary):

@@ -1,4 +1,4 @@
-"""Documents packed into chunks (T, B) for truncated back-propagation through time."""
+"""Documents packed into chunks (T, B) for truncated backpropagation through time."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Ids = NDArray[np.integer[Any]]
 class TokenStream:
     """`batch` rows of text read side by side, `steps` tokens at a time.
 
-    Iterating is one epoch, and nothing of it is kept on the stream, so that several may run at once. It yields
-    `len(stream)` batches of new arrays, of which `stream[k]` gives any one:
+    One iteration is one epoch. The stream itself does not change, so several may run at once. An epoch gives
+    `len(stream)` batches of new arrays, and `stream[k]` gives batch k alone:
 
     - xs (T, B), int64: the tokens.
     - targets (T, B), int64: the token after each.
-    - starts (T, B), bool: where the state begins anew, for a document begins there, or the row's part of the text.
+    - starts (T, B), bool: True where a document, or the row's part of the text, begins, so that the state is reset.
 
-    A transition is a token and the next one of the same document: a document of n tokens has n - 1, and one of fewer
-    than two tokens is skipped. The transitions of all documents, in order, are cut into `batch` runs whose sizes differ
-    by at most one: these are the rows. So each is in exactly one batch of an epoch, and documents follow each other in
-    a row without padding. Only the last batch may have fewer steps; there, a row that is one step shorter than the
-    others ends in token 0 and target -1, which a loss ignores.
+    A transition is a token and the next one of the same document: a document of n tokens has n - 1, and a document of
+    fewer than two tokens is skipped. The transitions of all documents, in order, are cut into `batch` runs whose sizes
+    differ by at most one: these are the rows. So each transition is in exactly one batch of an epoch, and documents
+    follow each other in a row without padding. Only the last batch may have fewer steps. A row that is one step shorter
+    than the others ends there in token 0 and target -1, which a loss ignores.
 
-    The ids are read when their batch comes, never copied before: a memory map stays on disk. Their values are not
-    checked here. Beforehand a stream costs 16 bytes a document, whatever their lengths.
+    The ids are read when their batch is made, and never copied before: a memory map stays on disk. Their values are not
+    checked here. The stream itself takes 16 bytes per document, whatever the length.
 
     Args:
-        ids: one document, an integer array (N,), or a list or tuple of such arrays, one a document.
+        ids: one document, an integer array (N,), or a list or tuple of such arrays, one per document.
         batch: the number B of rows.
         steps: the number T of steps in a batch.
 
-    Attributes: `batch`, `steps`, `documents` (a tuple of the given arrays), `tokens` and `transitions` (how
-    many there are in all).
+    Attributes: `batch`, `steps`, `documents` (a tuple of the given arrays), `tokens` and `transitions` (the total
+    numbers of both).
 
     Raises:
         TypeError: `ids` holds anything but integer arrays; `batch` or `steps` is not an int.
@@ -58,15 +58,15 @@ class TokenStream:
         self.batch, self.steps = int(batch), int(steps)
         self.documents = _documents(ids)
         sizes = np.fromiter(map(len, self.documents), np.int64, len(self.documents))
-        # Where each document begins, counted in tokens and in transitions; one more entry says where the last ends.
+        # Where each document begins, counted in tokens and in transitions; one more entry is where the last one ends.
         self._tokens = np.append(0, np.cumsum(sizes))
         self._transitions = np.append(0, np.cumsum(np.maximum(sizes - 1, 0)))
         self.tokens, self.transitions = int(self._tokens[-1]), int(self._transitions[-1])
         if self.transitions < self.batch:
             raise ValueError(
                 f"TokenStream: {self.tokens} tokens (documents: {len(self.documents)}) are too short for "
-                f"batch={self.batch}: {self.transitions} tokens have a next one in their document, and each row needs "
-                "one. "
+                f"batch={self.batch}: {self.transitions} tokens have a next token in their document, and each row "
+                "needs one. "
                 + (f"The largest batch is {self.transitions}" if self.transitions else "Give a document of 2 tokens")
             )
 
@@ -78,7 +78,7 @@ class TokenStream:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, k: int) -> Batch:
-        """Batch `k` of an epoch: a training that was stopped goes on at its place.
+        """Batch `k` of an epoch, such as the one at which training resumes.
 
         Raises:
             IndexError: there is no such batch.
@@ -100,7 +100,7 @@ class TokenStream:
     def _read(self, first: int, last: int) -> tuple[Ids, Ids, NDArray[np.bool]]:
         """The tokens of the transitions from `first` up to `last`, the tokens after them, and where documents begin."""
         transitions = np.arange(first, last)
-        # Several documents may begin at one transition, all but the last of them without any: `right` passes over them.
+        # Documents without transitions begin at the same transition as the next document: `right` skips them.
         of = np.searchsorted(self._transitions, transitions, side="right") - 1
         places = transitions - self._transitions[of] + self._tokens[of]
         if not len(places):
@@ -114,12 +114,12 @@ class TokenStream:
 
 
 def _documents(ids: Ids | Sequence[Ids]) -> tuple[Ids, ...]:
-    """The documents of `ids`, uncopied, or an error that says which is not one."""
+    """The documents of `ids`, not copied; an error says which of them is wrong."""
     if isinstance(ids, list | tuple):
         if ids and all(isinstance(item, int | np.integer) for item in ids):
             raise TypeError(
                 f"TokenStream: ids is a {type(ids).__name__} of ints, where an array was expected; "
-                "give np.asarray(ids), or a list of arrays, one a document"
+                "give np.asarray(ids), or a list of arrays, one per document"
             )
         named = [(f"ids[{index}]", item) for index, item in enumerate(ids)]
     else:
@@ -133,7 +133,7 @@ def _documents(ids: Ids | Sequence[Ids]) -> tuple[Ids, ...]:
         if document.ndim != 1:
             raise ValueError(
                 f"TokenStream: {name} has the shape {document.shape}, where (N,) was expected; "
-                "give one array a document"
+                "give one array per document"
             )
         if document.dtype.kind not in "iu":
             raise TypeError(

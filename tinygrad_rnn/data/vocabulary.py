@@ -1,4 +1,4 @@
-"""What the tokenizers ask of their arguments."""
+"""Checks of the tokenizers' arguments."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ def require_str(value: object, what: str) -> None:
         TypeError: it is not; the message begins with `what`.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{what} is a {type(value).__name__}, where a str was expected; bytes are decoded first")
+        raise TypeError(f"{what} is a {type(value).__name__}, where a str was expected; decode bytes first")
 
 
 def special_tokens(owner: str, special: Sequence[str]) -> tuple[str, ...]:
-    """The special tokens as a tuple; each must be a text of its own.
+    """The special tokens as a tuple; each must be a str that is not empty.
 
     Raises:
-        TypeError: `special` is a str, or one of them is none.
-        ValueError: one is empty.
+        TypeError: `special` is a str, or a token is not a str.
+        ValueError: a token is empty.
     """
     if isinstance(special, str):
         raise TypeError(f"{owner}: special is the str {special!r}; write special=({special!r},)")
     for token in special:
         require_str(token, f"{owner}: a special token")
         if not token:
-            raise ValueError(f"{owner}: a special token is ''; give it a text of its own, such as '<start>'")
+            raise ValueError(f"{owner}: a special token is ''; give it a text, such as '<start>'")
     return tuple(special)
 
 
 def require_distinct(owner: str, tokens: Sequence[str], kinds: str) -> None:
-    """No token may stand twice; `kinds` says what they are.
+    """No token may occur twice; `kinds` names the tokens in the message.
 
     Raises:
         ValueError: one does.
@@ -45,7 +45,7 @@ def require_distinct(owner: str, tokens: Sequence[str], kinds: str) -> None:
     if len(set(tokens)) < len(tokens):
         twice, count = Counter(tokens).most_common(1)[0]
         raise ValueError(
-            f"{owner}: {twice!r} stands {count} times among the {kinds}, where each must stand once; leave out the "
+            f"{owner}: {twice!r} is {count} times among the {kinds}, where each must be once; leave out the "
             "others, or give the special token another text, such as '<start>'"
         )
 
@@ -55,7 +55,7 @@ def row_of_ids(owner: str, ids: Sequence[int] | NDArray[np.integer[Any]], size: 
 
     Raises:
         TypeError: they are not integers.
-        ValueError: they are not one row, or one is outside.
+        ValueError: they are not one row, or one is outside this range.
     """
     array = np.asarray(ids)
     if array.ndim != 1:
@@ -63,7 +63,7 @@ def row_of_ids(owner: str, ids: Sequence[int] | NDArray[np.integer[Any]], size: 
             f"{owner}.decode: ids is a {type(ids).__name__} of shape {array.shape}, where (N,) was expected; "
             "give one row (ids[:, b]), one id as [id], an iterator as list(ids)"
         )
-    if not array.size:  # also [], to which NumPy gives a float type
+    if not array.size:  # also [], which NumPy makes a float array
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{owner}.decode: ids are {array.dtype}, where integers were expected")

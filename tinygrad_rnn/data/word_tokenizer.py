@@ -1,4 +1,4 @@
-"""Text to ids and back, one id a word and one each for what stands between words."""
+"""Text to ids and back, with ids for words and for the characters between words."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from numpy.typing import NDArray
 from ..core.checks import check_size
 from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
-# Whatever a character is, one of the three takes it: the tokens of a text, joined, are the text.
+# One of the three alternatives matches any character, so the tokens of a text, joined, are the text.
 _TOKEN = re.compile(r"\w+| +|[^\w ]")
 
 
 class WordTokenizer:
-    r"""One id a word; what stands between words has ids too, so that no character of a text is lost.
+    r"""One id per word; the characters between words have ids too, so that no character of a text is lost.
 
-    A text is cut from left to right by the regular expression `\w+| +|[^\w ]`, of Unicode: a token is the longest run
-    of letters, digits and underscores, the longest run of spaces, or any other single character. "Don't  go!\n" is
+    A text is cut from left to right by the Unicode regular expression `\w+| +|[^\w ]`: a token is the longest run of
+    letters, digits and underscores, the longest run of spaces, or any other single character. "Don't  go!\n" becomes
     Don, ', t, two spaces, go, !, and a newline.
 
     The special tokens have the ids 0 to S-1, the words follow in their order, and `len(tokenizer)` is the size of the
     vocabulary.
 
     Args:
-        words: the tokens that are known, each once; words, runs of spaces and single other characters.
-        special: tokens that nothing in a text ever becomes: they are found by `id_of` and put in by id.
-        unknown: the special token that stands for every token of a text that is not among `words`; it is appended to
-            `special` if it is not there. None: such a token is an error.
+        words: the known tokens, each once: words, runs of spaces and single other characters.
+        special: tokens that `encode` never gives: look up their ids with `id_of`, and insert these.
+        unknown: the special token for every token of a text that is not in `words`; it is appended to `special` if it
+            is not there. With None such a token is an error.
 
     Attributes: `words` and `special` (tuples), and `unknown`.
 
     Raises:
         TypeError: `words` or `special` is not a sequence of str.
-        ValueError: a word or special token comes twice or is empty, a word is not one token, or there is neither a
+        ValueError: a word or special token occurs twice or is empty, a word is not one token, or there is neither a
             word nor a special token.
 
     Example:
@@ -51,7 +51,7 @@ class WordTokenizer:
     def __init__(self, words: Sequence[str], *, special: Sequence[str] = (), unknown: str | None = "<unk>") -> None:
         if isinstance(words, str):
             raise TypeError(
-                "WordTokenizer: words is a str, where a sequence of them was expected; "
+                "WordTokenizer: words is a str, where a sequence of str was expected; "
                 "WordTokenizer.from_text takes a text"
             )
         self.words = tuple(words)
@@ -63,8 +63,8 @@ class WordTokenizer:
             require_str(word, "WordTokenizer: a word")
             if not _TOKEN.fullmatch(word):
                 raise ValueError(
-                    f"WordTokenizer: the word {word!r} is cut into the tokens {_TOKEN.findall(word)}, so no text ever "
-                    "gives it; give these instead, or make it a special token"
+                    f"WordTokenizer: the word {word!r} is cut into the tokens {_TOKEN.findall(word)}, so it never occurs "
+                    "in a text; give these instead, or make it a special token"
                 )
         self._tokens = (*self.special, *self.words)
         if not self._tokens:
@@ -79,8 +79,8 @@ class WordTokenizer:
     ) -> WordTokenizer:
         """The tokenizer of the `size` most frequent tokens of `text` (None: of all), the most frequent first.
 
-        Among equally frequent ones, the first to occur comes first. Special tokens do not count towards `size`.
-        Raises as the class does, and TypeError or ValueError where `size` is no integer of at least 1.
+        Of equally frequent tokens, the one that occurs first comes first. Special tokens do not count towards `size`.
+        Raises the errors of the class, and TypeError or ValueError if `size` is not an integer of at least 1.
         """
         require_str(text, "WordTokenizer.from_text: text")
         if size is not None:
@@ -97,7 +97,7 @@ class WordTokenizer:
         """
         require_str(text, "WordTokenizer.encode: text")
         missing = -1 if self.unknown is None else self.special.index(self.unknown)
-        # One token at a time: a list of all would take some 60 bytes each.
+        # Token by token: a list of all tokens would take some 60 bytes for each.
         ids = np.fromiter((self._ids.get(token, missing) for token in _tokens(text)), np.int32)
         if ids.min(initial=0) < 0:
             match = next(islice(_TOKEN.finditer(text), int(np.argmax(ids < 0)), None))
@@ -111,8 +111,8 @@ class WordTokenizer:
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
         """The text of `ids` (N,), the inverse of `encode` wherever no token was unknown.
 
-        A special token becomes its own text, which `encode` then reads as a plain text. Nothing is put between words:
-        two ids of words that no text holds side by side, as a model may give them, become one word.
+        A special token becomes its own text, which `encode` then reads as plain text. Nothing is put between words: if a
+        model gives the ids of two words in a row, they become one word.
 
         Raises:
             TypeError: `ids` are not integers.
@@ -121,7 +121,7 @@ class WordTokenizer:
         return "".join([self._tokens[index] for index in row_of_ids("WordTokenizer", ids, len(self)).tolist()])
 
     def id_of(self, token: str) -> int:
-        """The id of a special token or of a word; ValueError if it is neither, also with `unknown` named."""
+        """The id of a special token or of a word; ValueError if it is neither, even with an `unknown` token."""
         if token in self.special:
             return self.special.index(token)
         if token not in self._ids:
@@ -132,7 +132,7 @@ class WordTokenizer:
         return self._ids[token]
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds an equal tokenizer: `WordTokenizer(**config)`; strings, lists and None, so fit for JSON."""
+        """The arguments of an equal tokenizer, `WordTokenizer(**config)`: strings, lists and None, fit for JSON."""
         return {"words": list(self.words), "special": list(self.special), "unknown": self.unknown}
 
     def __len__(self) -> int:

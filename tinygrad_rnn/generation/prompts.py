@@ -1,4 +1,4 @@
-"""What generation and the searches share: the prompt, run once, and checks of what they are given."""
+"""What generation and the searches share: running the prompt, and checks of their arguments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_prompt(owner: str, model: Any, ids: Any, state: Any) -> tuple[Any, State
     """The logits (B, V) after `ids`, a prompt (N,) or prompts (N, B) on the host, and the state, both on the device.
 
     Raises:
-        ValueError: N is 0, an id is outside the vocabulary, the state is not of B rows, or the model has no `step`.
+        ValueError: N is 0, an id is outside the vocabulary, the state has not B rows, or the model has no `step`.
         TypeError: the ids are not integers, or the model is not a `Recurrent`.
     """
     if not isinstance(model, Recurrent):
@@ -37,11 +37,11 @@ def run_prompt(owner: str, model: Any, ids: Any, state: Any) -> tuple[Any, State
     if not len(ids):
         raise ValueError(f"{owner}: the prompt is empty: give at least one id, such as that of a start token")
     check_integers(model, "ids", ids)
-    if model.takes_ids and model.in_size is not None:  # on a GPU the layer does not look at the values
+    if model.takes_ids and model.in_size is not None:  # on a GPU the layer does not check the values
         check_ids(model, ids, model.in_size)
     xs = model.device.asarray(ids.astype(np.int64).reshape(len(ids), -1))
     if not model.causal:
-        model.step(xs[0], state)  # raises, and says why: here, and not after the first id
+        model.step(xs[0], state)  # raises with the reason, here and not after the first id
     ys, state = model(xs, state)
     return ys[-1], state
 
@@ -50,7 +50,7 @@ def check_stop(owner: str, stop: Any) -> frozenset[int]:
     """`stop` as a set.
 
     Raises:
-        TypeError: it is no collection of integers.
+        TypeError: it is not a collection of integers.
     """
     try:
         return frozenset(map(index, stop))
@@ -59,10 +59,10 @@ def check_stop(owner: str, stop: Any) -> frozenset[int]:
 
 
 def check_finite(owner: str, logits: Array, step: int) -> None:
-    """`logits` (V,) or (B, V), those of a step, must be finite.
+    """`logits` (V,) or (B, V) of a step must be finite.
 
     Raises:
-        ValueError: one is not; the message says which, of the first row with such a one, and how many.
+        ValueError: one is not; for the first row with such logits, the message says which one it is, and how many.
     """
     finite = np.isfinite(logits)
     if not finite.all():
@@ -71,6 +71,6 @@ def check_finite(owner: str, logits: Array, step: int) -> None:
         wrong = int(finite.argmin())
         raise ValueError(
             f"{owner}: at step {step} the logit of id {wrong} is {logits[wrong]}, and {finite.size - finite.sum()} of "
-            f"{finite.size} are not finite: the model has diverged. Load weights from before that, and train on with a "
-            "lower learning rate or a clip"
+            f"{finite.size} are not finite: the model has diverged. Load an earlier checkpoint, and continue training "
+            "with a lower learning rate or gradient clipping"
         )

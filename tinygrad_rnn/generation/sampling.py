@@ -1,4 +1,4 @@
-"""From logits to a drawn id: the distribution of `generate`, whole or its likeliest part."""
+"""From logits to a sampled id: the distribution that `generate` samples from, whole or filtered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def token_probabilities(
     top_p: float | int | None = None,
     min_p: float | int | None = None,
 ) -> Float[Array, " V"]:
-    """The probabilities that `generate` draws from: a softmax in float64, filtered, then made to add up to 1 again.
+    """The probabilities that `generate` draws from: a softmax in float64, filtered and normalised again.
 
     Args:
         logits: (V,), finite, on the host.
@@ -42,9 +42,9 @@ def token_probabilities(
         temperature, top_k = 1.0, 1
     scores: Array = np.asarray(logits, np.float64)
     kept: Any = slice(None)
-    if top_k is not None or top_p is not None:  # sorted only where asked: it costs more than all else here
-        kept = (-scores).argsort(kind="stable")[:top_k]  # the likeliest first; of equals, the lower id
-    with np.errstate(over="ignore", under="ignore"):  # divided by next to nothing: -inf, whose exponential is 0
+    if top_k is not None or top_p is not None:  # sorted only if needed: it costs more than the rest
+        kept = (-scores).argsort(kind="stable")[:top_k]  # the likeliest first; on ties, the lower id
+    with np.errstate(over="ignore", under="ignore"):  # a tiny temperature gives -inf, and exp(-inf) is 0
         p: Array = np.exp((scores[kept] - scores.max()) / temperature)
     p /= p.sum()
     if top_k is top_p is min_p is None:
@@ -60,14 +60,14 @@ def token_probabilities(
 
 
 def draw(probabilities: Array, rng: Generator) -> int:
-    """An id by the inverse of the distribution function: never one of probability 0."""
+    """An id, drawn through the inverse of the cumulative distribution; never one of probability 0."""
     upto = probabilities.cumsum()
-    # Rounding keeps the last from being just 1. The product is below it, as random() is below 1.
+    # By rounding, the last entry may not be exactly 1. The product is below it, because random() is below 1.
     return int(upto.searchsorted(rng.random() * upto[-1], side="right"))
 
 
 def log_probabilities(logits: Float[Array, "*lead V"]) -> Float[Array, "*lead V"]:
-    """The logarithms of a softmax in float64, none above 0. Of finite logits, one may be -inf, none is NaN."""
+    """The logarithms of a softmax in float64, none above 0. From finite logits some may be -inf, but none is NaN."""
     scores: Array = np.asarray(logits, np.float64)
     with np.errstate(over="ignore", under="ignore"):
         scores = scores - scores.max(axis=-1, keepdims=True)
@@ -77,7 +77,7 @@ def log_probabilities(logits: Float[Array, "*lead V"]) -> Float[Array, "*lead V"
 
 def check_filters(owner: str, temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> None:
     """Raise ValueError or TypeError unless each is in its range."""
-    if not temperature >= 0:  # NaN is not either
+    if not temperature >= 0:  # also raises for NaN
         raise ValueError(f"{owner}: temperature must be at least 0, which is greedy, not {temperature}")
     if top_k is not None:
         check_size(owner, "top_k", top_k)

@@ -1,4 +1,4 @@
-"""The likeliest ids after a prompt: greedy, for many rows at once, or by a beam search of several at each step."""
+"""The likeliest ids after a prompt: greedy search for many rows at once, or beam search for one prompt."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def greedy_search(
 ) -> list[list[int]]:
     """The likeliest id, step by step, for all rows of a batch side by side; the lowest id on ties.
 
-    A row is what `generate` gives for its prompt at temperature 0, but for the last digit of the logits (a product of
-    other sizes may round otherwise). It depends on no other row. The search ends when all rows have ended.
+    A row is what `generate` gives for its prompt at temperature 0, except for the last digit of the logits (a product
+    of another size may round differently). It depends on no other row. The search ends when all rows have ended.
 
     Args:
-        model: gives logits (T, B, V) of ids (T, B); causal.
-        ids: one id a row (B,), such as that of a start token, or prompts of one length (N, B); on the host. They are
-            not echoed. One prompt (N,) is `ids[:, None]`.
-        length: how many ids to give of each row, at most.
-        state: the state before them, of B rows, such as that of an encoder; None is the initial one.
+        model: a causal model that maps ids (T, B) to logits (T, B, V).
+        ids: one id per row (B,), such as that of a start token, or prompts of one length (N, B); on the host. They are
+            not echoed. For one prompt (N,) give `ids[:, None]`.
+        length: how many ids to give for each row, at most.
+        state: the state before them, with B rows, such as that of an encoder; None is the initial state.
         stop: ids that end a row; they are not given.
 
     Returns:
@@ -42,9 +42,9 @@ def greedy_search(
 
     Raises:
         ValueError: `ids` has no or more than two axes, N is 0, or an id is outside the vocabulary; `length` is
-            negative; the state is not of B rows; the model has no `step`; a logit of a row that has not ended is not
+            negative; the state has not B rows; the model has no `step`; a logit of a row that has not ended is not
             finite.
-        TypeError: ids are not integers, `length` is not one, `stop` is no collection of them, or `model` is not a
+        TypeError: ids or `length` are not integers, `stop` is not a collection of integers, or `model` is not a
             `Recurrent`.
 
     Example:
@@ -57,7 +57,7 @@ def greedy_search(
     prompts = np.asarray(ids)
     if prompts.ndim not in (1, 2):
         raise ValueError(
-            f"greedy_search: ids has shape {prompts.shape}, expected (B,), one id a row, or (N, B), prompts of one "
+            f"greedy_search: ids has shape {prompts.shape}, expected (B,), one id per row, or (N, B), prompts of one "
             "length"
         )
     check_size("greedy_search", "length", length, least=0)
@@ -76,20 +76,20 @@ def greedy_search(
             rows[b].append(chosen[b])
         if not running:
             break
-        if t + 1 < length:  # a row that has ended stays: without it, the products of the others might round otherwise
+        if t + 1 < length:  # a row that has ended stays: without it, the products of the others might round differently
             y, state = model.take_step(device.asarray(chosen), state)
     return rows
 
 
 class Hypothesis(NamedTuple):
-    """What `beam_search` gives: one way to go on."""
+    """What `beam_search` gives: one continuation of the prompt."""
 
     ids: list[int]
-    """Without the stop id; as many as `length` where none was drawn."""
+    """The ids without the stop id; there are `length` ids if there was no stop id."""
     log_prob: float
-    """In nats, the sum of the log-probabilities of the ids, that of the stop id included."""
+    """The sum of the log-probabilities of the ids in nats, including that of the stop id."""
     score: float
-    """`log_prob` over the length penalty, by which hypotheses are compared."""
+    """`log_prob` divided by the length penalty; hypotheses are compared by it."""
 
 
 def beam_search(
@@ -102,53 +102,53 @@ def beam_search(
     stop: Collection[SupportsIndex] = (),
     length_penalty: float | int = 0.0,
 ) -> list[Hypothesis]:
-    r"""The likeliest ways to go on from a prompt, found by keeping the `width` best at each step.
+    r"""The likeliest continuations of a prompt, found by keeping the `width` best at each step.
 
-    A hypothesis Y ends with a stop id, or has `length` ids. Of its n ids, the stop id among them, it has the score
+    A hypothesis Y ends with a stop id, or has `length` ids. With n ids, including the stop id, it has the score
 
     .. math:: s(Y) = \frac{\log P(Y)}{l_n}, \qquad l_n = \left(\frac{5 + n}{6}\right)^\alpha
 
-    with :math:`\alpha` the `length_penalty`. At each step every id may follow each beam. Of these extensions the
-    `width` of the greatest log-probability are kept, on ties those of the lower id, then of the earlier beam. One that
-    ends in a stop id is set aside as finished (so two stop ids may give two hypotheses of the same ids); the others are
-    the next beams. The search ends
+    with :math:`\alpha` the `length_penalty`. At each step every id may extend each beam. The `width` extensions of the
+    greatest log-probability are kept, on ties those with the lower id, then those of the earlier beam. An extension
+    that ends in a stop id is set aside as finished (so two stop ids may give two hypotheses of the same ids); the others
+    are the next beams. The search ends
 
     - when no beam is left;
-    - when there are `width` finished hypotheses, and no beam can come to a greater score than the worst of them. That
-      loses nothing: log-probabilities only fall, so what a beam may still score is at most its log-probability over the
-      penalty of `length` ids;
-    - after `length` ids. The beams that are left are hypotheses then, compared with the finished ones by their scores.
+    - when there are `width` finished hypotheses, and no beam can reach a greater score than the worst of them. Nothing
+      better is lost: log-probabilities only fall, so the score of a beam can at most become its log-probability divided
+      by the penalty of `length` ids;
+    - after `length` ids. The remaining beams are then hypotheses too, compared with the finished ones by their scores.
 
     With `width` 1 this is `greedy_search` of one row, whatever the penalty. With a `width` of V to the power of
-    `length` nothing is ever dropped, and all hypotheses that there are come back. Between these a greater width
-    usually finds a greater score, but need not.
+    `length` no beam is ever dropped, and the result is all hypotheses. In between, a greater width usually finds a
+    greater score, but not always.
 
     A step runs the model for all beams, as the rows of a batch, and copies the state of each. Log-probabilities are
-    computed on the host in float64, whatever the model's dtype; those that are equal there are ties.
+    computed on the host in float64, whatever the model's dtype; they are ties if they are equal there.
 
     Args:
-        model: gives logits (T, B, V) of ids (T, B); causal.
+        model: a causal model that maps ids (T, B) to logits (T, B, V).
         ids: the prompt (N,), N >= 1, on the host; it is not echoed.
         width: how many beams, and how many hypotheses at most.
         length: how many ids to give at most.
-        state: the state before the prompt, of a batch of one, such as that of an encoder; None is the initial one.
+        state: the state before the prompt, for a batch of one, such as that of an encoder; None is the initial state.
         stop: ids that end a hypothesis.
-        length_penalty: 0 compares by log-probability alone, which favours the short. Above 0 the long lose less; 0.6
-            to 0.7 was best for translation in the reference.
+        length_penalty: 0 compares by log-probability alone, which favours short hypotheses. Values above 0 favour them
+            less; 0.6 to 0.7 was best for translation in the reference.
 
     Returns:
-        Up to `width` hypotheses, the greatest score first; of equal ones that which ended first, then that which was
-        kept before the other.
+        Up to `width` hypotheses, the greatest score first; on ties the one that ended first, then the one that was kept
+        first.
 
     Raises:
         ValueError: the prompt is empty, not one row, or holds an id outside the vocabulary; `width` is below 1,
-            `length` negative, `length_penalty` negative or not finite; the state is not of one row; the model has no
+            `length` negative, `length_penalty` negative or not finite; the state has not one row; the model has no
             `step`; a logit is not finite.
-        TypeError: ids are not integers, `width` or `length` is not one, `length_penalty` is no number, `stop` is no
+        TypeError: ids, `width` or `length` are not integers, `length_penalty` is not a number, `stop` is not a
             collection of integers, or `model` is not a `Recurrent`.
 
     References:
-        Beams from which finished sequences are set aside: Sutskever, Vinyals and Le, *Sequence to Sequence Learning
+        Beam search that sets finished sequences aside: Sutskever, Vinyals and Le, *Sequence to Sequence Learning
         with Neural Networks*, 2014. The length penalty: Wu et al., *Google's Neural Machine Translation System:
         Bridging the Gap between Human and Machine Translation*, 2016, equation 14.
 
@@ -198,10 +198,10 @@ def beam_search(
 
 
 def _best_extensions(totals: Array, width: int) -> Iterator[tuple[int, int]]:
-    """Beam and id of the `width` greatest of `totals` (beams, V); of equals the lower id, then the earlier beam."""
+    """Beam and id of the `width` greatest of `totals` (beams, V); on ties the lower id, then the earlier beam."""
     flat = totals.T.reshape(-1)
     width = min(width, flat.size)
-    least = np.partition(flat, -width)[-width]  # a sort of all would cost more than the rest of the search
+    least = np.partition(flat, -width)[-width]  # sorting all would cost more than the rest of the search
     (candidates,) = (flat >= least).nonzero()
     best = candidates[(-flat[candidates]).argsort(kind="stable")][:width]
     chosen, rows = np.divmod(best, len(totals))
@@ -209,5 +209,5 @@ def _best_extensions(totals: Array, width: int) -> Iterator[tuple[int, int]]:
 
 
 def _best_first(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-    """By score; equal ones stay in order."""
+    """Sorted by score; on ties they keep their order."""
     return sorted(hypotheses, key=lambda hypothesis: hypothesis.score, reverse=True)

@@ -1,4 +1,4 @@
-"""Text from a model, a piece at a time: whole characters only, and nothing that may still become a stop string."""
+"""Text from a model, piece by piece: only whole characters, and nothing that may still become a stop string."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..core.arrays import Generator
 from ..core.roles import Recurrent
 from .tokens import draw_ids
 
-# What bytes that do not make a character yet are decoded to, by errors="replace" or "surrogateescape". More ids may
-# turn up to three of these, at the end of a text, into one character: UTF-8 takes four bytes at most.
+# The characters that errors="replace" or "surrogateescape" give for bytes of an unfinished character. More ids may turn
+# up to three of these, at the end of a text, into one character: UTF-8 takes four bytes at most.
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}" + "".join(map(chr, range(0xDC80, 0xDD00)))
 
 
@@ -41,20 +41,20 @@ def generate_text(
     min_p: float | int | None = None,
     rng: Generator,
 ) -> Iterator[str]:
-    r"""Text that goes on from a prompt, given as soon as it is certain.
+    r"""Text that continues a prompt, in pieces that are given as soon as they are certain.
 
-    It is the text of the ids that `generate` gives. A character of several ids, such as one of several bytes, comes
-    whole. The text does not depend on how its ids divide it: it ends before the stop string that is complete first.
+    It is the text of the ids that `generate` gives. A character of several ids, such as one of several bytes, is given
+    whole. How the text is divided into ids makes no difference: it ends before the stop string that is complete first.
 
     Args:
         model: as in `generate`.
-        tokenizer: has `encode` and `decode`; the one that the model was trained with.
-        prompt: is not echoed; it may be empty where `start` is given.
+        tokenizer: the one that the model was trained with; it has `encode` and `decode`.
+        prompt: the text to continue; it is not echoed, and may be empty if `start` is given.
         length: how many ids to draw at most.
         start: the id of a token to put before the prompt, such as `tokenizer.id_of("<start>")`.
         end: the id of a token that ends the text.
-        stop: strings that end the text, which are not given; the longest first of those complete at once. They are
-            looked for in the text alone, not in the prompt.
+        stop: strings that end the text, and are not given; if several are complete at once, the longest counts. They
+            are searched for only in the new text, not in the prompt.
         temperature: as in `generate`.
         top_k: as in `generate`.
         top_p: as in `generate`.
@@ -63,12 +63,12 @@ def generate_text(
 
     Returns:
         An iterator of pieces of text, none of them empty. Where `length` cuts a character, the text ends in what the
-        tokenizer makes of its first part, such as U+FFFD.
+        tokenizer gives for its first part, such as U+FFFD.
 
     Raises:
         ValueError: there is neither a prompt nor `start`, a stop string is empty, and as in `generate`.
-        TypeError: `tokenizer` lacks a method, `start` or `end` is no integer, `stop` is one str or holds what is none,
-            and as in `generate`.
+        TypeError: `tokenizer` lacks a method, `start` or `end` is not an integer, `stop` is a str or holds something
+            that is not a str, and as in `generate`.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -92,10 +92,10 @@ def generate_text(
 
 
 def _whole_characters(tokenizer: Tokenizer, prompt: list[int], ids: Iterable[int]) -> Iterator[str]:
-    """The text of `ids`, a piece an id where one ends a character.
+    """The text of `ids`, with one piece for each id that ends a character.
 
-    Only a window of the last ids is decoded each time: those since the last piece, after those of that piece or the
-    prompt, as a tokenizer may decode an id by what is before it (words, with a space between).
+    Only a window of the last ids is decoded each time: the ids of the last piece or of the prompt, and those after it.
+    The former are needed because a tokenizer may decode an id differently after other ids (words with a space between).
     """
     window = list(prompt)
     text = tokenizer.decode(window)
@@ -119,7 +119,9 @@ def _whole_characters(tokenizer: Tokenizer, prompt: list[int], ids: Iterable[int
             window = window[context:]
             text = tokenizer.decode(window)
             context, given = len(window), len(text)
-        elif len(window) - context > 16:  # no text for long. UTF-8 is in step after 4 ids; real U+FFFD have 3 each
+        elif len(window) - context > 16:
+            # There was no text for many ids, so the window is cut to its last 9. These are enough: UTF-8 is in step
+            # again after 4 ids, and up to 3 characters are held back, of 3 ids each if they are real U+FFFD.
             held = len(text) - given
             window, context = window[-9:], 0
             text = tokenizer.decode(window)
@@ -129,7 +131,7 @@ def _whole_characters(tokenizer: Tokenizer, prompt: list[int], ids: Iterable[int
 
 
 def _before_stop(pieces: Iterable[str], stop: Collection[str]) -> Iterator[str]:
-    """The text of `pieces` up to the stop string that is complete first; what may still become one is held back."""
+    """The text of `pieces` up to the first complete stop string; text that may still become one is held back."""
     held = ""
     for piece in pieces:
         held += piece

@@ -1,4 +1,4 @@
-"""Ids from a model, one at a time: greedy, or drawn from the whole or the likeliest part of its distribution."""
+"""Ids from a model, one at a time: greedy, or sampled from its whole or filtered distribution."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def generate(
     stop: Collection[SupportsIndex] = (),
     rng: Generator,
 ) -> Iterator[int]:
-    """Ids that go on from a prompt, each drawn from what the model makes of all before it.
+    """Ids that continue a prompt, each sampled from the model's distribution given all ids before it.
 
-    The call checks its arguments and runs the prompt; the iterator takes one step of the model an id. Nothing is kept
-    on the model, and its parameters are read as they are when a step is taken.
+    The call checks its arguments and runs the prompt; the iterator takes one step of the model per id. Nothing is kept
+    on the model, and each step uses its current parameters.
 
     Args:
-        model: gives logits (T, B, V) of ids (T, B); causal.
+        model: a causal model that maps ids (T, B) to logits (T, B, V).
         ids: the prompt (N,), N >= 1, on the host; it is not echoed.
         length: how many ids to give at most.
-        state: the state before the prompt, of a batch of one; None is the initial one.
+        state: the state before the prompt, for a batch of one; None is the initial state.
         temperature: divides the logits. Below 1 the likely ids become likelier; 0 is greedy, the lowest id on ties.
         top_k: draw from the k likeliest ids only, the lowest on ties.
-        top_p: draw from the fewest of the likeliest ids that have this much probability together, after `top_k`.
+        top_p: after `top_k`, draw from the smallest set of likeliest ids whose probabilities add up to `top_p`.
         min_p: of these, draw from the ids whose probability is at least `min_p` times the largest.
         stop: ids that end the text; they are not given.
-        rng: gives one uniform number an id drawn, whatever the distribution; none where greedy.
+        rng: gives one uniform number per sampled id, whatever the distribution; none with greedy.
 
     Returns:
         An iterator of up to `length` ints.
 
     Raises:
         ValueError: the prompt is empty, not one row, or holds an id outside the vocabulary; `length` or `temperature`
-            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; the state is not of one
+            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; the state has not one
             row; the model has no `step`. From the iterator: a logit is not finite.
-        TypeError: ids are not integers, `model` is not a `Recurrent`, or `rng` no generator.
+        TypeError: ids are not integers, `model` is not a `Recurrent`, or `rng` is not a generator.
 
     References:
         Nucleus sampling, `top_p`: Holtzman et al., *The Curious Case of Neural Text Degeneration*, 2020.
@@ -80,11 +80,11 @@ class Token(NamedTuple):
     """What `generate_samples` gives: one id of one of the samples."""
 
     sample: int
-    """Of which sample, 0 to `samples` - 1."""
+    """The number of the sample, 0 to `samples` - 1."""
     id: int
-    """What it goes on with."""
+    """The id that continues the sample."""
     log_prob: float
-    """In nats, the logarithm of its probability in the model's own distribution, at temperature 1 and unfiltered."""
+    """The logarithm, in nats, of its probability in the model's own distribution, at temperature 1 and unfiltered."""
 
 
 def generate_samples(
@@ -101,28 +101,28 @@ def generate_samples(
     stop: Collection[SupportsIndex] = (),
     rng: Generator,
 ) -> Iterator[Token]:
-    """Several texts that go on from one prompt, side by side as the rows of a batch, with log-probabilities.
+    """Several texts that continue one prompt, side by side as the rows of a batch, with log-probabilities.
 
-    The prompt is run once. Sample b draws from `rng.spawn(samples)[b]`, and so does not depend on the others; it is
-    what `generate` makes of that stream, but for the last digit of the logits (a product of other sizes may round
-    otherwise). `log_prob` does not depend on `temperature` and the filters: its sum over a sample is the
-    log-likelihood that the model gives the sample, whose negative mean is what `SoftmaxCrossEntropy` computes.
+    The prompt runs once. Sample b draws from `rng.spawn(samples)[b]`, and so does not depend on the others. It is what
+    `generate` gives with that stream, except for the last digit of the logits (a product of another size may round
+    differently). `log_prob` does not depend on `temperature` and the filters: its sum over a sample is the
+    log-likelihood of the sample under the model, whose negative mean is what `SoftmaxCrossEntropy` computes.
 
     Args:
         model: as in `generate`.
         ids: as in `generate`.
         samples: how many, B >= 1.
         length: how many ids to give of each sample, at most.
-        state: as in `generate`, of a batch of one.
+        state: as in `generate`, for a batch of one.
         temperature: as in `generate`.
         top_k: as in `generate`.
         top_p: as in `generate`.
         min_p: as in `generate`.
-        stop: ids that end the sample that draws them; the others go on.
-        rng: is spawned from at each call, so that the next call draws other samples; else not advanced.
+        stop: ids that end the sample that draws them; the others continue.
+        rng: streams are spawned from it at each call, so the next call draws other samples; it is not advanced itself.
 
     Returns:
-        An iterator of tokens, step by step, and by sample within a step; a sample that has ended is given no more.
+        An iterator of tokens, step by step, and by sample within a step; a sample that has ended gives no more.
 
     Raises:
         ValueError: `samples` is below 1, and as in `generate`.
@@ -149,7 +149,7 @@ def generate_samples(
 def _begin(
     owner: str, model: Any, ids: Any, state: Any, length: Any, filters: dict[str, Any], rng: Any
 ) -> tuple[Any, State]:
-    """The logits (1, V) after the prompt, and the state, once the arguments are found good."""
+    """Check the arguments, and give the logits (1, V) after the prompt, and the state."""
     check_size(owner, "length", length, least=0)
     check_filters(owner, **filters)
     check_rng(owner, rng)
@@ -161,7 +161,7 @@ def _run(
 ) -> Iterator[tuple[int, int, Any]]:
     """`(row, id, logits (V,) that it was drawn from)`, from the logits (B, V) and the state of B rows.
 
-    A row that has ended stays in the batch: without it, the products of the others might round otherwise.
+    A row that has ended stays in the batch: without it, the products of the others might round differently.
     """
     device, like = model.device, model._like()
     chosen, running = [0] * len(rngs), list(range(len(rngs)))
@@ -179,6 +179,6 @@ def _run(
         for b in running:
             yield b, chosen[b], logits[b]
         if t + 1 < length:
-            # What was checked before need not be again; but in between the caller may have moved the model.
+            # The checks of `step` are not needed again, unless the caller has moved the model in between.
             step = model.take_step if model._like() is like else model.step
             y, state = step(device.asarray(chosen), state)

@@ -1,1 +1,1 @@
-"""What a model computes inside."""
+"""What a model computes at each step, and its gradients."""

@@ -1,4 +1,4 @@
-"""Which step of a text the loss of which other step owes its gradient to."""
+"""How much the loss of each step of a text depends on the state of each other step."""
 
 from __future__ import annotations
 
@@ -25,36 +25,37 @@ def credit_map(
     state: State | None = None,
     starts: Bool[Booleans, "T B"] | None = None,
 ) -> Float[Array, "S T"]:
-    r"""How far back the loss of each step reaches: the norm of its gradient by the state of each step.
+    r"""How far back the loss of each step reaches: the norm of its gradient w.r.t. the state of each step.
 
     .. math::
         m_{st} = \left\lVert \frac{\partial L_t}{\partial h_s} \right\rVert, \qquad L = \sum_t L_t
 
-    A row is a step of the text, s, a column the step t whose loss it is. In a causal model a state has no part in the
-    losses before it, so the map is 0 below its diagonal; of a `Bidirectional` that nothing recurrent follows, that of
-    the `backward_cell` is 0 above it.
+    Row s is the step of the state, column t the step of the loss. In a causal model a state does not change the losses
+    before it, so the map is 0 below its diagonal. For the `backward_cell` of a `Bidirectional` that no recurrent layer
+    follows, it is 0 above its diagonal.
 
-    The text is read once, forward and back, as T rows side by side, of which row t has the loss of step t alone; so it
-    takes memory for T rows of T steps. Nothing of the model changes, as with `record`.
+    One forward and one backward run over a batch of T copies of the text, where row t has the loss of step t alone; so
+    this takes memory for T rows of T steps. The model does not change, as with `record`.
 
     Args:
         model: any `Recurrent`, or an `EncoderDecoder`.
-        xs: one text: ids (T, 1), or (T, 1, D). For an `EncoderDecoder` the pair `(sources, targets)`; in its encoder
-            s is a step of the sources.
-        targets: of the criterion, for one text. Where one is ignored, the column is 0.
-        layer: the dotted name of the cell, such as `"layers.1"`; None where there is but one.
-        of: which gradient: a name of the state, such as `"c"`, or of a gate; None is the first of the state.
+        xs: one text: ids (T, 1), or (T, 1, D). For an `EncoderDecoder` the pair `(sources, targets)`; for a cell of its
+            encoder s is a step of the sources.
+        targets: the targets of the criterion, for one text. Where a target is ignored, the column is 0.
+        layer: the dotted name of the cell, such as `"layers.1"`; None if there is only one cell.
+        of: the value to take the gradient w.r.t.: an array of the state, such as `"c"`, or a gate; None is the first
+            array of the state.
         criterion: the loss L; None is `SoftmaxCrossEntropy(reduction="sum")`.
-        state: the state before the text, of one row; None is the initial one.
-        starts: (T, 1), True where a document begins, as in `forward`: no gradient goes across.
+        state: the state before the text, with one row; None is the initial state.
+        starts: (T, 1), True where a document begins, as in `forward`: no gradient crosses it.
 
     Returns:
-        (S, T), on the device of the model; S is T but for the encoder of an `EncoderDecoder`.
+        (S, T), on the device of the model; S is T, except for the encoder of an `EncoderDecoder`.
 
     Raises:
-        TypeError: the model, the criterion or `xs` is of another kind.
-        ValueError: there is not one row of at least a step; `layer` or `of` names none, or `layer` is None and there
-            are several cells, which the message names; or the cell runs never, or more than once a token.
+        TypeError: the model, the criterion or `xs` is of the wrong type.
+        ValueError: `xs` is not one row of at least one step; there is no `layer` or `of` of this name; `layer` is None
+            and there are several cells, which the message names; or the cell does not run exactly once per token.
 
     References:
         Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*, 2013.
@@ -73,7 +74,7 @@ def credit_map(
         came: Any = getattr(x, "shape", f"a {type(x).__name__}")
         if came[1:2] != (1,) or not came[0]:
             raise ValueError(
-                f"credit_map: xs is {came}, expected an array (T, 1) or (T, 1, D), one text of at least a step. Of a "
+                f"credit_map: xs is {came}, expected an array (T, 1) or (T, 1, D), one text of at least 1 step. From a "
                 "batch, give one row, xs[:, b : b + 1], and its targets"
             )
     name = _the_cell(model) if layer is None else layer
@@ -100,12 +101,12 @@ def credit_map(
     gradients = layer_record(steps[::-1] if id(cells[name]) in turned_round(model) else steps).gradients
     of = next(iter(gradients), None) if of is None else of
     if of not in gradients:
-        raise ValueError(f"credit_map: {name!r} has gradients by {', '.join(map(repr, gradients))}, not by {of!r}")
+        raise ValueError(f"credit_map: {name!r} has gradients w.r.t. {', '.join(map(repr, gradients))}, not {of!r}")
     return _norms(gradients[of])
 
 
 def _the_cell(model: Layer) -> str:
-    """The name of the one cell that there is, not counting those within a cell."""
+    """The name of the only cell, not counting cells inside another cell."""
     names = list(named_cells(model))
     within = {
         name for name in names for other in names if name != other and f"{name}.".startswith(other and f"{other}.")
@@ -118,7 +119,7 @@ def _the_cell(model: Layer) -> str:
 
 
 def _norms(gradient: Array) -> Array:
-    """Over the last axis, where squares can neither overflow nor vanish: entries are divided by the largest first."""
+    """Norms over the last axis. Entries are divided by the largest first, so squares neither overflow nor vanish."""
     xp = namespace(gradient)
     largest = abs(gradient).max(axis=-1, keepdims=True)
     divisor: Array = xp.where((largest > 0) & (largest < math.inf), largest, 1)

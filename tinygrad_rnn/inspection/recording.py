@@ -1,4 +1,4 @@
-"""What a model computes at each step of a text, and the gradient of the loss by it."""
+"""What a model computes at each step of a text, and the gradient of the loss w.r.t. it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class LayerRecord(NamedTuple):
     """What a cell computed at each step of a text. The arrays are (T, B, H), on the device of the model."""
 
     values: dict[str, Array]
-    """The state after each step, by the cell's `state_names`, and what else its cache holds of each row, as gates."""
+    """The arrays of the state after each step, and the other arrays of its cache with a row axis, such as gates."""
     gradients: dict[str, Array]
-    """Of the loss, by the values of that name; these are the state, and what the cell's `inner_gradients` tell of."""
+    """The gradients of the loss w.r.t. the values of that name: the state, and what the cell's `inner_gradients` gives."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,23 +36,23 @@ class Recording:
     """What `record` gives; `recording["layers.1"]` is the record of the cell of that name.
 
     Raises:
-        KeyError: no cell of that name was recorded; the message has those that were.
+        KeyError: no cell of that name was recorded; the message lists those that were.
     """
 
     labels: NDArray[np.object_]
-    """(T, B), each a str, the token read; where there is no tokenizer its id, and of vectors the number of the step."""
+    """(T, B), strings: the tokens read; without a tokenizer their ids, and for vectors the numbers of the steps."""
     outputs: Float[Array, "T B V"]
-    """What the model put out."""
+    """The outputs of the model."""
     loss: Float[Array, "..."] | None
     """The loss, an array without axes; None without targets."""
     layers: dict[str, LayerRecord]
-    """The cells by dotted name, such as `"layers.1"`; `""` is the model, where that is one itself."""
+    """The records by dotted name of the cell, such as `"layers.1"`; `""` is the model itself, if it is a cell."""
 
     def __getitem__(self, name: str) -> LayerRecord:
         if name not in self.layers:
             raise KeyError(
-                f"recording[{name!r}]: there is {', '.join(map(repr, self.layers)) or 'no cell'}. A cell is recorded, "
-                "by the first of its names, where it took as many steps as the text has"
+                f"recording[{name!r}]: there is {', '.join(map(repr, self.layers)) or 'no cell'}. A cell is recorded "
+                "under the first of its names, if it took as many steps as the text has"
             )
         return self.layers[name]
 
@@ -71,37 +71,37 @@ def record(
     starts: Bool[Booleans, "T B"] | None = None,
     tokenizer: Any = None,
 ) -> Recording:
-    r"""Every state and gate of every cell, at each step of a text, and the gradient of the loss by each of them.
+    r"""Every state and gate of every cell at each step of a text, and the gradient of the loss w.r.t. each of them.
 
-    The gradient by :math:`h_t` is all that reaches it: from the output of step t and from the steps after. So is that
-    by the gates of the cells of this package. Where a class of your own has no `inner_gradients`, there are those by
-    the state as it goes on to the next step, and to the output where the output is that very array.
+    The gradient w.r.t. :math:`h_t` is the whole one: from the output of step t and from the later steps. The same holds
+    for the gates of the cells of this package. A class of your own without `inner_gradients` has only gradients w.r.t.
+    the state as it goes on to the next step, and through the output where the output is the same array.
 
-    A private copy of the model runs as in use, without dropout, each cell step by step. Nothing of the model changes:
-    no parameter, no gradient, no random stream. A text takes as long as without the kernels, and memory for all that
-    is recorded twice over.
+    A copy of the model runs at inference, without dropout, each cell step by step. The model itself does not change: no
+    parameter, no gradient, no random stream. This takes as long as a run without kernels, and twice the memory of what
+    is recorded.
 
     Args:
-        model: any `Recurrent`, or an `EncoderDecoder`. Every `Cell` in it is recorded, also one within another: of a
-            `Zoneout`, the state that goes on, and of its `cell` the one before a part of the old is mixed in. A cell
-            that ran never, or for each token more than once, is left out.
+        model: any `Recurrent`, or an `EncoderDecoder`. Every `Cell` in it is recorded, also one inside another: for a
+            `Zoneout` the state that goes on, and for its `cell` the new state before the old one is mixed in. A cell
+            that does not run exactly once per token is left out.
         xs: ids (T, B), or (T, B, D): rows of one length, whole texts or a chunk of them. For an `EncoderDecoder` the
             pair `(sources, targets)` that its `forward` takes; cells of the encoder have the steps of the sources.
-        targets: of the criterion; None: there is no loss, and there are no gradients.
-        criterion: the loss; None is `SoftmaxCrossEntropy(reduction="sum")`, by which a step's gradients do not shrink
-            with the length of the text.
-        state: the state before the text; None is the initial one.
+        targets: the targets of the criterion; with None there is no loss, and there are no gradients.
+        criterion: the loss; None is `SoftmaxCrossEntropy(reduction="sum")`, with which the gradients of a step do not
+            shrink with the length of the text.
+        state: the state before the text; None is the initial state.
         starts: (T, B), True where a document begins, as in `forward`.
-        tokenizer: its `decode` gives the labels; None: they are the ids.
+        tokenizer: its `decode` gives the labels; with None they are the ids.
 
     Returns:
-        The labels, outputs and loss, and a `LayerRecord` a cell. Entry t belongs to token t, also in a cell that reads
-        backward.
+        The labels, outputs and loss, and a `LayerRecord` for each cell. Entry t belongs to token t, also in a cell that
+        reads backward.
 
     Raises:
-        TypeError: the model, the criterion or `xs` is of another kind.
-        ValueError: something does not go together: a state or starts and an `EncoderDecoder`, a criterion and no
-            targets, or a tokenizer and vectors.
+        TypeError: the model, the criterion or `xs` is of the wrong type.
+        ValueError: two arguments do not go together: a state or starts with an `EncoderDecoder`, a criterion without
+            targets, or a tokenizer with vectors.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -139,7 +139,7 @@ def record(
 
 @dataclass(eq=False)
 class Step:
-    """What a cell took note of at one step."""
+    """What is recorded of a cell at one step."""
 
     y: Any
     after: State
@@ -149,11 +149,11 @@ class Step:
 
 
 def take_notes(cell: Any) -> list[Step]:
-    """Have `cell` run step by step from now on, and take note of each step, in the list that this gives."""
+    """Make `cell` run step by step from now on, and append a `Step` for each step to the list that this returns."""
     names = [leaf.name for leaf in leaves(cell.state_spec)]
     forward, backward, inner_gradients = cell.step_forward, cell.step_backward, cell.inner_gradients
     steps: list[Step] = []
-    ahead: list[Step] = []  # through which no gradient has come back yet
+    ahead: list[Step] = []  # the steps that no gradient has come back through yet
 
     def forth(x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
         y, after, cache = forward(x, state, training=training)
@@ -167,7 +167,7 @@ def take_notes(cell: Any) -> list[Step]:
         return y, after, cache
 
     def back(dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        # Of several with this very cache, such as None, the last: from there gradients come back first.
+        # Of several steps with the same cache, such as None, this takes the last: its gradient comes back first.
         step = next((step for step in reversed(ahead) if step.cache is cache), None)
         if step is not None:
             ahead.remove(step)
@@ -178,17 +178,17 @@ def take_notes(cell: Any) -> list[Step]:
         before: tuple[Any, State] = backward(dy, dstate, cache)
         return before
 
-    cell.step_forward, cell.step_backward = forth, back  # which a cell then takes in place of its kernel
+    cell.step_forward, cell.step_backward = forth, back  # a cell with replaced steps does not run its kernel
     return steps
 
 
 def layer_record(steps: list[Step]) -> LayerRecord:
-    """The notes of the steps, at least one, in the order of the text."""
+    """The record of at least one step, in the order of the text."""
     return LayerRecord(_stacked([step.values for step in steps]), _stacked([step.gradients for step in steps]))
 
 
 def named_cells(model: Layer) -> dict[str, Any]:
-    """The cells of a model, also those within cells, each by the first of its names."""
+    """The cells of a model, also those inside cells, each under the first of its names."""
     cells: dict[str, Any] = {}
     for name, cell in _all_of(Cell, model):
         if all(cell is not other for other in cells.values()):
@@ -197,7 +197,7 @@ def named_cells(model: Layer) -> dict[str, Any]:
 
 
 def turned_round(model: Layer) -> set[int]:
-    """The cells, by `id`, that are given the text turned round: those in one `backward_cell`, or in three."""
+    """The `id`s of the cells that read the reversed text: those inside an odd number of `backward_cell`s."""
     turned: set[int] = set()
     for both in {id(both): both for _, both in _all_of(Bidirectional, model)}.values():
         turned ^= {id(cell) for _, cell in _all_of(Cell, both.backward_cell)}
@@ -205,7 +205,7 @@ def turned_round(model: Layer) -> set[int]:
 
 
 def private_copy(owner: str, model: Any, criterion: Any) -> tuple[Any, Any]:
-    """`model` and `criterion`, or the usual one, with parameters, gradients and random streams of their own."""
+    """Copies of `model` and `criterion` (or the default), with their own parameters, gradients and random streams."""
     if not isinstance(model, (Recurrent, EncoderDecoder)):
         raise TypeError(
             f"{owner}: model must be a Recurrent, such as Sequential, or an EncoderDecoder, not {model!r}. Other "
@@ -215,12 +215,12 @@ def private_copy(owner: str, model: Any, criterion: Any) -> tuple[Any, Any]:
         criterion = SoftmaxCrossEntropy(reduction="sum")
     if not isinstance(criterion, Loss):
         raise TypeError(f"{owner}: criterion must be a Loss, such as SoftmaxCrossEntropy(), not {criterion!r}")
-    both: tuple[Any, Any] = copy.deepcopy((model, criterion))  # at once: they may share parameters
+    both: tuple[Any, Any] = copy.deepcopy((model, criterion))  # copied together: they may share parameters
     return both
 
 
 def check_inputs(owner: str, model: Any, xs: Any, state: Any, starts: Any) -> tuple[Any, ...]:
-    """The sequences that the model reads: one, but for an `EncoderDecoder` two."""
+    """The sequences that the model reads: one, or two for an `EncoderDecoder`."""
     if not isinstance(model, EncoderDecoder):
         return (xs,)
     if not isinstance(xs, tuple) or len(xs) != 2:
@@ -238,7 +238,7 @@ def check_inputs(owner: str, model: Any, xs: Any, state: Any, starts: Any) -> tu
 
 
 def run(model: Any, inputs: tuple[Any, ...], state: Any, starts: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """The outputs, as in use, and the way back from the gradient by them."""
+    """The outputs at inference, and a function that takes the gradient w.r.t. them back through the model."""
     if isinstance(model, EncoderDecoder):
         ys, cache = model.forward(*inputs, training=False)
         return ys, lambda dys: model.backward(dys, cache)
@@ -247,7 +247,7 @@ def run(model: Any, inputs: tuple[Any, ...], state: Any, starts: Any) -> tuple[A
 
 
 def _all_of(kind: Any, layer: Layer, name: str = "", within: tuple[Layer, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """`layer` and all below it that are of a kind, by every dotted name; also those within one of the kind."""
+    """`layer` and all layers in it that are of a kind, under every dotted name; also those inside one of the kind."""
     if isinstance(layer, kind):
         yield name, layer
     within = (*within, layer)
@@ -257,12 +257,12 @@ def _all_of(kind: Any, layer: Layer, name: str = "", within: tuple[Layer, ...] =
 
 
 def _is_of_rows(value: Any, batch: int) -> bool:
-    """Whether it is an array of floating-point numbers (B, H), and not None, a cache, or a vector of a parameter."""
+    """Whether it is a floating-point array (B, H), and not None, a cache, or the vector of a parameter."""
     return getattr(getattr(value, "dtype", None), "kind", "") == "f" and value.ndim > 1 and value.shape[0] == batch
 
 
 def _stacked(steps: list[dict[str, Array]]) -> dict[str, Array]:
-    """The arrays that all steps have, over time."""
+    """The arrays that all steps have, stacked over time."""
     names = [name for name in steps[0] if all(name in step for step in steps)]
     return {name: namespace(steps[0][name]).stack([step[name] for step in steps]) for name in names}
 

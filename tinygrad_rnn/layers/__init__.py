@@ -1,1 +1,1 @@
-"""Layers that know no time."""
+"""Layers without a recurrent state."""

@@ -13,7 +13,7 @@ class Tanh(Feedforward):
     .. math:: y = \tanh x, \qquad dx = dy \odot (1 - y^2)
 
     Raises:
-        TypeError: in `forward`, x holds no floating-point numbers.
+        TypeError: in `forward`, x does not hold floating-point numbers.
 
     Example:
         >>> Tanh()(np.zeros(2))
@@ -33,14 +33,14 @@ class Tanh(Feedforward):
 
 
 class Sigmoid(Feedforward):
-    r"""The logistic function, element by element, by way of tanh, which never overflows.
+    r"""The logistic function, element by element, computed with tanh, which never overflows.
 
     .. math::
         y = \frac{1}{1 + e^{-x}} = \tfrac{1}{2} \tanh \tfrac{x}{2} + \tfrac{1}{2}, \qquad
         dx = dy \odot y \odot (1 - y)
 
     Raises:
-        TypeError: in `forward`, x holds no floating-point numbers.
+        TypeError: in `forward`, x does not hold floating-point numbers.
 
     Example:
         >>> Sigmoid()(np.zeros(2))
@@ -65,7 +65,7 @@ class ReLU(Feedforward):
     .. math:: y = \max(x, 0), \qquad dx = dy \odot [x > 0]
 
     Raises:
-        TypeError: in `forward`, x holds no floating-point numbers.
+        TypeError: in `forward`, x does not hold floating-point numbers.
 
     Example:
         >>> ReLU()(np.array([-1.0, 2.0]))

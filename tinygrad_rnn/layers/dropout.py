@@ -9,27 +9,29 @@ from .masks import dropout_mask
 
 
 class Dropout(Feedforward):
-    r"""Sets entries to 0 at random while training; each entry and each call has a draw of its own.
+    r"""Sets entries to 0 at random during training; each call draws a new mask, with one entry for each of x.
 
-    What is kept is scaled up, so that the mean stays and nothing needs to be done in use. Forward and backward, with
-    :math:`p` the rate:
+    Kept entries are scaled up, so that the mean stays and nothing needs to change at inference. Forward and backward,
+    with :math:`p` the rate:
 
     .. math::
         m = \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \qquad
         y = m \odot x, \qquad dx = m \odot dy
 
-    With `training=False`, or rate 0, y is x. Between the steps of a recurrent network `LockedDropout` loses less.
+    With `training=False`, or rate 0, y is x. Between recurrent layers `LockedDropout` adds less noise: it has one mask
+    for all steps.
 
     Args:
         rate: the probability that an entry is dropped, 0 to below 1.
-        rng: a stream of its own is spawned from it.
+        rng: the layer spawns its own stream from it.
 
-    The cache is the mask, None where nothing drops. Only training moves the stream on; the masks are the same on
+    The cache is the mask, None where nothing is dropped. Only training advances the stream; the masks are the same on
     every device and in every dtype.
 
     Raises:
         ValueError: `rate` is below 0, or 1 or more.
-        TypeError: `rate` is no number, or `rng` no generator; in `forward`, x holds no floating-point numbers.
+        TypeError: `rate` is not a number, or `rng` is not a generator; in `forward`, x does not hold floating-point
+            numbers.
 
     References:
         Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, 2014.

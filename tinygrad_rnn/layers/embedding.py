@@ -16,13 +16,13 @@ from ..kernels.products import add_gradient
 class Embedding(Feedforward):
     r"""A learnt vector for each id.
 
-    Forward and backward, where row :math:`v` of the gradient sums over all places whose id is :math:`v`:
+    Forward and backward, where row :math:`v` of the gradient is a sum over all positions with id :math:`v`:
 
     .. math::
         y = W_x, \qquad dW_v \mathrel{+}= \sum_{x = v} dy
 
     Args:
-        vocab_size: V, how many ids there are.
+        vocab_size: V, the size of the vocabulary.
         out_size: D, features of a vector.
         rng: draws the weights.
 
@@ -30,7 +30,7 @@ class Embedding(Feedforward):
 
     Raises:
         ValueError: a size is below 1; in `forward`, an id is outside 0 to V - 1.
-        TypeError: in `forward`, the ids are not an integer array, or lie on another device than `w`.
+        TypeError: in `forward`, the ids are not an integer array, or are on another device than `w`.
 
     References:
         Bengio et al., *A Neural Probabilistic Language Model*, 2003.
@@ -57,7 +57,7 @@ class Embedding(Feedforward):
         return self.w.value.take(x, axis=0), x
 
     def forward_rows(self, x: Any, *, training: bool) -> tuple[TableRows, Any]:
-        """As `forward`, but not looked up: the cell that comes next may multiply before it, which can be faster."""
+        """Like `forward`, without the look-up: the next cell may multiply before the look-up, which can be faster."""
         self._check(x)
         return TableRows(x, self.w), x
 

@@ -13,24 +13,23 @@ from ..core.roles import Feedforward
 
 
 class LayerNormCache(NamedTuple):
-    """Of any leading axes."""
+    """What the backward needs, with the leading axes of x."""
 
     x_hat: Array
     inv_sigma: Array
 
 
 class LayerNorm(Feedforward):
-    r"""Gives each vector mean 0 and variance 1 over its features, then a learnt scale and offset.
+    r"""Normalises each vector to mean 0 and variance 1 over its features, then applies a learnt scale and bias.
 
-    Forward, each mean running over the D features of one vector:
+    Forward, where each mean is over the D features of one vector:
 
     .. math::
         \hat{x} &= \frac{x - \mu}{\sigma}, \qquad \mu = \mathrm{mean}(x), \qquad
         \sigma = \sqrt{\mathrm{mean}\bigl((x - \mu)^2\bigr) + \epsilon} \\
         y &= g \odot \hat{x} + b
 
-    Backward, where the two means are what flows back through :math:`\mu` and :math:`\sigma`, and the sums run over
-    all vectors:
+    Backward, where the two means come from :math:`\mu` and :math:`\sigma`, and the sums run over all vectors:
 
     .. math::
         d\hat{x} &= g \odot dy \\
@@ -42,13 +41,13 @@ class LayerNorm(Feedforward):
 
     Args:
         size: D, features of x and of y.
-        eps: what is added to the variance, so that no division is by 0.
-        bias: whether there is a b.
+        eps: added to the variance, so that no division is by 0.
+        bias: whether there is a bias b.
 
-    Parameters `g` (D,), 1; `b` (D,), 0, none with `bias=False`. `forward` takes (..., D) and gives (..., D).
+    Parameters `g` (D,), 1; `b` (D,), 0, absent with `bias=False`. `forward` takes (..., D) and gives (..., D).
 
     Raises:
-        ValueError: `size` is below 1, or `eps` not above 0; in `forward`, the last axis of x is not D.
+        ValueError: `size` is below 1, or `eps` is not above 0; in `forward`, the last axis of x is not D.
         TypeError: in `forward`, the dtype or device of x differs from the parameters'.
 
     References:
@@ -73,8 +72,8 @@ class LayerNorm(Feedforward):
         self, x: Float[Array, "*lead D"], *, training: bool = True
     ) -> tuple[Float[Array, "*lead D"], LayerNormCache]:
         check_features(self, "x", x, self.size, self.g.value)
-        # One entry is subtracted first. It changes nothing but the digits: the mean of large numbers is rounded by
-        # more than their differences, which are all that counts, may be.
+        # One entry is subtracted first. Only differences of entries matter, and the mean of large numbers may have a
+        # rounding error larger than their differences.
         x_hat = x - x[..., :1]
         x_hat -= x_hat.mean(axis=-1, keepdims=True)
         inv_sigma = 1 / namespace(x).sqrt((x_hat * x_hat).mean(axis=-1, keepdims=True) + self.eps)
@@ -93,7 +92,7 @@ class LayerNorm(Feedforward):
         return self.input_gradient(dy, cache)
 
     def input_gradient(self, dy: Float[Array, "*lead D"], cache: LayerNormCache) -> Float[Array, "*lead D"]:
-        """`dx` alone; nothing is added to the parameters' gradients."""
+        """`dx` alone, without adding to the parameters' gradients."""
         x_hat, inv_sigma = cache
         dx_hat = dy * self.g.value
         along = (dx_hat * x_hat).mean(axis=-1, keepdims=True)

@@ -13,9 +13,9 @@ from ..kernels.products import add_sum
 
 
 class Linear(Feedforward):
-    r"""A matrix and an offset.
+    r"""A matrix product and a bias.
 
-    Forward and backward, the sums running over all leading axes:
+    Forward and backward, where the sums run over all leading axes:
 
     .. math::
         y &= x W + b \\
@@ -26,7 +26,7 @@ class Linear(Feedforward):
         out_size: H, features of y.
         rng: draws the weights.
 
-    Parameters `w` (D, H), Glorot; `b` (H,), 0. `forward` takes (..., D), one-hot rows too, and gives (..., H).
+    Parameters `w` (D, H), Glorot; `b` (H,), 0. `forward` takes (..., D), or one-hot rows, and gives (..., H).
 
     Raises:
         ValueError: a size is below 1; in `forward`, the last axis of x is not D.

@@ -13,28 +13,28 @@ from .masks import dropout_mask
 
 
 class LockedDropout(Recurrent):
-    r"""Dropout whose mask (B, D) is the same at all steps of a sequence, so that a feature is gone for all of it.
+    r"""Dropout with one mask (B, D) for all steps of a sequence: a feature that is dropped is dropped at every step.
 
-    Dropping other features at each step would add noise that a recurrent layer sums up. As this knows time, it is a
-    `Recurrent`; its state is empty. Forward and backward, with :math:`p` the rate:
+    A new mask at each step would add noise that a recurrent layer sums up. Because the mask belongs to a sequence, this
+    is a `Recurrent`, with an empty state. Forward and backward, with :math:`p` the rate:
 
     .. math::
         m = \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \qquad
         y_t = m \odot x_t, \qquad dx_t = m \odot dy_t
 
-    With `training=False`, or rate 0, ys is xs. Each call of `forward` draws, hence each chunk of a long sequence, and
-    each `step_forward` by itself.
+    With `training=False`, or rate 0, ys is xs. Each call of `forward`, so each chunk of a long sequence, draws a new
+    mask, and so does each `step_forward`.
 
     Args:
         rate: the probability that a feature of a row is dropped, 0 to below 1.
-        rng: a stream of its own is spawned from it.
+        rng: the layer spawns its own stream from it.
 
-    State `()`. The cache is the mask, None where nothing drops. Only training moves the stream on; the masks are the
-    same on every device and in every dtype.
+    State `()`. The cache is the mask, None where nothing is dropped. Only training advances the stream; the masks are
+    the same on every device and in every dtype.
 
     Raises:
         ValueError: `rate` is below 0, or 1 or more.
-        TypeError: `rate` is no number, or `rng` no generator.
+        TypeError: `rate` is not a number, or `rng` is not a generator.
 
     References:
         Gal and Ghahramani, *A Theoretically Grounded Application of Dropout in Recurrent Neural Networks*, 2016;
@@ -71,7 +71,7 @@ class LockedDropout(Recurrent):
         return dy if mask is None else dy * mask, ()
 
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
-        """All steps at once, which is one step with a leading axis more. A mask serves all documents of its row."""
+        """All steps at once, as one step with an added leading axis. All documents of a row share its mask."""
         return self.step_forward(xs, state, training=training)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:

@@ -12,10 +12,10 @@ class OneHot(Feedforward):
     r"""Ids as one-hot vectors: :math:`y_v = 1` where :math:`v` is the id, else 0.
 
     The vectors are never made dense: the output is an `OneHotRows`, whose product with a matrix is a look-up of its
-    rows. A text so costs one integer a token. There is no gradient by ids.
+    rows. So a text takes one integer per token. There is no gradient w.r.t. ids.
 
     Args:
-        vocab_size: V, how many ids there are.
+        vocab_size: V, the size of the vocabulary.
 
     `forward` takes ids (...) and gives (..., V); `backward` gives None.
 

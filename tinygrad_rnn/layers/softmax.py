@@ -1,4 +1,4 @@
-"""The softmax as a layer of its own."""
+"""The softmax as a separate layer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from ..core.roles import Feedforward
 
 
 class Softmax(Feedforward):
-    r"""Scores to probabilities over the last axis.
+    r"""Maps logits to probabilities over the last axis.
 
-    Backward has the full Jacobian :math:`\partial y_i / \partial x_j = y_i ([i = j] - y_j)`: it assumes nothing of the
-    layer that follows. To train a classifier use `SoftmaxCrossEntropy` on the scores instead: faster, and exact where
-    a probability rounds to 0.
+    Backward uses the full Jacobian :math:`\partial y_i / \partial x_j = y_i ([i = j] - y_j)`, so any layer may follow.
+    To train a classifier, use `SoftmaxCrossEntropy` on the logits instead: it is faster, and exact where a probability
+    rounds to 0.
 
     .. math::
         y_i = \frac{e^{x_i - m}}{\sum_j e^{x_j - m}},\quad m = \max_j x_j, \qquad
         dx = y \odot \Bigl(dy - \sum_j dy_j\, y_j\Bigr)
 
     Raises:
-        TypeError: in `forward`, x holds no floating-point numbers.
+        TypeError: in `forward`, x does not hold floating-point numbers.
         ValueError: in `forward`, x has no axes.
 
     References:

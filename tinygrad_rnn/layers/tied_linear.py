@@ -12,24 +12,24 @@ from .embedding import Embedding
 
 
 class TiedLinear(Feedforward):
-    r"""Scores for ids by the vectors that an embedding has for them: one table, at the input and at the output.
+    r"""Logits computed with the table of an embedding, which a model then uses both at its input and at its output.
 
-    Forward and backward, with :math:`W` the table of the embedding and the sums running over all leading axes:
+    Forward and backward, with :math:`W` the table of the embedding, and sums over all leading axes:
 
     .. math::
         y &= x W^\top + b \\
         dx &= dy\, W, \qquad dW \mathrel{+}= \sum dy^\top x, \qquad db \mathrel{+}= \sum dy
 
-    In a language model this saves one of the two largest matrices, and a rare word is learnt at both ends.
+    In a language model this saves one of the two largest matrices, and a rare word learns at both input and output.
 
     Args:
-        embedding: whose `w` (V, D) is read, and gets the gradient. It stays one `Parameter`: counted, saved and updated
-            once, tied in a copy and after loading too.
+        embedding: its `w` (V, D) is read, and gets the gradient. `w` stays one `Parameter`, which is counted, saved and
+            updated once, and stays tied in a copy and after loading.
 
     Parameters `w` (V, D), which is `embedding.w`; `b` (V,), 0. `forward` takes (..., D) and gives (..., V).
 
     Raises:
-        TypeError: `embedding` is no `Embedding`; in `forward`, the dtype or device of x differs from the parameters'.
+        TypeError: `embedding` is not an `Embedding`; in `forward`, the dtype or device of x differs from that of `w`.
         ValueError: in `forward`, the last axis of x is not D.
 
     References:

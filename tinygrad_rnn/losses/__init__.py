@@ -1,1 +1,1 @@
-"""Losses: predictions and targets to a number, and back."""
+"""Losses: maps from predictions and targets to a number."""

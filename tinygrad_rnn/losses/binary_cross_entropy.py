@@ -1,4 +1,4 @@
-"""Cross-entropy of a sigmoid, the loss of yes and no."""
+"""Cross-entropy of a sigmoid, the loss of binary classification."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .elementwise import ElementwiseLoss
 
 
 class BinaryCrossEntropy(ElementwiseLoss):
-    r"""Cross-entropy of the targets with the sigmoid of the scores, in nats, each feature for itself.
+    r"""Cross-entropy of the targets with the sigmoid of the logits, in nats, separately for each feature.
 
-    Forward and backward, a number, in a form that never overflows; :math:`t` is the probability of yes:
+    Forward and backward for one number, in a form that never overflows; :math:`t` is the target probability of 1:
 
     .. math::
         p &= \sigma(y) = \tfrac{1}{2} \tanh \tfrac{y}{2} + \tfrac{1}{2} \\
@@ -18,16 +18,16 @@ class BinaryCrossEntropy(ElementwiseLoss):
         d\ell / dy &= p - t
 
     Args:
-        reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss a number.
+        reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss per number.
 
-    `forward` takes scores, before any sigmoid, and targets of the same shape and dtype, usually (T, B, D), and
-    `lengths` (B,) where they are that: steps past a row's end do not count. They have neither loss nor gradient,
+    `forward` takes logits, before any sigmoid, and targets of the same shape and dtype, usually (T, B, D). With this
+    shape it also takes `lengths` (B,): steps past a row's end do not count. They have neither loss nor gradient,
     whatever they hold.
 
     Raises:
         ValueError: `reduction` is none of these; in `forward`, shapes do not fit, or a target is outside 0 to 1 (which
-            is looked at on the CPU alone).
-        TypeError: in `forward`, scores or targets are no floating-point numbers, or of two dtypes or devices.
+            is checked only on the CPU).
+        TypeError: in `forward`, logits or targets are not floating-point numbers, or differ in dtype or device.
 
     References:
         Cox, *The Regression Analysis of Binary Sequences*, 1958.

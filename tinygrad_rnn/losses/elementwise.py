@@ -1,4 +1,4 @@
-"""What losses have in common that compare number with number."""
+"""The base class of losses that compare each prediction with one target."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class ElementwiseCache(NamedTuple):
     ys: Float[Array, "*shape"]
     """The predictions, 0 in the padding."""
     targets: Float[Array, "*shape"]
-    """The targets, likewise."""
+    """The targets, 0 in the padding."""
     active: Bool[Booleans, "T B"] | None
-    """Where there is no padding; None without lengths."""
+    """True where there is no padding; None without lengths."""
     scale: Float[Array, ""]
-    """By what a number's loss is multiplied in the sum: 1, or one over the numbers that count."""
+    """The factor of each number's loss in the sum: 1, or 1 / (how many numbers count)."""
 
 
 class ElementwiseLoss(Loss):
-    """The loss of each number of `ys` with that of `targets`; a subclass says which, and its slope."""
+    """A loss for each number of `ys` and its target; a subclass gives the loss and its derivative."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
         check_reduction(type(self).__name__, reduction)
@@ -58,7 +58,7 @@ class ElementwiseLoss(Loss):
         ys, targets, active, scale = cache
         dlosses = scale if dloss is None else scale * dloss
         if active is not None:
-            dlosses = namespace(ys).where(active[..., None], dlosses, 0)  # nothing flows into padding
+            dlosses = namespace(ys).where(active[..., None], dlosses, 0)  # no gradient goes into padding
         return self._slopes(ys, targets) * dlosses
 
     @abstractmethod
@@ -67,4 +67,4 @@ class ElementwiseLoss(Loss):
 
     @abstractmethod
     def _slopes(self, ys: Array, targets: Array) -> Array:
-        """Its derivative by the prediction."""
+        """The derivative of each loss w.r.t. the prediction."""

@@ -7,22 +7,22 @@ from .elementwise import ElementwiseLoss
 
 
 class MeanSquaredError(ElementwiseLoss):
-    r"""The squared distance of predictions and targets.
+    r"""The squared difference of predictions and targets.
 
-    Forward and backward, a number:
+    Forward and backward for one number:
 
     .. math::
         \ell = (y - t)^2, \qquad d\ell / dy = 2 (y - t)
 
     Args:
-        reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss a number.
+        reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss per number.
 
-    `forward` takes predictions and targets of one shape and dtype, usually (T, B, D), and `lengths` (B,) where they are
-    that: steps past a row's end do not count. They have neither loss nor gradient, whatever they hold.
+    `forward` takes predictions and targets of the same shape and dtype, usually (T, B, D). With this shape it also
+    takes `lengths` (B,): steps past a row's end do not count. They have neither loss nor gradient, whatever they hold.
 
     Raises:
         ValueError: `reduction` is none of these; in `forward`, shapes do not fit.
-        TypeError: in `forward`, predictions or targets are no floating-point numbers, or of two dtypes or devices.
+        TypeError: in `forward`, predictions or targets are not floating-point numbers, or differ in dtype or device.
 
     References:
         Gauss, *Theoria Motus*, 1809.

@@ -1,4 +1,4 @@
-"""What all losses do alike: leave out padding, and reduce the losses of all that counts to the one asked for."""
+"""What all losses share: they leave out padding, and reduce the other losses by mean, sum or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..core.rows import WHOLE, Rows, make_rows
 
 
 def check_reduction(owner: str, reduction: str) -> None:
-    """`reduction` must be one of the three.
+    """`reduction` must be `"mean"`, `"sum"` or `"none"`.
 
     Raises:
         ValueError: it is not.
@@ -22,7 +22,7 @@ def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, targets: Array
 
     Raises:
         ValueError: `targets` has other axes, or a length does not fit.
-        TypeError: `lengths` is no integer array, or lies on another device.
+        TypeError: `lengths` is not an integer array, or is on another device.
     """
     if lengths is None:
         return WHOLE
@@ -36,7 +36,7 @@ def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, targets: Array
 def reduce(
     reduction: str, losses: Float[Array, "*lead"], count: int | Integers
 ) -> tuple[Float[Array, "..."], Float[Array, ""]]:
-    """The loss, and by what each of `losses`, of which `count` are no padding, is multiplied in the sum."""
+    """The reduced loss, and the factor of each of `losses` in the sum; `count` of them are not padding."""
     xp = namespace(losses)
     scale = xp.ones((), losses.dtype)
     if reduction == "mean":

@@ -16,42 +16,42 @@ class SoftmaxCrossEntropyCache(NamedTuple):
     """What the backward needs."""
 
     ys: Float[Array, "*lead V"]
-    """The scores as they were given, which must not change before the backward."""
+    """The logits as they were given, which must not change before the backward."""
     largest: Float[Array, " N"]
-    """The largest score of each token."""
+    """The largest logit of each token."""
     total: Float[Array, " N"]
-    """The sum of `exp(ys - largest)` of each."""
+    """The sum of `exp(ys - largest)` of each token."""
     targets: Integer[Integers, "*lead"]
-    """The targets, 0 where none counts."""
+    """The targets, 0 where the token does not count."""
     counts: Bool[Booleans, "*lead"]
     """Whether the token counts."""
     scale: Float[Array, ""]
-    """By what a token's loss is multiplied in the sum: 1, or one over the tokens that count."""
+    """The factor of each token's loss in the sum: 1, or 1 / (how many tokens count)."""
 
 
 class SoftmaxCrossEntropy(Loss):
-    r"""Cross-entropy of the targets with the softmax of the scores, in nats.
+    r"""Cross-entropy of the targets with the softmax of the logits, in nats.
 
-    Forward and backward, a token, with :math:`q` the target distribution: 1 at the target (with label smoothing
-    :math:`\varepsilon`, :math:`1 - \varepsilon` there and :math:`\varepsilon / V` more everywhere):
+    Forward and backward for one token, with :math:`q` the target distribution: 1 at the target, else 0. With label
+    smoothing :math:`\varepsilon` this is scaled by :math:`1 - \varepsilon`, and :math:`\varepsilon / V` is added:
 
     .. math::
         \log p_v &= y_v - m - \log \sum_u e^{y_u - m}, \qquad m = \max_u y_u \\
         \ell &= -\sum_v q_v \log p_v, \qquad d\ell / dy = p - q
 
     Args:
-        reduction: `"mean"` over the tokens that count (0 if none does), `"sum"`, or `"none"`, one loss a token. The
+        reduction: `"mean"` over the tokens that count (0 if none does), `"sum"`, or `"none"`, one loss per token. The
             classic recipes (Adagrad at 0.1, clipped at 5, 25 steps) assume the sum.
         ignore_index: the target of tokens that do not count.
         label_smoothing: :math:`\varepsilon`, 0 to below 1.
 
-    `forward` takes scores (..., V) and targets (...), and `lengths` (B,) where they are (T, B, V) and (T, B): tokens
-    past a row's end do not count. What does not count has neither loss nor gradient, whatever its scores are.
-    Perplexity is `exp` of the mean, bits a token the mean divided by ln 2.
+    `forward` takes logits (..., V) and targets (...). With shapes (T, B, V) and (T, B) it also takes `lengths` (B,):
+    tokens past a row's end do not count. Tokens that do not count have neither loss nor gradient, whatever their logits
+    are. Perplexity is `exp` of the mean; bits per token are the mean divided by ln 2.
 
     Raises:
         ValueError: an option is out of range; in `forward`, shapes do not fit, or a target is outside 0 to V - 1.
-        TypeError: in `forward`, scores or targets have the wrong kind of dtype.
+        TypeError: in `forward`, logits or targets have the wrong kind of dtype.
 
     References:
         Bridle, 1990. Label smoothing: Szegedy et al., *Rethinking the Inception Architecture*, 2016.
@@ -85,7 +85,7 @@ class SoftmaxCrossEntropy(Loss):
                 f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}"
             )
         xp = namespace(ys)
-        targets = targets.astype(xp.int64, copy=False)  # CuPy compares no unsigned integer with -1
+        targets = targets.astype(xp.int64, copy=False)  # CuPy cannot compare unsigned integers with -1
         counts = targets != self.ignore_index
         rows = rows_of(self, lengths, targets)
         if rows.active is not None:
@@ -106,7 +106,7 @@ class SoftmaxCrossEntropy(Loss):
         ys, largest, total, targets, counts, scale = cache
         xp = namespace(ys)
         dlosses = scale if dloss is None else scale * dloss
-        dlosses = xp.where(counts, dlosses, 0).reshape(-1).astype(ys.dtype)  # nothing flows where no token counts
+        dlosses = xp.where(counts, dlosses, 0).reshape(-1).astype(ys.dtype)  # no gradient where no token counts
         backward = backend(ys).softmax_backward
         dys = backward(as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, dlosses)
         return dys.reshape(ys.shape)

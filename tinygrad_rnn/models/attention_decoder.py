@@ -1,4 +1,4 @@
-"""A decoder whose outputs look at a memory, after the recurrence."""
+"""A decoder that attends to a memory after its recurrence."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from .attention_decoder_base import AttentionDecoderBase, width_after
 
 
 class AttentionDecoderCache(NamedTuple):
-    """What `AttentionDecoder` keeps; of a step, all but the first with an axis of one step."""
+    """The cache of `AttentionDecoder`; for one step, all fields but the first have a time axis of size 1."""
 
     decoder: Any
     """The cache of the recurrent layer."""
     attention: Any
-    """That of the attention."""
+    """The cache of the attention."""
     weights: Array
-    """(T, B, S), the weights of the memory."""
+    """(T, B, S), the attention weights."""
     output: tuple[Any, ...]
-    """Those of the output layers."""
+    """The caches of the output layers."""
     rows: Rows
     """Where rows end, and documents begin."""
 
 
 class AttentionDecoder(AttentionDecoderBase):
-    r"""A decoder that looks at a memory with each of its outputs: recurrence first, then attention.
+    r"""A decoder that attends to a memory with each of its outputs: recurrence first, then attention.
 
-    Forward, with :math:`m_s` the memory; :math:`\alpha_t` is what the attention finds for the query :math:`h_t`:
+    Forward, with :math:`m_s` the memory and :math:`\alpha_t` the attention weights of the query :math:`h_t`:
 
     .. math::
         (h_t, s_t) &= \mathrm{decoder}(x_t, s_{t-1}) \\
         c_t &= \sum_s \alpha_{ts} m_s \\
         y_t &= \mathrm{output}([h_t, c_t])
 
-    Backward, :math:`dq_t` being what the attention sends back to its query, and :math:`dm'_s` the gradient by the
-    memory in the state after the sequence, where the memory stands too:
+    Backward, where :math:`dq_t` is what the attention sends back to its query, and :math:`dm'_s` the gradient w.r.t.
+    the memory in the final state, which contains it too:
 
     .. math::
         [dh_t, dc_t] &= \mathrm{output}'^\top dy_t, \qquad dh_t \mathrel{+}= dq_t \\
         dm_s &= dm'_s + \sum_t (\text{what the attention sends back to } m_s)
 
-    Nothing that is found in the memory goes into the recurrence, so all steps look at once, in a few large products.
-    Where each step should know what those before it found, see `InputFeedingDecoder`.
+    The context does not go into the recurrence, so all steps attend at once, in a few large products. For a decoder in
+    which each step knows the contexts before it, see `InputFeedingDecoder`.
 
     Args:
-        decoder: a causal `Recurrent`, such as `Sequential(Embedding(...), LSTMCell(...))`; H features come from it.
-        attention: takes queries of H features, and a memory of M; `DotAttention` one of H.
-        output: `Feedforward` layers in a row, the first for H + M features. Luong's are `Linear(H + M, A)`, `Tanh()`
-            and `Linear(A, V)`. None: the output is :math:`[h_t, c_t]`.
+        decoder: a causal `Recurrent`, such as `Sequential(Embedding(...), LSTMCell(...))`, with H output features.
+        attention: takes queries of H features and a memory of M; with `DotAttention`, M is H.
+        output: `Feedforward` layers in a row, the first for H + M features. Luong et al. have `Linear(H + M, A)`,
+            `Tanh()` and `Linear(A, V)`. Without any, the output is :math:`[h_t, c_t]`.
 
-    The state is `(state of decoder, memory (B, S, M), lengths (B,))`, whose last two `attach` sets, as `EncoderDecoder`
-    does; the initial one has a memory of nothing, S = 0, in which 0 is found. Where a document begins, the row
+    The state is `(state of decoder, memory (B, S, M), lengths (B,))`. `attach` sets the last two, and `EncoderDecoder`
+    calls it; in the initial state the memory is empty, S = 0, and the context is 0. Where a document begins, the row
     keeps its memory. Parameters are those of `decoder`, `attention` and `output.0`, `output.1`, ...
 
     Raises:
-        TypeError: a part is not of its class.
+        TypeError: an argument is of the wrong class.
         ValueError: a size does not fit its neighbour, or `decoder` is not causal or has no `out_size`.
 
     References:
@@ -108,7 +108,7 @@ class AttentionDecoder(AttentionDecoderBase):
         return dx, (dbefore, dmemory_after + dmemory, None)
 
     def _look(self, hs: Array, source: list[Any], training: bool) -> tuple[Array, tuple[Any, ...]]:
-        """What comes after the recurrence, from `hs` (T, B, H) to `ys`, and the caches of that."""
+        """The part after the recurrence: map `hs` (T, B, H) to `ys` and the caches of this part."""
         memory, lengths = source
         contexts, weights, attention = self.attention.forward(
             hs, memory.swapaxes(0, 1), lengths=lengths, training=training
@@ -117,7 +117,7 @@ class AttentionDecoder(AttentionDecoderBase):
         return ys, (attention, weights, output)
 
     def _look_backward(self, dys: Array, cache: AttentionDecoderCache) -> tuple[Array, Array]:
-        """`dys` to the gradients by `hs` and by the memory, (B, S, M) as in the state."""
+        """Map `dys` to the gradients w.r.t. `hs` and the memory, (B, S, M) as in the state."""
         djoined = self._output_backward(dys, cache.output)
         dhs, dcontexts = djoined[..., : self.query_size], djoined[..., self.query_size :]
         dqueries, dmemory = self.attention.backward(dcontexts, None, cache.attention)

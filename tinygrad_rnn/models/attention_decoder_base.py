@@ -1,4 +1,4 @@
-"""What decoders with attention have in common: a memory in the state, and layers for what was found there."""
+"""The base class of decoders with attention: a memory in the state, and output layers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..layers.attention.base import Attention
 
 
 class AttentionDecoderBase(Recurrent):
-    """A recurrent layer that looks at a memory, which is part of its state.
+    """A recurrent layer that attends to a memory, which is part of its state.
 
     The state is `(state of decoder, ..., memory, lengths)`: the arrays between have the `feedback_sizes`; memory is
-    (B, S, M), and lengths (B,) are integers, how much of each row of the memory there is. Both stay as they are from
-    step to step: the very arrays, no copies.
+    (B, S, M), and lengths (B,) are integers, the length of each row of the memory. Each step passes on these two arrays
+    themselves, not copies.
     """
 
     decoder: Recurrent
     attention: Attention
     output: tuple[Feedforward, ...]
     query_size: int
-    """H, features that come from the decoder, and look."""
+    """H, the output features of the decoder, and so those of a query."""
     memory_size: int
     """M, features of the memory."""
     feedback_sizes: tuple[int, ...] = ()
-    """Features of what is carried from step to step beside the state of `decoder`; it begins as zeros."""
+    """Features of the arrays that are carried from step to step beside the state of `decoder`; they start as zeros."""
 
     def __init__(self, decoder: Recurrent, attention: Attention) -> None:
         name = type(self).__name__
@@ -36,7 +36,7 @@ class AttentionDecoderBase(Recurrent):
         if not isinstance(attention, Attention):
             raise TypeError(f"{name}: attention must be an Attention, not {attention!r}")
         if not decoder.causal:
-            raise ValueError(f"{name}: decoder, {decoder!r}, is not causal: it would see what it is to write")
+            raise ValueError(f"{name}: decoder, {decoder!r}, is not causal: it would see what it must predict")
         if decoder.out_size is None:
             raise ValueError(f"{name}: decoder, {decoder!r}, has no out_size, which is the size of a query")
         self.decoder, self.attention = decoder, attention
@@ -55,12 +55,12 @@ class AttentionDecoderBase(Recurrent):
         *,
         lengths: Integer[Integers, " B"] | None = None,
     ) -> State:
-        """`state` with another memory to look at.
+        """`state` with another memory.
 
         Args:
-            state: of this layer; None is `initial_state`.
-            memory: (S, B, M), as an encoder puts it out. The state holds a view of it, no copy.
-            lengths: (B,), how much of each row there is, 0 to S; None is all.
+            state: a state of this layer; None is `initial_state`.
+            memory: (S, B, M), such as the output of an encoder. The state holds a view of it, not a copy.
+            lengths: (B,), the length of each row of the memory, 0 to S; None means that all rows are whole.
 
         Raises:
             ValueError: a shape or a length does not fit.
@@ -86,7 +86,7 @@ class AttentionDecoderBase(Recurrent):
         lengths: Integer[Integers, " B"] | None = None,
         starts: Bool[Booleans, "T B"] | None = None,
     ) -> Float[Array, "T B S"]:
-        """The weights (T, B, S) that the memory has at each step, at inference; 0 past a row's end, of either.
+        """The attention weights (T, B, S) of each step at inference; 0 past the end of a row of `xs` or of the memory.
 
         Arguments and errors are those of a call.
         """
@@ -101,7 +101,7 @@ class AttentionDecoderBase(Recurrent):
         return (self.decoder.state_spec, *feedback, *source)
 
     def _output_forward(self, x: Any, training: bool) -> tuple[Any, tuple[Any, ...]]:
-        """Through the output layers, first to last."""
+        """Run the output layers, first to last."""
         caches = []
         for layer in self.output:
             x, cache = layer.forward(x, training=training)
@@ -109,14 +109,14 @@ class AttentionDecoderBase(Recurrent):
         return x, tuple(caches)
 
     def _output_backward(self, dy: Any, caches: tuple[Any, ...]) -> Any:
-        """Back through them, last to first."""
+        """Back through the output layers, last to first."""
         for layer, cache in zip(self.output[::-1], caches[::-1], strict=True):
             dy = layer.backward(dy, cache)
         return dy
 
 
 def width_after(name: str, output: tuple[Feedforward, ...], width: int, source: str) -> int:
-    """The features that leave the layers of `output`, once each fits the one before; `width` enter, from `source`."""
+    """The output features of the layers of `output`, after checking that each fits; `width` features enter `source`."""
     for i, layer in enumerate(output):
         if not isinstance(layer, Feedforward):
             raise TypeError(f"{name}: output.{i} must be a Feedforward, not {layer!r}")

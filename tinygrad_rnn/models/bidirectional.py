@@ -13,34 +13,34 @@ MERGES = ("concat", "sum", "mul", "mean")
 
 
 class BidirectionalCache(NamedTuple):
-    """What `Bidirectional` keeps."""
+    """The cache of `Bidirectional`."""
 
     forward: Any
     """The cache of the layer that reads forward."""
     backward: Any
-    """The cache of the one that reads backward."""
+    """The cache of the layer that reads backward."""
     rows: Rows
     """Where rows end, and documents begin, in the order of the input."""
     reversal: Any
-    """The index that reverses a sequence, each row within its length; applied twice, it changes nothing."""
+    """The index that reverses a sequence, each row within its length; it is its own inverse."""
     ys_forward: Array | None
-    """(T, B, H), what the first gave; None but where they are multiplied."""
+    """(T, B, H), the output of the first layer; None unless the outputs are multiplied."""
     ys_backward: Array | None
-    """What the second gave, in the order of the input; likewise."""
+    """(T, B, H), the output of the second layer in the order of the input; None unless the outputs are multiplied."""
 
 
 class Bidirectional(Recurrent):
     r"""Two recurrent layers over one sequence, one reading forward and one backward; their outputs are merged.
 
-    With :math:`n` the length of a row, :math:`F` and :math:`G` the steps of the two layers and the row turned round in
-    between, so that the second starts at the row's own end, whatever the padding:
+    Forward, with :math:`n` the length of a row, and :math:`F` and :math:`G` the steps of the two layers. Each row is
+    reversed within its length, so that the second layer starts at the row's own end and not in the padding:
 
     .. math::
         (f_t, s_t) &= F(x_t, s_{t-1}) \quad \text{for t from 1 to n} \\
         (g_t, r_t) &= G(x_t, r_{t+1}) \quad \text{for t from n to 1} \\
         y_t &= [f_t, g_t], \quad f_t + g_t, \quad f_t \odot g_t \quad \text{or} \quad \tfrac{1}{2} (f_t + g_t)
 
-    Backward, :math:`df` and :math:`dg` go each through its own layer, and the two gradients by x are added:
+    Backward, :math:`df` and :math:`dg` each go through their own layer, and the two gradients w.r.t. x are added:
 
     .. math::
         [df_t, dg_t] &= dy_t \quad \text{for concat,} \qquad df_t = dg_t = dy_t \quad \text{for sum,} \\
@@ -51,17 +51,17 @@ class Bidirectional(Recurrent):
 
     Args:
         forward_cell: any `Recurrent`, a cell or a `Sequential`.
-        backward_cell: another that takes the same; it may be of another class and, for `"concat"`, width.
+        backward_cell: another one that takes the same input. Its class may differ; for `"concat"`, its width too.
         merge: `"concat"` (features side by side), `"sum"`, `"mul"` or `"mean"`.
 
-    The state is a pair, that of `forward_cell` and that of `backward_cell`. Before the sequence, the second belongs to
-    what lies behind its end; after it, the second is what was reached at the first step. So only the first can be
-    carried from one chunk of a sequence to the next: give whole sequences.
+    The state is a pair, the state of `forward_cell` and that of `backward_cell`. The given state of `backward_cell` is
+    the one after the last step, where it starts to read; its final state is the one at the first step. So only the
+    state of `forward_cell` can be carried from one chunk of a sequence to the next: give whole sequences.
 
     Raises:
         TypeError: a layer is not `Recurrent`.
-        ValueError: the layers take other inputs, or, where they are not put side by side, give other widths; one to be
-            put side by side has no `out_size`; or another merge.
+        ValueError: the layers take different inputs; they have different widths, or for `"concat"` no `out_size`; or
+            `merge` is none of these.
 
     References:
         Schuster and Paliwal, *Bidirectional Recurrent Neural Networks*, 1997.
@@ -89,7 +89,7 @@ class Bidirectional(Recurrent):
         if None not in ins and ins[0] != ins[1]:
             raise ValueError(f"{both}: one takes {ins[0]} features, the other {ins[1]}")
         if merge != "concat" and outs[0] != outs[1]:
-            raise ValueError(f'{both}: merge="{merge}" needs as many features of each, not {outs[0]} and {outs[1]}')
+            raise ValueError(f'{both}: merge="{merge}" needs layers of equal out_size, not {outs[0]} and {outs[1]}')
         if merge == "concat" and None in outs:
             raise ValueError(
                 f'{both}: merge="concat" needs the out_size of each, but these are {outs[0]} and {outs[1]}'
@@ -126,7 +126,7 @@ class Bidirectional(Recurrent):
             df = dg = 0.5 * dys
         dxs, dstate_forward = self.forward_cell.unroll_backward(df, dstate[0], forward)
         dxs_reversed, dstate_backward = self.backward_cell.unroll_backward(dg[reversal], dstate[1], backward)
-        if dxs is not None and dxs_reversed is not None:  # w.r.t. ids and one-hot rows there is none
+        if dxs is not None and dxs_reversed is not None:  # ids and one-hot rows have no gradient
             dxs = rows.clear(dxs) + rows.clear(dxs_reversed[reversal])
         return dxs, (dstate_forward, dstate_backward)
 
@@ -134,4 +134,4 @@ class Bidirectional(Recurrent):
         raise ValueError(f"{self!r} has no step: it reads backward from the end. Give it whole sequences")
 
     def step_backward(self, dy: Any, dstate: State, cache: Any) -> NoReturn:
-        raise ValueError(f"{self!r} has no step, and so none back. Give it whole sequences")
+        raise ValueError(f"{self!r} has no step to go back through. Give it whole sequences")

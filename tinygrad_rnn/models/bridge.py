@@ -1,4 +1,4 @@
-"""From the last state of an encoder to the first of a decoder."""
+"""From the final state of an encoder to the initial state of a decoder."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ class BridgeCache(NamedTuple):
 
 
 class Bridge(Feedforward):
-    r"""A squashed linear map, from the last state of an encoder to the first of a decoder that is of another size.
+    r"""A linear map and tanh, from the final state of an encoder to the initial state of a decoder of another size.
 
-    x is all arrays of the one state side by side, y those of the other; `EncoderDecoder` joins and cuts them. Forward
-    and backward, the sums running over all leading axes:
+    x holds all arrays of the encoder's state side by side, y those of the decoder's; `EncoderDecoder` joins and splits
+    them. Forward and backward, where the sums run over all leading axes:
 
     .. math::
         y &= \tanh(x W + b) \\
         da &= dy \odot (1 - y^2), \qquad dx = da\, W^\top, \qquad
         dW \mathrel{+}= \sum x^\top da, \qquad db \mathrel{+}= \sum da
 
-    For one array into one, this is what the first decoder with attention did with the half of its encoder that reads
-    backward.
+    With one array on each side, this is how Bahdanau et al. compute their decoder's initial state, from the half of the
+    encoder that reads backward.
 
     Args:
         in_size: D, features of all arrays of the encoder's state together. A bidirectional encoder has twice as many
             as one of its cells.
-        out_sizes: of each array of the decoder's state, its features; H together.
+        out_sizes: the features of each array of the decoder's state; their sum is H.
         rng: draws the weights.
 
-    Parameters `w` (D, H), Glorot for each array by itself; `b` (H,), 0. `forward` takes (..., D) and gives (..., H).
+    Parameters `w` (D, H), Glorot for each array separately; `b` (H,), 0. `forward` takes (..., D) and gives (..., H).
 
     Raises:
-        ValueError: a size is below 1, or there is none; in `forward`, the last axis of x is not D.
-        TypeError: a size is no integer, `out_sizes` no tuple, or `rng` no generator; in `forward`, the dtype or device
-            of x differs from the parameters'.
+        ValueError: a size is below 1, or `out_sizes` is empty; in `forward`, the last axis of x is not D.
+        TypeError: a size is not an integer, `out_sizes` is not a tuple, or `rng` is not a generator; in `forward`, the
+            dtype or device of x differs from the parameters'.
 
     References:
         Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
@@ -66,7 +66,7 @@ class Bridge(Feedforward):
         if not isinstance(out_sizes, tuple):
             raise TypeError(f"Bridge: out_sizes must be a tuple, one size for each array of a state, not {out_sizes!r}")
         if not out_sizes:
-            raise ValueError("Bridge: out_sizes is empty: there must be an array to give")
+            raise ValueError("Bridge: out_sizes is empty, but must have one size for each array of a state")
         for i, size in enumerate(out_sizes):
             check_size("Bridge", f"out_sizes[{i}]", size)
         check_rng("Bridge", rng)

@@ -1,4 +1,4 @@
-"""A sequence to another: one layer reads it, another writes."""
+"""Sequence to sequence: an encoder reads the source, a decoder writes the target."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ class EncoderDecoderCache(NamedTuple):
 
 
 class EncoderDecoder(Layer):
-    r"""A sequence to another: an encoder reads the source; where it ends, a decoder begins, and writes the target.
+    r"""Sequence to sequence: an encoder reads the source, and from its final state a decoder writes the target.
 
-    Forward; only a decoder with attention, such as `AttentionDecoder`, looks at :math:`m`, all that the encoder put
-    out:
+    Forward, with :math:`m` the output of the encoder, which only a decoder with attention, such as `AttentionDecoder`,
+    uses:
 
     .. math::
         (m, s) &= \mathrm{encoder}(x) \\
         s_0 &= s \quad \text{or} \quad \mathrm{bridge}(s) \\
         (y, \cdot) &= \mathrm{decoder}(z, s_0, m)
 
-    Here z are the targets as the decoder reads them while training, each one step late: what it is to say at step t is
-    judged by a loss, and told at step t + 1. Backward, through the decoder, the bridge and the encoder:
+    During training the decoder reads z, the targets delayed by one step (teacher forcing): a loss compares its output
+    at step t with the target, and the decoder reads this target at step t + 1. Backward, through the decoder, the
+    bridge and the encoder:
 
     .. math::
         (dz, ds_0, dm) &= \mathrm{decoder}'^\top dy \\
@@ -44,19 +45,19 @@ class EncoderDecoder(Layer):
         dx &= \mathrm{encoder}'^\top (dm, ds)
 
     Args:
-        encoder: a `Recurrent`, such as a `Sequential` with a `Bidirectional`. Its last state tells the decoder how to
-            begin; with attention, its output is the memory.
-        decoder: a causal `Recurrent`: any, or an `AttentionDecoder` or `InputFeedingDecoder`.
-        bridge: a `Bridge` from the arrays of the encoder's state to those of the decoder's; None where these are of the
-            same sizes, and are handed on as they are, in their order.
+        encoder: a `Recurrent`, such as a `Sequential` with a `Bidirectional`. Its final state becomes the decoder's
+            initial state; with attention, its output is the memory.
+        decoder: any causal `Recurrent`; with attention, an `AttentionDecoder` or `InputFeedingDecoder`.
+        bridge: a `Bridge` from the arrays of the encoder's state to those of the decoder's; None where these have the
+            same sizes, and are passed on unchanged and in their order.
 
-    It has no state: what would be one is given by `encode`, and goes into `decoder.step`, `generate` and the searches.
+    The model itself has no state: `encode` gives the initial state for `decoder.step`, `generate` and the searches.
     Parameters are those of `encoder`, `decoder` and `bridge`.
 
     Raises:
-        TypeError: a part is not of its class.
-        ValueError: the state of the encoder, or the bridge, does not fit the decoder; the decoder looks at a memory of
-            another size than the encoder puts out, or is not causal.
+        TypeError: an argument is of the wrong class.
+        ValueError: the state of the encoder, or the bridge, does not fit the decoder; the decoder attends to a memory
+            of another size than the output of the encoder, or is not causal.
 
     References:
         Sutskever, Vinyals and Le, *Sequence to Sequence Learning with Neural Networks*, 2014. With attention: Bahdanau,
@@ -82,7 +83,7 @@ class EncoderDecoder(Layer):
         if not isinstance(bridge, Bridge | None):
             raise TypeError(f"EncoderDecoder: bridge must be a Bridge or None, not {bridge!r}")
         if not decoder.causal:
-            raise ValueError(f"EncoderDecoder: decoder, {decoder!r}, is not causal: it would see what it is to write")
+            raise ValueError(f"EncoderDecoder: decoder, {decoder!r}, is not causal: it would see what it must predict")
         if isinstance(decoder, AttentionDecoderBase) and encoder.out_size not in (None, decoder.memory_size):
             raise ValueError(
                 f"EncoderDecoder: {decoder.attention!r} of the decoder looks at a memory of {decoder.memory_size} "
@@ -101,24 +102,24 @@ class EncoderDecoder(Layer):
         target_lengths: Integer[Integers, " B"] | None = None,
         training: bool = True,
     ) -> tuple[Float[Array, "T B H"], EncoderDecoderCache]:
-        """Read `sources`, then write what follows each of `targets`.
+        """Read `sources`, then predict what follows each of `targets`.
 
         Args:
             sources: (S, B, D), or ids (S, B).
-            targets: what the decoder reads, (T, B, E), or ids (T, B): a start, then the target but for its last.
+            targets: what the decoder reads, (T, B, E), or ids (T, B): a start token, then the target without its last.
             source_lengths: (B,), steps of each row of the sources, 0 to S.
             target_lengths: (B,), steps of each row of the targets, 0 to T.
-            training: False as in use: layers such as dropout do nothing.
+            training: False at inference, where layers such as dropout do nothing.
 
         Returns:
             ys (T, B, H), and the cache for `backward`.
 
         Raises:
-            ValueError: a shape, an id or a length does not fit, or sources and targets are not of as many rows.
+            ValueError: a shape, an id or a length does not fit, or sources and targets differ in their number of rows.
             TypeError: a dtype or device differs from the parameters'.
         """
         state, encoder, bridge = self._encode(sources, source_lengths, training)
-        rows = getattr(targets, "shape", ())[1:2]  # of what is no sequence, the decoder tells
+        rows = getattr(targets, "shape", ())[1:2]  # if it is not a sequence, the decoder raises
         if rows and rows != sources.shape[1:2]:
             raise ValueError(
                 f"{self!r}: sources have shape {sources.shape}, but targets {targets.shape}; their second axis, the "
@@ -128,18 +129,18 @@ class EncoderDecoder(Layer):
         return ys, EncoderDecoderCache(encoder, bridge, decoder)
 
     def backward(self, dys: Any, cache: EncoderDecoderCache) -> tuple[Any, Any]:
-        """Back through both; adds to the parameters' gradients.
+        """Back through decoder, bridge and encoder; adds to the parameters' gradients.
 
         Args:
-            dys: (T, B, H), the gradient of the loss by `ys`; None is zeros.
-            cache: what `forward` gave.
+            dys: (T, B, H), the gradient of the loss w.r.t. `ys`; None is zeros.
+            cache: the one that `forward` gave.
 
         Returns:
-            The gradients by `sources` and by `targets`, None where these are ids.
+            The gradients w.r.t. `sources` and `targets`, None where these are ids.
 
         Raises:
-            ValueError: `dys` is not of the shape of what forward gave.
-            TypeError: its dtype or device differs from that.
+            ValueError: `dys` differs in shape from what `forward` gave.
+            TypeError: it differs in dtype or device.
         """
         dtargets, dstate = self.decoder.backward(dys, None, cache.decoder)
         dmemory = None
@@ -161,16 +162,16 @@ class EncoderDecoder(Layer):
         source_lengths: Integer[Integers, " B"] | None = None,
         target_lengths: Integer[Integers, " B"] | None = None,
     ) -> Float[Array, "T B H"]:
-        """`ys` as in use: `forward` with `training=False`, less the cache."""
+        """`ys` at inference: `forward` with `training=False`, without the cache."""
         ys, _ = self.forward(
             sources, targets, source_lengths=source_lengths, target_lengths=target_lengths, training=False
         )
         return ys
 
     def encode(self, sources: Any, *, lengths: Integer[Integers, " B"] | None = None) -> State:
-        """The state that the decoder begins from, as in use: for `decoder.step`, `generate` and the searches.
+        """The decoder's initial state at inference, for `decoder.step`, `generate` and the searches.
 
-        For k rows from each source, such as those of a beam, repeat every array: `array.repeat(k, axis=0)`.
+        To get k rows from each source, as for a beam, repeat every array: `array.repeat(k, axis=0)`.
 
         Args:
             sources: as in `forward`.
@@ -191,7 +192,7 @@ class EncoderDecoder(Layer):
         source_lengths: Integer[Integers, " B"] | None = None,
         target_lengths: Integer[Integers, " B"] | None = None,
     ) -> Float[Array, "T B S"]:
-        """The weights (T, B, S) with which each step looks at each of the source, as in use; 0 in the padding.
+        """The attention weights (T, B, S) of each target step over the source, at inference; 0 in the padding.
 
         Arguments and errors are those of a call.
 
@@ -204,7 +205,7 @@ class EncoderDecoder(Layer):
         return self.decoder.alignments(targets, state, lengths=target_lengths)
 
     def _encode(self, sources: Any, lengths: Integers | None, training: bool) -> tuple[State, Any, Any]:
-        """The state that the decoder begins from, and the caches of encoder and bridge."""
+        """The decoder's initial state, and the caches of encoder and bridge."""
         ys, last, encoder = self.encoder.forward(sources, lengths=lengths, training=training)
         arrays, bridge = leaves(last), None
         if self.bridge is not None:
@@ -228,7 +229,7 @@ class EncoderDecoder(Layer):
         if self.bridge is None and given != wanted:
             raise ValueError(
                 f"EncoderDecoder: the state of the encoder, {self.encoder!r}, has arrays of sizes {given}, but that of "
-                f"the decoder, {self.decoder!r}, {wanted}. Give bridge=Bridge({sum(given)}, {wanted}, rng=rng)"
+                f"the decoder, {self.decoder!r}, has {wanted}. Give bridge=Bridge({sum(given)}, {wanted}, rng=rng)"
             )
         if self.bridge is not None and (self.bridge.in_size, self.bridge.out_sizes) != (sum(given), wanted):
             raise ValueError(
@@ -238,7 +239,7 @@ class EncoderDecoder(Layer):
 
 
 def _filled(like: State, arrays: list[Any]) -> State:
-    """A state of the structure of `like`, of these arrays: the inverse of `leaves`."""
+    """A state with the structure of `like` and these arrays: the inverse of `leaves`."""
     rest = iter(arrays)
     state: State = tree_map(lambda _: next(rest), like)
     return state
@@ -251,5 +252,5 @@ def _joined(arrays: list[Any]) -> Array:
 
 
 def _cut(joined: Array, sizes: Sequence[int]) -> list[Any]:
-    """Arrays (B, size) from what stands side by side: the inverse of `_joined`."""
+    """Split `joined` into arrays (B, size): the inverse of `_joined`."""
     return [joined[:, end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]

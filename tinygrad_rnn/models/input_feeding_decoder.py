@@ -1,4 +1,4 @@
-"""A decoder that tells each step what the one before found in a memory."""
+"""A decoder that attends to a memory at each step, and feeds the result to the next step."""
 
 from __future__ import annotations
 
@@ -15,77 +15,77 @@ from .attention_decoder_base import AttentionDecoderBase, width_after
 
 
 class InputFeedingStep(NamedTuple):
-    """What one step of the recurrence keeps."""
+    """The cache of one step of the recurrence."""
 
     decoder: Any
     """The cache of the recurrent layer."""
     attention: Any
-    """That of the attention, with an axis of one step."""
+    """The cache of the attention, with a time axis of size 1."""
     combine: Any
-    """That of the layer that combines."""
+    """The cache of `combine`."""
     a: Array
-    """(B, A), what goes on to the next step."""
+    """(B, A), which is fed to the next step."""
 
 
 class InputFeedingDecoderCache(NamedTuple):
-    """What `InputFeedingDecoder` keeps, of a step, or of a sequence (T, ...)."""
+    """The cache of `InputFeedingDecoder`, for a step, or for a sequence (T, ...)."""
 
     embedding: Any
     """The cache of the embedding."""
     steps: Any
     """An `InputFeedingStep`, or a tuple of them."""
     prepared: PreparedMemory
-    """The memory that all of them look at, and its keys."""
+    """The memory that all steps attend to, and its keys."""
     weights: Array
-    """(B, S) or (T, B, S), the weights of the memory."""
+    """(B, S) or (T, B, S), the attention weights."""
     output: tuple[Any, ...]
-    """Those of the output layers."""
+    """The caches of the output layers."""
     rows: Rows
     """Where rows end, and documents begin."""
 
 
 class InputFeedingDecoder(AttentionDecoderBase):
-    r"""A decoder that looks at a memory at each step, and tells the next step what it found.
+    r"""A decoder that attends to a memory at each step, and feeds the result to the next step.
 
-    Forward, with :math:`m_s` the memory; :math:`\alpha_t` is what the attention finds for the query :math:`h_t`:
+    Forward, with :math:`m_s` the memory and :math:`\alpha_t` the attention weights of the query :math:`h_t`:
 
     .. math::
         (h_t, s_t) &= \mathrm{decoder}([\mathrm{embedding}(x_t), a_{t-1}], s_{t-1}) \\
         c_t &= \sum_s \alpha_{ts} m_s \\
         a_t &= \tanh(\mathrm{combine}([h_t, c_t])), \qquad y_t = \mathrm{output}(a_t)
 
-    Backward, :math:`da_t` having what step :math:`t + 1` sends back and what comes from :math:`dy_t`, :math:`dq_t`
-    being what the attention sends back to its query, and :math:`dm'_s` the gradient by the memory in the state after
-    the sequence, where the memory stands too:
+    Backward, where :math:`da_t` is the sum of the gradients from step :math:`t + 1` and from :math:`dy_t`, :math:`dq_t`
+    what the attention sends back to its query, and :math:`dm'_s` the gradient w.r.t. the memory in the final state,
+    which contains it too:
 
     .. math::
         [dh_t, dc_t] &= \mathrm{combine}'^\top (da_t \odot (1 - a_t^2)), \qquad dh_t \mathrel{+}= dq_t \\
         [de_t, da_{t-1}] &= \mathrm{decoder}'^\top dh_t, \qquad dx_t = \mathrm{embedding}'^\top de_t \\
         dm_s &= dm'_s + \sum_t (\text{what the attention sends back to } m_s)
 
-    So a step knows where those before it looked, which helps it to miss nothing and to repeat nothing. The price: one
-    step after the other looks, in small products, where `AttentionDecoder` looks for all at once. What depends on the
-    memory alone, such as the keys of `AdditiveAttention`, is computed once a sequence; `step`, which knows nothing but
-    its state, computes it at each call. Embedding and output layers see all steps at once.
+    So each step knows where the steps before it attended, which helps it to skip nothing and to repeat nothing. This
+    costs time: the steps attend one after the other, in small products, where `AttentionDecoder` computes all at once.
+    What depends on the memory alone, such as the keys of `AdditiveAttention`, is computed once per sequence; `step`,
+    which has only its state, computes it at each call. Embedding and output layers run on all steps at once.
 
     Args:
         embedding: a `Feedforward`, such as an `Embedding`, which gives E features.
         decoder: a causal `Recurrent`, such as a cell or a `Sequential` of cells, which takes E + A features and gives
-            H. It is run step by step, also if it has a faster way.
-        attention: takes queries of H features, and a memory of M; `DotAttention` one of H.
+            H. It runs step by step, even if it has a kernel.
+        attention: takes queries of H features and a memory of M; with `DotAttention`, M is H.
         combine: a `Feedforward` such as `Linear(H + M, A)`.
-        output: `Feedforward` layers in a row, the first for A features, such as `Linear(A, V)`. None: the output is
-            :math:`a_t`.
+        output: `Feedforward` layers in a row, the first for A features, such as `Linear(A, V)`. Without any, the output
+            is :math:`a_t`.
 
-    The state is `(state of decoder, a (B, A), memory (B, S, M), lengths (B,))`, whose last two `attach` sets, as
-    `EncoderDecoder` does; the initial one has a memory of nothing, S = 0, in which 0 is found. Where a document begins,
-    the row keeps its memory. Parameters are those of `embedding`, `decoder`, `attention`, `combine` and
+    The state is `(state of decoder, a (B, A), memory (B, S, M), lengths (B,))`. `attach` sets the last two, and
+    `EncoderDecoder` calls it; in the initial state the memory is empty, S = 0, and the context is 0. Where a document
+    begins, the row keeps its memory. Parameters are those of `embedding`, `decoder`, `attention`, `combine` and
     `output.0`, `output.1`, ...
 
     Raises:
-        TypeError: a part is not of its class; in `forward`, the embedding gives one-hot rows.
-        ValueError: a size does not fit its neighbour, `decoder` takes ids or is not causal, or a size of it, or the
-            `out_size` of `combine`, is None.
+        TypeError: an argument is of the wrong class; in `forward`, the embedding gives one-hot rows.
+        ValueError: a size does not fit its neighbour, `decoder` takes ids or is not causal, or a size of `decoder` or
+            the `out_size` of `combine` is None.
 
     References:
         Luong, Pham and Manning, *Effective Approaches to Attention-based Neural Machine Translation*, 2015.
@@ -144,7 +144,7 @@ class InputFeedingDecoder(AttentionDecoderBase):
     def unroll_forward(
         self, xs: Any, state: State, *, rows: Rows, training: bool
     ) -> tuple[Any, State, InputFeedingDecoderCache]:
-        """The recurrence step by step, all else at once."""
+        """Run the recurrence step by step, and everything else on all steps at once."""
         inner, a, *source = state
         carried, prepared = (inner, a), self._prepare(*source)
         spec = self.state_spec[:2]
@@ -166,7 +166,7 @@ class InputFeedingDecoder(AttentionDecoderBase):
         )
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        """Last step first. A row that has ended passes the gradient of its state straight through."""
+        """Last step first. A row that has ended passes the gradient w.r.t. its state through unchanged."""
         dinner, da, dmemory_after, _ = dstate
         (_, active, starts), spec = cache.rows, self.state_spec[:2]
         das = self._output_backward(dys, cache.output)
@@ -205,23 +205,23 @@ class InputFeedingDecoder(AttentionDecoderBase):
         es, cache = self.embedding.forward(xs, training=training)
         if isinstance(es, OneHotRows):
             raise TypeError(
-                f"{self!r}: the embedding gives {es!r}, beside which nothing can be put, for it is never made dense. "
-                "Take an Embedding, or put a Linear behind"
+                f"{self!r}: the embedding gives {es!r}, which is never made dense, so nothing can be put beside it. "
+                "Take an Embedding, or put a Linear after it"
             )
         return es, cache
 
     def _prepare(self, memory: Array, lengths: Integers) -> PreparedMemory:
-        """The memory (B, S, M) of a state as all steps look at it."""
+        """The memory (B, S, M) of a state, prepared for all steps."""
         return self.attention.prepare(memory.swapaxes(0, 1), lengths)
 
     def _prepare_backward(self, dmemory: Array, dkeys: Array, prepared: PreparedMemory) -> Array:
-        """The gradient by the memory, (B, S, M) as in the state."""
+        """The gradient w.r.t. the memory, (B, S, M) as in the state."""
         return self.attention.prepare_backward(dmemory, dkeys, prepared).swapaxes(0, 1)
 
     def _feed(
         self, e: Array, carried: State, prepared: PreparedMemory, training: bool
     ) -> tuple[State, Array, InputFeedingStep]:
-        """One step of the recurrence, from `e` (B, E): what goes on, the weights (B, S), and the cache."""
+        """One step of the recurrence, from `e` (B, E): what is carried on, the weights (B, S), and the cache."""
         inner, a = carried
         xp = namespace(a)
         h, inner, decoder = self.decoder.step_forward(xp.concatenate((e, a), axis=1), inner, training=training)
@@ -231,7 +231,7 @@ class InputFeedingDecoder(AttentionDecoderBase):
         return (inner, a), weights[0], InputFeedingStep(decoder, attention, combine, a)
 
     def _feed_backward(self, dcarried: State, cache: InputFeedingStep) -> tuple[Array, State, Array, Array]:
-        """Back through it: the gradients by `e`, by what came from the step before, by the memory and by its keys."""
+        """Back through `_feed`: the gradients w.r.t. `e`, `carried`, the memory and its keys."""
         dinner, da = dcarried
         decoder, attention, combine, a = cache
         djoined = self.combine.backward(da * (1 - a * a), combine)

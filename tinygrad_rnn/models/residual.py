@@ -19,11 +19,11 @@ class Residual(Sequential):
     .. math::
         y = x + f(x), \qquad dx = dy + f'(x)^\top dy
 
-    The gradient also goes past the layers, as it is, so a deep stack learns as a shallow one does. State, names of the
-    children and `step` are those of a `Sequential`.
+    The gradient also bypasses the layers unchanged, so deep stacks can be trained. State, names of the children and
+    `step` are as in `Sequential`.
 
     Args:
-        layers: any number of `Feedforward` and `Recurrent` layers, which take and give as many features.
+        layers: any number of `Feedforward` and `Recurrent` layers, with as many output features as input features.
 
     Raises:
         ValueError: there is no layer, one does not fit its neighbour, they take ids, or `out_size` is not `in_size`.
@@ -45,7 +45,7 @@ class Residual(Sequential):
         super().__init__(*layers)
         if self.takes_ids:
             raise ValueError(
-                f"Residual: layers.0, {layers[0]!r}, takes ids, to which no output can be added. Put it before"
+                f"Residual: layers.0, {layers[0]!r}, takes ids, to which no output can be added. Put it before Residual"
             )
         if None not in (self.in_size, self.out_size) and self.in_size != self.out_size:
             raise ValueError(
@@ -75,6 +75,6 @@ class Residual(Sequential):
     def _check_dense(self, x: Any) -> None:
         if isinstance(x, OneHotRows):
             raise TypeError(
-                f"{self!r}: the input is {x!r}, to which no output is added, for it is never made dense. Put an "
-                "Embedding or a Linear before"
+                f"{self!r}: the input is {x!r}, which is never made dense, so no output can be added. Put an "
+                "Embedding or a Linear before Residual"
             )

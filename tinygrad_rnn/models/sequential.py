@@ -11,10 +11,11 @@ from ..core.layer import Layer
 from ..core.roles import Feedforward, Recurrent
 from ..core.rows import Rows
 from ..core.states import State, StateSpec
+from ..layers.embedding import Embedding
 
 
 class SequentialCache(NamedTuple):
-    """What `Sequential` keeps of a sequence; of a step, only the first."""
+    """The cache of a sequence; a step has only the first field."""
 
     layers: tuple[Any, ...]
     """The cache of each layer."""
@@ -23,18 +24,18 @@ class SequentialCache(NamedTuple):
 
 
 class Sequential(Recurrent):
-    """Layers in a row, each given what the one before puts out, unrolled over time.
+    """Layers in a row, each taking the output of the one before, unrolled over time.
 
-    Recurrent layers are run over the whole sequence one after the other, which computes the same as step by step and
-    is faster; `step` takes one step through all of them. Feed-forward layers see all steps at once. Padding is cleared
+    One recurrent layer after the other runs over the whole sequence, which computes the same as step by step and is
+    faster; `step` takes one step through all of them. Feed-forward layers run on all steps at once. Padding is cleared
     where values enter and leave a recurrent layer.
 
     Args:
         layers: any number of `Feedforward` and `Recurrent` layers; a `Sequential` is one too.
 
-    Children are `layers.0`, `layers.1`, ... by name, and `model.layers`. The state has one entry a child, `()` for a
-    feed-forward one. `in_size` and `out_size` are those of the ends; a layer whose `out_size` is None is taken to keep
-    the width.
+    The children are named `layers.0`, `layers.1`, ..., and are in `model.layers`. The state has one entry per child,
+    `()` for a feed-forward one. `in_size` is that of the first layer and `out_size` that of the last; a layer whose
+    `out_size` is None is assumed to keep the width.
 
     Raises:
         ValueError: there is no layer, or one does not fit its neighbour.
@@ -58,7 +59,7 @@ class Sequential(Recurrent):
         self.layers = layers
         self.takes_ids = layers[0].takes_ids
         self.causal = all(layer.causal for layer in layers if isinstance(layer, Recurrent))
-        keeping = takewhile(lambda layer: layer.in_size is layer.out_size is None, layers)  # the width that they get
+        keeping = takewhile(lambda layer: layer.in_size is layer.out_size is None, layers)  # they keep the width
         first = min(len(list(keeping)), len(layers) - 1)
         self.in_size, self.out_size = layers[first].in_size, _check_widths(name, layers)
 
@@ -74,7 +75,7 @@ class Sequential(Recurrent):
             if isinstance(layer, Recurrent):
                 xs, after, cache = layer.unroll_forward(rows.clear(xs), before, rows=rows, training=training)
                 xs = rows.clear(xs)
-            elif isinstance(following, Cell):
+            elif _looks_up(layer, following):
                 xs, cache = layer.forward_rows(xs, training=training)
             else:
                 xs, cache = layer.forward(xs, training=training)
@@ -120,7 +121,7 @@ class Sequential(Recurrent):
         return dy, tuple(dstates[::-1])
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        if type(self).step_forward is not STEP or "step_forward" in vars(self):  # what computes a step was replaced
+        if type(self).step_forward is not STEP or "step_forward" in vars(self):  # the step was overridden
             return super().take_step(x, state)
         states: list[State] = []
         for layer, before in zip(self.layers, state, strict=True):
@@ -133,7 +134,7 @@ class Sequential(Recurrent):
 
 
 def _check_widths(name: str, layers: Sequence[Feedforward | Recurrent]) -> int | None:
-    """The width that leaves the last layer, once each fits the one before."""
+    """The output features of the last layer, after checking that each layer fits the one before."""
     width: int | None = None
     before: Layer | None = None
     for i, layer in enumerate(layers):
@@ -148,5 +149,26 @@ def _check_widths(name: str, layers: Sequence[Feedforward | Recurrent]) -> int |
     return width
 
 
+def _looks_up(layer: Feedforward, following: Any) -> bool:
+    """Whether `layer` is an embedding whose rows the next kernel may look up; no method of the two is overridden."""
+    return (
+        isinstance(layer, Embedding)
+        and isinstance(following, Cell)
+        and _has(layer, *TABLE)
+        and _has(following, *UNROLLING)
+        and following.kernel() is not None
+    )
+
+
+def _has(layer: Layer, *methods: Any) -> bool:
+    """Whether `layer` runs these methods: its class overrides none, and none was replaced in the instance."""
+    kind, own = type(layer), vars(layer)
+    return all(getattr(kind, method.__name__) is method and method.__name__ not in own for method in methods)
+
+
 STEP = Sequential.step_forward
 """The step that `take_step` computes."""
+TABLE = Embedding.forward, Embedding.backward
+"""The methods that `TableRows` stand for."""
+UNROLLING = Cell.unroll_forward, Cell.unroll_backward
+"""The methods that take `TableRows`."""

@@ -1,1 +1,1 @@
-"""Optimizers and gradient clippers, all on the one vector of parameters."""
+"""Optimizers and gradient clippers, which work on all parameters as one vector."""

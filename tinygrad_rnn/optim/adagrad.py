@@ -12,9 +12,9 @@ from .base import Clipper, Optimizer
 
 
 class Adagrad(Optimizer):
-    r"""Gradient descent with a rate for each parameter, which falls with the gradients that it has seen.
+    r"""Gradient descent with a learning rate for each parameter, which falls as its squared gradients add up.
 
-    With gradient :math:`g` and rate :math:`\eta`; :math:`\varepsilon` stands outside the root:
+    With gradient :math:`g` and learning rate :math:`\eta`; :math:`\varepsilon` is outside the root:
 
     .. math::
         s \leftarrow s + g^2, \qquad w \leftarrow w - \eta\, g \,/\, (\sqrt{s} + \varepsilon)
@@ -60,7 +60,7 @@ class Adagrad(Optimizer):
         divide_blocks(partial(self._change, value, grad, lr), value)
 
     def _change(self, value: Array, grad: Array, lr: float, block: slice) -> None:
-        """Of some parameters."""
+        """Update the parameters in `block`."""
         xp, g, total = namespace(value), grad[block], self.sum[block]
         change = xp.multiply(g, g)
         total += change

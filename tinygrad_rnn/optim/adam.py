@@ -13,18 +13,19 @@ from .base import Clipper, Optimizer
 
 
 class Adam(Optimizer):
-    r"""Gradient descent by the recent mean of the gradient, divided by its recent root mean square.
+    r"""Gradient descent with the recent mean of the gradient, divided by its recent root mean square.
 
-    At step :math:`t`, counted from 1, with gradient :math:`g` and rate :math:`\eta`; the division by
-    :math:`1 - \beta^t` makes up for the zeros that the means start from:
+    At step :math:`t`, counted from 1, with gradient :math:`g` and learning rate :math:`\eta`; the division by
+    :math:`1 - \beta^t` corrects the bias of means that start from zero:
 
     .. math::
         m &\leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
         \hat{m} &= m / (1 - \beta_1^t), \qquad \hat{v} = v / (1 - \beta_2^t) \\
         w &\leftarrow w - \eta\, \hat{m} \,/\, (\sqrt{\hat{v}} + \varepsilon)
 
-    Kept are the attributes `gradients`, :math:`m / (1 - \beta_1)`, and `squares`, :math:`v / (1 - \beta_2)`: these
-    factors and those of the second line go into two numbers a step, rather than into passes over the vector.
+    The optimizer state is the attributes `gradients`, :math:`m / (1 - \beta_1)`, and `squares`,
+    :math:`v / (1 - \beta_2)`. These factors and those of the second line become two numbers per step, which saves
+    passes over the vector.
 
     Args:
         model: the layer whose parameters to change.
@@ -71,7 +72,7 @@ class Adam(Optimizer):
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
         t = self.steps + 1
-        # m̂ and v̂ are these times what is kept.
+        # m̂ and v̂ are these factors times `gradients` and `squares`.
         of_gradients, of_squares = ((1 - beta) / (1 - beta**t) for beta in self.betas)
         root = math.sqrt(of_squares)
 
@@ -79,7 +80,7 @@ class Adam(Optimizer):
         divide_blocks(change, value)
 
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
-        """Of some parameters."""
+        """Update the parameters in `block`."""
         xp, g, gradients, squares = namespace(value), grad[block], self.gradients[block], self.squares[block]
         gradients *= self.betas[0]
         gradients += g

@@ -12,13 +12,13 @@ from .base import Clipper
 
 
 class AdamW(Adam):
-    r"""Adam after a step of weight decay, which the division by the gradients' size does not reach.
+    r"""Adam after a step of weight decay, which is not divided by the size of the gradients.
 
-    With rate :math:`\eta` and decay :math:`\lambda`, for the parameters that decay:
+    With learning rate :math:`\eta` and decay :math:`\lambda`, for the parameters that decay:
 
     .. math:: w \leftarrow w - \eta \lambda w
 
-    and then as `Adam`.
+    Then follows the update of `Adam`.
 
     Args:
         model: the layer whose parameters to change.
@@ -26,9 +26,9 @@ class AdamW(Adam):
         betas: as in `Adam`.
         eps: as in `Adam`.
         decay: :math:`\lambda`, at least 0.
-        decays: a function of the dotted name and the `Parameter` that says whether it decays. None: those of two or
-            more axes do; biases and gains do not. It is asked once, of a tied parameter too, when the optimizer is
-            made.
+        decays: a function of the dotted name and the `Parameter` that says whether it decays. With None, parameters of
+            two or more axes do; biases and gains do not. It is called when the optimizer is made, once per parameter,
+            even a tied one.
         clip: a clipper or several.
 
     Raises:
@@ -67,7 +67,7 @@ class AdamW(Adam):
         ]
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        for parameter in self._decaying:  # a call each, but a fifth of the time of three passes with a mask
+        for parameter in self._decaying:  # many calls, but a fifth of the time of three passes with a mask
             weights = parameter.value
             weights *= 1 - lr * self.decay
         super()._update(value, grad, lr)

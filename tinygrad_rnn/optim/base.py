@@ -1,4 +1,4 @@
-"""What every optimizer does: hold a model's vector, clip, and take steps."""
+"""`Optimizer`, the base class: it holds the vector of a model's parameters, clips gradients, and takes steps."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..core.parameter import pack
 
 
 class OptimizerState(NamedTuple):
-    """What an optimizer remembers of the steps that it has taken."""
+    """The state of an optimizer, from the steps that it has taken."""
 
     kind: str
-    """Its class."""
+    """The name of its class."""
     steps: int
     """How many steps were taken."""
     arrays: dict[str, dict[str, Array]]
-    """What it keeps for each parameter, by attribute, such as `sum`, then by the parameter's dotted name."""
+    """The array for each parameter, by attribute, such as `sum`, then by the parameter's dotted name."""
 
 
 Clipper = Callable[[Array], Array]
-"""Changes a gradient vector in place and returns its norm from before."""
+"""Changes a gradient vector in place and returns its norm before that."""
 
 
 class Optimizer(ABC):
@@ -34,20 +34,20 @@ class Optimizer(ABC):
 
     Args:
         model: the layer; its parameters are packed into one vector.
-        lr: learning rate, or a function of the number of steps taken so far. A plain attribute, to be set at will.
+        lr: learning rate, or a function of the number of steps taken so far. It may be changed at any time.
         clip: a clipper, such as `ClipNorm(1.0)`, or several, applied in order.
 
     Attributes:
         lr: as given.
         steps: how many steps were taken.
-        last_norm: norm of the gradient before the first clipper at the last step; None without one.
+        last_norm: the norm of the gradient at the last step, before the first clipper; None without a clipper.
 
     Raises:
         ValueError: the model has no parameters, shares some with another model, or `lr` is negative.
     """
 
     keeps: tuple[str, ...] = ()
-    """The attributes that hold what the method remembers, each a vector (P,) or None."""
+    """The names of the attributes that hold the optimizer state, each a vector (P,) or None."""
 
     def __init__(
         self, model: Layer, lr: float | Callable[[int], float], *, clip: Clipper | Sequence[Clipper] | None = None
@@ -76,11 +76,11 @@ class Optimizer(ABC):
         norms = [clip(grad) for clip in self.clip]
         self.last_norm = norms[0] if norms else None
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
-        self._update(self._vector.value[self._part], grad, float(lr))  # one of NumPy's float64 would spread
+        self._update(self._vector.value[self._part], grad, float(lr))  # a NumPy float64 would make the arrays float64
         self.steps += 1
 
     def memory(self) -> OptimizerState:
-        """What it remembers of the steps taken, for `save`: views, which the next step changes."""
+        """The optimizer state, for `save`; its arrays are views, which the next step changes."""
         start, vectors = self._part.start, {key: getattr(self, key) for key in self.keeps}
         arrays = {
             key: {name: self._vector.view(vector, p, start) for name, p in self.model.named_parameters()}
@@ -90,10 +90,10 @@ class Optimizer(ABC):
         return OptimizerState(type(self).__name__, self.steps, arrays)
 
     def restore(self, memory: OptimizerState) -> None:
-        """Remember what another one did: the `optimizer` of what `load` gives.
+        """Take over the state of another optimizer: the `optimizer` of a `Checkpoint` from `load`.
 
         Raises:
-            ValueError: it is of another kind of optimizer, or of another model; the message lists all that differs.
+            ValueError: it is from another class of optimizer or another model; the message lists all differences.
                 Nothing is changed.
         """
         mine = self.memory()
@@ -115,8 +115,8 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, value: Array, grad: Array, lr: float) -> None:
-        """Change `value` (P,) in place; `grad` (P,) stays as it is."""
+        """Change `value` (P,) in place, but not `grad` (P,)."""
 
     def _zeros(self) -> Array:
-        """A vector (P,) of zeros beside the parameters, for what the method keeps."""
+        """A vector (P,) of zeros, laid out like the parameters, for the optimizer state."""
         return self._vector.zeros()[self._part]

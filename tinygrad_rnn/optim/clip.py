@@ -1,4 +1,4 @@
-"""Gradient clippers: callables that change a gradient vector in place and return its norm from before."""
+"""Gradient clippers: callables that change a gradient vector in place and return its norm before that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..core.arrays import Array, Float, namespace
 
 
 class ClipValue:
-    """Each entry cut to between -`limit` and `limit`.
+    """Clips each entry to between -`limit` and `limit`.
 
     Raises:
         ValueError: `limit` is negative or NaN.
@@ -28,16 +28,16 @@ class ClipValue:
         self.limit = limit
 
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
-        """Clip `grad` in place; returns its norm from before."""
+        """Clip `grad` in place; returns its norm before that."""
         before = norm(grad)
         namespace(grad).clip(grad, -self.limit, self.limit, out=grad)
         return before
 
 
 class ClipNorm:
-    """The whole vector shortened to the norm `max_norm` if it is longer.
+    """Scales the whole vector down to the norm `max_norm`, if its norm is larger.
 
-    A gradient of norm 0 stays 0; `max_norm` inf never clips. A NaN anywhere makes all entries NaN.
+    A gradient of norm 0 stays 0; `max_norm` inf never clips. A NaN in any entry makes all entries NaN.
 
     Raises:
         ValueError: `max_norm` is negative or NaN.
@@ -57,18 +57,18 @@ class ClipNorm:
         self.max_norm = max_norm
 
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
-        """Clip `grad` in place; returns its norm from before."""
+        """Clip `grad` in place; returns its norm before that."""
         before = norm(grad)
         if self.max_norm < math.inf:
-            # `limit or 1`: where both are 0, 0 / 1 rather than 0 / 0.
+            # `limit or 1.0` gives 0 / 1, not 0 / 0, where both are 0.
             xp = namespace(grad)
-            limit = min(self.max_norm, float(xp.finfo(grad.dtype).max))  # beyond it, a float32 would be inf
+            limit = min(self.max_norm, float(xp.finfo(grad.dtype).max))  # above it, a float32 would be inf
             grad *= limit / xp.maximum(before, limit or 1.0)
         return before
 
 
 def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
-    """The Euclidean norm, where squares can neither overflow nor vanish: entries are divided by the largest first."""
+    """The Euclidean norm. Entries are divided by the largest first, so squares neither overflow nor vanish."""
     xp = namespace(vector)
     largest = xp.maximum(vector.max(), -vector.min())
     divisor: Array = xp.where((largest > 0) & (largest < math.inf), largest, 1)

@@ -1,4 +1,4 @@
-"""The moving average of a model's parameters over the steps of its training."""
+"""The moving average of a model's parameters over the steps of training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..core.parameter import Parameter, pack
 
 
 class MovingAverage:
-    r"""A second model whose parameters follow those of the first, smoothed; often the better one of the two.
+    r"""A second model whose parameters are a moving average of those of the first; it is often the better model.
 
     With decay :math:`\rho`, after each step of the optimizer:
 
@@ -20,14 +20,14 @@ class MovingAverage:
     Args:
         model: the layer that is trained.
         decay: :math:`\rho`, 0 to below 1: the average is over about :math:`1 / (1 - \rho)` steps.
-        average: the average to go on from, such as one that was saved; it is copied. None: a copy of the model.
+        average: the average to continue from, such as one that was saved; it is copied. None is a copy of the model.
 
     Attributes:
-        average: an ordinary layer, to be evaluated, generated from and saved.
+        average: an ordinary layer, which can be evaluated, generated from and saved.
 
     Raises:
-        ValueError: `decay` is out of range; the model has no parameters; the parameters of `average` are others, or of
-            another shape, dtype or device (the message lists all that differ).
+        ValueError: `decay` is out of range; the model has no parameters; or the parameters of `average` differ in name,
+            shape, dtype or device (the message lists all that differ).
 
     References:
         Polyak and Juditsky, *Acceleration of Stochastic Approximation by Averaging*, 1992.
@@ -49,14 +49,14 @@ class MovingAverage:
         self.model, self.decay = model, decay
         self._vector, self._part = pack(model.parameters())
         self.average: Any = copy.deepcopy(model if average is None else average)
-        # In the order in which the model's lie in their vector, so that the two vectors correspond number by number.
+        # Packed in the same order as the model's parameters, so that the two vectors correspond entry by entry.
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         twins = dict(self.average.named_parameters())
         self._averages, _ = pack([twins[names[id(p)]] for p in self._vector.parameters if id(p) in names])
         self._buffer = self._averages.zeros()
 
     def update(self) -> None:
-        """Take in the parameters as they are now; to be called after each step of the optimizer.
+        """Add the current parameters to the average; call this after each step of the optimizer.
 
         Raises:
             RuntimeError: the parameters of the model or of the average have moved since this was made, to another
@@ -64,8 +64,8 @@ class MovingAverage:
         """
         if self._vector.replaced or self._averages.replaced:
             raise RuntimeError(
-                "MovingAverage: the parameters have moved since this was made, by to or into a larger model's vector. "
-                "Make it after that; MovingAverage(model, average=moving.average) goes on from the same average"
+                "MovingAverage: the parameters have moved since this was made, by model.to or into a larger model's "
+                "vector. Make it after that: MovingAverage(model, average=moving.average) continues the same average"
             )
         average, change = self._averages.value, self._buffer
         namespace(average).subtract(self._vector.value[self._part], average, out=change)

@@ -1,4 +1,4 @@
-"""A learning rate that falls when the loss no longer does."""
+"""A learning rate that falls when the loss stops falling."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .base import Optimizer
 
 
 class ReduceOnPlateau:
-    """Lowers an optimizer's learning rate when a loss, usually that of a validation, stops to improve.
+    """Lowers an optimizer's learning rate when a loss, usually the validation loss, stops improving.
 
-    A loss improves if it is below the best before by more than `threshold` of that. NaN and infinity do not improve.
+    A loss improves if it is below the best so far by more than `threshold` times that. NaN and infinity never improve.
 
     Args:
-        optimizer: the one whose `lr`, a number, to lower.
-        factor: by which to multiply it, above 0 to below 1.
-        patience: how many losses in a row may bring no improvement; the next such one lowers the rate.
-        threshold: the least improvement, as a part of the best loss, at least 0.
-        min_lr: below which the rate is never brought, at least 0.
+        optimizer: the optimizer whose `lr`, a number, is lowered.
+        factor: the factor of the learning rate each time, above 0 to below 1.
+        patience: how many losses in a row may not improve; the next one that does not lowers the learning rate.
+        threshold: the least improvement, as a fraction of the best loss, at least 0.
+        min_lr: the lowest learning rate, at least 0.
 
     Raises:
         ValueError: an argument is out of range.
-        TypeError: the optimizer's `lr` is a function, or `patience` no integer.
+        TypeError: the optimizer's `lr` is a function, or `patience` is not an integer.
 
     Example:
         >>> optimizer = SGD(Linear(1, 2, rng=np.random.default_rng(0)), lr=1.0)
@@ -57,7 +57,7 @@ class ReduceOnPlateau:
         self._waited = 0
 
     def update(self, loss: float | Float[Array, ""]) -> bool:
-        """Take the next loss, a number or an array without axes on the host. Returns whether the rate was lowered.
+        """Take the next loss, a number or an array (), on the host. Returns whether the learning rate was lowered.
 
         Raises:
             TypeError: the optimizer's `lr` has become a function.
@@ -79,14 +79,14 @@ class ReduceOnPlateau:
         return True
 
     def memory(self) -> dict[str, Any]:
-        """What it remembers and the rate that it has set, as JSON can hold it: for the metadata of `save`."""
+        """Its state and the current learning rate, in a form for JSON: for the metadata of `save`."""
         return {"best": self._best, "waited": self._waited, "lr": self.optimizer.lr}
 
     def restore(self, memory: dict[str, Any]) -> None:
-        """Remember what `memory` of another one gave, and set the optimizer's rate.
+        """Take over what `memory` of another one gave, and set the optimizer's learning rate.
 
         Raises:
-            ValueError: this is no such memory; nothing is changed.
+            ValueError: `memory` has other keys; nothing is changed.
         """
         if memory.keys() != self.memory().keys():
             raise ValueError(f"ReduceOnPlateau.restore: expected {', '.join(self.memory())}, not {', '.join(memory)}")

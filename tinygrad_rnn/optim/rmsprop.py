@@ -15,13 +15,13 @@ from .base import Clipper, Optimizer
 class RMSprop(Optimizer):
     r"""Gradient descent with each parameter's gradient divided by its recent root mean square.
 
-    With gradient :math:`g`, rate :math:`\eta` and decay :math:`\rho`; :math:`\varepsilon` stands outside the root:
+    With gradient :math:`g`, learning rate :math:`\eta` and decay :math:`\rho`; :math:`\varepsilon` is outside the root:
 
     .. math::
         s \leftarrow \rho s + (1 - \rho)\, g^2, \qquad w \leftarrow w - \eta\, g \,/\, (\sqrt{s} + \varepsilon)
 
-    Kept is the attribute `squares`, :math:`s / (1 - \rho)`: its factor goes into two numbers a step, rather than into a
-    pass over the vector.
+    The optimizer state is the attribute `squares`, :math:`s / (1 - \rho)`. Its factor becomes two numbers per step,
+    which saves a pass over the vector.
 
     Args:
         model: the layer whose parameters to change.
@@ -70,7 +70,7 @@ class RMSprop(Optimizer):
         divide_blocks(change, value)
 
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
-        """Of some parameters."""
+        """Update the parameters in `block`."""
         xp, g, squares = namespace(value), grad[block], self.squares[block]
         squares *= self.decay
         change = xp.multiply(g, g)

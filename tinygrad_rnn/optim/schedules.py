@@ -1,6 +1,6 @@
 """Learning rates that change: functions of the number of steps taken so far, for the `lr` of an optimizer.
 
-They depend on nothing else, so that a training that goes on from a file needs only the number of its steps.
+They depend on nothing else, so to resume training from a checkpoint only the number of steps is needed.
 
 Example:
     >>> from tinygrad_rnn import schedules
@@ -30,11 +30,11 @@ def constant(lr: float) -> Callable[[int], float]:
 
 
 def step_decay(lr: float, *, every: int, factor: float) -> Callable[[int], float]:
-    """`lr`, times `factor` once more after every `every` steps.
+    """`lr`, multiplied by `factor` after every `every` steps.
 
     Raises:
-        ValueError: `lr` is negative, `every` below 1, or `factor` not above 0 to 1.
-        TypeError: `every` is no integer.
+        ValueError: `lr` is negative, `every` is below 1, or `factor` is not above 0 and at most 1.
+        TypeError: `every` is not an integer.
     """
     _check_rate("step_decay", "lr", lr)
     check_size("step_decay", "every", every)
@@ -43,10 +43,10 @@ def step_decay(lr: float, *, every: int, factor: float) -> Callable[[int], float
 
 
 def exponential(lr: float, *, rate: float) -> Callable[[int], float]:
-    """`lr`, times `rate` once more after every step.
+    """`lr`, multiplied by `rate` after every step.
 
     Raises:
-        ValueError: `lr` is negative, or `rate` not above 0 to 1.
+        ValueError: `lr` is negative, or `rate` is not above 0 and at most 1.
     """
     _check_rate("exponential", "lr", lr)
     _check_factor("exponential", "rate", rate)
@@ -54,14 +54,14 @@ def exponential(lr: float, *, rate: float) -> Callable[[int], float]:
 
 
 def cosine(lr: float, *, steps: int, warmup: int = 0, final: float = 0.0) -> Callable[[int], float]:
-    """Up on a line, down on half a cosine (without restarts: Loshchilov and Hutter, *SGDR*, 2017).
+    """Linear warm-up, then half a cosine down (without restarts: Loshchilov and Hutter, *SGDR*, 2017).
 
-    The first `warmup` steps go from `lr / warmup` to `lr`; from there it falls to `final`, which it reaches after
-    `steps` steps in all, and then keeps.
+    During the first `warmup` steps the learning rate rises from `lr / warmup` to `lr`. Then it falls to `final`, which
+    it reaches after `steps` steps in all, and keeps.
 
     Raises:
-        ValueError: `lr` or `final` is negative, `steps` below 1, or `warmup` not 0 to below `steps`.
-        TypeError: `steps` or `warmup` is no integer.
+        ValueError: `lr` or `final` is negative, `steps` is below 1, or `warmup` is not 0 to below `steps`.
+        TypeError: `steps` or `warmup` is not an integer.
     """
     _check_rate("cosine", "lr", lr)
     check_size("cosine", "steps", steps)

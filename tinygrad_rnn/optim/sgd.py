@@ -10,9 +10,9 @@ from .base import Clipper, Optimizer
 
 
 class SGD(Optimizer):
-    r"""Gradient descent, with momentum if asked for.
+    r"""Gradient descent, with optional momentum.
 
-    With gradient :math:`g`, rate :math:`\eta` and momentum :math:`\mu`:
+    With gradient :math:`g`, learning rate :math:`\eta` and momentum :math:`\mu`:
 
     .. math::
         v \leftarrow \mu v + g, \qquad
@@ -23,14 +23,14 @@ class SGD(Optimizer):
         lr: :math:`\eta`, a number or a function of the step number.
         clip: a clipper or several.
         momentum: :math:`\mu`, 0 to below 1.
-        nesterov: look ahead by one step; needs momentum.
+        nesterov: whether to use Nesterov's momentum; needs `momentum`.
 
     Raises:
         ValueError: an argument is out of range, or the model has no parameters.
 
     References:
-        Momentum: Polyak, 1964. Nesterov's in this form: Sutskever et al., *On the Importance of Initialization and
-        Momentum in Deep Learning*, 2013.
+        Momentum: Polyak, 1964. Nesterov's momentum in this form: Sutskever et al., *On the Importance of Initialization
+        and Momentum in Deep Learning*, 2013.
 
     Example:
         >>> layer = Linear(1, 2, rng=np.random.default_rng(0))

@@ -1,1 +1,1 @@
-"""A model, or the whole of a training, in one file."""
+"""A model, or all of the training state, in one file."""

@@ -1,4 +1,4 @@
-"""What a model is made of, as JSON, and the model made anew: classes, their `config()`, tied parameters, weights."""
+"""The architecture of a model as JSON, and the model rebuilt from it: classes, `config()`, tied parameters, weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 def _subclasses(kind: type) -> Iterator[type]:
-    """Every class below `kind` that was imported."""
+    """Every subclass of `kind`, direct or not, that was imported."""
     below: type
     for below in kind.__subclasses__():
         yield below
@@ -29,24 +29,24 @@ def _subclasses(kind: type) -> Iterator[type]:
 
 
 def by_name(classes: Iterable[type], call: str) -> dict[str, type]:
-    """By name, the layers and tokenizers of this package, and `classes`.
+    """The layers and tokenizers of this package and `classes`, by name.
 
     Raises:
-        ValueError: two have one name; the message begins with `call`.
+        ValueError: two classes have the same name; the message begins with `call`.
     """
     known = {kind.__name__: kind for kind in (*_subclasses(Layer), *TOKENIZERS) if kind.__module__.startswith(PACKAGE)}
     for kind in classes:
         other = known.setdefault(kind.__name__, kind)
         if other is not kind:
-            raise ValueError(f"{call}: {kind} and {other} have one name, by which a file finds its classes: rename one")
+            raise ValueError(f"{call}: {kind} and {other} have the same name, but a file finds classes by name: rename one")
     return known
 
 
 def to_json(value: Any, place: str) -> Any:
-    """`value` as it is, a tuple as a list, if JSON can hold it.
+    """`value` itself, with tuples as lists, if JSON can hold it.
 
     Raises:
-        TypeError: it cannot; the message begins with the place of what it cannot hold, which `place` is the start of.
+        TypeError: it cannot; the message begins with `place` and the path to the part that JSON cannot hold.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -54,7 +54,7 @@ def to_json(value: Any, place: str) -> Any:
         return [to_json(item, f"{place}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: to_json(item, f"{place}[{key!r}]") for key, item in value.items()}
-    kind = "dict with a key that is no str" if isinstance(value, dict) else type(value).__name__
+    kind = "dict with a key that is not a str" if isinstance(value, dict) else type(value).__name__
     raise TypeError(
         f"{place} is a {kind}, {value!r:.60}, which JSON cannot hold. Use None, bool, int, float and str, lists of "
         "these, and dicts of them with str for keys"
@@ -62,15 +62,15 @@ def to_json(value: Any, place: str) -> Any:
 
 
 def encode(thing: Any, place: str, parts: list[Any]) -> dict[str, Any]:
-    """A layer or tokenizer by class and config, as JSON; where it comes again, by its number among `parts`.
+    """A layer or tokenizer as JSON: its class and config, or if it occurred before, its number in `parts`.
 
     Args:
-        thing: what has a `config()`.
-        place: how an error calls it.
-        parts: takes the thing and all layers within it.
+        thing: an object with a `config()`.
+        place: its name in an error.
+        parts: a list to which the thing and all layers in it are added.
 
     Raises:
-        TypeError: an argument is nothing that JSON holds.
+        TypeError: JSON cannot hold an argument.
     """
     for number, part in enumerate(parts):
         if part is thing:
@@ -81,7 +81,7 @@ def encode(thing: Any, place: str, parts: list[Any]) -> dict[str, Any]:
 
 
 def _encode_argument(value: Any, place: str, parts: list[Any]) -> Any:
-    """Tuples and dicts are marked, so that they come back as such, and are told apart from layers."""
+    """Encode one argument. Tuples and dicts are marked, so that `decode` can tell them from lists and layers."""
     if isinstance(value, Layer):
         return encode(value, place, parts)
     if isinstance(value, (list, tuple)):
@@ -90,13 +90,13 @@ def _encode_argument(value: Any, place: str, parts: list[Any]) -> Any:
     if isinstance(value, dict):
         to_json(dict.fromkeys(value), place)  # its keys
         return {"dict": {key: _encode_argument(item, f"{place}.{key}", parts) for key, item in value.items()}}
-    if isinstance(value, (np.bool_, np.integer, np.float32)):  # a size is often one of NumPy's integers
+    if isinstance(value, (np.bool_, np.integer, np.float32)):  # a size is often a NumPy integer
         return value.item()
     return to_json(value, place)
 
 
 def decode(tree: Any, known: dict[str, type], parts: list[Any]) -> Any:
-    """The inverse of `encode`, with classes taken from `known`; `parts` takes what is made.
+    """The inverse of `encode`, with classes taken from `known`; what is made is added to `parts`.
 
     Raises:
         ValueError: a class does not take its config.
@@ -117,7 +117,7 @@ def decode(tree: Any, known: dict[str, type], parts: list[Any]) -> Any:
 
 
 def _make(kind: type, config: dict[str, Any]) -> Any:
-    """`kind(**config)`, where `*layers` has its name too. Any `rng` will do, for the weights are overwritten."""
+    """`kind(**config)`, where config may also name `*layers`. Any `rng` will do, because weights are overwritten."""
     try:
         signature = inspect.signature(kind)
         unknown = config.keys() - signature.parameters.keys()
@@ -133,13 +133,13 @@ def _make(kind: type, config: dict[str, Any]) -> Any:
 
 
 def tied(model: Layer) -> dict[str, str]:
-    """The further names of each tied parameter, with its first one."""
+    """The other names of each tied parameter, mapped to its first name."""
     first: dict[int, str] = {}
     return {name: first[id(p)] for name, p in _parameters(model) if first.setdefault(id(p), name) != name}
 
 
 def tie(model: Layer, names: dict[str, str]) -> None:
-    """Tie again what `tied` found; most of it is, for its layers tie it themselves."""
+    """Tie again what `tied` found; most layers have already tied their parameters themselves."""
     parameters = dict(_parameters(model))
     for name, first in names.items():
         if name in parameters and first in parameters and parameters[name] is not parameters[first]:
@@ -149,7 +149,7 @@ def tie(model: Layer, names: dict[str, str]) -> None:
 
 
 def _parameters(model: Layer) -> Iterator[tuple[str, Parameter]]:
-    """As `named_parameters`, but a tied parameter comes by each of its names."""
+    """Like `named_parameters`, but with each name of a tied parameter."""
     return places(model, lambda value: isinstance(value, Parameter))
 
 
@@ -157,7 +157,7 @@ def fill(model: Layer, tensors: dict[str, Array]) -> None:
     """Move a model to the CPU and to the dtype of the tensors, and write them into its parameters by name.
 
     Raises:
-        ValueError: the names or shapes differ; the message lists all that do. Nothing is changed.
+        ValueError: names or shapes differ; the message lists all differences. Nothing is changed.
     """
     parameters = dict(model.named_parameters())
     wrong = [f"{name} {p.shape} is missing" for name, p in parameters.items() if name not in tensors]

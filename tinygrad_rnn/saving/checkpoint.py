@@ -1,4 +1,4 @@
-"""A model, or the whole of a training, in one safetensors file. Nothing is ever pickled."""
+"""Checkpoints: a model, or all of the training state, in one safetensors file. Nothing is ever pickled."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .safe_file import read, write
 
 
 class Checkpoint(NamedTuple):
-    """What `load` gives: all that was saved; a field is None, or empty, where nothing was."""
+    """What `load` gives: all that was saved; a field is None, or empty, if it was not saved."""
 
     model: Any
-    """The layer, in the dtype that it was saved in, its random streams where they stood."""
+    """The layer, in the dtype in which it was saved, with its random streams as they were."""
     tokenizer: Any
-    """One equal to what was saved."""
+    """A tokenizer equal to the saved one."""
     metadata: dict[str, Any]
-    """As given to `save`."""
+    """The metadata as given to `save`."""
     optimizer: Any
-    """What the optimizer remembered, an `OptimizerState`: `restore` of one made alike takes it."""
+    """The optimizer state, an `OptimizerState`, for `restore` of an optimizer of the same class."""
     state: Any
     """The state of a sequence, on the device of the layer."""
 
@@ -41,27 +41,27 @@ def save(
     optimizer: Optimizer | None = None,
     state: State | None = None,
 ) -> None:
-    """Write a model to one safetensors file, from any device; with an optimizer and a state, all of a training.
+    """Write a model to one safetensors file, from any device; with optimizer and state, all of the training state.
 
-    The file holds the parameters by dotted name, a tied one once, and in its header, as JSON, what the model is made
-    of (class and `config()` of each layer), the tokenizer, the metadata, and a checksum of it all. The same model gives
-    the same bytes. They are written beside the target and then moved there: at any moment `path` is the old file or
-    the new one. Random streams that layers hold are saved where they stand; one that the loop holds goes into the
-    metadata, as `rng.bit_generator.state`, and so does the place in the text: a training that goes on from
-    `load` then computes what it would have computed, to the bit.
+    The file holds the parameters by dotted name, a tied one once. Its header holds, as JSON, the architecture (class and
+    `config()` of each layer), the tokenizer, the metadata, and a checksum of everything. The same model gives the same
+    bytes. They are written beside the target and then moved there: at any moment `path` is the old file or the new one.
+    The random streams of layers are saved as they are. The random stream of a training loop, as
+    `rng.bit_generator.state`, and the position in the text belong in the metadata: training resumed from `load` then
+    computes exactly what it would have computed without the interruption, to the bit.
 
     Args:
-        path: the file; one that exists is replaced. The usual suffix is `.safetensors`.
-        model: any layer. `load` must be given the classes that are not of this package.
+        path: the file; an existing one is replaced. The usual suffix is `.safetensors`.
+        model: any layer. `load` needs its classes that are not of this package.
         tokenizer: one with a `config()` from which its class makes an equal one, such as `CharTokenizer`.
-        metadata: what JSON holds. A tuple comes back as a list.
-        optimizer: one of this model; what it remembers is saved, its settings are not.
-        state: that of a sequence, to go on from.
+        metadata: a dict that JSON can hold. A tuple comes back as a list.
+        optimizer: an optimizer of this model; its state is saved, its settings are not.
+        state: the state of a sequence, to continue from.
 
     Raises:
-        TypeError: `model` is no layer, `tokenizer` has no `config()`, or the metadata or an argument of a layer is
-            nothing that JSON holds.
-        ValueError: two classes have one name, the parameters differ in dtype, or the optimizer is another model's.
+        TypeError: `model` is not a layer, `tokenizer` has no `config()`, or JSON cannot hold the metadata or an argument
+            of a layer.
+        ValueError: two classes have the same name, the parameters differ in dtype, or the optimizer is another model's.
         FileNotFoundError, IsADirectoryError: there can be no file at `path`.
         OSError: it could not be written.
 
@@ -83,7 +83,7 @@ def save(
     if not isinstance(model, Layer):
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
     if tokenizer is not None and not hasattr(tokenizer, "config"):
-        raise TypeError(f"{call}: tokenizer is a {type(tokenizer).__name__}, without a config() to make it from")
+        raise TypeError(f"{call}: tokenizer is a {type(tokenizer).__name__}, without the config() that saving needs")
     if not isinstance(metadata, (dict, type(None))):
         raise TypeError(f"{call}: metadata is a {type(metadata).__name__}, where a dict was expected")
     parts: list[Any] = []
@@ -101,7 +101,7 @@ def save(
         raise ValueError(f"{call}: the parameters differ in dtype: call model.to(dtype=...) first")
     if optimizer is not None:
         if optimizer.model is not model:
-            raise ValueError(f"{call}: the optimizer is that of another model, {optimizer.model!r}")
+            raise ValueError(f"{call}: the optimizer belongs to another model, {optimizer.model!r}")
         memory = optimizer.memory()
         content["optimizer"] = {"kind": memory.kind, "steps": memory.steps, "arrays": list(memory.arrays)}
         for key, arrays in memory.arrays.items():
@@ -112,15 +112,15 @@ def save(
 
 
 def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu") -> Checkpoint:
-    """Read what `save` wrote: the model, made anew, and all that was saved with it.
+    """Read what `save` wrote: the rebuilt model, and all that was saved with it.
 
     Classes are found by name among the layers and tokenizers of this package and in `classes`; no other code is run.
-    The weights are written into the arrays that the layers made for themselves.
+    The weights are written into the arrays that the layers made at construction.
 
     Args:
         path: the file.
         classes: the classes of model and tokenizer that are not of this package.
-        device: where the model is to be, wherever it was.
+        device: the device for the model, wherever it was when saved.
 
     Returns:
         `Checkpoint(model, tokenizer, metadata, optimizer, state)`.
@@ -128,8 +128,8 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
     Raises:
         FileNotFoundError, IsADirectoryError: `path` is not a file.
         ValueError: the file is empty, truncated, damaged, of another program or a newer version of this one; a class
-            is missing in `classes`, or is not what it was when the file was saved (the message lists every parameter
-            that does not match); two classes have one name; `device` names none.
+            is missing in `classes`, or has changed since the file was saved (the message lists every parameter that
+            does not match); two classes have the same name; `device` is not the name of a device.
         RuntimeError: there is no such device.
 
     Example:
@@ -170,30 +170,30 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
             )
         state = _with_leaves(content["state"], tensors, there) if "state" in content else None
         return Checkpoint(model.to(there), tokenizer, content["metadata"], memory, state)
-    except Exception as error:  # also whatever a header may cause that someone made up, checksum and all
-        raise ValueError(f"{call}: the model cannot be made anew. {error}") from error
+    except Exception as error:  # also any error that a forged header, with a right checksum, may cause
+        raise ValueError(f"{call}: the model cannot be rebuilt. {error}") from error
 
 
 def _host(array: Array) -> Array:
-    """On the host, in the order in which safetensors writes any array: of another it makes wrong numbers, silently."""
+    """On the host, and contiguous: safetensors would silently write wrong numbers for an array of another order."""
     return np.asarray(device_of(array).to_host(array), order="C")
 
 
 def _plain(value: Any) -> Any:
-    """The state of a random stream as JSON can hold it."""
+    """The state of a random stream in a form that JSON can hold."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value.tolist() if isinstance(value, np.ndarray) else value if isinstance(value, str) else int(value)
 
 
 def _group(tensors: dict[str, Array], key: str) -> dict[str, Array]:
-    """What an optimizer keeps under `key`, by parameter."""
+    """The optimizer state under `key`, by parameter name."""
     prefix = f"optimizer/{key}/"
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
 def _name_leaves(tree: Any, name: str, tensors: dict[str, Array]) -> Any:
-    """A state as nested lists of names; the arrays of these names go to `tensors`."""
+    """A state as nested lists of names; its arrays are added to `tensors` under these names."""
     if tree is None:
         return None
     if isinstance(tree, tuple):

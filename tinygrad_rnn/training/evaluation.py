@@ -10,15 +10,16 @@ from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
 
 
 def evaluate(model: Recurrent, stream: TokenStream) -> float:
-    """The mean loss of a model over one epoch of a stream, in nats a predicted token.
+    """The mean loss of a model over one epoch of a stream, in nats per predicted token.
 
-    The state is carried from chunk to chunk and begins anew with each document, so a stream of `batch=1` measures every
-    document from its start to its end, whatever its `steps`. Layers are in use: no dropout, no random stream advanced,
-    and nothing of a training in progress is disturbed. Perplexity is `math.exp` of it; bits are `/ math.log(2)`.
+    The state is carried from chunk to chunk and reset at each document, so a stream of `batch=1` measures every
+    document from its start to its end, whatever its `steps`. The model runs at inference: there is no dropout, no random
+    stream advances, and training in progress is not disturbed. Perplexity is `math.exp` of the result; for bits divide
+    it by `math.log(2)`.
 
     Args:
-        model: gives logits (T, B, V) of ids (T, B), on any device.
-        stream: what to predict.
+        model: maps ids (T, B) to logits (T, B, V), on any device.
+        stream: the tokens to predict.
 
     Returns:
         The mean cross-entropy over all `stream.transitions`; 0.0 if there are none.

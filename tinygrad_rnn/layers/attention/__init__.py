@@ -1,1 +1,1 @@
-"""Attention, a role of its own."""
+"""Attention layers."""

@@ -1,4 +1,4 @@
-"""Attention that scores by a small network."""
+"""Attention whose scores come from a small network."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class AdditiveAttentionCache(NamedTuple):
 
     queries: Float[Array, "T B Q"]
     p: Float[Array, "T B A"]
-    """The part of the queries in the sums, the offset with it."""
+    """The part of the queries in the sums, including the bias."""
     keys: Float[Array, "S B A"]
-    """That of the memory."""
+    """The part of the memory in the sums."""
 
 
 class AdditiveAttention(Attention):
-    r"""Attention whose score is a network of one hidden layer, which sees the query and the memory.
+    r"""Attention whose score is a network with one hidden layer, which takes the query and the memory.
 
     Forward:
 
@@ -31,7 +31,7 @@ class AdditiveAttention(Attention):
         p_t &= q_t W_q + b, \qquad k_s = m_s W_m \\
         u_{ts} &= \tanh(p_t + k_s), \qquad e_{ts} = u_{ts} v^\top
 
-    Backward, the sums for the parameters running over all rows of the batch too:
+    Backward, where the sums for the parameters also run over the rows of the batch:
 
     .. math::
         dz_{ts} &= de_{ts}\, v \odot (1 - u_{ts}^2), \qquad dv \mathrel{+}= \sum_{ts} de_{ts}\, u_{ts} \\
@@ -40,10 +40,10 @@ class AdditiveAttention(Attention):
         dW_q &\mathrel{+}= \sum_t q_t^\top dp_t, \qquad dW_m \mathrel{+}= \sum_s m_s^\top dk_s,
               \qquad db \mathrel{+}= \sum_t dp_t
 
-    All :math:`u_{ts}` together would be an array (T, B, S, A). It is never made: forward and backward each go through
-    the queries one by one, with arrays (S, B, A), and backward computes every tanh once more. So the memory grows with
-    T + S and not with their product, and a backward takes T · S · B · A tanhs, as its forward does. The :math:`k_s` are
-    the keys, which depend on the memory alone.
+    All :math:`u_{ts}` together would be an array (T, B, S, A). It is never made: forward and backward go through the
+    queries one by one, with arrays (S, B, A), and backward computes every tanh again. So the memory use grows with
+    T + S, not with T · S, and a backward computes T · S · B · A tanhs, as a forward does. The :math:`k_s` are the keys,
+    which depend on the memory alone.
 
     Args:
         query_size: Q, features of a query.
@@ -55,8 +55,8 @@ class AdditiveAttention(Attention):
 
     Raises:
         ValueError: a size is below 1; in `forward`, a size does not fit.
-        TypeError: a size is no integer, or `rng` no generator; in `forward`, a dtype or device differs from that of
-            the parameters.
+        TypeError: a size is not an integer, or `rng` is not a generator; in `forward`, a dtype or device differs from
+            the parameters'.
 
     References:
         Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
@@ -115,7 +115,7 @@ class AdditiveAttention(Attention):
             de = dscores[t].T
             self.v.grad += de.reshape(-1) @ as_rows(u)
             u *= u
-            dz = de[..., None] * (1 - u)  # without the factor v, which is that of every sum
+            dz = de[..., None] * (1 - u)  # without the factor v, which all sums share
             dz.sum(axis=0, out=dp[t])
             dkeys += dz
         dp *= self.v.value

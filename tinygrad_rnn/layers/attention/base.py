@@ -1,4 +1,4 @@
-"""Attention, a role of its own: queries look at a memory, each taking a mean of it by weights that it finds itself."""
+"""`Attention`, the base class of attention layers: each query takes a weighted mean of a memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...core.rows import Rows, make_rows
 
 
 class PreparedMemory(NamedTuple):
-    """A memory as `Attention.look` takes it: all that does not depend on the queries."""
+    """A memory prepared for `Attention.look`: everything that does not depend on the queries."""
 
     memory: Float[Array, "S B M"]
     """The memory, 0 in the padding."""
     keys: Float[Array, "S B K"]
-    """What the scores see of it."""
+    """The form of the memory from which scores are computed."""
     inner: Any
     """The cache of `keys`."""
     active: Bool[Booleans, "S B"] | None
@@ -30,9 +30,9 @@ class AttentionCache(NamedTuple):
     """What `Attention.forward` keeps."""
 
     prepared: PreparedMemory
-    """What was looked at."""
+    """The memory that the queries attended to."""
     weights: Float[Array, "T B S"]
-    """The weights, 0 in the padding."""
+    """The attention weights, 0 in the padding."""
     inner: Any
     """The cache of `scores`."""
     no_dcontext: Float[Array, "T B M"]
@@ -40,57 +40,56 @@ class AttentionCache(NamedTuple):
 
 
 class Attention(Layer):
-    r"""Each query of a sequence looks at all of a memory, and gets the mean of what is there, weighted by its scores.
+    r"""Each query of a sequence attends to all of a memory: it gets the mean of the memory, weighted by its scores.
 
-    `forward` and `backward` do here, once, what every attention does alike; `scores` and `scores_backward` of the
-    subclass say how well a query fits an entry of the memory. What they need of the memory alone, its keys, is what
-    `keys` makes of it, the memory itself if a subclass says nothing else. Forward, for queries :math:`q_t` and a memory
-    of vectors :math:`m_s`, a row of the batch at a time:
+    `forward` and `backward` do here what all attentions share; a subclass writes `scores` and `scores_backward`, which
+    say how well a query fits an entry of the memory. Scores are computed from keys, which depend on the memory alone:
+    `keys` makes them, and unless a subclass overrides it they are the memory itself. Forward, for queries :math:`q_t`
+    and a memory of vectors :math:`m_s`, in each row of the batch:
 
     .. math::
         k_s &= \mathrm{key}(m_s), \qquad e_{ts} = \mathrm{score}(q_t, k_s) \\
         \alpha_{ts} &= \frac{e^{e_{ts} - \mu_t}}{\sum_u e^{e_{tu} - \mu_t}}, \qquad \mu_t = \max_s e_{ts} \\
         c_t &= \sum_s \alpha_{ts} m_s
 
-    Backward, where :math:`dc_t` and :math:`d\alpha_{ts}` come from above, and the score sends back :math:`dq_t` and
-    :math:`dk_s`:
+    Backward, where :math:`dc_t` and :math:`d\alpha_{ts}` are the upstream gradients, and `scores_backward` gives
+    :math:`dq_t` and :math:`dk_s`:
 
     .. math::
         da_{ts} &= d\alpha_{ts} + dc_t\, m_s^\top \\
         de_{ts} &= \alpha_{ts} \Bigl(da_{ts} - \sum_u \alpha_{tu}\, da_{tu}\Bigr) \\
         dm_s &= \mathrm{key}'^\top dk_s + \sum_t \alpha_{ts}\, dc_t
 
-    The memory is usually what an encoder puts out, and `lengths` those of its rows. What lies past a row's end has
-    weight and gradient 0, and its content never matters. A row of length 0 has no weights to share out: its weights and
-    its context are 0.
+    The memory is usually the output of an encoder, and `lengths` are the lengths of its rows. Entries past a row's end
+    have weight and gradient 0, and their content never matters. In a row of length 0 all weights and the context are 0.
 
-    Who looks step by step at one memory, as `InputFeedingDecoder` does, goes by the parts of `forward` and `backward`:
-    `prepare` and `prepare_backward` once, `look` and `look_backward` at each step.
+    A decoder that attends to one memory step by step, as `InputFeedingDecoder` does, calls the parts of `forward` and
+    `backward`: `prepare` and `prepare_backward` once, `look` and `look_backward` at each step.
     """
 
     query_size: int | None = None
-    """Q, features of a query; None takes as many as the memory has."""
+    """Q, features of a query; None means as many as the memory has."""
     memory_size: int | None = None
-    """M, features of the memory, and so of the context; None takes what comes."""
+    """M, features of the memory, and so of the context; None takes any number."""
 
     def keys(self, memory: Any) -> tuple[Any, Any]:
-        """`memory` (S, B, M), 0 in the padding, to `(keys, cache)`, keys (S, B, K); here, the memory as it is."""
+        """Map `memory` (S, B, M), 0 in the padding, to `(keys, cache)`, keys (S, B, K); by default keys are memory."""
         return memory, None
 
     def keys_backward(self, dkeys: Any, cache: Any) -> Any:
-        """`dkeys` (S, B, K) to `dmemory` (S, B, M); adds to the parameters' gradients."""
+        """Map `dkeys` (S, B, K) to `dmemory` (S, B, M); add to the parameters' gradients."""
         return dkeys
 
     @abstractmethod
     def scores(self, queries: Any, keys: Any) -> tuple[Any, Any]:
-        """`queries` (T, B, Q) and `keys` (S, B, K) to `(scores, cache)`, scores (T, B, S).
+        """Map `queries` (T, B, Q) and `keys` (S, B, K) to `(scores, cache)`, scores (T, B, S).
 
-        Those of the padding may be any numbers.
+        Scores of the padding may be any numbers.
         """
 
     @abstractmethod
     def scores_backward(self, dscores: Any, cache: Any) -> tuple[Any, Any]:
-        """`dscores` (T, B, S), 0 in the padding, to `(dqueries, dkeys)`; adds to the parameters' gradients."""
+        """Map `dscores` (T, B, S), 0 in the padding, to `(dqueries, dkeys)`; add to the parameters' gradients."""
 
     def forward(
         self,
@@ -100,26 +99,26 @@ class Attention(Layer):
         lengths: Integer[Integers, " B"] | None = None,
         training: bool = True,
     ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"], AttentionCache]:
-        """Look at `memory` with each of `queries`.
+        """Attend to `memory` with each of `queries`.
 
         Args:
             queries: (T, B, Q).
             memory: (S, B, M).
-            lengths: (B,), how much of each row of the memory there is, 0 to S.
-            training: changes nothing here; for a subclass that drops weights, say.
+            lengths: (B,), the length of each row of the memory, 0 to S.
+            training: not used here; a subclass may use it, for example for dropout of the weights.
 
         Returns:
             The context (T, B, M), the weights (T, B, S), and the cache for `backward`.
 
         Raises:
             ValueError: a shape or a length does not fit.
-            TypeError: a dtype or device differs from the parameters', or that of the memory from that of the queries.
+            TypeError: a dtype or device differs from the parameters', or between memory and queries.
         """
         self._check_inputs(queries, memory)
         return self.look(queries, self.prepare(memory, lengths))
 
     def prepare(self, memory: Float[Array, "S B M"], lengths: Integer[Integers, " B"] | None) -> PreparedMemory:
-        """The part of `forward` that needs no queries; only `lengths` are checked."""
+        """The part of `forward` that needs no queries; of the arguments, only `lengths` are checked."""
         rows = make_rows(self, lengths, None, memory.shape[0], memory.shape[1], memory)
         memory = rows.clear(memory)
         return PreparedMemory(memory, *self.keys(memory), rows.active)
@@ -127,7 +126,7 @@ class Attention(Layer):
     def look(
         self, queries: Float[Array, "T B Q"], prepared: PreparedMemory
     ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"], AttentionCache]:
-        """The rest of `forward`: `queries` look at what `prepare` gave."""
+        """The rest of `forward`: `queries` attend to the memory that `prepare` gave."""
         scores, inner = self.scores(queries, prepared.keys)
         weights = _softmax(scores, prepared.active)
         context = product(weights, prepared.memory)
@@ -136,19 +135,19 @@ class Attention(Layer):
     def backward(
         self, dcontext: Any, dweights: Any, cache: AttentionCache
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"]]:
-        """Back to what was looked with and at; adds to the parameters' gradients.
+        """Back to queries and memory; adds to the parameters' gradients.
 
         Args:
-            dcontext: (T, B, M), the gradient of the loss by the context; None is zeros.
-            dweights: (T, B, S), that by the weights; None is zeros, as where the loss does not speak of them.
-            cache: what `forward` gave.
+            dcontext: (T, B, M), the gradient of the loss w.r.t. the context; None is zeros.
+            dweights: (T, B, S), the gradient w.r.t. the weights; None is zeros, where the loss does not use them.
+            cache: the one that `forward` gave.
 
         Returns:
-            The gradients by `queries` and by `memory`.
+            The gradients w.r.t. `queries` and `memory`.
 
         Raises:
-            ValueError: `dcontext` or `dweights` is not of the shape of what forward gave.
-            TypeError: a dtype or device differs from that.
+            ValueError: `dcontext` or `dweights` differs in shape from what `forward` gave.
+            TypeError: it differs in dtype or device.
         """
         dcontext = given_or_zeros(self, "dcontext", dcontext, cache.no_dcontext)
         dweights = given_or_zeros(self, "dweights", dweights, no_gradient(cache.weights))
@@ -158,7 +157,7 @@ class Attention(Layer):
     def look_backward(
         self, dcontext: Float[Array, "T B M"], dweights: Float[Array, "T B S"], cache: AttentionCache
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B M"], Float[Array, "S B K"]]:
-        """Back through `look`, never given None: the gradients by the queries, the memory and its keys."""
+        """Back through `look`, without None: the gradients w.r.t. the queries, the memory and its keys."""
         (memory, _, _, active), weights, inner, _ = cache
         dweights = Rows(active=active).clear(dweights.swapaxes(0, 2)).swapaxes(0, 2)
         da = dweights + product(dcontext, memory.swapaxes(0, 2))
@@ -169,7 +168,7 @@ class Attention(Layer):
     def prepare_backward(
         self, dmemory: Float[Array, "S B M"], dkeys: Float[Array, "S B K"], prepared: PreparedMemory
     ) -> Float[Array, "S B M"]:
-        """Back through `prepare`, with the sums of what all looks sent back: the gradient by the memory."""
+        """Back through `prepare`, with the sums of the gradients from all `look`s: the gradient w.r.t. the memory."""
         total: Array = dmemory + self.keys_backward(dkeys, prepared.inner)
         return total
 
@@ -181,7 +180,7 @@ class Attention(Layer):
         *,
         lengths: Integer[Integers, " B"] | None = None,
     ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"]]:
-        """`(context, weights)` as in use: `forward` with `training=False`, less the cache."""
+        """`(context, weights)` at inference: `forward` with `training=False`, without the cache."""
         context, weights, _ = self.forward(queries, memory, lengths=lengths, training=False)
         return context, weights
 
@@ -216,14 +215,14 @@ def product(a: Float[Array, "T B K"], b: Float[Array, "K B N"]) -> Float[Array, 
 
 
 def _softmax(scores: Float[Array, "T B S"], active: Bool[Booleans, "S B"] | None) -> Float[Array, "T B S"]:
-    """The softmax over what is active, 0 elsewhere; 0 everywhere where nothing is."""
+    """The softmax over the active entries, 0 elsewhere; all 0 where none is active."""
     xp = namespace(scores)
     if active is not None:
         scores = xp.where(active.T, scores, -math.inf)
     if scores.shape[-1]:
-        # Without any entry the maximum is -inf, which a finite number replaces: -inf less that is no NaN.
+        # Without an active entry the maximum is -inf. It is replaced by 0, because -inf minus -inf is NaN.
         peak = scores.max(axis=-1, keepdims=True)
         scores = scores - xp.where(peak == -math.inf, 0, peak)
     weights: Array = xp.exp(scores)
-    weights /= xp.maximum(weights.sum(axis=-1, keepdims=True), 1)  # at least 1, that of the maximum, or 0 of nothing
+    weights /= xp.maximum(weights.sum(axis=-1, keepdims=True), 1)  # the sum is at least 1, or 0 if none is active
     return weights

@@ -1,4 +1,4 @@
-"""Attention that scores by the dot product."""
+"""Attention whose scores are dot products."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .base import Attention, product
 
 
 class DotAttentionCache(NamedTuple):
-    """What `scores` was given."""
+    """The arguments of `scores`."""
 
     queries: Float[Array, "T B D"]
     keys: Float[Array, "S B D"]
 
 
 class DotAttention(Attention):
-    r"""Attention whose score is the dot product of query and memory, which have as many features. No parameters.
+    r"""Attention whose score is the dot product of query and memory, which have equally many features. No parameters.
 
     Forward and backward:
 
@@ -25,8 +25,8 @@ class DotAttention(Attention):
         dq_t = \sum_s de_{ts}\, m_s, \qquad dm_s \mathrel{+}= \sum_t de_{ts}\, q_t
 
     Raises:
-        ValueError: in `forward`, queries and memory have not as many features, or other sizes do not fit.
-        TypeError: in `forward`, they are no floating-point numbers, or of two dtypes or devices.
+        ValueError: in `forward`, queries and memory differ in their features, or other sizes do not fit.
+        TypeError: in `forward`, they are not floating-point numbers, or differ in dtype or device.
 
     References:
         Luong, Pham and Manning, *Effective Approaches to Attention-based Neural Machine Translation*, 2015.
@@ -43,8 +43,8 @@ class DotAttention(Attention):
     ) -> tuple[Float[Array, "T B S"], DotAttentionCache]:
         if queries.shape[-1] != keys.shape[-1]:
             raise ValueError(
-                f"{self!r}: queries have {queries.shape[-1]} features, but the memory {keys.shape[-1]}; for a dot "
-                "product they must be as many. GeneralAttention and AdditiveAttention take unequal ones"
+                f"{self!r}: queries have {queries.shape[-1]} features, but the memory {keys.shape[-1]}; a dot "
+                "product needs equal numbers. GeneralAttention and AdditiveAttention take unequal ones"
             )
         return product(queries, keys.swapaxes(0, 2)), DotAttentionCache(queries, keys)
 

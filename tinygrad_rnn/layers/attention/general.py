@@ -1,4 +1,4 @@
-"""Attention that scores by a bilinear form."""
+"""Attention whose scores are a bilinear form."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class GeneralAttentionCache(NamedTuple):
     queries: Float[Array, "T B Q"]
     keys: Float[Array, "S B M"]
     p: Float[Array, "T B M"]
-    """The queries as the memory is asked with them, :math:`q_t W`."""
+    """The transformed queries, :math:`q_t W`."""
 
 
 class GeneralAttention(Attention):
-    r"""Attention whose score is a learnt bilinear form: the dot product, after a matrix has turned the query.
+    r"""Attention whose score is a learnt bilinear form: a matrix transforms the query before the dot product.
 
-    Forward and backward, the sums for the matrix running over all rows of the batch too:
+    Forward and backward, where the sum for the matrix also runs over the rows of the batch:
 
     .. math::
         p_t &= q_t W, \qquad e_{ts} = p_t\, m_s^\top \\
@@ -40,8 +40,8 @@ class GeneralAttention(Attention):
 
     Raises:
         ValueError: a size is below 1; in `forward`, a size does not fit.
-        TypeError: a size is no integer, or `rng` no generator; in `forward`, a dtype or device differs from that of
-            the parameters.
+        TypeError: a size is not an integer, or `rng` is not a generator; in `forward`, a dtype or device differs from
+            the parameters'.
 
     References:
         Luong, Pham and Manning, *Effective Approaches to Attention-based Neural Machine Translation*, 2015.

@@ -20,7 +20,7 @@ from ..core.one_hot import Input
 from ..core.rows import Rows
 from ..core.states import State
 from .backends import backend
-from .caches import LSTMCache, LSTMWeights
+from .caches import LSTMCache, LSTMWeights, check_call
 from .documents import before_steps
 from .kernel import Kernel
 from .products import (
@@ -99,6 +99,7 @@ def backward(
 
     `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
+    check_call(cache, dys, dstate, rows)
     xs, c = cache.x, cache.c
     B, xp = c.shape[1], namespace(c)
     dxs = no_input_gradient(xs, c.dtype)

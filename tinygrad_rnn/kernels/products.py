@@ -36,7 +36,7 @@ def block_steps(T: int, B: int, width: int) -> int:
     Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most,
     unless one step is more: so one takes little memory beside the cache.
     """
-    rows = max(ROWS, min(NUMBERS // width, T * B // 8))
+    rows = max(ROWS, min(NUMBERS // max(width, 1), T * B // 8))
     return min(T, max(rows // max(B, 1), 1))
 
 

@@ -28,12 +28,12 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
     def take_steps(gates: Array, hs: Array, h_prev: Array, ms: Array, rows: Rows, begun: Array | None) -> None:
         active, starts = all_running(rows.active, len(gates), B), beginnings(rows.starts, B)
         first = hs[0] if begun is None else begun
-        _forward(gates, hs, h_prev, first, ms, w, b_h, products, active, starts)
+        _forward(gates, hs, h_prev, first, ms, w, w_h.shape[2], b_h, products, active, starts)
 
     return take_steps
 
 
-@compiled("P * W >= 3 * H", "S == T or S == 0")
+@compiled("columns == H", "P == 3 * -(-H // W)", "S == T or S == 0")
 def _forward(
     gates: Out[Array, "T 3 B H"],
     hs: Out[Array, "T+1 B H"],
@@ -41,6 +41,7 @@ def _forward(
     begun: In[Array, "B H"],
     ms: Out[Array, "T B H"],
     w: Packed[Array, "P H W"],
+    columns: int,
     bias: In[Array, "H"],
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
@@ -124,13 +125,13 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
         das = empty_padded((steps, B, 4 * H), m.dtype)
         active, starts = all_running(rows.active, steps, B), beginnings(rows.starts, B)
         total = dh if dbegun is None else dbegun
-        _backward(das, h_prev, r, z, n, m, dys, dh, total, w, products, active, starts)
+        _backward(das, h_prev, r, z, n, m, dys, dh, total, w, len(w_h), products, active, starts)
         return das, dh
 
     return take_steps
 
 
-@compiled("P * W >= H", "S == T or S == 0")
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
 def _backward(
     das: Out[Array, "T B 4*H"],
     hs_prev: In[Array, "T B H"],
@@ -142,6 +143,7 @@ def _backward(
     dhs: Out[Array, "B H"],
     dbegun: Out[Array, "B H"],
     w: Packed[Array, "P 3*H W"],
+    columns: int,
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
     starts: Flags[Booleans, "S B"],

@@ -30,12 +30,12 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     ) -> None:
         active, starts = all_running(rows.active, len(gates), B), beginnings(rows.starts, B)
         first_h, first_c = (hs[0], cs[0]) if begun is None else begun
-        _forward(gates, hs, cs, h_prev, c_prev, first_h, first_c, w, products, active, starts)
+        _forward(gates, hs, cs, h_prev, c_prev, first_h, first_c, w, w_h.shape[2], products, active, starts)
 
     return take_steps
 
 
-@compiled("P * W >= 4 * H", "S == T or S == 0")
+@compiled("columns == H", "P == 4 * -(-H // W)", "S == T or S == 0")
 def _forward(
     gates: Out[Array, "T 4 B H"],
     hs: Out[Array, "T+1 B H"],
@@ -45,6 +45,7 @@ def _forward(
     begun_h: In[Array, "B H"],
     begun_c: In[Array, "B H"],
     w: Packed[Array, "P H W"],
+    columns: int,
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
     starts: Flags[Booleans, "S B"],
@@ -127,13 +128,13 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
         das = empty_padded((steps, B, 4 * H), c.dtype)
         active, starts = all_running(rows.active, steps, B), beginnings(rows.starts, B)
         total_h, total_c = dstate if dbegun is None else dbegun
-        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, total_h, total_c, w, products, active, starts)
+        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, total_h, total_c, w, len(w_h), products, active, starts)
         return das, (dh, dc)
 
     return take_steps
 
 
-@compiled("P * W >= H", "S == T or S == 0")
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
 def _backward(
     das: Out[Array, "T B 4*H"],
     i_s: In[Array, "T B H"],
@@ -148,6 +149,7 @@ def _backward(
     dbegun_h: Out[Array, "B H"],
     dbegun_c: Out[Array, "B H"],
     w: Packed[Array, "P 4*H W"],
+    columns: int,
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
     starts: Flags[Booleans, "S B"],

@@ -36,6 +36,8 @@ if not TYPE_CHECKING:
 def pack(w: Array) -> Array:
     """`w` (K, N), or (*stack, K, N), for `multiply`: (panels, K, n), of n columns each, the last with zeros.
 
+    That is -(-N // n) panels of each matrix. A function that is given them declares so, and is told N too.
+
     NumPy would take four times as long to copy a transpose, so compiled code does.
     """
     *stack, K, N = w.shape

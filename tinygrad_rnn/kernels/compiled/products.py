@@ -29,14 +29,15 @@ def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
     if w.size < FILLED * packed.size:
         return products.projection(w, b, rows)
     sums = room_for_product(packed, CHUNK)
-    return lambda xs, out: _project(out, as_rows(xs), packed, b, sums)
+    return lambda xs, out: _project(out, as_rows(xs), packed, w.shape[2], b, sums)
 
 
-@compiled("N == S * B", "G >= 1", "C >= 1", "P * W >= G * H")
+@compiled("N == S * B", "G >= 1", "C >= 1", "columns == H", "P == G * -(-H // W)")
 def _project(
     out: Out[Array, "S G B H"],
     xs: In[Array, "N K"],
     w: Packed[Array, "P K W"],
+    columns: int,
     bias: In[Array, "G 1 H"],
     sums: Out[Array, "C P*W"],
 ) -> None:
@@ -60,9 +61,7 @@ def look_up(xs: OneHotRows, tables: Array, out: Array) -> None:
 
 
 @compiled("V == size")
-def _look_up(
-    out: Out[Array, "S G B H"], tables: In[Array, "G V H"], ids: Ids[Integers, "S B", "V"], size: int
-) -> None:
+def _look_up(out: Out[Array, "S G B H"], tables: In[Array, "G V H"], ids: Ids[Integers, "S B", "V"], size: int) -> None:
     steps, G, B, H = out.shape
     for t in range(steps):
         for k in range(G):

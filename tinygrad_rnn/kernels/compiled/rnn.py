@@ -18,17 +18,18 @@ def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
     def take_steps(hs: Array, h_prev: Array, rows: Rows, begun: Array | None) -> None:
         active, starts = all_running(rows.active, len(h_prev), B), beginnings(rows.starts, B)
         first = hs[0] if begun is None else begun
-        _forward(hs, h_prev, first, w, product, nonlinearity == "tanh", active, starts)
+        _forward(hs, h_prev, first, w, w_h.shape[1], product, nonlinearity == "tanh", active, starts)
 
     return take_steps
 
 
-@compiled("P * W >= H", "S == T or S == 0")
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
 def _forward(
     hs: Out[Array, "T+1 B H"],
     hs_prev: Out[Array, "T B H"],
     begun: In[Array, "B H"],
     w: Packed[Array, "P H W"],
+    columns: int,
     product: Out[Array, "B P*W"],
     is_tanh: bool,
     active: Flags[Booleans, "T B"],
@@ -64,13 +65,13 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
         das = empty_padded(h.shape, h.dtype)
         active, starts = all_running(rows.active, len(h), B), beginnings(rows.starts, B)
         total = dh if dbegun is None else dbegun
-        _backward(das, h, dys, dh, total, w, product, nonlinearity == "tanh", active, starts)
+        _backward(das, h, dys, dh, total, w, len(w_h), product, nonlinearity == "tanh", active, starts)
         return das, dh
 
     return take_steps
 
 
-@compiled("P * W >= H", "S == T or S == 0")
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
 def _backward(
     das: Out[Array, "T B H"],
     hs: In[Array, "T B H"],
@@ -78,6 +79,7 @@ def _backward(
     dhs: Out[Array, "B H"],
     dbegun: Out[Array, "B H"],
     w: Packed[Array, "P H W"],
+    columns: int,
     product: Out[Array, "B P*W"],
     is_tanh: bool,
     active: Flags[Booleans, "T B"],

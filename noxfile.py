@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 
 import nox
@@ -18,6 +21,10 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(PYENV.glob("versions/*/bin")))])
 
+# The tests start many processes, and uv installs no bytecode: where none may be kept, each of them compiles NumPy anew,
+# and the tests take twice as long.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def needs(*groups: str) -> list[str]:
     """The requirements of dependency groups of pyproject.toml."""
@@ -26,6 +33,9 @@ def needs(*groups: str) -> list[str]:
 
 # In as many processes as there are cores, a file of tests in one of them.
 PARALLEL = ("-n", "auto", "--dist", "loadfile")
+
+
+QUICK = ("core", "layers", "models", "optim", "testing")
 
 
 def pytest(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
@@ -45,6 +55,13 @@ def typecheck(session: nox.Session) -> None:
     """mypy, strict."""
     session.install(*PROJECT["project"]["dependencies"], *needs("typecheck"))
     session.run("mypy", *session.posargs)
+
+
+@nox.session(default=False)
+def quick(session: nox.Session) -> None:
+    """The gradients and the contract of every layer, and the tests of single layers: no example, mutant or process."""
+    session.install(".", *needs("quick"))
+    pytest(session, "tests/test_table.py", *(f"tests/{folder}" for folder in QUICK), *session.posargs)
 
 
 # With the Python that runs nox; with another where its version is added to the name, as in `nox -s tests-3.12`.
@@ -79,6 +96,50 @@ def examples(session: nox.Session) -> None:
     """The examples, in their small mode."""
     session.install(".", *needs("tests"))
     pytest(session, "tests/examples", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The sdist, and the wheel from it: they hold what git does and nothing else, and the wheel can be imported."""
+    session.install(*needs("build"))
+    folder = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder))
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+
+    listed = session.run("git", "ls-files", "--cached", external=True, silent=True)
+    files = {name for name in str(listed).splitlines() if Path(name).exists()}
+    with tarfile.open(sdist) as archive:
+        unpacked = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    differ(session, sdist, unpacked, files | {"PKG-INFO"})
+    with zipfile.ZipFile(wheel) as zipped:
+        package = {name for name in zipped.namelist() if ".dist-info/" not in name}
+    differ(session, wheel, package, {name for name in files if name.startswith("tinygrad_rnn/")})
+    if "tinygrad_rnn/py.typed" not in package:
+        session.error(f"{wheel.name} has no py.typed, so type checkers would ignore its types")
+
+    session.install(str(wheel))
+    code = "import tinygrad_rnn; print(tinygrad_rnn.__version__)"
+    version = str(session.run("python", "-I", "-c", code, silent=True)).strip()  # -I: not from the working directory
+    if f"\nversion: {version}\n" not in Path("CITATION.cff").read_text(encoding="utf-8"):
+        session.error(f"CITATION.cff has another version than the package, {version}")
+
+
+def differ(session: nox.Session, archive: Path, found: set[str], expected: set[str]) -> None:
+    """An error where they do."""
+    if found != expected:
+        lacking, foreign = sorted(expected - found), sorted(found - expected)
+        session.error(f"{archive.name} lacks {lacking}, and has {foreign}, which git does not know")
+
+
+@nox.session(default=False)
+def cupy(session: nox.Session) -> None:
+    """That CuPy has every name in use, without a GPU; `nox -s tests` skips this, for the wheel of CuPy is large."""
+    session.install(".", *needs("cupy"))
+    session.run("python", "-c", "import cupy")  # or the tests would be skipped here too
+    pytest(session, "-m", "cupy", *session.posargs)
 
 
 @nox.session(default=False)

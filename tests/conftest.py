@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--check-shapes"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("messages")])
         items[:] = [item for item in items if not item.get_closest_marker("messages")]
+    for item in items:
+        if "cupy" in getattr(item, "fixturenames", ()):
+            item.add_marker("cupy")
+
+
+@pytest.fixture(scope="session")
+def cupy() -> Any:
+    """CuPy, to be asked for its names: that needs no GPU."""
+    return pytest.importorskip("cupy", reason="needs CuPy: run `nox -s cupy`")
 
 
 @pytest.fixture

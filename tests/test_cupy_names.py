@@ -143,11 +143,6 @@ ALL = {use for place, tree in modules() for use in uses(place, tree)}
 ATTRIBUTES = {use for place, tree in modules(*ON_DEVICE) for use in array_attributes(place, tree)}
 
 
-@pytest.fixture(scope="module")
-def cupy() -> Any:
-    return pytest.importorskip("cupy", reason="without the wheel of CuPy its names cannot be known")
-
-
 def test_cupy_has_every_function_and_keyword(cupy: Any) -> None:
     assert missing(ALL, cupy) == []
 

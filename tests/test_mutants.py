@@ -143,7 +143,7 @@ def no_step(layer: Layer, rng: Generator) -> None:
     if isinstance(layer, Bidirectional):
         with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step: it reads backward from the end"):
             layer.step_forward(None, layer.initial_state(2))
-        with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step, and so none back"):
+        with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step to go back through"):
             layer.step_backward(None, layer.initial_state(2), None)
 
 

@@ -55,6 +55,12 @@ def test_every_public_layer_is_in_the_table() -> None:
     assert public == {type(case.make(rng())) for case in CASES.values()} & public
 
 
+def recurrent(case: Case) -> Recurrent:
+    layer = case.make(rng())
+    assert isinstance(layer, Recurrent)
+    return layer
+
+
 def check_forward(case: Case, lengths: Any, starts: Any = None) -> None:
     example = examples(case.make(rng()), rng(1), lengths, starts)[0]
     equations = case.naive
@@ -137,7 +143,7 @@ def test_a_sequence_with_starts_is_a_loop_of_the_two_steps(case: Case) -> None:
 @lengths_or_not
 @every_recurrent
 def test_starts_that_say_nothing_are_none_to_the_bit(case: Case, lengths: Any) -> None:
-    example = RecurrentExample(case.make(rng()), rng(1), lengths, np.zeros(STARTS.shape, np.bool))
+    example = RecurrentExample(recurrent(case), rng(1), lengths, np.zeros(STARTS.shape, np.bool))
     upstream = example.upstream(rng(2))
     found = example.everything(upstream)
     example.starts = None
@@ -146,19 +152,19 @@ def test_starts_that_say_nothing_are_none_to_the_bit(case: Case, lengths: Any) -
 
 @every_recurrent
 def test_starts_past_a_rows_end_are_ignored_to_the_bit(case: Case) -> None:
-    example = RecurrentExample(case.make(rng()), rng(1), LENGTHS, STARTS)
+    example = RecurrentExample(recurrent(case), rng(1), LENGTHS, STARTS)
     upstream, found = example.upstream(rng(2)), []
     past = np.arange(len(STARTS))[:, None] >= LENGTHS
     for starts in (STARTS & ~past, STARTS | past):
         example.starts = starts
         found.append(example.everything(upstream))
-    same(*found, f"{example.layer!r}: starts past a row's end matter")
+    same(found[0], found[1], f"{example.layer!r}: starts past a row's end matter")
 
 
 @every_recurrent
 def test_a_start_at_the_first_step_is_the_initial_state(case: Case) -> None:
     """Whatever the state was, NaN too; it gets no gradient, but what is kept."""
-    example = RecurrentExample(case.make(rng()), rng(1), None, np.arange(5)[:, None] == np.zeros(4, int))
+    example = RecurrentExample(recurrent(case), rng(1), None, np.arange(5)[:, None] == np.zeros(4, int))
     layer, kept = example.layer, [leaf.kept for leaf in leaves(example.layer.state_spec)]
     given, initial = leaves(example.state), leaves(layer.initial_state(4))
     if not layer.causal:
@@ -170,7 +176,9 @@ def test_a_start_at_the_first_step_is_the_initial_state(case: Case) -> None:
     example.state = planted(example.state, [a if keep else i for a, i, keep in zip(given, initial, kept, strict=True)])
     expected = example.everything(upstream)
     before = [name for name in expected if name.startswith("gradient of state")]
-    for name, keep in zip(before, [keep for a, keep in zip(given, kept, strict=True) if a.dtype.kind == "f"], strict=True):
+    for name, keep in zip(
+        before, [keep for a, keep in zip(given, kept, strict=True) if a.dtype.kind == "f"], strict=True
+    ):
         assert keep or not found[name].any()
         expected[name] = expected[name] if keep else found[name]
     same(expected, found, f"{layer!r}: a start at the first step is not the initial state")
@@ -179,12 +187,12 @@ def test_a_start_at_the_first_step_is_the_initial_state(case: Case) -> None:
 @pytest.mark.messages
 @every_recurrent
 def test_starts_that_do_not_fit_are_told_why(case: Case) -> None:
-    example = RecurrentExample(case.make(rng()), rng(1), LENGTHS)
+    example = RecurrentExample(recurrent(case), rng(1), LENGTHS)
     layer, xs, state, wrong = example.layer, example.xs, example.state, StrictDevice().asarray(STARTS)
     before = [parameter.value.copy() for parameter in layer.parameters()]
     for starts, error, message in (
-        (STARTS.astype(int), TypeError, "starts must be an array of bools, True where a row begins anew, not int64"),
-        (STARTS.tolist(), TypeError, "starts must be an array of bools, True where a row begins anew, not a list"),
+        (STARTS.astype(int), TypeError, "starts must be an array of bools, True where a document begins, not int64"),
+        (STARTS.tolist(), TypeError, "starts must be an array of bools, True where a document begins, not a list"),
         (STARTS[:4], ValueError, "starts has shape (4, 4), expected (5, 4)"),
         (STARTS[0], ValueError, "starts has shape (4,), expected (5, 4)"),
         (STARTS.T, ValueError, "starts has shape (4, 5), expected (5, 4)"),

@@ -25,7 +25,8 @@ def public_names() -> Iterator[tuple[str, object]]:
     for module in (package, *(getattr(package, name) for name in SUBMODULES)):
         own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
         for name in getattr(module, "__all__", [name for name in own if not name.startswith("_")]):
-            yield f"{module.__name__}.{name}", getattr(module, name)
+            thing = getattr(module, name)
+            yield thing.__name__ if inspect.ismodule(thing) else f"{module.__name__}.{name}", thing
 
 
 def silent_methods(name: str, thing: object) -> Iterator[str]:

@@ -123,7 +123,9 @@ def test_arguments_that_do_not_fit_are_told_why() -> None:
     with pytest.raises(TypeError, match=r"DropConnect: cell must be a Recurrent, not Linear\(3, 4\)"):
         DropConnect(linear, 0.1, rng=rng)
     nested = dropped()
-    with pytest.raises(TypeError, match=r"DropConnect\(RNNCell\(3, 4\), 0.4\) has no parameter w_h, of which to drop"):
+    with pytest.raises(
+        TypeError, match=r"DropConnect\(RNNCell\(3, 4\), 0.4\) has no parameter w_h whose weights could be dropped"
+    ):
         DropConnect(nested, 0.1, rng=rng)
 
 

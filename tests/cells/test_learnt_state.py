@@ -14,6 +14,7 @@ from tinygrad_rnn import (
     SGD,
     AttentionDecoder,
     Bidirectional,
+    Cell,
     DotAttention,
     DropConnect,
     Embedding,
@@ -38,10 +39,9 @@ from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 STEP = 1e-5
 
 
-class Mixin:
+class Mixin(Cell):
     """The declaration, for any cell whose state is of arrays (H,); each begins from a parameter of its own."""
 
-    out_size: int
     h0: Parameter
     c0: Parameter
 

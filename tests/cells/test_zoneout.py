@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_a_unit_keeps_its_value_to_the_bit_or_takes_the_new_one() -> None:
 def test_each_step_draws_anew() -> None:
     _, _, cache = zoned().forward(XS)
     steps = cache.inner.steps
-    assert all((one.keep[0] != other.keep[0]).any() for one, other in zip(steps, steps[1:], strict=False))
+    assert all((one.keep[0] != other.keep[0]).any() for one, other in pairwise(steps))
 
 
 def test_the_mean_of_a_step_over_many_draws_is_that_at_inference() -> None:

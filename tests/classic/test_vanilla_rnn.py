@@ -136,7 +136,7 @@ def test_fault_1_the_loss_of_five_equal_choices() -> None:
 
 @pytest.mark.messages
 def test_fault_1_shapes_that_would_broadcast_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Y is \(5, 5\), expected an array \(5, 1, 5\), a one-hot"):
+    with pytest.raises(ValueError, match=r"Y is \(5, 5\), expected an array \(5, 1, 5\), one one-hot"):
         make().compute_loss(np.eye(5), np.full((5, 1, 5), 0.2))
 
 
@@ -405,7 +405,7 @@ SOFT = np.full((4, 2, 5), 0.2)
         ({"X": X.astype("float32")}, TypeError, "X is float32, but the parameters are float64.*model.to"),
         ({"X": X[0, 0]}, ValueError, r"X has shape \(4,\), expected \(T, 4\) or \(T, B, 4\)"),
         ({"X": X[..., :3]}, ValueError, r"X has shape \(4, 2, 3\), but its last axis must have size 4"),
-        ({"Y": Y[:2]}, ValueError, r"Y is \(2, 2, 5\), expected an array \(4, 2, 5\), a one-hot row a step"),
+        ({"Y": Y[:2]}, ValueError, r"Y is \(2, 2, 5\), expected an array \(4, 2, 5\), one one-hot row per step"),
         ({"Y": Y.tolist()}, ValueError, r"Y is a list, expected an array \(4, 2, 5\)"),
         ({"Y": SOFT}, ValueError, "a row of Y is neither one-hot nor all 0, which stands for padding"),
         ({"Y": np.ones_like(Y)}, ValueError, "a row of Y is neither one-hot"),
@@ -450,7 +450,7 @@ def test_what_train_refuses_changes_nothing(given: tuple[Any, ...], error: type[
 def test_a_loss_that_is_not_finite_stops_the_training() -> None:
     model = make()
     model.by = np.full((1, 5), np.nan)
-    with pytest.raises(FloatingPointError, match="the loss of epoch 1 is nan: begin anew, lr lower"):
+    with pytest.raises(FloatingPointError, match="the loss of epoch 1 is nan: restart with lower lr"):
         model.train([X], [Y])
 
 

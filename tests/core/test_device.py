@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,8 +65,7 @@ def test_without_a_gpu_cuda_says_how_many_there_are(gpus: int, name: str, monkey
         Device(name)
 
 
-def test_cupy_itself_is_asked_how_many_gpus_there_are() -> None:
-    cupy = pytest.importorskip("cupy", reason="needs CuPy")
+def test_cupy_itself_is_asked_how_many_gpus_there_are(cupy: Any) -> None:
     gpus = cupy.cuda.runtime.getDeviceCount() if cupy.cuda.is_available() else 0
     with pytest.raises(RuntimeError, match=f"CuPy is installed but finds {gpus} GPUs"):
         Device(f"cuda:{gpus}")

@@ -5,7 +5,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import SGD, Device, Embedding, GRUCell, Layer, Linear, OneHot, Parameter, RNNCell, Sequential, Softmax, Tanh
+from tinygrad_rnn import (
+    SGD,
+    Device,
+    Embedding,
+    GRUCell,
+    Layer,
+    Linear,
+    OneHot,
+    Parameter,
+    RNNCell,
+    Sequential,
+    Softmax,
+    Tanh,
+)
 from tinygrad_rnn.core.initializers import zeros
 from tinygrad_rnn.testing import StrictDevice
 

@@ -175,7 +175,9 @@ def test_a_step_from_none_begins_all_rows_anew() -> None:
 @pytest.mark.messages
 def test_a_step_says_which_state_or_starts_do_not_fit() -> None:
     state, x, device = (f32(3, 4),), f32(2, 3), StrictDevice()
-    with pytest.raises(ValueError, match=r"RNNCell\(3, 4\): state\[0\], which is h, has shape \(3, 4\), expected \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"RNNCell\(3, 4\): state\[0\], which is h, has shape \(3, 4\), expected \(2, 4\)"
+    ):
         cell().step(x, state, starts=np.array([True, False]))
     with pytest.raises(ValueError, match=r"RNNCell\(3, 4\): starts has shape \(3,\), expected \(2,\)"):
         cell().step(x, None, starts=np.array([True, False, False]))
@@ -190,7 +192,9 @@ def test_a_step_says_which_state_or_starts_do_not_fit() -> None:
 @pytest.mark.messages
 @pytest.mark.parametrize("starts", [[True, False], True, np.array([1, 0])])
 def test_a_step_refuses_starts_that_are_no_array_of_bools(starts: Any) -> None:
-    with pytest.raises(TypeError, match=r"RNNCell\(3, 4\): starts must be an array of bools, True where a row begins"):
+    with pytest.raises(
+        TypeError, match=r"RNNCell\(3, 4\): starts must be an array of bools, True where a document begins"
+    ):
         cell().step(f32(2, 3), None, starts=starts)
 
 
@@ -247,7 +251,9 @@ def test_without_parameters_a_layer_of_ids_takes_the_states_that_it_gave(device:
 
 @pytest.mark.parametrize("device", [Device("cpu"), StrictDevice()])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_without_parameters_a_state_begins_in_the_dtype_and_on_the_device_of_the_old(device: Device, dtype: str) -> None:
+def test_without_parameters_a_state_begins_in_the_dtype_and_on_the_device_of_the_old(
+    device: Device, dtype: str
+) -> None:
     x, h = device.asarray(f32(2, 3), dtype), device.asarray(f32(2, 3), dtype)
     layer, starts = Moved(), device.asarray(np.array([True, False]))
     y, (after,) = layer.step(x, (h,), starts=starts)
@@ -291,13 +297,15 @@ def test_a_step_where_a_sequence_is_expected_is_told_of_step() -> None:
     refused(
         lambda: cell()(f32(2, 3)),
         ValueError,
-        "RNNCell(3, 4): forward takes (T, B, D); xs has shape (2, 3). One step is `step`",
+        "RNNCell(3, 4): forward takes (T, B, D); xs has shape (2, 3). For one step call `step`",
     )
-    refused(lambda: of_ids()(IDS[0]), ValueError, "forward takes (T, B), ids; xs has shape (2,). One step is `step`")
+    refused(
+        lambda: of_ids()(IDS[0]), ValueError, "forward takes (T, B), ids; xs has shape (2,). For one step call `step`"
+    )
     refused(
         lambda: cell().step(f32(3, 2, 3), None),
         ValueError,
-        "step takes (B, D); x has shape (3, 2, 3). A sequence goes to `forward`",
+        "step takes (B, D); x has shape (3, 2, 3). For a sequence call `forward`",
     )
     refused(lambda: of_ids().step(IDS, None), ValueError, "step takes (B,), ids; x has shape (3, 2)")
 
@@ -351,10 +359,10 @@ def test_integers_where_numbers_are_expected_are_told_of_embeddings() -> None:
         (2, TypeError, "lengths must be an integer array, not a int"),
         (np.array([1.0, 2.0]), TypeError, "lengths must be an integer array, not float64"),
         (np.array([True, False]), TypeError, "lengths must be an integer array, not bool"),
-        (np.array([1, 2, 3]), ValueError, "lengths has shape (3,), expected (2,): one a row of the batch"),
-        (np.array([[1], [2]]), ValueError, "lengths has shape (2, 1), expected (2,): one a row of the batch"),
-        (np.array([1, 4]), ValueError, "lengths[1] is 4, but a row of 3 steps has 0 to 3"),
-        (np.array([-1, 3]), ValueError, "lengths[0] is -1, but a row of 3 steps has 0 to 3"),
+        (np.array([1, 2, 3]), ValueError, "lengths has shape (3,), expected (2,): one per row of the batch"),
+        (np.array([[1], [2]]), ValueError, "lengths has shape (2, 1), expected (2,): one per row of the batch"),
+        (np.array([1, 4]), ValueError, "lengths[1] is 4, but with 3 steps it must be 0 to 3"),
+        (np.array([-1, 3]), ValueError, "lengths[0] is -1, but with 3 steps it must be 0 to 3"),
     ],
 )
 def test_lengths_that_do_not_fit_are_told_why(lengths: Any, error: type[Exception], message: str) -> None:
@@ -370,8 +378,8 @@ def test_lengths_that_do_not_fit_are_told_why(lengths: Any, error: type[Exceptio
         (
             (f32(3, 4),),
             ValueError,
-            "state[0], which is h, has shape (3, 4), expected (2, 4): the batch first. A state belongs to its batch; "
-            "None begins anew",
+            "state[0], which is h, has shape (3, 4), expected (2, 4): the batch first. A state fits only the "
+            "batch that it came from; state=None begins from the initial state",
         ),
         ((f32(2, 5),), ValueError, "state[0], which is h, has shape (2, 5), expected (2, 4)"),
         ((f32(4),), ValueError, "state[0], which is h, has shape (4,), expected (2, 4)"),

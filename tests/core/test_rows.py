@@ -21,7 +21,8 @@ PAST = np.arange(5)[:, None] >= LENGTHS
 
 
 def rows_of(lengths: Any = None, starts: Any = None, like: Any = IDS) -> Rows:
-    return make_rows(OWNER, lengths, starts, *IDS.shape, like)
+    steps, batch = IDS.shape
+    return make_rows(OWNER, lengths, starts, steps, batch, like)
 
 
 def by_hand(array: Any, lengths: Any = LENGTHS) -> Any:
@@ -138,9 +139,14 @@ def test_no_steps_and_no_rows_are_legal() -> None:
     ("lengths", "starts", "error", "message"),
     [
         ([1] * 4, None, TypeError, "lengths must be an integer array, not a list"),
-        (LENGTHS + 1, STARTS, ValueError, "lengths[2] is 6, but a row of 5 steps has 0 to 5"),
-        (None, STARTS.astype(int), TypeError, "starts must be an array of bools, True where a row begins anew, not int"),
-        (LENGTHS, True, TypeError, "starts must be an array of bools, True where a row begins anew, not a bool"),
+        (LENGTHS + 1, STARTS, ValueError, "lengths[2] is 6, but with 5 steps it must be 0 to 5"),
+        (
+            None,
+            STARTS.astype(int),
+            TypeError,
+            "starts must be an array of bools, True where a document begins, not int",
+        ),
+        (LENGTHS, True, TypeError, "starts must be an array of bools, True where a document begins, not a bool"),
         (LENGTHS, STARTS[:, :3], ValueError, "starts has shape (5, 3), expected (5, 4)"),
         (None, STARTS[..., None], ValueError, "starts has shape (5, 4, 1), expected (5, 4)"),
         (None, StrictDevice().asarray(STARTS), TypeError, "starts is on strict, but the parameters are on cpu"),

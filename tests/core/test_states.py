@@ -90,11 +90,18 @@ def test_where_a_state_is_none_it_is_the_initial_one() -> None:
     for state, expected in (
         (None, new),
         (((), None, whole[2], whole[3]), ((), new[1], whole[2], whole[3])),
-        ((None, (whole[1][0], None), (None, whole[2][1]), None), ((), (whole[1][0], new[1][1]), (new[2][0], whole[2][1]), new[3])),
+        (
+            (None, (whole[1][0], None), (None, whole[2][1]), whole[3]),
+            ((), (whole[1][0], new[1][1]), (new[2][0], whole[2][1]), whole[3]),
+        ),
         (((), whole[1], ((None,), None), whole[3]), ((), whole[1], new[2], whole[3])),
     ):
         found = given_or_initial(OWNER, "state", state, declared, 3, LIKE)
         tree_map(np.testing.assert_array_equal, found, expected)
+    with pytest.raises(
+        ValueError, match=r"state\[3\], which is memory, is None, but is needed where the rest is given"
+    ):
+        given_or_initial(OWNER, "state", (*whole[:3], None), declared, 3, LIKE)
     found = given_or_initial(OWNER, "state", whole, declared, 3, LIKE)
     assert all(array is other for array, other in zip(leaves(found), leaves(whole), strict=True))
 
@@ -176,12 +183,32 @@ def test_a_state_that_does_not_fit_is_told_why() -> None:
         ([], TypeError, f"state must be {structure}, a tuple of 4, not a list"),
         (whole[:3], TypeError, f"state must be {structure}, a tuple of 4, not a tuple of 3"),
         (((), whole[1][0], *whole[2:]), TypeError, "state[1] must be (h, c), a tuple of 2, not a ndarray"),
-        (((), whole[1], (whole[2][0][0], LIKE), LIKE), TypeError, "state[2][0] must be (s,), a tuple of 1, not a ndarray"),
-        ((*whole[:3], whole[3][:2]), ValueError, "state[3], which is memory, has shape (2, 4, 2), expected (3, any, 2)"),
+        (
+            ((), whole[1], (whole[2][0][0], LIKE), LIKE),
+            TypeError,
+            "state[2][0] must be (s,), a tuple of 1, not a ndarray",
+        ),
+        (
+            (*whole[:3], whole[3][:2]),
+            ValueError,
+            "state[3], which is memory, has shape (2, 4, 2), expected (3, any, 2)",
+        ),
         ((*whole[:3], whole[3][0]), ValueError, "state[3], which is memory, has shape (4, 2), expected (3, any, 2)"),
-        ((*whole[:2], (whole[2][0], LIKE[:0]), whole[3]), TypeError, "state[2][1] must be an integer array, not float64"),
-        ((*whole[:2], (whole[2][0], np.ones(2, int)), LIKE), ValueError, "state[2][1], which is n, has shape (2,), expected (3)"),
-        (tree_map(lambda a: a.astype("float32"), whole), TypeError, "state[1][0] is float32, but the parameters are float64"),
+        (
+            (*whole[:2], (whole[2][0], LIKE[:0]), whole[3]),
+            TypeError,
+            "state[2][1] must be an integer array, not float64",
+        ),
+        (
+            (*whole[:2], (whole[2][0], np.ones(2, int)), LIKE),
+            ValueError,
+            "state[2][1], which is n, has shape (2,), expected (3)",
+        ),
+        (
+            tree_map(lambda a: a.astype("float32"), whole),
+            TypeError,
+            "state[1][0] is float32, but the parameters are float64",
+        ),
         (tree_map(StrictDevice().asarray, whole), TypeError, "state[1][0] is on strict, but the parameters are on cpu"),
     ):
         with pytest.raises(error, match=re.escape(f"RNNCell(3, 4): {message}")):

@@ -102,7 +102,7 @@ def test_bad_sequences(sequences: Any, error: type[Exception], message: str) -> 
 @pytest.mark.messages
 @pytest.mark.parametrize("fill", [-1, 256, 0.5, float("nan"), float("inf")])
 def test_a_fill_that_the_ids_cannot_hold(fill: float) -> None:
-    message = f"pad: fill={fill} is no number of the sequences' dtype uint8; convert them first, as by .astype('int64')"
+    message = f"pad: fill={fill} is not a number of the sequences' dtype uint8; convert them first: .astype('int64')"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         pad([np.zeros(1, np.uint8)], fill=fill)
 

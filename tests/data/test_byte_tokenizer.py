@@ -78,9 +78,9 @@ def test_it_is_saved_with_a_model(tmp_path: Path, rng: np.random.Generator) -> N
     [
         ("<s>", TypeError, "special is the str '<s>'; write special=('<s>',)"),
         ([3], TypeError, "a special token is a int, where a str was expected"),
-        ([""], ValueError, "a special token is ''; give it a text of its own"),
-        (["<s>", "<s>"], ValueError, "'<s>' stands 2 times among the special tokens and ASCII characters"),
-        (["a"], ValueError, "'a' stands 2 times among the special tokens and ASCII characters"),
+        ([""], ValueError, "a special token is ''; give it a text"),
+        (["<s>", "<s>"], ValueError, "'<s>' occurs 2 times among the special tokens and ASCII characters"),
+        (["a"], ValueError, "'a' occurs 2 times among the special tokens and ASCII characters"),
     ],
 )
 def test_bad_special_tokens(special: Any, error: type[Exception], message: str) -> None:

@@ -77,9 +77,9 @@ def test_equality_and_repr() -> None:
         ({"characters": "ab", "special": [3]}, TypeError, "a special token is a int, where a str was expected"),
         ({"characters": ""}, ValueError, "an empty vocabulary; give at least one"),
         ({"characters": "ab", "special": [""]}, ValueError, "a special token is ''; give it a text"),
-        ({"characters": "abcbb"}, ValueError, "'b' stands 3 times among the special tokens and characters"),
-        ({"characters": "ab", "special": ["<s>", "<s>"]}, ValueError, "'<s>' stands 2 times"),
-        ({"characters": "ab", "special": ["b"]}, ValueError, "'b' stands 2 times"),
+        ({"characters": "abcbb"}, ValueError, "'b' occurs 3 times among the special tokens and characters"),
+        ({"characters": "ab", "special": ["<s>", "<s>"]}, ValueError, "'<s>' occurs 2 times"),
+        ({"characters": "ab", "special": ["b"]}, ValueError, "'b' occurs 2 times"),
         ({"characters": "ab", "unknown": "a"}, ValueError, "unknown='a' is not one of special=(); add it there"),
     ],
 )
@@ -123,7 +123,7 @@ def test_bad_ids(ids: Any, error: type[Exception], message: str) -> None:
 def test_what_is_not_text() -> None:
     tokenizer = CharTokenizer("ab")
     data: Any = b"ab"
-    with pytest.raises(TypeError, match="encode: text is a bytes, where a str was expected; bytes are decoded first"):
+    with pytest.raises(TypeError, match="encode: text is a bytes, where a str was expected; decode bytes first"):
         tokenizer.encode(data)
     with pytest.raises(TypeError, match="from_text: text is a bytes"):
         CharTokenizer.from_text(data)

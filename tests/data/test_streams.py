@@ -47,8 +47,8 @@ def naive(documents: list[Any], batch: int, steps: int) -> list[tuple[Any, Any, 
     filled = [row + [(0, -1, False)] * (longest - len(row)) for row in rows]
     chunks = []
     for first in range(0, longest, steps):
-        columns = [[[part[i] for part in row[first : first + steps]] for row in filled] for i in range(3)]
-        chunks.append(tuple(np.array(column).T for column in columns))
+        xs, targets, starts = ([[part[i] for part in row[first : first + steps]] for row in filled] for i in range(3))
+        chunks.append((np.array(xs).T, np.array(targets).T, np.array(starts).T))
     return chunks
 
 

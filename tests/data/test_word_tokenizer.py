@@ -98,13 +98,13 @@ def test_it_is_saved_with_a_model(tmp_path: Path, rng: np.random.Generator) -> N
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"words": "to be"}, TypeError, "words is a str, where a sequence of them was expected; WordTokenizer.from_"),
+        ({"words": "to be"}, TypeError, "words is a str, where a sequence of str was expected; WordTokenizer.from_"),
         ({"words": ["to", b"be"]}, TypeError, "a word is a bytes, where a str was expected"),
         ({"words": ["New York"]}, ValueError, "the word 'New York' is cut into the tokens ['New', ' ', 'York']"),
         ({"words": [""]}, ValueError, "the word '' is cut into the tokens []"),
-        ({"words": ["a", "b", "a"]}, ValueError, "'a' stands 2 times among the special tokens and words"),
-        ({"words": ["a"], "special": ["a"]}, ValueError, "'a' stands 2 times"),
-        ({"words": ["a"], "unknown": "a"}, ValueError, "'a' stands 2 times"),
+        ({"words": ["a", "b", "a"]}, ValueError, "'a' occurs 2 times among the special tokens and words"),
+        ({"words": ["a"], "special": ["a"]}, ValueError, "'a' occurs 2 times"),
+        ({"words": ["a"], "unknown": "a"}, ValueError, "'a' occurs 2 times"),
         ({"words": ["a"], "unknown": ""}, ValueError, "a special token is ''; give it a text"),
         ({"words": ["a"], "special": "<s>"}, TypeError, "special is the str '<s>'; write special=('<s>',)"),
         ({"words": [], "unknown": None}, ValueError, "an empty vocabulary; give at least one"),

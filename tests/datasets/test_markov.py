@@ -112,7 +112,7 @@ def test_what_was_given_is_neither_written_to_nor_kept() -> None:
     [
         ([["a"]], TypeError, "transitions are <U1, where numbers were expected"),
         ([[True]], TypeError, "transitions are bool, where numbers were expected"),
-        ([1.0], ValueError, "transitions has the shape (1,), where (V, V) was expected, and for each order more one V"),
+        ([1.0], ValueError, "transitions has the shape (1,), where (V, V) was expected, and one more V for each"),
         (np.ones((2, 2, 3)), ValueError, "transitions has the shape (2, 2, 3), where (V, V) was expected"),
         (np.ones((0, 0)), ValueError, "transitions has the shape (0, 0), where (V, V) was expected"),
         ([[1, 0], [1.5, -0.5]], ValueError, "transitions is 1.5 at index (1, 0), but a probability is 0 to 1"),
@@ -122,7 +122,11 @@ def test_what_was_given_is_neither_written_to_nor_kept() -> None:
             ValueError,
             "the row transitions[1, 1] adds up to 0.75, where 1 was expected; divide each row by its sum",
         ),
-        (np.eye(2), ValueError, "the chain has more than one stationary distribution, as it has parts that it never"),
+        (
+            np.eye(2),
+            ValueError,
+            "the chain has more than one stationary distribution, because it has several parts that it never",
+        ),
         (
             [[0.4, 0.3, 0.3], [0, 1, 0], [0, 0, 1]],
             ValueError,

@@ -182,7 +182,7 @@ def test_ids_that_are_none(source: Any) -> None:
     ],
 )
 def test_ids_that_never_come(source: Source, ids: list[int], position: int) -> None:
-    message = f"{source!r}: id {ids[position]} at position {position} never comes there; give ids that the source drew"
+    message = f"{source!r}: id {ids[position]} at position {position} never occurs there; give ids that the source drew"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         source.probabilities(np.array(ids))
     assert source.log_probability(np.array(ids)) == -np.inf

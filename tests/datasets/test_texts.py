@@ -154,7 +154,9 @@ def test_another_file_in_the_cache_is_refused_and_left_alone(
     publish(TEXT)
     file = tmp_path / "text.txt"
     file.write_bytes(b"mine")
-    with pytest.raises(ValueError, match=rf"'{re.escape(str(file))}' is not .*; remove it, and it is downloaded anew"):
+    with pytest.raises(
+        ValueError, match=rf"{re.escape(repr(str(file)))} is not .*; remove it, and it is downloaded again"
+    ):
         tiny_shakespeare(cache=tmp_path)
     assert file.read_bytes() == b"mine"
 
@@ -163,7 +165,7 @@ def test_no_network(tmp_path: Path, publish: Callable[[bytes | None], Path]) -> 
     there = publish(None)
     message = (
         rf"tiny_shakespeare: {re.escape(there.as_uri())} could not be downloaded \(.*\); try again, or put the file at "
-        rf"'{re.escape(str(tmp_path / 'cache' / 'text.txt'))}' by hand"
+        rf"{re.escape(repr(str(tmp_path / 'cache' / 'text.txt')))} by hand"
     )
     with pytest.raises(ConnectionError, match=f"^{message}$"):
         tiny_shakespeare(cache=tmp_path / "cache")

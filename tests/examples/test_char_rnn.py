@@ -216,7 +216,7 @@ def test_samples_differ_and_filters_apply(trained: tuple[Path, str]) -> None:
 )
 def test_a_mistake_is_one_line(trained: tuple[Path, str], arguments: tuple[str, ...], message: str) -> None:
     folder, _ = trained
-    (folder / "short").write_text("to be\n"[:4], encoding="utf-8")  # the first nine tenths: 3
+    (folder / "short").write_text("to b", encoding="utf-8")  # the first nine tenths: 3
     done = run(folder, *arguments)
     assert done.returncode == 1
     *_, last = re.split(r"[\r\n]", done.stderr.strip())  # after the bar, which a carriage return ends

@@ -526,7 +526,7 @@ OF_THE_MODEL: list[Any] = [
     [
         *((arguments, error, f"greedy_search: {message}") for arguments, error, message in BOTH),
         *OF_THE_MODEL,
-        ({"ids": 3}, ValueError, r"greedy_search: ids has shape \(\), expected \(B,\), one id a row, or \(N, B\)"),
+        ({"ids": 3}, ValueError, r"greedy_search: ids has shape \(\), expected \(B,\), one id per row, or \(N, B\)"),
         ({"ids": np.zeros((1, 2, 3), int)}, ValueError, r"greedy_search: ids has shape \(1, 2, 3\)"),
         ({"ids": np.zeros((0, 2), int)}, ValueError, "greedy_search: the prompt is empty: give at least one id"),
         ({"ids": [1, V]}, ValueError, r"id 6 at index \(0, 1\) is outside the vocabulary, 0 to 5"),

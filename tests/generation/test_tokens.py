@@ -335,7 +335,11 @@ def diverged(row: list[float]) -> tuple[Sequential, NDArray[Any]]:
         ({"state": ()}, TypeError, r"state must be \(\(\), \(h,\), \(\)\), a tuple of 3, not a tuple of 0"),
         ({"state": ((), (np.zeros((2, 8), np.float32),), ())}, ValueError, r"has shape \(2, 8\), expected \(1, 8\)"),
         ({"model": OneHot(3)}, TypeError, r"model must be a Recurrent, such as Sequential, not OneHot\(3\)"),
-        ({"model": RNNCell(3, 3, rng=np.random.default_rng(0))}, TypeError, "Put OneHot or Embedding before it for ids"),
+        (
+            {"model": RNNCell(3, 3, rng=np.random.default_rng(0))},
+            TypeError,
+            "Put OneHot or Embedding before it for ids",
+        ),
         ({"model": Backwards()}, ValueError, r"Backwards\(\) has no step"),
     ],
 )

@@ -208,7 +208,7 @@ def test_what_does_not_fit_is_told_why() -> None:
         (ten, {}, r"has the cells 'layers.1', 'layers.10': give one as layer="),
         (none, {}, r"Sequential\(Embedding\(5, 5\), Tanh\(\)\) has no cell"),
         (two, {"layer": "layers.0"}, "credit_map: layer must be one of 'layers.1', 'layers.2', not 'layers.0'"),
-        (one, {"of": "z"}, "'layers.1' has gradients by 'h', 'c', 'i', 'f', 'o', 'g', not by 'z'"),
+        (one, {"of": "z"}, "'layers.1' has gradients w.r.t. 'h', 'c', 'i', 'f', 'o', 'g', not 'z'"),
         (shared, {}, r"'layers.1', RNNCell\(3, 3\), took 12 steps over a text of 6; there must be one for each token"),
     )
     for model, options, message in wrong:
@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_told_why() -> None:
     both: Any = np.repeat(IDS, 2, axis=1)
     for xs, came in ((both, r"\(7, 2\)"), (both[:, 0], r"\(7,\)"), (XS[:0], r"\(0, 1\)"), (XS.tolist(), "a list")):
         with pytest.raises(
-            ValueError, match=f"credit_map: xs is {came}, expected an array .* Of a batch, give one row"
+            ValueError, match=f"credit_map: xs is {came}, expected an array .* From a batch, give one row"
         ):
             credit_map(one, xs, both)
     with pytest.raises(TypeError, match="targets must be an integer array, not a list"):

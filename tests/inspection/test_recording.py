@@ -715,7 +715,7 @@ def test_what_does_not_go_together_is_told_why() -> None:
 def test_a_name_that_was_not_recorded() -> None:
     recording = record(language_model(RNNCell(3, 4, rng=rng())), IDS)
     with pytest.raises(
-        KeyError, match=r"recording\['layers.2'\]: there is 'layers.1'. A cell is recorded, by the first"
+        KeyError, match=r"recording\['layers.2'\]: there is 'layers.1'. A cell is recorded under the first"
     ):
         recording["layers.2"]
     with pytest.raises(KeyError, match="there is no cell"):

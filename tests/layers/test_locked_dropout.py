@@ -45,7 +45,9 @@ def test_at_inference_a_sequence_is_left_as_it_is_but_for_padding() -> None:
 
 def test_it_has_no_state_to_begin_or_to_begin_anew() -> None:
     layer, starts = locked(), np.ones(3, bool)
-    assert layer.state_spec == layer.initial_state(3) == layer.begin((), starts) == layer.begin_backward((), starts) == ()
+    assert (
+        layer.state_spec == layer.initial_state(3) == layer.begin((), starts) == layer.begin_backward((), starts) == ()
+    )
     for given, begins in ((None, None), (None, starts), ((), starts)):
         y, state = layer.step(XS[0], given, starts=begins)
         np.testing.assert_array_equal(y, XS[0])

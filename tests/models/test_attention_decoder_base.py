@@ -192,7 +192,7 @@ def test_a_document_begins_on_the_memory_of_its_row(make: Any) -> None:
     dys, nothing = RNG(4).standard_normal((7, 3, 6)), tree_map(lambda _: None, state)
     ys, last, cache = layer.forward(ids(), state, starts=starts)
     dbefore = layer.backward(dys, None, cache)[1]
-    first, between, head = layer.forward(ids()[:3], state)
+    first, _, head = layer.forward(ids()[:3], state)
     second, after, tail = layer.forward(ids()[3:], layer.attach(None, memory(), lengths=LENGTHS))
     np.testing.assert_allclose(ys, np.concatenate((first, second)), atol=1e-13)
     equal(tree_map(lambda a, b: abs(a - b).max() < 1e-13, last[:-2], after[:-2]), tree_map(lambda _: True, last[:-2]))
@@ -307,7 +307,7 @@ def test_a_memory_that_does_not_fit_is_refused(make: Any) -> None:
     refused(ValueError, message, lambda: layer.attach(None, memory()[..., 0]))
     place = f"{name}: state[{1 + len(layer.feedback_sizes)}], which is memory, has shape"
     refused(ValueError, f"{place} (3, 4, 4), expected (3, any, 5)", lambda: layer.attach(None, memory()[..., :4]))
-    message = f"{name}: lengths[1] is 5, but a row of 4 steps has 0 to 4"
+    message = f"{name}: lengths[1] is 5, but with 4 steps it must be 0 to 4"
     refused(ValueError, message, lambda: layer.attach(None, memory(), lengths=np.array([1, 5, 2])))
     message = f"{name}: lengths has shape (2,), expected (3,)"
     refused(ValueError, message, lambda: layer.attach(None, memory(), lengths=np.array([1, 2])))
@@ -338,7 +338,7 @@ def test_a_state_that_does_not_fit_is_refused(make: Any) -> None:
     refused(TypeError, f"state[0] {must} a tuple of 0", lambda: Sequential(layer)(ids(), ((),)))
     for wrong in (5, -1):
         far = (*state[:-1], np.array([1, wrong, 2]))
-        message = f"{layer.attention!r}: lengths[1] is {wrong}, but a row of 4 steps has 0 to 4"
+        message = f"{layer.attention!r}: lengths[1] is {wrong}, but with 4 steps it must be 0 to 4"
         refused(ValueError, message, lambda far=far: layer(ids(), far))
         refused(ValueError, message, lambda far=far: layer.step(ids()[0], far))
 
@@ -387,7 +387,7 @@ def test_parts_that_do_not_fit_are_named(name: str) -> None:
         (TypeError, "attention must be an Attention, not Tanh()", (cell, Tanh())),
         (
             ValueError,
-            f"decoder, {bidirectional!r}, is not causal: it would see what it is to write",
+            f"decoder, {bidirectional!r}, is not causal: it would see what it must predict",
             (bidirectional, attention),
         ),
         (

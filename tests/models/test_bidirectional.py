@@ -235,7 +235,7 @@ def test_there_is_no_step() -> None:
     for owner, before in ((model, state), (both, state[0])):
         with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step: it reads backward from the end"):
             owner.step_forward(x, before)
-    with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step, and so none back"):
+    with pytest.raises(ValueError, match=r"^Bidirectional\(.*\) has no step to go back through"):
         both.step_backward(x, state[0], None)
 
 
@@ -267,9 +267,9 @@ FIT = "Bidirectional: {!r} and {!r} do not fit: "
         (of_ids(), cell(), "concat", "one takes ids, the other vectors"),
         (cell(2, 4), cell(3, 4), "concat", "one takes 2 features, the other 3"),
         (cell(2, 4), cell(3, 4), "sum", "one takes 2 features, the other 3"),
-        (cell(3, 4), cell(3, 5), "sum", 'merge="sum" needs as many features of each, not 4 and 5'),
-        (cell(3, 4), cell(3, 5), "mul", 'merge="mul" needs as many features of each, not 4 and 5'),
-        (cell(3, 5), Whatever(cell()), "mean", 'merge="mean" needs as many features of each, not 5 and None'),
+        (cell(3, 4), cell(3, 5), "sum", 'merge="sum" needs layers of equal out_size, not 4 and 5'),
+        (cell(3, 4), cell(3, 5), "mul", 'merge="mul" needs layers of equal out_size, not 4 and 5'),
+        (cell(3, 5), Whatever(cell()), "mean", 'merge="mean" needs layers of equal out_size, not 5 and None'),
         (cell(), Whatever(cell()), "concat", 'merge="concat" needs the out_size of each, but these are 4 and None'),
     ],
 )
@@ -296,7 +296,11 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
     for wrong, came in (((h,), "a tuple of 1"), ([(h,), (g,)], "a list"), (((h,), (g,), ()), "a tuple of 3")):
         with pytest.raises(TypeError, match=rf"state must be \(\(h,\), \(h,\)\), a tuple of 2, not {came}$"):
             model(f32(3, 2, 3), wrong)
-    with pytest.raises(ValueError, match=r"^Bidirectional\(.*\): state\[1\]\[0\], which is h, has shape \(2, 4\), expected"):
+    with pytest.raises(
+        ValueError, match=r"^Bidirectional\(.*\): state\[1\]\[0\], which is h, has shape \(2, 4\), expected"
+    ):
         model(f32(3, 2, 3), ((h,), (h,)))
-    with pytest.raises(TypeError, match=r"^Bidirectional\(.*\): state\[0\] must be \(h,\), a tuple of 1, not a tuple of 0"):
+    with pytest.raises(
+        TypeError, match=r"^Bidirectional\(.*\): state\[0\] must be \(h,\), a tuple of 1, not a tuple of 0"
+    ):
         model(f32(3, 2, 3), ((), (g,)))

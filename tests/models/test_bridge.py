@@ -36,7 +36,7 @@ def test_arguments_that_do_not_fit_are_told_why() -> None:
         (ValueError, "Bridge: in_size must be at least 1, not 0", (0, (2,))),
         (TypeError, "Bridge: in_size must be an integer, not 2.5", (2.5, (2,))),
         (TypeError, "Bridge: out_sizes must be a tuple, one size for each array of a state, not 4", (3, 4)),
-        (ValueError, "Bridge: out_sizes is empty: there must be an array to give", (3, ())),
+        (ValueError, "Bridge: out_sizes is empty, but must have one size for each array of a state", (3, ())),
         (ValueError, "Bridge: out_sizes[1] must be at least 1, not 0", (3, (2, 0))),
         (TypeError, "Bridge: out_sizes[0] must be an integer, not '2'", (3, ("2",))),
     ):

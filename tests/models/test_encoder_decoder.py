@@ -261,7 +261,7 @@ def test_parts_that_do_not_fit_are_named() -> None:
         (TypeError, "encoder must be a Recurrent, not Linear(3, 4)", (wrong, cell), None),
         (TypeError, "decoder must be a Recurrent, not Linear(3, 4)", (cell, wrong), None),
         (TypeError, "bridge must be a Bridge or None, not Linear(3, 4)", (cell, cell), wrong),
-        (ValueError, f"decoder, {both!r}, is not causal: it would see what it is to write", (cell, both), None),
+        (ValueError, f"decoder, {both!r}, is not causal: it would see what it must predict", (cell, both), None),
         (
             ValueError,
             "GeneralAttention(4, 5) of the decoder looks at a memory of 5 features, but 4 come from the encoder, "
@@ -272,14 +272,15 @@ def test_parts_that_do_not_fit_are_named() -> None:
         (
             ValueError,
             f"the state of the encoder, {both!r}, has arrays of sizes (2, 2), but that of the decoder, {cell!r}, "
-            "(4,). Give bridge=Bridge(4, (4,), rng=rng)",
+            "has (4,). Give bridge=Bridge(4, (4,), rng=rng)",
             (both, cell),
             None,
         ),
         (
             ValueError,
             f"the state of the encoder, {cell!r}, has arrays of sizes (4,), but that of the decoder, "
-            "AttentionDecoder(LSTMCell(3, 4), GeneralAttention(4, 4)), (4, 4). Give bridge=Bridge(4, (4, 4), rng=rng)",
+            "AttentionDecoder(LSTMCell(3, 4), GeneralAttention(4, 4)), has (4, 4). Give bridge=Bridge(4, (4, 4), "
+            "rng=rng)",
             (cell, AttentionDecoder(lstm, GeneralAttention(4, 4, rng=rng))),
             None,
         ),
@@ -310,15 +311,15 @@ def test_inputs_that_do_not_fit_are_told_why() -> None:
     wrong: Any = [[1, 2, 3]]
     refused(TypeError, f"{model.decoder!r}: xs must be an integer array, not a list", lambda: model(SOURCES, wrong))
     refused(TypeError, f"{model.encoder!r}: xs must be an integer array, not a list", lambda: model(wrong, TARGETS))
-    message = f"{model.encoder!r}: lengths[1] is 7, but a row of 6 steps has 0 to 6"
+    message = f"{model.encoder!r}: lengths[1] is 7, but with 6 steps it must be 0 to 6"
     refused(ValueError, message, lambda: model(SOURCES, TARGETS, source_lengths=np.array([1, 7, 1])))
     refused(ValueError, message, lambda: model.encode(SOURCES, lengths=np.array([1, 7, 1])))
-    message = f"{model.decoder!r}: lengths[2] is 6, but a row of 5 steps has 0 to 5"
+    message = f"{model.decoder!r}: lengths[2] is 6, but with 5 steps it must be 0 to 5"
     refused(ValueError, message, lambda: model(SOURCES, TARGETS, target_lengths=np.array([1, 2, 6])))
     message = f"{name} has no alignments: its decoder has no attention. See AttentionDecoder"
     refused(ValueError, message, lambda: model.alignments(SOURCES, TARGETS))
     _, cache = model.forward(SOURCES, TARGETS)
-    message = f"{model.decoder!r}: dys has shape (5, 3, 6), but it belongs to an array (5, 3, 7)"
+    message = f"{model.decoder!r}: dys has shape (5, 3, 6), but forward gave an array (5, 3, 7)"
     refused(ValueError, message, lambda: model.backward(np.zeros((5, 3, 6), np.float32), cache))
     message = f"{model.decoder!r}: dys is float64, but the parameters are float32"
     refused(TypeError, message, lambda: model.backward(np.zeros((5, 3, 7)), cache))

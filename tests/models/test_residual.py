@@ -82,7 +82,7 @@ def test_what_cannot_be_added_is_refused() -> None:
     message = "Residual: 5 features go in at Tanh(), but 4 come out of Linear(5, 4), so they cannot be added"
     refused(message, Tanh(), linear(5, 4))
     embedding = Embedding(4, 4, rng=np.random.default_rng(0))
-    message = "Residual: layers.0, Embedding(4, 4), takes ids, to which no output can be added. Put it before"
+    message = "Residual: layers.0, Embedding(4, 4), takes ids, to which no output can be added. Put it before Residual"
     refused(message, embedding)
     refused("Residual takes at least one layer")
     refused(
@@ -98,7 +98,10 @@ def test_what_cannot_be_added_is_refused() -> None:
 def test_one_hot_rows_are_refused() -> None:
     model = Sequential(OneHot(4), Residual(cell(4, 4)))
     ids = np.array([[0, 1], [2, 3]])
-    message = r"^Residual\(RNNCell\(4, 4\)\): the input is OneHotRows\(shape=.*\), to which no output is added"
+    message = (
+        r"^Residual\(RNNCell\(4, 4\)\): the input is OneHotRows\(shape=.*\), which is never made dense, so no output "
+        "can be added"
+    )
     with pytest.raises(TypeError, match=message):
         model(ids)
     with pytest.raises(TypeError, match=message):

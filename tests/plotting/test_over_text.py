@@ -208,7 +208,7 @@ def test_a_figure_of_ones_own_and_names_as_they_are() -> None:
         (
             {"probabilities": np.array([[1.0, 0.0, 0.0], [0.0, -3.5, 1.0]])},
             ValueError,
-            r"probabilities is -3\.5 at index \(1, 1\), but must be 0 to 1; of scores, Softmax\(\)\(scores\)$",
+            r"probabilities is -3\.5 at index \(1, 1\), but must be 0 to 1; for logits use Softmax\(\)\(logits\)$",
         ),
         (
             {"probabilities": np.full((2, 3), np.nan)},
@@ -220,7 +220,11 @@ def test_a_figure_of_ones_own_and_names_as_they_are() -> None:
         ({"targets": [0, 1]}, TypeError, r"targets is a list, where a NumPy array of ids was expected$"),
         ({"targets": np.ones(2)}, TypeError, r"targets is an array of float64, where"),
         ({"targets": np.ones(3, int)}, ValueError, r"targets has shape \(3,\), but .* \(2, 3\), \(T, V\): \(2,\) was"),
-        ({"targets": np.array([0, 3])}, ValueError, r"targets\[1\] is 3, but must be 0 to 2, or -1 for what is not to"),
+        (
+            {"targets": np.array([0, 3])},
+            ValueError,
+            r"targets\[1\] is 3, but must be 0 to 2, or -1 for a step without a mark",
+        ),
         ({"targets": np.array([-2, 0])}, ValueError, r"targets\[0\] is -2, but must be 0 to 2"),
     ],
     ids=[

@@ -189,7 +189,7 @@ def test_classes_that_are_not_given(path: Path, rng: np.random.Generator) -> Non
 def test_two_classes_of_one_name(path: Path, rng: np.random.Generator) -> None:
     own = type("RNNCell", (RNNCell,), {"__init__": lambda self, **_: None})
     other = type("Bare", (Layer,), {})
-    message = r"^{}\('.*'\): <class .*> and <class .*> have one name, by which a file finds its classes: rename one"
+    message = r"^{}\('.*'\): <class .*> and <class .*> have one name, but a file finds classes by name: rename one"
     with pytest.raises(ValueError, match=message.format("save")):
         save(path, type("RNNCell", (Bare,), {})())
     with pytest.raises(ValueError, match=message.format("save")):
@@ -207,7 +207,7 @@ def test_arguments_that_cannot_be_saved(path: Path, rng: np.random.Generator) ->
     message = r"^save\(.*\): model\.layers\.1\.options\.f\.0 is a ufunc, <ufunc 'tanh'>, which JSON cannot hold"
     with pytest.raises(TypeError, match=message):
         save(path, model)
-    with pytest.raises(TypeError, match=r"model\.options is a dict with a key that is no str"):
+    with pytest.raises(TypeError, match=r"model\.options is a dict with a key that is not a str"):
         save(path, Scale(2, options={3: 4}, rng=rng))
     with pytest.raises(TypeError, match="Forgetful cannot be saved: __init__ takes size"):
         save(path, Forgetful(3))

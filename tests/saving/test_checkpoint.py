@@ -228,10 +228,10 @@ def test_metadata_is_what_json_holds(path: Path) -> None:
     ("arguments", "message"),
     [
         ({"model": 3}, "model is a int, where a layer was expected"),
-        ({"tokenizer": "ab"}, r"tokenizer is a str, without a config\(\) to make it from"),
+        ({"tokenizer": "ab"}, r"tokenizer is a str, without the config\(\) that saving needs"),
         ({"metadata": [1]}, "metadata is a list, where a dict was expected"),
         ({"metadata": {"a": [0, {"b": {1}}]}}, r"metadata\['a'\]\[1\]\['b'\] is a set, \{1\}, which JSON cannot"),
-        ({"metadata": {"a": {1: 2}}}, r"metadata\['a'\] is a dict with a key that is no str, \{1: 2\}, which JSON"),
+        ({"metadata": {"a": {1: 2}}}, r"metadata\['a'\] is a dict with a key that is not a str, \{1: 2\}, which JSON"),
         ({"metadata": {"w": np.ones(2)}}, r"metadata\['w'\] is a ndarray, array\(\[1., 1.\]\), which"),
         ({"metadata": {"x": np.float32(1)}}, r"metadata\['x'\] is a float32"),
         ({"metadata": {"m": OneHot(3)}}, r"metadata\['m'\] is a OneHot"),
@@ -261,8 +261,9 @@ def test_paths_that_cannot_be(tmp_path: Path, rng: np.random.Generator) -> None:
         save(tmp_path / "none" / "x", network(rng))
     with pytest.raises(IsADirectoryError, match=r"^load\(.*this is a directory; give the path of a file in it"):
         load(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"^load\('.*none'\): there is no such file \(looked for '/.*none'\)"):
-        load(tmp_path / "none")
+    none = tmp_path / "none"
+    with pytest.raises(FileNotFoundError, match=rf"^load\('.*none'\): .* \(looked for {re.escape(repr(str(none)))}\)"):
+        load(none)
     assert not list(tmp_path.iterdir())
 
 
@@ -340,7 +341,7 @@ def test_empty_files_and_those_of_others(path: Path, rng: np.random.Generator) -
     with pytest.raises(ValueError, match=r"^load\('.*'\): the file is empty, so its writing was cut short; take"):
         load(path)
     path.write_bytes(safetensors.numpy.save({"b": np.ones(2), "a": np.ones(2)}))
-    with pytest.raises(ValueError, match=r"^load\(.*not written by `save`.*its tensors are: a, b\. Read it by"):
+    with pytest.raises(ValueError, match=r"^load\(.*not written by `save`.*its tensors: a, b\. Read it with"):
         load(path)
     path.write_bytes(safetensors.numpy.save({}, {"format": "pt"}))
     with pytest.raises(ValueError, match=r"not written by `save`.*: none"):
@@ -404,7 +405,7 @@ def test_all_that_does_not_match_is_listed(path: Path, rng: np.random.Generator)
         load(path)
 
 
-BROKEN, CHANGED = "no whole safetensors file", "the file is damaged: its content does not have its checksum"
+BROKEN, CHANGED = "no whole safetensors file", "the file is damaged: its content does not match its checksum"
 NOT_OURS = "not written by `save`"
 
 
@@ -458,7 +459,7 @@ def address_limit(more: int) -> Iterator[None]:
 def assert_refused(path: Path, data: bytes, says: str) -> None:
     """`data` at `path` is, by an error that names the file and says why; the file stays as it is."""
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=rf"^load\('{re.escape(str(path))}'\): .*({says})"):
+    with pytest.raises(ValueError, match=rf"^load\({re.escape(repr(str(path)))}\): .*({says})"):
         load(path)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == data
@@ -495,7 +496,7 @@ def test_what_a_flipped_bit_says(path: Path, rng: np.random.Generator) -> None:
     for old, new in [*changes, (b"layers.2.b", b"layers.2.c"), (b"[3,5]", b"[5,3]")]:
         assert old in data
         path.write_bytes(data.replace(old, new))
-        with pytest.raises(ValueError, match="the file is damaged: its content does not have its checksum; take"):
+        with pytest.raises(ValueError, match="the file is damaged: its content does not match its checksum; take"):
             load(path)
 
 

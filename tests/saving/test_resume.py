@@ -181,7 +181,7 @@ def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
 def test_an_optimizer_of_another_kind_or_model_is_refused(tmp_path: Path) -> None:
     model, other = network(0, "float32"), network(1, "float32")
     optimizer = Adagrad(model, lr=0.1)
-    with pytest.raises(ValueError, match="the optimizer is that of another model, Sequential"):
+    with pytest.raises(ValueError, match="the optimizer belongs to another model, Sequential"):
         save(tmp_path / "model", other, optimizer=optimizer)
     assert not list(tmp_path.iterdir())
     with pytest.raises(

@@ -204,7 +204,7 @@ class SharesAScratch(Twice):
         return self.scratch[0], None
 
 
-class DrawsInUse(Twice):
+class DrawsAtInference(Twice):
     def __init__(self) -> None:
         self.stream = np.random.default_rng(0)
 
@@ -302,7 +302,7 @@ class StepsDifferently(SteppedRNN):
 class StepsThoughNotCausal(SteppedRNN):
     causal = False
 
-    def step(self, x: Any, state: Any) -> tuple[Any, State]:  # type: ignore[misc]  # it is final
+    def step(self, x: Any, state: Any, *, starts: Any = None) -> tuple[Any, State]:  # type: ignore[misc]  # it is final
         return x, state
 
 
@@ -481,9 +481,16 @@ ARRAY = r"\[.*\] at \[.*\] is .*, expected "
 BREAKING = [
     Case(WritesToItsInput, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (THREADS, LAYOUT)),
     Case(WritesToTheUpstreamGradient, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (LAYOUT,)),
-    Case(WritesToItsCache, GIVEN, "a call wrote to what it was given or had given: " + ARRAY, (ORDER, CHUNKS, LAYOUT, ALONE, APART)),
+    Case(
+        WritesToItsCache,
+        GIVEN,
+        "a call wrote to what it was given or had given: " + ARRAY,
+        (ORDER, CHUNKS, LAYOUT, ALONE, APART),
+    ),
     Case(UsesUpItsCache, GIVEN, "there are .*, expected", (ORDER, ON_LAYER)),
-    Case(KeepsItsCache, ORDER, r"a backward depends on those before: gradient of x at \[0, 0, 0\] is .*, expected"),
+    Case(
+        KeepsItsCache, ORDER, r"a backward depends on earlier backwards: gradient of x at \[0, 0, 0\] is .*, expected"
+    ),
     Case(OverwritesItsGradient, ORDER, "backwards do not add up: gradient of w at"),
     Case(AddsAtTheFirstBackwardOnly, ORDER, "backwards do not add up: gradient of w at"),
     Case(ReusesABuffer, KEPT, "a later call overwrote a cache or an output: " + ARRAY),
@@ -493,39 +500,55 @@ BREAKING = [
     Case(SpreadsFloat64Backward, "float32_stays_float32", "with parameters of float32, gradient of x is float64"),
     Case(LosesDigits, "float32_stays_float32", "float32 is far from float64: y at"),
     Case(TakesAnyDtype, "mixed_dtypes_raise", "takes x in float64 with parameters in float32"),
-    Case(NamesNoCure, "mixed_dtypes_raise", "wrong dtype names no cures"),
-    Case(WantsItContiguous, LAYOUT, "strides of what it is given matter: y at"),
+    Case(NamesNoCure, "mixed_dtypes_raise", "wrong dtype gives no fix"),
+    Case(WantsItContiguous, LAYOUT, "the strides of its inputs matter: y at"),
     Case(CrashesWhereEmpty, EMPTY, "zero-size array"),
     Case(NaNWhereEmpty, EMPTY, "T = 0, B = 3: loss holds NaN"),
     Case(MisshapenWhereEmpty, EMPTY, r"T = 0, B = 3: gradient of x has shape \(0,\)"),
     Case(SharesAScratch, THREADS, "threads disturb each other: y at"),
-    Case(DrawsInUse, "nothing_is_drawn_in_use", r"DrawsInUse\(\): a call in use drew from stream"),
-    Case(PaddingCounts, "padding_never_matters", "what lies past a row's end matters: loss at"),
-    Case(PaddingIsMultiplied, "padding_never_matters", "what lies past a row's end matters: ys at"),
+    Case(DrawsAtInference, "nothing_is_drawn_in_use", r"DrawsAtInference\(\): a call at inference drew from stream"),
+    Case(PaddingCounts, "padding_never_matters", "the content past a row's end matters: loss at"),
+    Case(PaddingIsMultiplied, "padding_never_matters", "the content past a row's end matters: ys at"),
     Case(BeginsWithOnes, "none_is_zeros", "state=None is not the initial state: ys at"),
     Case(TakesNoneForOnes, "none_is_zeros", r"None for \['ys'\] is not zeros: xs at"),
     Case(TakesAnyGradient, "gradients_that_do_not_fit_raise", "takes gradients that do not fit, without a ValueError"),
-    Case(LastStateIsAView, "the_last_state_is_small", r"the last state\[0\] is a view of an array \(4, 3, 4\)"),
+    Case(LastStateIsAView, "the_last_state_is_small", r"the final state\[0\] is a view of an array \(4, 3, 4\)"),
     Case(ForgetsRowsThatDidNotRun, FROZEN, r"a row of length 0 is not passed through: state\[0\] at"),
     Case(IgnoresLengths, FROZEN, r"a row of length 0 is not passed through: state\[0\] at", (ROWS,)),
     Case(MixesRows, ROWS, "is not .* alone: " + ARRAY_AT, (ALONE, APART)),
     Case(CountsSteps, CHUNKS, "a sequence is not its chunks: ys at", (ALONE,)),
     Case(StepsDifferently, CHUNKS, r"a sequence is not a loop of step: (ys|state\[0\]) at"),
-    Case(WeighsPadding, "padding_never_matters", "what lies past a row's end matters: gradient of queries at", (ROWS,)),
+    Case(
+        WeighsPadding, "padding_never_matters", "the content past a row's end matters: gradient of queries at", (ROWS,)
+    ),
     Case(TakesNoWeightsForSome, "none_is_zeros", r"None for \['weights'\] is not zeros: queries at"),
     Case(TakesAnyContext, "gradients_that_do_not_fit_raise", "takes gradients that do not fit, without a ValueError"),
     Case(CentresQueries, ROWS, "row 0 in a batch is not row 0 alone: context at"),
     Case(NaNWithoutMemory, EMPTY, "T = 6, B = 3, S = 0: context holds NaN", (ROWS,)),
-    Case(ReadsOnAfterTheSource, "padding_never_matters", "what lies past a row's end matters: ys at", (ROWS,)),
-    Case(ReadsOnAfterTheTarget, "padding_never_matters", "what lies past a row's end matters: ys at", (ROWS,)),
+    Case(ReadsOnAfterTheSource, "padding_never_matters", "the content past a row's end matters: ys at", (ROWS,)),
+    Case(ReadsOnAfterTheTarget, "padding_never_matters", "the content past a row's end matters: ys at", (ROWS,)),
     Case(NaNWithoutSource, EMPTY, "T = 4, B = 3, S = 0: ys holds NaN", (ROWS,)),
     Case(StepsThoughNotCausal, "step_raises", "is not causal, but step does not raise ValueError"),
     Case(LetsGradientsCross, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
-    Case(BeginsOnlyTheFirstRow, ALONE, "the document from step 1 of row 1 is not that document alone: " + ARRAY_AT, (APART,)),
+    Case(
+        BeginsOnlyTheFirstRow,
+        ALONE,
+        "the document from step 1 of row 1 is not that document alone: " + ARRAY_AT,
+        (APART,),
+    ),
     Case(BeginsAnewWhatItKeeps, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
-    Case(KeepsWhatItBeginsAnew, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT, (APART,)),
+    Case(
+        KeepsWhatItBeginsAnew,
+        ALONE,
+        "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT,
+        (APART,),
+    ),
     Case(LearnsButBeginsWithZeros, ALONE, "the document from step 0 of row 0 is not that document alone: " + ARRAY_AT),
-    Case(MultipliesWhereADocumentBegins, APART, "(ys|gradient of xs) of a document depends on another document: (ys|gradient of xs) at"),
+    Case(
+        MultipliesWhereADocumentBegins,
+        APART,
+        "(ys|gradient of xs) of a document depends on another document: (ys|gradient of xs) at",
+    ),
     Case(StepsOn, STEPS, r"y at step \d of row \d is not that of the document alone: y at"),
 ]
 
@@ -699,7 +722,7 @@ class GivesItsCache(SoftmaxCrossEntropy):
 
 
 class DrawsInAStep(SteppedRNN):
-    """In use too, but not in a sequence."""
+    """At inference too, but not in a sequence."""
 
     def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
         super().__init__(in_size, out_size, rng=rng)
@@ -733,12 +756,12 @@ class StepsDifferentlyInUse(SteppedRNN):
         (ClearsItsTargets, "a call wrote to what it was given"),
         (SortsItsLengths, "a call wrote to what it was given"),
         (KeepsTheShape, "forward left something on the layer"),
-        (KeepsParameters, "the cache holds w as it was at forward"),
+        (KeepsParameters, "the cache holds w from forward"),
         (SharesItsOutput, "threads disturb each other"),
         (BeginsInFloat64, "the initial state"),
         (MisshapenOutputWhereEmpty, "y has shape"),
-        (GivesItsCache, "is no fresh array"),
-        (DrawsInAStep, "a step in use drew from noise"),
+        (GivesItsCache, "is not a new array"),
+        (DrawsInAStep, "a step at inference drew from noise"),
         (StepsDifferentlyInUse, "a sequence is not a loop of step"),
     ],
     ids=lambda part: getattr(part, "__name__", ""),

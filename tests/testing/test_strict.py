@@ -118,8 +118,7 @@ def test_what_cupy_lacks_is_lacking(a: Any) -> None:
         assert not hasattr(a, name)
 
 
-def test_what_is_lacking_is_what_cupy_lacks() -> None:
-    cupy = pytest.importorskip("cupy", reason="without CuPy it cannot be asked what it lacks")
+def test_what_is_lacking_is_what_cupy_lacks(cupy: Any) -> None:
     public = {(np, cupy, "", name) for name in np.__all__}
     public |= {(np.linalg, cupy.linalg, "linalg.", name) for name in np.linalg.__all__}
     absent = {prefix + name: getattr(ours, name) for ours, theirs, prefix, name in public if not hasattr(theirs, name)}

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..core.arrays import Array, namespace, no_gradient, select
+from ..core.layer import runs
 from ..core.one_hot import TableRows
 from ..core.roles import Recurrent
 from ..core.rows import Rows
@@ -86,13 +87,12 @@ class Cell(Recurrent):
 
     def has_steps(self, forward: Any, backward: Any) -> bool:
         """Whether the cell runs these two steps: no subclass overrides them, and none was replaced in the instance."""
-        kind, own = type(self), vars(self)
-        return (
-            kind.step_forward is forward
-            and kind.step_backward is backward
-            and "step_forward" not in own
-            and "step_backward" not in own
-        )
+        return runs(self, forward, backward)
+
+    @property
+    def takes_table_rows(self) -> bool:
+        """Whether the input may be `TableRows`: the kernel runs, and it multiplies before it looks up."""
+        return runs(self, *UNROLLED) and self.kernel() is not None
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
         kernel = self.kernel() if is_compiled(state[0]) else None
@@ -162,3 +162,7 @@ class Cell(Recurrent):
         if dxs[0] is None:
             return None, dstate
         return namespace(dxs[0]).stack(dxs[::-1]), dstate
+
+
+UNROLLED = Cell.unroll_forward, Cell.unroll_backward
+"""The methods that run the kernel."""

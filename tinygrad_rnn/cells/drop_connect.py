@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import MethodType
 from typing import Any, NamedTuple
 
 from ..core.arrays import Array, Generator
@@ -114,4 +115,12 @@ class DropConnect(Recurrent):
             return self.cell
         cell = copy.copy(self.cell)
         cell.w_h = Parameter(mask * self.cell.w_h.value)
+        for name, method in list(vars(cell).items()):  # a step that was replaced in the instance
+            if isinstance(method, MethodType) and method.__self__ is self.cell:
+                setattr(cell, name, MethodType(method.__func__, cell))
+            elif name in ("step_forward", "step_backward"):
+                raise TypeError(
+                    f"{self!r}: {name} of its cell was replaced by a function, which would not see the masked weights. "
+                    "Replace it by a method, types.MethodType(function, cell), or override it in a subclass"
+                )
         return cell

@@ -15,7 +15,7 @@ from .base import Cell
 
 
 class GRUCell(Cell):
-    r"""The gated recurrent unit: the update gate z mixes the old state with a candidate n, for which gate r scales it.
+    r"""The gated recurrent unit: gate z mixes the old state with a candidate n, and gate r scales the old state in n.
 
     Forward, with :math:`\sigma(a) = 1 / (1 + e^{-a})`; the columns of :math:`W_x`, :math:`W_h` and :math:`b` are three
     blocks: reset gate r, update gate z and candidate n:

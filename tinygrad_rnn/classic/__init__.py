@@ -1,1 +1,1 @@
-"""The second seed's class, on top of everything."""
+"""A single class that trains itself, built from the parts of the package."""

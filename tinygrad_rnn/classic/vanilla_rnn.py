@@ -28,7 +28,7 @@ from ..optim.sgd import SGD
 
 
 def _view(layer: str, name: str, what: str) -> property:
-    """A parameter in another shape: a bias (H,) is seen as one row (1, H). What is assigned is written in place."""
+    """A property that views a parameter, a bias (H,) as one row (1, H). Assigned values are written in place."""
 
     def read(self: VanillaRNN) -> Array:
         value: Array = getattr(getattr(self, layer), name).value
@@ -46,8 +46,8 @@ def _view(layer: str, name: str, what: str) -> property:
 class VanillaRNN(Layer):
     r"""A simple recurrent network that classifies every step, with its own training and prediction.
 
-    A small whole for first experiments, made of an `RNNCell`, `cell`, a `Linear`, `linear`, `SoftmaxCrossEntropy` and
-    `SGD` with `ClipValue`; larger things are built of those. The state before the first step is 0.
+    It is a complete small model for first experiments, made of an `RNNCell`, `cell`, a `Linear`, `linear`,
+    `SoftmaxCrossEntropy` and `SGD` with `ClipValue`. Build larger models from these parts. The initial state is 0.
 
     .. math::
         h_t &= \tanh(x_t W_{xh} + h_{t-1} W_{hh} + b_h), \qquad y_t = \operatorname{softmax}(h_t W_{hy} + b_y) \\
@@ -59,19 +59,19 @@ class VanillaRNN(Layer):
         n_x: features of x.
         n_h: hidden units.
         n_y: classes.
-        lr: learning rate of the gradient of L; an attribute, to be set at will.
+        lr: learning rate for the gradient of L; an attribute, which may be changed at any time.
         rng: draws the weights.
-        clip: each entry of the gradient is cut to between -clip and clip; `math.inf` cuts nothing.
+        clip: each entry of the gradient is clipped to between -clip and clip; `math.inf` clips nothing.
 
     Parameters `Wxh` (n_x, n_h), `Whh` (n_h, n_h) and `Why` (n_h, n_y), normal with standard deviation 0.01; `bh`
     (1, n_h) and `by` (1, n_y), 0. These are views of `cell.w_x`, `cell.w_h`, `linear.w`, `cell.b` and `linear.b`.
 
-    Nothing about a call is kept. It is not a `Recurrent`, since `backward` also takes a step of the optimizer and
-    `forward` takes no state; `Sequential(OneHot(n_x), rnn.cell, rnn.linear)` is one, of the same parameters.
+    A call stores nothing on the model. It is not a `Recurrent`, since `backward` also takes a step of the optimizer and
+    `forward` takes no state; `Sequential(OneHot(n_x), rnn.cell, rnn.linear)` is one, with the same parameters.
 
     Raises:
         ValueError: a size is below 1, or `lr` or `clip` is negative or NaN.
-        TypeError: a size is no integer, or `rng` no generator.
+        TypeError: a size is not an integer, or `rng` is not a generator.
 
     References:
         Elman, *Finding Structure in Time*, 1990.
@@ -109,7 +109,7 @@ class VanillaRNN(Layer):
     def forward(self, X: Shaped[Input, "T *B D"]) -> tuple[Float[Array, "T *B H"], Float[Array, "T *B V"]]:
         """Hidden states hs (T, n_h) and probabilities ys (T, n_y) of a sequence X (T, n_x), one-hot or any other rows.
 
-        Of B sequences side by side, (T, B, n_x), they have the axis B too.
+        For B sequences side by side, (T, B, n_x), they have the axis B too.
 
         Raises:
             ValueError: X has another shape.
@@ -126,9 +126,9 @@ class VanillaRNN(Layer):
         hs: Float[Array, "T *B H"],
         ys: Float[Array, "T *B V"],
     ) -> None:
-        """Back through time, then a step of gradient descent; the gradient, clipped, remains in each `grad`.
+        """Backpropagation through time, then a step of gradient descent; the clipped gradient stays in each `grad`.
 
-        `hs` and `ys` are what `forward` gave for `X` with the present parameters. The targets `Y` have the shape of
+        `hs` and `ys` are what `forward` gave for `X` with the current parameters. The targets `Y` have the shape of
         `ys`: one-hot rows, or all 0 where the step does not count.
 
         Raises:
@@ -140,7 +140,7 @@ class VanillaRNN(Layer):
         _, loss_cache = self._loss(Y, ys)
         if not X.shape[:-1] == hs.shape[:-1] == ys.shape[:-1]:
             came = f"X, hs and ys have shapes {X.shape}, {hs.shape} and {ys.shape}"
-            raise ValueError(f"{self!r}: {came}, alike but for the last axis if forward gave hs and ys for this X")
+            raise ValueError(f"{self!r}: {came}; only the last axis differs if forward gave hs and ys for this X")
         self.zero_grad()
         dhs: Any = self.linear.backward(self.criterion.backward(loss_cache), hs)
         hs, dhs = (array.reshape(*xs.shape[:2], self.n_h) for array in (hs, dhs))
@@ -148,25 +148,26 @@ class VanillaRNN(Layer):
         before[1:] = hs[:-1]
         steps = KernelCache(TANH, RNNCache(xs, before, hs), WHOLE)
         self.cell.unroll_backward(dhs, self.cell.initial_state(xs.shape[1]), steps)
-        SGD(self, self.lr, clip=ClipValue(self.clip)).step()  # without momentum it holds nothing from step to step
+        SGD(self, self.lr, clip=ClipValue(self.clip)).step()  # without momentum it has no state to keep
 
     def compute_loss(self, Y: Shaped[Array, "*lead V"], ys: Float[Array, "*lead V"]) -> Float[Array, ""]:
         """The loss of probabilities ys (..., n_y) in nats, the mean over the steps that count; 0 if none does.
 
-        A probability that was rounded to 0 is taken for the smallest normal number. Y and errors are as in `backward`.
+        A probability that was rounded to 0 counts as the smallest normal number. Y and errors are as in `backward`.
         """
         loss: Array = self._loss(Y, ys)[0]
         return loss
 
     def prepare_sequences(self, words: Sequence[str], char_to_idx: Mapping[str, int]) -> tuple[list[Any], list[Any]]:
-        """X_train and Y_train: one-hot rows of each word but its last character, and of it but its first.
+        """X_train and Y_train: one-hot rows of each word without its last character, and without its first.
 
-        Of a word of n characters, n at least 2, that is (n - 1, n_x) and (n - 1, n_y), on the model's device;
-        `char_to_idx` has an id, 0 to n_x - 1, for each. To learn where words end, end all with a character for that.
+        A word of n characters, n at least 2, gives (n - 1, n_x) and (n - 1, n_y), on the model's device. `char_to_idx`
+        maps each character to an id, 0 to n_x - 1. For a model that learns where words end, end all words with the same
+        extra character.
 
         Raises:
             ValueError: a character is not in `char_to_idx`, an id is outside, a word is too short, or n_x is not n_y.
-            TypeError: `words` is one str.
+            TypeError: `words` is a str.
         """
         if isinstance(words, str):
             raise TypeError(f"{self!r}: words is the str {words!r:.40}; give a list of words")
@@ -175,7 +176,7 @@ class VanillaRNN(Layer):
         one_hot = []
         for i, word in enumerate(words):
             if len(word) < 2:
-                cure = "Leave it out, or end all words with a character that stands for the end"
+                cure = "Leave it out, or end all words with the same extra character"
                 raise ValueError(f"{self!r}: words[{i}] is {word!r}, in which no character follows another. {cure}")
             one_hot.append(rows.take(device.asarray(self._ids(word, char_to_idx)), axis=0))
         return [X[:-1] for X in one_hot], [Y[1:] for Y in one_hot]
@@ -183,16 +184,16 @@ class VanillaRNN(Layer):
     def train(
         self, X_train: Sequence[Any], Y_train: Sequence[Any], epochs: int = 100, print_interval: int | None = 10
     ) -> list[float]:
-        """Train on one sequence (T, n_x), or batch (T, B, n_x), after the other, a step of the optimizer each.
+        """Train on one sequence (T, n_x), or batch (T, B, n_x), after the other, with one optimizer step for each.
 
         They come in the given order, `epochs` times. The loss is printed every `print_interval` epochs (None: never).
 
         Returns:
-            The loss of each epoch: the mean over all steps that count, each taken before its update.
+            The loss of each epoch: the mean over all steps that count, each computed before its update.
 
         Raises:
-            ValueError: there are no sequences, or targets of fewer or more; or as `backward`, before any change.
-            TypeError: as `backward`.
+            ValueError: there are no sequences, or fewer or more targets; or as in `backward`, before any change.
+            TypeError: as in `backward`.
             FloatingPointError: the loss is not finite.
         """
         check_size("VanillaRNN.train", "epochs", epochs)
@@ -212,7 +213,7 @@ class VanillaRNN(Layer):
                 self.backward(X, Y, hs, ys)
             losses.append(float(device.to_host(total)) / max(sum(counts), 1))
             if not math.isfinite(losses[-1]):
-                raise FloatingPointError(f"{self!r}: the loss of epoch {epoch} is {losses[-1]}: begin anew, lr lower")
+                raise FloatingPointError(f"{self!r}: the loss of epoch {epoch} is {losses[-1]}: restart with lower lr")
             if print_interval is not None and epoch % print_interval == 0:
                 print(f"epoch {epoch}: loss {losses[-1]:.4f} nats a step")
         return losses
@@ -220,13 +221,13 @@ class VanillaRNN(Layer):
     def train_words(
         self, words: Sequence[str], char_to_idx: Mapping[str, int], epochs: int = 100, print_interval: int | None = 10
     ) -> list[float]:
-        """`train` on what `prepare_sequences` makes of `words`; raises as they do."""
+        """`train` on what `prepare_sequences` makes of `words`; raises the errors of both."""
         return self.train(*self.prepare_sequences(words, char_to_idx), epochs, print_interval)
 
     def predict(
         self, seed_text: str, char_to_idx: Mapping[str, int], idx_to_char: Mapping[int, str], length: int
     ) -> str:
-        """`seed_text`, of at least one character, and `length` more, the likeliest each time.
+        """`seed_text`, of at least one character, and `length` more characters, each time the likeliest.
 
         Raises:
             ValueError: a character is not in `char_to_idx`, an id not in `idx_to_char`, `seed_text` is empty, `length`
@@ -248,7 +249,7 @@ class VanillaRNN(Layer):
         return X if X.ndim == 3 else X[:, None]
 
     def _loss(self, Y: Any, ys: Any) -> tuple[Any, Any]:
-        """`(loss, cache)` of the criterion, for which the logarithms of probabilities are scores like any others."""
+        """`(loss, cache)` of the criterion, which takes the logarithms of the probabilities as logits."""
         check_features(self, "ys", ys, self.n_y, self.cell.b.value)
         xp = namespace(ys)
         scores = xp.log(xp.maximum(ys, float(xp.finfo(ys.dtype).tiny)))
@@ -258,10 +259,10 @@ class VanillaRNN(Layer):
         """The ids of one-hot rows, -1 where a row is all 0."""
         came = getattr(Y, "shape", f"a {type(Y).__name__}")
         if came != shape:
-            raise ValueError(f"{self!r}: Y is {came}, expected an array {shape}, a one-hot row a step")
+            raise ValueError(f"{self!r}: Y is {came}, expected an array {shape}, one one-hot row per step")
         check_device(self, "Y", Y, self.cell.b.value)
         xp, any_target = namespace(Y), Y.any(axis=-1)
-        # On a GPU, values are not looked at: it would wait for all work in flight.
+        # On a GPU, values are not checked: this would wait for all work in flight.
         if device_of(Y) == Device("cpu") and not (((Y == 0) | (Y == 1)).all() and (Y.sum(axis=-1) == any_target).all()):
             raise ValueError(f"{self!r}: a row of Y is neither one-hot nor all 0, which stands for padding")
         return xp.where(any_target, Y.argmax(axis=-1), -1)
@@ -269,7 +270,7 @@ class VanillaRNN(Layer):
     def _ids(self, text: str, char_to_idx: Mapping[str, int]) -> Any:
         """The ids of a text, on the host."""
         if self.n_x != self.n_y:
-            raise ValueError(f"{self!r}: what comes out goes in again, so n_x must be n_y to learn or predict texts")
+            raise ValueError(f"{self!r}: outputs are the next inputs, so n_x must be n_y to learn or predict texts")
         for position, character in enumerate(text):
             if character not in char_to_idx:
                 raise ValueError(

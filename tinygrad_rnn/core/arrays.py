@@ -48,7 +48,7 @@ def namespace(array: Any) -> Any:
 
 
 def device_name(array: Any) -> str:
-    """The device that `array` is on: `"cpu"`, `"cuda:0"` …"""
+    """The device that `array` is on, such as `"cpu"` or `"cuda:0"`."""
     device = array.device
     return f"cuda:{device.id}" if hasattr(device, "id") else str(device)
 

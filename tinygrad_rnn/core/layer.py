@@ -178,6 +178,12 @@ class Layer:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def runs(layer: Layer, *methods: Any) -> bool:
+    """Whether `layer` runs these methods: its class overrides none of them, and none was replaced in the instance."""
+    kind, own = type(layer), vars(layer)
+    return all(getattr(kind, method.__name__) is method and method.__name__ not in own for method in methods)
+
+
 def is_abstract(member: object) -> bool:
     """Whether a member of a class is marked by `abc.abstractmethod`."""
     return bool(getattr(member, "__isabstractmethod__", False))

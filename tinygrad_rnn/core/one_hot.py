@@ -122,7 +122,7 @@ class TableRows:
 
 
 class TableGradient(NamedTuple):
-    """The gradient w.r.t. `TableRows`, given as that w.r.t. the whole table (V, D), in place of an array (T, B, D)."""
+    """In place of a gradient (T, B, D) w.r.t. `TableRows`, the gradient (V, D) w.r.t. the whole table."""
 
     table: Array
 

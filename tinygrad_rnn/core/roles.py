@@ -173,7 +173,7 @@ class Recurrent(Layer):
             TypeError: a dtype or device differs from the parameters'.
         """
         takes = "(T, B), ids" if self.takes_ids else "(T, B, D)"
-        like = self._check_input("xs", xs, f"forward takes {takes}", 3, "One step is `step`")
+        like = self._check_input("xs", xs, f"forward takes {takes}", 3, "For one step call `step`")
         steps, batch = xs.shape[:2]
         rows, spec = make_rows(self, lengths, starts, steps, batch, xs), self.state_spec
         began = absent(state) if learns(spec) else None
@@ -235,7 +235,7 @@ class Recurrent(Layer):
         if not self.causal:
             raise ValueError(f"{self!r} has no step: its outputs depend on later inputs. Give it whole sequences")
         takes = "(B,), ids" if self.takes_ids else "(B, D)"
-        like, batch = self._check_input("x", x, f"step takes {takes}", 2, "A sequence goes to `forward`"), x.shape[0]
+        like, batch = self._check_input("x", x, f"step takes {takes}", 2, "For a sequence call `forward`"), x.shape[0]
         state = given_or_initial(self, "state", state, self.state_spec, batch, like)
         if starts is not None:
             check_flags(self, "starts", starts, (batch,), x)

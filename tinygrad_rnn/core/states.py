@@ -84,9 +84,11 @@ def given_or_initial(owner: object, name: str, state: Any, spec: StateSpec, batc
 
     Raises:
         TypeError: it does not have the declared structure, or a dtype or device differs from that of `like`.
-        ValueError: an array does not have the declared shape, or not `batch` rows.
+        ValueError: an array does not have the declared shape, or not `batch` rows; or one that is kept is None alone.
     """
     if state is None:
+        if isinstance(spec, Leaf) and spec.kept:
+            raise ValueError(f"{owner!r}: {name}, which is {spec.name}, is None, but is needed where the rest is given")
         return initial_state(spec, batch, like)
     if like is not None and _fits(state, spec, batch, like):
         whole: State = state
@@ -165,7 +167,7 @@ def begin(spec: StateSpec, state: State, flags: Booleans) -> State:
 
 
 def begin_backward(spec: StateSpec, dstate: State, flags: Booleans) -> State:
-    """Map the gradient w.r.t. the result of `begin` to that w.r.t. the state given to it: 0 in the reset rows.
+    """Map the gradient w.r.t. the result of `begin` to the gradient w.r.t. its argument: 0 in the reset rows.
 
     The gradient of the reset rows is added to that of the initial state, where that is a `Parameter`.
     """

@@ -45,8 +45,8 @@ def require_distinct(owner: str, tokens: Sequence[str], kinds: str) -> None:
     if len(set(tokens)) < len(tokens):
         twice, count = Counter(tokens).most_common(1)[0]
         raise ValueError(
-            f"{owner}: {twice!r} is {count} times among the {kinds}, where each must be once; leave out the "
-            "others, or give the special token another text, such as '<start>'"
+            f"{owner}: {twice!r} occurs {count} times among the {kinds}, where each must occur once; leave out "
+            "the others, or give the special token another text, such as '<start>'"
         )
 
 

@@ -63,8 +63,8 @@ class WordTokenizer:
             require_str(word, "WordTokenizer: a word")
             if not _TOKEN.fullmatch(word):
                 raise ValueError(
-                    f"WordTokenizer: the word {word!r} is cut into the tokens {_TOKEN.findall(word)}, so it never occurs "
-                    "in a text; give these instead, or make it a special token"
+                    f"WordTokenizer: the word {word!r} is cut into the tokens {_TOKEN.findall(word)}, so no text has "
+                    "it as a token; give these instead, or make it a special token"
                 )
         self._tokens = (*self.special, *self.words)
         if not self._tokens:
@@ -111,8 +111,8 @@ class WordTokenizer:
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
         """The text of `ids` (N,), the inverse of `encode` wherever no token was unknown.
 
-        A special token becomes its own text, which `encode` then reads as plain text. Nothing is put between words: if a
-        model gives the ids of two words in a row, they become one word.
+        A special token becomes its own text, which `encode` then reads as plain text. Nothing is put between words: if
+        a model gives the ids of two words in a row, they become one word.
 
         Raises:
             TypeError: `ids` are not integers.

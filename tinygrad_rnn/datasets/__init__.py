@@ -1,4 +1,4 @@
-"""Texts to train on, and sources of tokens whose entropy is known: what the best possible model reaches."""
+"""Texts to train on, and sources of tokens with known entropy, which is the loss of the best possible model."""
 
 from .copy_task import CopySource
 from .dyck import DyckSource

@@ -11,11 +11,11 @@ from ..core.checks import check_rng, check_size
 
 
 class CopySource:
-    r"""The copy task: to read symbols, to wait, and then to write them from memory.
+    r"""The copy task: read symbols, wait, and then write them from memory.
 
-    After `length` symbols come blanks, until a marker, `delay` steps behind the last symbol, tells that it is time.
-    Up to there the target is the blank, and from then on it is the symbols, while blanks are read. So a sequence has
-    :math:`T = L + D + L` steps:
+    After `length` symbols come blanks, and `delay` steps after the last symbol a marker. Up to the marker the targets
+    are blanks. After it blanks are read, and the targets are the symbols. So a sequence has :math:`T = L + D + L`
+    steps:
 
     ======= ============== ================================ ==============
     steps   L              D                                L
@@ -24,19 +24,20 @@ class CopySource:
     targets blanks         blanks                           the symbols
     ======= ============== ================================ ==============
 
-    Nothing is left to chance for who remembers: the `entropy` is 0. Who knows all this but remembers no symbol of the
-    S pays :math:`\ln S` nats for each: :math:`L \ln S / T` a step, the `chance` that a model must beat.
+    A model that remembers all symbols predicts every target with certainty: the `entropy` is 0. A model that knows the
+    task but remembers none of the S symbols has a loss of :math:`\ln S` nats for each, so :math:`L \ln S / T` per step:
+    this is `chance`, the baseline to beat.
 
     Args:
-        symbols: S, how many symbols there are; their ids are 0 to S - 1.
-        length: L, how many are to be copied.
+        symbols: S, the number of different symbols; their ids are 0 to S - 1.
+        length: L, how many symbols to copy.
         delay: D, the steps from the last symbol read to the first one written, at least 1.
 
-    Attributes: the arguments; `blank` and `marker`, ids S and S + 1; `vocab_size`, S + 2, though no target is the
-    marker, so that S + 1 scores will do; `steps`, T; `entropy` and `chance`, nats a step.
+    Attributes: the arguments; `blank` and `marker`, ids S and S + 1; `vocab_size`, S + 2 (no target is the marker, so
+    S + 1 logits are enough); `steps`, T; `entropy` and `chance`, in nats per step.
 
     Raises:
-        TypeError: an argument is no integer.
+        TypeError: an argument is not an integer.
         ValueError: `symbols` is below 2, `length` or `delay` below 1.
 
     References:
@@ -68,7 +69,7 @@ class CopySource:
         """Sequences drawn independently: xs and targets, ids (T, B) of int64.
 
         Raises:
-            TypeError: `batch` is no integer, or `rng` no Generator.
+            TypeError: `batch` is not an integer, or `rng` is not a Generator.
             ValueError: `batch` is negative.
         """
         check_size(repr(self), "batch", batch, 0)

@@ -10,34 +10,34 @@ from .strings import Branches, StringSource
 
 
 class DyckSource(StringSource):
-    r"""Balanced brackets of several kinds: the Dyck language, whose memory is a stack.
+    r"""Balanced brackets of several kinds: the Dyck language, which needs a stack as memory.
 
-    A token opens a bracket with probability :math:`p`, its kind being any of :math:`k`, or else closes the one opened
-    last; where none is open it ends the string instead. At the maximal depth :math:`m` it always closes.
+    With probability :math:`p` a token opens a bracket, of one of :math:`k` kinds, all equally likely. Otherwise it
+    closes the bracket opened last, or ends the string if none is open. At the maximal depth :math:`m` it always closes.
 
-    What ends a string costs no memory of its own if it is thought of as a bracket around all. Each bracket is opened
-    and closed once, so :math:`p\,n_d = (1 - p)\,n_{d+1}` for the mean number :math:`n_d` of tokens drawn at depth
-    :math:`d` (:math:`p\,n_{m-1} = n_m` at the maximal one), and :math:`(1 - p)\,n_0 = 1`. Each but those at depth
+    The start and the end of a string act like one more bracket around all the others. Each bracket is opened and closed
+    once, so :math:`p\,n_d = (1 - p)\,n_{d+1}` for the mean number :math:`n_d` of tokens drawn at depth :math:`d`
+    (:math:`p\,n_{m-1} = n_m` at the maximal depth), and :math:`(1 - p)\,n_0 = 1`. Each token not drawn at depth
     :math:`m` has the entropy
 
     .. math::
         h = -p \ln \frac{p}{k} - (1 - p) \ln (1 - p),
 
-    so the entropy a predicted token is :math:`h`, times the part of tokens that are not drawn at depth :math:`m`.
+    so the entropy per predicted token is :math:`h` times the fraction of tokens that are not drawn at depth :math:`m`.
 
     Token 0 begins a string and ends it; 1 to k open a bracket, k + 1 to 2k close one, in the same order of kinds.
 
     Args:
-        kinds: k, how many kinds of brackets there are.
-        opening: p, above 0, and below 1; without `max_depth` below 1/2, or the mean length would not be finite.
+        kinds: k, the number of kinds of brackets.
+        opening: p, above 0 and below 1; without `max_depth` below 1/2, because the mean length must be finite.
         max_depth: m, how many brackets may be open at once. None: any number.
 
-    Attributes: the arguments; `vocab_size` is 2k + 1; `entropy`, nats a predicted token; `string_entropy`, nats a
-    string; `mean_length`, the mean number of tokens with both 0.
+    Attributes: the arguments; `vocab_size` is 2k + 1; `entropy`, in nats per predicted token; `string_entropy`, in nats
+    per string; `mean_length`, the mean number of tokens, including both 0.
 
     Raises:
-        TypeError: `kinds` or `max_depth` is no integer, or `opening` no number.
-        ValueError: one is out of its range, or the mean length is too large for a float.
+        TypeError: `kinds` or `max_depth` is not an integer, or `opening` is not a number.
+        ValueError: an argument is out of its range, or the mean length is too large for a float.
 
     References:
         Hewitt, Hahn, Ganguli, Liang and Manning, *RNNs Can Generate Bounded Hierarchical Languages with Optimal
@@ -83,8 +83,8 @@ class DyckSource(StringSource):
         self.entropy = self.string_entropy / (free + forced)
 
     def _branches(self, state: Any) -> Branches:
-        # The state holds the tokens that close what is open, of which 0 stands for the string as a whole; None is
-        # the end.
+        # The state holds the tokens that close the open brackets; 0 closes the string as a whole, and None is the
+        # state after that.
         if not state:
             return [] if state is None else [(0, 1.0, (0,))]
         closing, outer = state[-1], state[:-1] or None

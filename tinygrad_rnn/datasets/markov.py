@@ -19,27 +19,27 @@ class MarkovSource(Source):
     r"""A Markov chain of order k: a token depends on the k before it.
 
     With :math:`P(v \mid c)` the probability of the token :math:`v` after the context :math:`c` of k tokens, and
-    :math:`\pi` the stationary distribution, which tells how often each context comes, the entropy a token is
+    :math:`\pi` the stationary distribution, which says how often each context occurs, the entropy per token is
 
     .. math::
         \pi(c' ) = \sum_{c,\, v\,:\, c \to c'} \pi(c)\, P(v \mid c), \qquad
         h = -\sum_c \pi(c) \sum_v P(v \mid c) \ln P(v \mid c).
 
-    A sample begins in the stationary distribution, so no part of it differs from another. Only the first k - 1
-    predicted tokens of a document, which have fewer than k before them, cost more than :math:`h` in the mean.
+    A sample begins in the stationary distribution, so all parts of it have the same statistics. Only the first k - 1
+    predicted tokens of a document, which have fewer than k tokens before them, have a mean loss above :math:`h`.
 
-    Making one takes :math:`V^{3k}` operations and :math:`V^{2k}` numbers: 0.1 seconds at a thousand contexts.
+    Making a source takes :math:`V^{3k}` operations and :math:`V^{2k}` numbers: 0.1 seconds at a thousand contexts.
 
     Args:
-        transitions: (V, …, V), k + 1 axes: `transitions[a, b]` are the probabilities (V,) of what follows a, b; each
+        transitions: (V, …, V), k + 1 axes: `transitions[a, b]` are the probabilities (V,) of the token after a, b; each
             such row adds up to 1.
 
-    Attributes: `transitions` as float64, not to be written to; `order`, k; `vocab_size`, V; `stationary`, (V, …, V)
-    of k axes; `entropy`, nats a token.
+    Attributes: `transitions`, a read-only float64 array; `order`, k; `vocab_size`, V; `stationary`, (V, …, V) with k
+    axes; `entropy`, in nats per token.
 
     Raises:
-        TypeError: `transitions` are no numbers.
-        ValueError: they have another shape, are no probabilities, a row does not add up to 1, or the chain has more
+        TypeError: `transitions` are not numbers.
+        ValueError: they have another shape, are not probabilities, a row does not add up to 1, or the chain has more
             than one stationary distribution.
 
     References:
@@ -71,10 +71,10 @@ class MarkovSource(Source):
         """A chain whose rows are drawn from a symmetric Dirichlet distribution.
 
         Args:
-            vocab_size: V, how many tokens there are.
-            order: k, how many of them the next one depends on.
-            concentration: of the Dirichlet distribution: 1 draws all rows alike, a smaller one gives rows in which few
-                tokens have most of the probability, and so a smaller entropy.
+            vocab_size: V, the number of different tokens.
+            order: k, how many of the tokens before it a token depends on.
+            concentration: the parameter of the Dirichlet distribution: 1 draws all rows with equal probability; a
+                smaller value gives rows in which few tokens have most of the probability, and so a smaller entropy.
             rng: draws the rows.
 
         Raises:
@@ -95,7 +95,7 @@ class MarkovSource(Source):
         """`length` tokens in a row, (N,) of int64: a document for `TokenStream`.
 
         Raises:
-            TypeError: `length` is no integer, or `rng` no Generator.
+            TypeError: `length` is not an integer, or `rng` is not a Generator.
             ValueError: `length` is negative.
         """
         check_size(repr(self), "length", length, 0)
@@ -108,12 +108,12 @@ class MarkovSource(Source):
         for chance in rng.random(max(length - self.order, 0)).tolist():
             token = bisect_right(upto[context], chance)
             ids.append(token)
-            context = (context * V + token) % contexts  # the oldest token goes, the new one comes
+            context = (context * V + token) % contexts  # drop the oldest token, append the new one
         return np.array(ids[:length], np.int64)
 
     def _predict(self, ids: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
         N, V, k = len(ids), self.vocab_size, self.order
-        rows = np.zeros((N + 1, V))  # the first for what follows nothing
+        rows = np.zeros((N + 1, V))  # the first row is for the first token
         for t in range(min(k, N + 1)):  # after t tokens, fewer than k
             joint = self.stationary.sum(axis=tuple(range(t + 1, k)))[tuple(ids[:t])]
             rows[t] = joint / (joint.sum() or 1)
@@ -126,14 +126,14 @@ class MarkovSource(Source):
 
 
 def _checked(transitions: Sequence[Any] | NDArray[Any]) -> Array:
-    """A copy in float64, which cannot be written to."""
+    """A read-only copy in float64."""
     p = np.array(transitions)
     if p.dtype.kind not in "iuf":
         raise TypeError(f"MarkovSource: transitions are {p.dtype}, where numbers were expected")
     if p.ndim < 2 or len({*p.shape}) > 1 or not p.size:
         raise ValueError(
-            f"MarkovSource: transitions has the shape {p.shape}, where (V, V) was expected, and for each order more "
-            "one V more"
+            f"MarkovSource: transitions has the shape {p.shape}, where (V, V) was expected, and one more V for each "
+            "further order"
         )
     p = p.astype(np.float64, copy=False)
     wrong = ~((p >= 0) & (p <= 1))
@@ -141,7 +141,7 @@ def _checked(transitions: Sequence[Any] | NDArray[Any]) -> Array:
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(f"MarkovSource: transitions is {p[where]} at index {where}, but a probability is 0 to 1")
     totals = p.sum(axis=-1)
-    wrong = abs(totals - 1) > 1e-6  # as float32 gives it
+    wrong = abs(totals - 1) > 1e-6  # the accuracy of float32
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(
@@ -149,12 +149,12 @@ def _checked(transitions: Sequence[Any] | NDArray[Any]) -> Array:
             "divide each row by its sum"
         )
     p /= totals[..., None]
-    p.setflags(write=False)  # the entropy would no longer be that of the chain
+    p.setflags(write=False)  # or the entropy might no longer be that of the chain
     return p
 
 
 def _stationary(transitions: Array) -> Array:
-    """How often each context comes: π = π M, where M leads from context to context; its sum is 1."""
+    """How often each context occurs: π = π M with sum 1, where M holds the transitions between contexts."""
     V, k = transitions.shape[-1], transitions.ndim - 1
     contexts = np.arange(V**k)[:, None]
     M = np.zeros((V**k, V**k))
@@ -162,18 +162,18 @@ def _stationary(transitions: Array) -> Array:
     comes = _recurrent(M)
     if not comes.any():
         raise ValueError(
-            "MarkovSource: the chain has more than one stationary distribution, as it has parts that it never leaves; "
-            "let some token be reached from every other"
+            "MarkovSource: the chain has more than one stationary distribution, because it has several parts that it "
+            "never leaves; make some token reachable from every other"
         )
-    # π (I - M + 1) = 1, where 1 is a matrix and a row of ones, is singular only where there is more than one.
+    # π (I - M + 1) = 1, where 1 is a matrix and a row of ones, is singular only if there is more than one π.
     stationary = np.linalg.solve((np.eye(len(M)) - M + 1).T, np.ones(len(M)))
-    stationary = np.where(comes, stationary.clip(min=0), 0)  # rounded, what never comes again would come
+    stationary = np.where(comes, stationary.clip(min=0), 0)  # rounding must not bring transient contexts back
     shaped: Array = (stationary / stationary.sum()).reshape((V,) * k)
     return shaped
 
 
 def _recurrent(M: Array) -> Booleans:
-    """Which contexts are reached from all; none where the chain has several parts that it never leaves."""
+    """Which contexts are reached from all others; none if the chain has several parts that it never leaves."""
     reached = (M > 0) | np.eye(len(M), dtype=bool)
     while not reached.all():
         further = reached.astype(np.float32) @ reached.astype(np.float32) > 0  # in up to twice the steps
@@ -185,7 +185,7 @@ def _recurrent(M: Array) -> Booleans:
 
 
 def _upto(p: Array) -> list[list[float]]:
-    """The distribution function of each row, its last entry just 1: `bisect_right` then never finds a p of 0."""
+    """The cumulative distribution of each row, ending in exactly 1, so `bisect_right` never gives a token of p = 0."""
     total = p.cumsum(axis=1)
     upto: list[list[float]] = (total / total[:, -1:]).tolist()
     return upto

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.char_tokenizer import CharTokenizer
 from .strings import Branches, StringSource
 
-# Of each node the symbols that lead on, and to where. 7 is the end.
+# For each node, its outgoing symbols and the nodes that they lead to. 7 is the end.
 _PLAIN: dict[Hashable, dict[str, Hashable]] = {
     0: {"B": 1},
     1: {"T": 2, "P": 3},
@@ -27,25 +27,25 @@ _PLAIN: dict[Hashable, dict[str, Hashable]] = {
 class ReberGrammar(StringSource):
     r"""The Reber grammar: strings such as BTSXXVPSE, made by a walk through a graph of a few nodes.
 
-    Of the two ways that lead on from most nodes each is taken half the time. What may follow a symbol depends on the
-    ones before: after BT come S or X, after PT come T or V. Embedded, a string stands between a T or P and the same
-    symbol again, as BTXSE does in BPBTXSEPE, so that whoever predicts the last but one must keep a bit for as long as
-    the string within lasts: 8 symbols in the mean.
+    Most nodes have two outgoing edges, each taken with probability 1/2. Which symbols may follow a symbol depends on
+    the ones before: after BT come S or X, after PT come T or V. In the embedded grammar, a string is enclosed by a T or
+    P and the same symbol again, as BTXSE is in BPBTXSEPE. To predict the last but one symbol, a model must keep one bit
+    over the whole inner string: 8 symbols on average.
 
-    A string has 8 symbols in the mean and 6 choices, hence :math:`6 \ln 2` nats a string; embedded 12 and 7.
+    A string has on average 8 symbols and 6 choices, and so :math:`6 \ln 2` nats per string; embedded 12 and 7.
 
     ======== ============================= ============================== ================================
-    embedded nats a string                 symbols a string, in the mean  `entropy`, nats a predicted one
+    embedded nats per string               mean symbols per string        `entropy`, nats per predicted one
     ======== ============================= ============================== ================================
     False    :math:`6 \ln 2` = 4.1589      8                              :math:`6 \ln 2 / 7` = 0.5941
     True     :math:`7 \ln 2` = 4.8520      12                             :math:`7 \ln 2 / 11` = 0.4411
     ======== ============================= ============================== ================================
 
     Args:
-        embedded: whether the string stands within another.
+        embedded: whether the string is embedded in another.
 
-    Attributes: `vocab_size` is 7; `tokenizer` is that of the symbols BTPSXVE, whose ids are 0 to 6; `entropy`,
-    `string_entropy` and `mean_length` as above.
+    Attributes: `vocab_size` is 7; `tokenizer` is a tokenizer of the symbols BTPSXVE, whose ids are 0 to 6; `entropy`,
+    `string_entropy` and `mean_length` are as above.
 
     References:
         Reber, *Implicit Learning of Artificial Grammars*, 1967. Embedded: Hochreiter and Schmidhuber, *Long Short-Term
@@ -86,7 +86,7 @@ class ReberGrammar(StringSource):
 
 
 def _embedded() -> dict[Hashable, dict[str, Hashable]]:
-    """The graph in which the plain one stands twice: between two T, and between two P."""
+    """The graph that contains the plain one twice: between two T, and between two P."""
     graph: dict[Hashable, dict[str, Hashable]] = {
         "first": {"B": "second"},
         "second": {"T": ("T", 0), "P": ("P", 0)},
@@ -100,7 +100,7 @@ def _embedded() -> dict[Hashable, dict[str, Hashable]]:
 
 
 def _visits(graph: Mapping[Hashable, Mapping[str, Hashable]]) -> dict[Hashable, float]:
-    """How often a walk comes to each node, in the mean: v = e + v P, where e is 1 at the first node."""
+    """The mean number of visits to each node: v = e + v P, where e is 1 at the first node."""
     nodes = list(graph)
     step = np.zeros((len(nodes), len(nodes)))
     for row, edges in zip(step, graph.values(), strict=True):

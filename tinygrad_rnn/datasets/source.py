@@ -1,4 +1,4 @@
-"""What the sources of tokens have in common: they know the probability of each next one."""
+"""The base class of sources of tokens, which know the probability of each next token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.checks import check_integers
 
 
 class Source(ABC):
-    """Draws tokens, and knows how likely each one was: the model that no other can beat.
+    """Draws tokens, and knows the probability of each: it is the best possible model of them.
 
     Attributes: `vocab_size`, the number V of tokens, and `entropy`, the mean loss of that model.
     """
@@ -22,34 +22,34 @@ class Source(ABC):
     entropy: float
 
     def probabilities(self, ids: Integer[Integers, " N"]) -> Float[Array, "N V"]:
-        """What may follow each token, and how likely, after all tokens up to it: the best possible predictions.
+        """The probabilities of the next token after each token, given all tokens up to it: the best predictions.
 
-        Their logarithms are logits, with which `SoftmaxCrossEntropy` gives the `entropy`, but for chance. The tokens
-        that may follow are those above 0.
+        Their logarithms are logits, for which `SoftmaxCrossEntropy` gives the `entropy`, up to sampling noise. The
+        tokens that may follow have a probability above 0.
 
         Args:
-            ids: (N,), integers: the beginning of what the source gives.
+            ids: (N,), integers: a sample of the source, or the beginning of one.
 
         Returns:
-            (N, V), float64, new. Nothing follows the end of a string: a row of 0.
+            (N, V), float64, a new array. The row of the end of a string is 0, because nothing follows it.
 
         Raises:
-            TypeError: `ids` is no integer array.
-            ValueError: `ids` is not one row, an id is outside the vocabulary, or the source never gives these.
+            TypeError: `ids` is not an integer array.
+            ValueError: `ids` is not one row, an id is outside the vocabulary, or the source never gives these ids.
         """
         chances, rows = self._predict(self._checked(ids))
         if not chances.all():
             position = int(np.argmin(chances != 0))
             raise ValueError(
-                f"{self!r}: id {ids[position]} at position {position} never comes there; give ids that the source drew"
+                f"{self!r}: id {ids[position]} at position {position} never occurs there; give ids that the source drew"
             )
         return rows
 
     def log_probability(self, ids: Integer[Integers, " N"]) -> float:
-        """The logarithm of the probability that what the source gives begins with `ids`; -inf if it never does.
+        """The logarithm of the probability that a sample of the source begins with `ids`; -inf if it never does.
 
         Raises:
-            TypeError: `ids` is no integer array.
+            TypeError: `ids` is not an integer array.
             ValueError: `ids` is not one row, or an id is outside the vocabulary.
         """
         chances, _ = self._predict(self._checked(ids))
@@ -57,9 +57,9 @@ class Source(ABC):
 
     @abstractmethod
     def _predict(self, ids: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
-        """The probability of each of `ids` after those before it (N,), and of what follows each (N, V).
+        """The probability (N,) of each of `ids` given those before it, and of each next token (N, V).
 
-        Behind the first id of probability 0 they are anything.
+        After the first id of probability 0 they may be anything.
         """
 
     def _checked(self, ids: Any) -> NDArray[np.integer[Any]]:

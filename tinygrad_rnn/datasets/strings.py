@@ -1,4 +1,4 @@
-"""Sources of strings, which begin and end, each a document of its own."""
+"""Sources of strings with a beginning and an end; each string is a document."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..core.checks import check_rng, check_size
 from .source import Source
 
 Branches: TypeAlias = Sequence[tuple[int, float, Any]]
-"""What may come next: a token, its probability, which is above 0, and the state that it leads to."""
+"""The possible next tokens: each with its probability, which is above 0, and the state that it leads to."""
 
 
 class StringSource(Source):
-    """Strings, drawn token by token: what may follow is known by a state.
+    """Strings, drawn token by token; a state determines the possible next tokens.
 
-    A string of N tokens has N - 1 predicted ones: the first is always the same, and nothing precedes it.
+    A string of N tokens has N - 1 predicted tokens: the first is always the same, and nothing precedes it.
 
-    Attributes: of `Source`; `string_entropy`, the entropy of a string in nats; `mean_length`, the mean N.
+    Attributes: those of `Source`; `string_entropy`, the entropy of a string in nats; `mean_length`, the mean of N.
     """
 
     string_entropy: float
@@ -35,7 +35,7 @@ class StringSource(Source):
         """`count` strings, arrays (N_i,) of int64, drawn independently: documents for `TokenStream`, rows for `pad`.
 
         Raises:
-            TypeError: `count` is no integer, or `rng` no Generator.
+            TypeError: `count` is not an integer, or `rng` is not a Generator.
             ValueError: `count` is negative.
         """
         check_size(repr(self), "count", count, 0)
@@ -61,11 +61,11 @@ class StringSource(Source):
                     chances[t], branches = probability, self._branches(state)
                     break
             else:
-                break  # it never comes here
+                break  # it never occurs here
             for token, probability, _ in branches:
                 rows[t, token] = probability
         return chances, rows
 
     @abstractmethod
     def _branches(self, state: Any) -> Branches:
-        """What may come next; nothing where the string is at its end."""
+        """The possible next tokens; none at the end of the string."""

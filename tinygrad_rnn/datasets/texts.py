@@ -1,4 +1,4 @@
-"""Texts to train on: one that every Python has, one to download, and one's own files."""
+"""Texts to train on: one that comes with Python, one to download, and your own files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import NamedTuple
 from ..core.files import replace
 from ..data.vocabulary import require_str
 
-# hashlib, http and urllib are imported where they are used: some 20 ms, and whoever downloads nothing does without.
+# hashlib, http and urllib are imported where they are used: a program that downloads nothing starts some 20 ms faster.
 
 
 def pydoc_topics() -> str:
     """The help texts of Python's standard library (`help("topics")`): some 0.4 million characters of English prose.
 
     The topics are sorted by name and cut into paragraphs at blank lines, and each paragraph is kept only where it
-    first occurs. A fifth of the raw text is repeated paragraphs (Python 3.11), so a part of it that is held out would
-    hold paragraphs that were trained. The text differs between Python versions: figures measured on it hold for one.
+    first occurs. A fifth of the raw text is repeated paragraphs (Python 3.11), so a held-out part of the raw text would
+    contain paragraphs of the training part. The text differs between Python versions, and so do results on it.
     """
-    from pydoc_data.topics import topics  # here, because it takes milliseconds that few need
+    from pydoc_data.topics import topics  # imported here, because it takes milliseconds that few programs need
 
     text = "\n\n".join(topics[name] for name in sorted(topics))
     return "\n\n".join(dict.fromkeys(paragraphs(text))) + "\n"
@@ -29,7 +29,7 @@ def pydoc_topics() -> str:
 def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
     r"""The text of a file, the same on every system: `\r\n` and `\r` become `\n`.
 
-    Nothing else is changed: the mark that some editors put before UTF-8 stays (`encoding="utf-8-sig"` drops it).
+    Nothing else is changed: the byte order mark of some UTF-8 files stays (`encoding="utf-8-sig"` drops it).
 
     Raises:
         FileNotFoundError, IsADirectoryError: `path` is not a file.
@@ -44,7 +44,7 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        offset = error.start + len(data) - len(error.object)  # utf-8-sig counts from behind its mark
+        offset = error.start + len(data) - len(error.object)  # utf-8-sig counts from the end of its mark
         raise ValueError(
             f"read_text: {str(path)!r} is not {encoding}: bytes {error.object[error.start : error.end]!r} at offset "
             f"{offset} ({error.reason}); name the encoding of the file, such as encoding='latin-1', or repair the bytes"
@@ -55,10 +55,10 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
 
 
 def paragraphs(text: str) -> list[str]:
-    r"""The paragraphs of a text, which blank lines separate: one document each.
+    r"""The paragraphs of a text, separated by blank lines: one document each.
 
     A blank line holds nothing but whitespace. The other lines stay as they are, and a paragraph has no `\n` at its end.
-    A line ends at `\n` alone, which `read_text` makes of every line end.
+    A line ends only at `\n`; `read_text` turns every line end into it.
 
     Raises:
         TypeError: `text` is not a str.
@@ -94,23 +94,23 @@ def tiny_shakespeare(*, cache: str | os.PathLike[str] | None = None) -> str:
 
     The usual split trains on the first 1,003,854 characters and validates on the last 111,540.
 
-    The file is downloaded once, into a cache. There it is checked at every call, by its SHA-256, and used without a
-    network; it may as well be put there by hand.
+    The file is downloaded once, into a cache. Every call checks the SHA-256 of the file there, and needs no network;
+    you may also put the file there by hand.
 
     Args:
-        cache: the folder of the file `tinyshakespeare.txt`; made if it is not there. None: the folder `tinygrad_rnn`
-            in that of the environment variable `XDG_CACHE_HOME`, or else in `~/.cache`.
+        cache: the folder of the file `tinyshakespeare.txt`; it is made if needed. None is the folder `tinygrad_rnn` in
+            the folder of the environment variable `XDG_CACHE_HOME`, or else in `~/.cache`.
 
     Raises:
         ConnectionError: the download failed; the message says where to put the file by hand.
-        ValueError: the file in the cache, or what was downloaded, is another one. Of the latter nothing is kept.
+        ValueError: the file in the cache, or the downloaded one, is a different file. A download is then not kept.
         OSError: the file could not be read or written.
     """
     return _fetch("tiny_shakespeare", _TINY_SHAKESPEARE, cache).decode()
 
 
 def _fetch(call: str, source: _Source, cache: str | os.PathLike[str] | None) -> bytes:
-    """The file from the cache, downloaded if it is not there."""
+    """The file from the cache; it is downloaded if it is not there."""
     import hashlib
 
     path = (_default_cache() if cache is None else Path(cache)) / source.file
@@ -118,7 +118,7 @@ def _fetch(call: str, source: _Source, cache: str | os.PathLike[str] | None) -> 
     data = path.read_bytes() if cached else _download(call, source, path)
     if hashlib.sha256(data).hexdigest() != source.sha256:
         where, cure = (
-            (f"{str(path)!r}", "remove it, and it is downloaded anew")
+            (f"{str(path)!r}", "remove it, and it is downloaded again")
             if cached
             else (f"what {source.url} gave", f"try again, or put the file at {str(path)!r} by hand")
         )
@@ -132,7 +132,7 @@ def _fetch(call: str, source: _Source, cache: str | os.PathLike[str] | None) -> 
 
 
 def _default_cache() -> Path:
-    # A relative path is to be ignored, says the specification of the variable.
+    # The specification of the variable says that a relative path must be ignored.
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "tinygrad_rnn"
 

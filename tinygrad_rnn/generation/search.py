@@ -110,8 +110,8 @@ def beam_search(
 
     with :math:`\alpha` the `length_penalty`. At each step every id may extend each beam. The `width` extensions of the
     greatest log-probability are kept, on ties those with the lower id, then those of the earlier beam. An extension
-    that ends in a stop id is set aside as finished (so two stop ids may give two hypotheses of the same ids); the others
-    are the next beams. The search ends
+    that ends in a stop id is set aside as finished (so two stop ids may give two hypotheses of the same ids); the
+    others are the next beams. The search ends
 
     - when no beam is left;
     - when there are `width` finished hypotheses, and no beam can reach a greater score than the worst of them. Nothing

@@ -28,7 +28,7 @@ class LayerRecord(NamedTuple):
     values: dict[str, Array]
     """The arrays of the state after each step, and the other arrays of its cache with a row axis, such as gates."""
     gradients: dict[str, Array]
-    """The gradients of the loss w.r.t. the values of that name: the state, and what the cell's `inner_gradients` gives."""
+    """The gradients of the loss w.r.t. the values of that name: the state, and what `inner_gradients` gives."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -197,7 +197,7 @@ def named_cells(model: Layer) -> dict[str, Any]:
 
 
 def turned_round(model: Layer) -> set[int]:
-    """The `id`s of the cells that read the reversed text: those inside an odd number of `backward_cell`s."""
+    """The cells, by `id`, that read the reversed text: each is inside an odd number of layers `backward_cell`."""
     turned: set[int] = set()
     for both in {id(both): both for _, both in _all_of(Bidirectional, model)}.values():
         turned ^= {id(cell) for _, cell in _all_of(Cell, both.backward_cell)}

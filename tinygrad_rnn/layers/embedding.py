@@ -7,6 +7,7 @@ from typing import Any
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Integer, Integers
 from ..core.checks import check_array, check_ids, check_integers, check_rng, check_size
+from ..core.layer import runs
 from ..core.one_hot import OneHotRows, TableGradient, TableRows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -56,8 +57,10 @@ class Embedding(Feedforward):
         self._check(x)
         return self.w.value.take(x, axis=0), x
 
-    def forward_rows(self, x: Any, *, training: bool) -> tuple[TableRows, Any]:
+    def forward_rows(self, x: Any, *, training: bool) -> tuple[Any, Any]:
         """Like `forward`, without the look-up: the next cell may multiply before the look-up, which can be faster."""
+        if not runs(self, *TABLE):  # a subclass has another output
+            return self.forward(x, training=training)
         self._check(x)
         return TableRows(x, self.w), x
 
@@ -71,3 +74,7 @@ class Embedding(Feedforward):
             return
         check_array(self, "dy", dy, self.w.value)
         add_gradient(self.w.grad, OneHotRows(cache, self.vocab_size), dy)
+
+
+TABLE = Embedding.forward, Embedding.backward
+"""The methods that `TableRows` stand for."""

@@ -7,7 +7,7 @@ from typing import Any
 from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
 from ..core.checks import check_array, check_lengths
 from ..core.roles import Feedforward, Recurrent
-from ..core.states import Leaf, State, StateSpec, given_or_initial
+from ..core.states import Leaf, State, StateSpec, given_or_initial, learns
 from ..layers.attention.base import Attention
 
 
@@ -73,10 +73,11 @@ class AttentionDecoderBase(Recurrent):
         if lengths is None:
             lengths = namespace(memory).full((batch,), steps)
         check_lengths(self, lengths, steps, batch, memory)
-        if state is None:
-            state = self.initial_state(batch)
-        attached = (*state[:-2], memory.swapaxes(0, 1), lengths)
-        return given_or_initial(self, "state", attached, self.state_spec, batch, self._like(memory))
+        spec = self.state_spec
+        rest = (None,) * len(spec[:-2]) if state is None else state[:-2]
+        attached = (*rest, memory.swapaxes(0, 1), lengths)
+        checked = given_or_initial(self, "state", attached, spec, batch, self._like(memory))
+        return attached if learns(spec) else checked  # an initial state that learns stays None, or it would not
 
     def alignments(
         self,

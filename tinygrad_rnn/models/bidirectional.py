@@ -60,8 +60,8 @@ class Bidirectional(Recurrent):
 
     Raises:
         TypeError: a layer is not `Recurrent`.
-        ValueError: the layers take different inputs; they have different widths, or for `"concat"` no `out_size`; or
-            `merge` is none of these.
+        ValueError: the layers take different inputs; for `"concat"` one has no `out_size`; for any other merge their
+            widths differ; or `merge` is none of these.
 
     References:
         Schuster and Paliwal, *Bidirectional Recurrent Neural Networks*, 1997.

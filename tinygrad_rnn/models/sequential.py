@@ -7,11 +7,10 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from ..cells.base import Cell
-from ..core.layer import Layer
+from ..core.layer import Layer, runs
 from ..core.roles import Feedforward, Recurrent
 from ..core.rows import Rows
 from ..core.states import State, StateSpec
-from ..layers.embedding import Embedding
 
 
 class SequentialCache(NamedTuple):
@@ -75,7 +74,7 @@ class Sequential(Recurrent):
             if isinstance(layer, Recurrent):
                 xs, after, cache = layer.unroll_forward(rows.clear(xs), before, rows=rows, training=training)
                 xs = rows.clear(xs)
-            elif _looks_up(layer, following):
+            elif isinstance(following, Cell) and following.takes_table_rows:
                 xs, cache = layer.forward_rows(xs, training=training)
             else:
                 xs, cache = layer.forward(xs, training=training)
@@ -121,7 +120,7 @@ class Sequential(Recurrent):
         return dy, tuple(dstates[::-1])
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        if type(self).step_forward is not STEP or "step_forward" in vars(self):  # the step was overridden
+        if not runs(self, STEP):
             return super().take_step(x, state)
         states: list[State] = []
         for layer, before in zip(self.layers, state, strict=True):
@@ -149,26 +148,5 @@ def _check_widths(name: str, layers: Sequence[Feedforward | Recurrent]) -> int |
     return width
 
 
-def _looks_up(layer: Feedforward, following: Any) -> bool:
-    """Whether `layer` is an embedding whose rows the next kernel may look up; no method of the two is overridden."""
-    return (
-        isinstance(layer, Embedding)
-        and isinstance(following, Cell)
-        and _has(layer, *TABLE)
-        and _has(following, *UNROLLING)
-        and following.kernel() is not None
-    )
-
-
-def _has(layer: Layer, *methods: Any) -> bool:
-    """Whether `layer` runs these methods: its class overrides none, and none was replaced in the instance."""
-    kind, own = type(layer), vars(layer)
-    return all(getattr(kind, method.__name__) is method and method.__name__ not in own for method in methods)
-
-
 STEP = Sequential.step_forward
 """The step that `take_step` computes."""
-TABLE = Embedding.forward, Embedding.backward
-"""The methods that `TableRows` stand for."""
-UNROLLING = Cell.unroll_forward, Cell.unroll_backward
-"""The methods that take `TableRows`."""

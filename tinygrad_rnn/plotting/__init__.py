@@ -1,10 +1,10 @@
-"""Pictures, drawn by matplotlib: functions that take arrays and give a `matplotlib.figure.Figure`, nothing shown.
+"""Pictures made with matplotlib: functions that take arrays and give a `matplotlib.figure.Figure`, without showing it.
 
-`figure.savefig("attention.png")` writes one; a notebook shows what the last line of a cell gives.
+`figure.savefig("attention.png")` writes a picture; a notebook shows the figure in the last line of a cell.
 """
 
 try:
-    import matplotlib  # noqa: F401  # for the error: what is missing, and how to get it
+    import matplotlib  # noqa: F401  # to say what is missing, and how to get it
 except ModuleNotFoundError as error:
     raise ImportError(
         "tinygrad_rnn.plotting: matplotlib is not installed. Install it with the package: "

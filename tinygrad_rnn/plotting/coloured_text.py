@@ -1,4 +1,4 @@
-"""A text, each character on a ground of a colour."""
+"""A text with a background colour for each character."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from .names import LETTER, Labels, room, visible
 
 
 def unit(activations: Float[Array, "T"], labels: Labels, *, width: int = 80, axes: Axes | None = None) -> Figure:
-    """The text itself, each character on a ground whose colour is what one unit puts out there.
+    """The text itself, where the background colour of each character is the activation of one unit.
 
-    Where activations are from 0 to 1, as those of a gate are, so are the colours, of the map cividis. Else they are as
-    far below 0 as above: white is 0, blue is negative, red is positive; they end at the 95th percentile of the
-    magnitudes, and what is greater has the colour of the end.
+    Activations from 0 to 1, such as those of a gate, have colours from 0 to 1 of the colour map cividis. For others the
+    colours are symmetric: white is 0, blue is negative, red is positive. They end at the 95th percentile of the
+    magnitudes; greater values have the colour of the end.
 
     Args:
-        activations: (T,), on the host: what the unit puts out after it has read each token, such as
+        activations: (T,), on the host: the activation of the unit after each token, such as
             `recording["layers.1"].values["h"][:, b, k]`.
-        labels: the T tokens read. A space is written as ␣ and a tab as ⇥; the end of a line as ↵, and the next token
-            begins a line. Tokens of more than one character, such as words, stand apart.
-        width: characters of a line; where a token would go beyond, it begins the next one.
-        axes: where to draw, one of a figure of your own; None makes a figure with a scale of the colours.
+        labels: the T tokens read. A space is written as ␣, a tab as ⇥, and the end of a line as ↵, after which a new
+            line begins. Tokens of more than one character, such as words, are set apart.
+        width: characters per line; a token that does not fit begins the next line.
+        axes: the axes to draw in, of a figure of your own; None makes a figure with a colour bar.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: activations are no NumPy array of floating-point numbers; width is no integer.
+        TypeError: activations are not a NumPy array of floating-point numbers; width is not an integer.
         ValueError: activations are not (T,); there are not T labels; width is below 1.
 
     References:
@@ -66,7 +66,7 @@ def unit(activations: Float[Array, "T"], labels: Labels, *, width: int = 80, axe
     across, down = room(axes, columns, rows)
     size = min(10, 0.95 * across / LETTER, 0.8 * down)
     for name, (row, column), (*colour, opacity) in zip(names, places, image.to_rgba(activations), strict=True):
-        dark = opacity and np.dot(colour, (0.2126, 0.7152, 0.0722)) < 0.5  # what is not finite has no colour
+        dark = opacity and np.dot(colour, (0.2126, 0.7152, 0.0722)) < 0.5  # values that are not finite have no colour
         axes.text(
             column + (len(name) - 1) / 2,
             row,
@@ -82,7 +82,7 @@ def unit(activations: Float[Array, "T"], labels: Labels, *, width: int = 80, axe
 
 
 def _places(names: list[str], width: int) -> list[tuple[int, int]]:
-    """Row and first column of each."""
+    """Row and first column of each name."""
     places, row, column = [], 0, 0
     for name in names:
         if column and column + len(name) > width:

@@ -1,4 +1,4 @@
-"""Numbers over time, as lines."""
+"""Curves over time."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .colours import draw_lines
 def losses(
     curves: Mapping[str, Any], *, unit: str = "nats a token", xlabel: str = "iteration", axes: Axes | None = None
 ) -> Figure:
-    """How a training went: a line a name, each in a colour, a dash and a marker of its own.
+    """Losses during training: one line for each name, each with its own colour, dashes and marker.
 
     Args:
-        curves: by name, the losses (N,), which are those of the iterations 1 to N; or a tuple of the iterations (N,)
-            and the losses (N,), as of a validation that comes every hundred. Lists or arrays, on the host. A loss that
-            is not finite is a gap.
-        unit: of the losses.
+        curves: by name, the losses (N,) of the iterations 1 to N; or a tuple of the iterations (N,) and the losses
+            (N,), such as a validation loss every hundred iterations. Lists or arrays, on the host. A loss that is not
+            finite is a gap.
+        unit: the unit of the losses.
         xlabel: what is counted.
-        axes: where to draw, one of a figure of your own; None makes a figure.
+        axes: the axes to draw in, of a figure of your own; None makes a figure.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: curves is no mapping, or a curve holds no numbers.
-        ValueError: there is no curve; one is empty, or has more than one axis, or not as many iterations as losses.
+        TypeError: curves is not a mapping, or a curve does not hold numbers.
+        ValueError: there is no curve; one is empty, has more than one axis, or not as many iterations as losses.
 
     Example:
         >>> from tinygrad_rnn import plotting
@@ -52,23 +52,23 @@ def losses(
 
 
 def gradient_flow(norms: Mapping[str, Float[Array, "T"]], *, axes: Axes | None = None) -> Figure:
-    r"""How far a gradient gets on its way back through time: the norm of ∂L/∂h_t over t, a line a model.
+    r"""How far a gradient reaches back through time: the norm of ∂L/∂h_t over t, with one line for each model.
 
-    The scale is logarithmic: where a gradient shrinks by the same factor at each step, as in a plain RNN, the line is
-    straight. It is read from the right, where the loss is, to the left. A norm of 0 has no place on it, and is a gap.
+    The scale is logarithmic: a gradient that shrinks by the same factor at each step, as in a plain RNN, is a straight
+    line. Read it from the right, where the loss is, to the left. A norm of 0 cannot be drawn, and is a gap.
 
     Args:
-        norms: by the name of the model, the norm (T,) of the gradient of the loss by the state of each step, on the
-            host: of `gradients = recording["layers.1"].gradients["h"]` (T, B, H), that is
-            `np.linalg.norm(gradients.astype(float), axis=(1, 2))`; the squares of float32 are 0 below 1e-23.
-        axes: where to draw, one of a figure of your own; None makes a figure.
+        norms: by the name of the model, the norm (T,) of the gradient of the loss w.r.t. the state of each step, on the
+            host. For `gradients = recording["layers.1"].gradients["h"]` (T, B, H) this is
+            `np.linalg.norm(gradients.astype(float), axis=(1, 2))`; in float32, squares of numbers below 1e-23 are 0.
+        axes: the axes to draw in, of a figure of your own; None makes a figure.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: norms is no mapping, or one of them no NumPy array of floating-point numbers.
-        ValueError: there is none; one is not (T,), or is negative somewhere.
+        TypeError: norms is not a mapping, or a value is not a NumPy array of floating-point numbers.
+        ValueError: norms is empty; a value is not (T,), or is negative somewhere.
 
     References:
         Bengio, Simard and Frasconi, *Learning Long-Term Dependencies with Gradient Descent is Difficult*, 1994.
@@ -82,7 +82,7 @@ def gradient_flow(norms: Mapping[str, Float[Array, "T"]], *, axes: Axes | None =
     check_mapping("gradient_flow", "norms", norms, '{"RNN": norms}')
     for name, line in norms.items():
         check_floats(
-            "gradient_flow", f"norms[{name!r}]", line, "(T,)", "; of gradients (T, B, H), the norm of each step"
+            "gradient_flow", f"norms[{name!r}]", line, "(T,)", "; for gradients (T, B, H) take the norm of each step"
         )
         if (line < 0).any():
             t = int((line < 0).argmax())
@@ -107,7 +107,7 @@ def _points(name: str, curve: Any) -> tuple[Array, Array]:
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"plotting.losses: curves[{name!r}] is a {type(curve).__name__}, where losses (N,) were expected, or a "
-            "tuple of iterations and losses; from a GPU, device.to_host(loss)"
+            "tuple of iterations and losses; for losses on a GPU use device.to_host(loss)"
         ) from error
     if ys.ndim != 1 or xs.shape != ys.shape or not ys.size:
         shapes = f"iterations {xs.shape} and losses {ys.shape}" if pair else f"losses {ys.shape}"

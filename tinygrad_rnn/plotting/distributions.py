@@ -1,4 +1,4 @@
-"""How numbers are spread, a row an array."""
+"""Distributions of numbers, with one row for each array."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ _HEIGHT = 0.7  # of the highest bin, in rows
 
 
 def parameters(model: Layer | Mapping[str, Pair], *, axes: AxesRow | None = None) -> Figure:
-    """Weights and gradients of each parameter: two histograms a row, each as high as the row has room for.
+    """Weights and gradients of each parameter: two histograms per row, each scaled to the height of the row.
 
-    On the left are the weights, on one scale for all. On the right are the magnitudes of the gradients, on a
-    logarithmic scale, as those of one layer may be a thousand times those of another: a row that stands far to the left
+    On the left are the weights, all on one scale. On the right are the magnitudes of the gradients, on a logarithmic
+    scale, because those of one layer may be a thousand times those of another: a parameter whose row is far to the left
     of the others learns slowly. The line below a histogram reaches from the smallest number to the largest; the tick on
-    it is the median. Gradients of exactly 0 have no place on the
-    scale: how many there are is written instead. The smallest twentieth of the others is left out.
+    it is the median. Gradients of exactly 0 cannot be drawn on this scale: their number is written instead. The
+    smallest twentieth of the others is left out.
 
     Args:
-        model: a layer, whose parameters are drawn with the gradients that they hold; or, by name, tuples of a value and
-            a gradient, both arrays of one shape on the host. None in place of a gradient: there is none.
-        axes: two, for weights and for gradients, of a figure of your own; None makes a figure.
+        model: a layer, whose parameters are drawn with their current gradients; or a mapping from names to tuples of a
+            value and a gradient, both arrays of one shape on the host. None in place of a gradient means that there is
+            none.
+        axes: two axes to draw in, for weights and for gradients, of a figure of your own; None makes a figure.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: model is neither a layer nor a mapping, or an entry no tuple of two arrays of floating-point numbers;
-            axes have no length.
-        ValueError: there are no parameters, or one is of size 0; a gradient has another shape than its value; there are
+        TypeError: model is neither a layer nor a mapping, or an entry is not a tuple of two arrays of floating-point
+            numbers; axes have no length.
+        ValueError: there are no parameters, or one is of size 0; a gradient differs in shape from its value; there are
             not two axes.
 
     Example:
@@ -76,7 +77,7 @@ def parameters(model: Layer | Mapping[str, Pair], *, axes: AxesRow | None = None
     weights.set_xlabel("weight")
     gradients.set_xlabel("magnitude of a gradient")
     for part in axes:
-        part.set_ylim(len(model) - 0.4, -0.9)  # the first one above
+        part.set_ylim(len(model) - 0.4, -0.9)  # the first row on top
         part.grid(axis="x", alpha=0.3)
         part.tick_params(axis="y", length=0)
     names = [f"{name} {value.shape}" for name, (value, _) in model.items()]
@@ -87,7 +88,7 @@ def parameters(model: Layer | Mapping[str, Pair], *, axes: AxesRow | None = None
 def _histogram(
     axes: Axes, row: int, numbers: Array, colour: str, place: Any = lambda x: x, without: float = 0.0
 ) -> None:
-    """Of the numbers, each at `place` of it, `without` that part, the smallest; a spike where all are the same."""
+    """Draw `numbers`, except the smallest fraction `without`, each x at `place(x)`; a spike if all are the same."""
     if not numbers.size:
         return
     base, median = row + 0.3, place(np.median(numbers))
@@ -102,18 +103,18 @@ def _histogram(
 
 
 def _note(axes: Axes, row: int, what: str, count: int, size: int) -> None:
-    """How many of `size` there are of a kind that is not drawn, if any."""
+    """Write how many of `size` numbers are of a kind that is not drawn, if there are any."""
     if count:
         _write(axes, row, f"all {what}" if count == size else f"{count:,} {what}")
 
 
 def _write(axes: Axes, row: int, text: str) -> None:
-    """To the right of the row."""
+    """Write `text` to the right of the row."""
     axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", size=8)
 
 
 def _check(name: str, pair: Any) -> None:
-    """It must be a tuple of a value and a gradient."""
+    """`pair` must be a tuple of a value and a gradient."""
     if not isinstance(pair, tuple) or len(pair) != 2:
         came = f"a tuple of {len(pair)}" if isinstance(pair, tuple) else f"a {type(pair).__name__}"
         raise TypeError(f"plotting.parameters: model[{name!r}] is {came}, where (value, grad) was expected")
@@ -124,7 +125,7 @@ def _check(name: str, pair: Any) -> None:
             came = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
             raise TypeError(
                 f"plotting.parameters: the {what} of model[{name!r}] is {came}, where a NumPy array of floating-point "
-                f"numbers was expected; from a GPU, device.to_host({what})"
+                f"numbers was expected; for an array on a GPU use device.to_host({what})"
             )
         if array.shape != pair[0].shape or not array.size:
             raise ValueError(

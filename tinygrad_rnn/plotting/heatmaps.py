@@ -1,4 +1,4 @@
-"""Matrices as rectangles of colour, each row and column with its name."""
+"""Matrices as heat maps, with a name for each row and column."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from .checks import check_floats, check_names
 from .colours import SEQUENTIAL
 from .names import Labels, name_rows, name_steps, room, visible
 
-_CELL = 0.25  # inches; a label in letters of 10 points still fits
-_DECADES = 6  # of the colours of a credit map: what is smaller than a millionth of the largest moves no weight
+_CELL = 0.25  # inches; a label of 10 points still fits
+_DECADES = 6  # the colours of a credit map: less than a millionth of the largest changes no weight
 
 
 def attention(
     weights: Float[Array, "T S"], sources: Sequence[str], targets: Sequence[str], *, axes: Axes | None = None
 ) -> Figure:
-    """What each step of a decoder looked at: a row a target, a column a source, the brighter the greater the weight.
+    """The attention weights of a decoder: a row for each target, a column for each source; brighter is greater.
 
-    Colours go from 0 to 1 whatever the weights, so that pictures can be compared. They are of the map cividis, which
-    looks nearly the same to who is colour-blind.
+    Colours go from 0 to 1 whatever the weights, so that pictures can be compared. Their colour map is cividis, which
+    looks nearly the same to colour-blind readers.
 
     Args:
-        weights: (T, S), on the host: of row b of a batch, `model.alignments(...)[:, b]`, less the padding.
+        weights: (T, S), on the host: for row b of a batch, `model.alignments(...)[:, b]` without the padding.
         sources: the S names of the columns, such as a text or a list of words. A space is written as ␣, the end of a
             line as ↵, a tab as ⇥.
         targets: the T names of the rows.
-        axes: where to draw, one of a figure of your own; None makes a figure with a scale of the colours.
+        axes: the axes to draw in, of a figure of your own; None makes a figure with a colour bar.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: weights are no NumPy array of floating-point numbers.
-        ValueError: they have not two axes, or one of size 0; there are not as many names as rows or columns.
+        TypeError: weights are not a NumPy array of floating-point numbers.
+        ValueError: they do not have two axes, or one is of size 0; there are not as many names as rows or columns.
 
     References:
         Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015,
@@ -54,7 +54,7 @@ def attention(
         >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
         ['a', 'b', 'c']
     """
-    hint = "; of the weights (T, B, S) of a batch take one row, weights[:, b]"
+    hint = "; from the weights (T, B, S) of a batch take one row, weights[:, b]"
     check_floats("attention", "weights", weights, "(T, S)", hint)
     check_names("attention", "sources", sources, "weights", weights.shape, "(T, S)", 1)
     check_names("attention", "targets", targets, "weights", weights.shape, "(T, S)", 0)
@@ -69,7 +69,7 @@ def attention(
     axes.xaxis.set_label_position("top")
     upright = all(len(name) <= 2 for name in sources)
     for axis, names, rotation in ((axes.xaxis, sources, 0 if upright else 90), (axes.yaxis, targets, 0)):
-        axis.set_ticks(range(len(names)), visible(names), rotation=rotation, parse_math=False)  # a dollar is a dollar
+        axis.set_ticks(range(len(names)), visible(names), rotation=rotation, parse_math=False)  # $ is no maths
         axis.set_tick_params(length=0)
     if own:
         axes.figure.colorbar(image, ax=axes, label="weight")
@@ -79,26 +79,26 @@ def attention(
 def credit(
     credits: Float[Array, "S T"], labels: Labels, *, sources: Labels | None = None, axes: Axes | None = None
 ) -> Figure:
-    """Which states a loss reaches: a column a step's loss, a row the state that its gradient comes to, going back.
+    """Which states a loss reaches: column t is the loss of step t, row s the state that its gradient reaches.
 
     On the diagonal are a loss and the state of its own step; the further right of it a cell is, the more steps the
-    gradient has gone back. Left of it there is nothing, unless the model reads backward too: no loss depends on a
-    later state. The colours are logarithmic, and go from the largest down to a millionth of it; what is less has the
-    colour of the end, and 0 has none.
+    gradient has gone back. To its left there is nothing, because no loss depends on a later state, unless the model
+    also reads backward. The colours are logarithmic, from the largest value down to a millionth of it; smaller values
+    have the colour of the end, and 0 has none.
 
     Args:
         credits: (S, T), on the host, as from `credit_map`: entry [s, t] is the norm of the gradient of the loss of step
-            t by the state h of step s.
+            t w.r.t. the state h of step s.
         labels: the T tokens that the steps read, a text or an array of tokens.
-        sources: the S tokens that the steps of the states read, where these are others, as in an encoder; None: they
-            are the labels.
-        axes: where to draw, one of a figure of your own; None makes a figure with a scale of the colours.
+        sources: the S tokens that the steps of the states read, if they differ from the labels, as in an encoder; None:
+            they are the labels.
+        axes: the axes to draw in, of a figure of your own; None makes a figure with a colour bar.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: credits are no NumPy array of floating-point numbers.
+        TypeError: credits are not a NumPy array of floating-point numbers.
         ValueError: they are not (S, T), or nowhere above 0; there are not T labels or not S sources.
 
     Example:
@@ -118,7 +118,7 @@ def credit(
         raise ValueError("plotting.credit: credits is nowhere above 0, so there is nothing to draw")
     own = axes is None
     if axes is None:
-        cell = max(min(_CELL, 6 / max(S, T)), 0.11)  # inches: all of it 8 wide, as a page shows it, if letters allow
+        cell = max(min(_CELL, 6 / max(S, T)), 0.11)  # inches: 8 in all, the width of a page, if letters allow
         axes = Figure(figsize=(1.8 + max(cell * T, 2), 0.8 + max(cell * S, 2)), layout="constrained").subplots()
     norm = LogNorm(largest * 10.0**-_DECADES, largest)
     image = axes.imshow(np.where(credits > 0, credits, np.nan), cmap=SEQUENTIAL, norm=norm)

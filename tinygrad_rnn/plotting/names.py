@@ -1,4 +1,4 @@
-"""The text beside a picture: characters that would not be seen, and letters of a size that does not overlap."""
+"""The labels of a picture: invisible characters made visible, and letters small enough not to overlap."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 Labels: TypeAlias = Sequence[str] | np.ndarray
-"""A text, a list of words, or an array of them, such as a column of `Recording.labels`."""
+"""A text, a list of words, or an array of words, such as a column of `Recording.labels`."""
 
-LETTER = 0.602  # the width of a letter of the font DejaVu Sans Mono, in heights
+LETTER = 0.602  # the width of a letter of the font DejaVu Sans Mono, relative to its height
 _VISIBLE = str.maketrans(" \n\t", "␣↵⇥")
 
 
 def visible(names: Iterable[str]) -> list[str]:
-    """The names, a space written as ␣, the end of a line as ↵, a tab as ⇥."""
+    """The names, with a space written as ␣, the end of a line as ↵, a tab as ⇥."""
     return [str(name).translate(_VISIBLE) for name in names]
 
 
@@ -27,7 +27,7 @@ def room(axes: Axes, columns: int, rows: int) -> tuple[float, float]:
 
 
 def name_steps(axis: Any, names: Labels, width: float) -> None:
-    """The names below steps of `width` points: in a font of letters of one width, upright where all have the room."""
+    """Write the names below steps of `width` points: in a monospaced font, and upright if all of them fit."""
     labels = visible(names)
     longest = max(map(len, labels))
     upright = longest == 1 or 0.95 * width / (LETTER * longest) >= 6
@@ -36,11 +36,11 @@ def name_steps(axis: Any, names: Labels, width: float) -> None:
 
 
 def name_rows(axis: Any, labels: Sequence[str], height: float) -> None:
-    """The labels beside rows of `height` points."""
+    """Write the labels beside rows of `height` points."""
     write(axis, labels, min(10.0, 0.95 * height))
 
 
 def write(axis: Any, labels: Sequence[str], size: float, rotation: float = 0.0) -> None:
-    """One label a cell, without a tick; a dollar is a dollar."""
+    """Write one label per cell, without ticks, and with a dollar sign as itself."""
     axis.set_ticks(range(len(labels)), labels, rotation=rotation, size=size, family="monospace", parse_math=False)
     axis.set_tick_params(length=0, pad=2)

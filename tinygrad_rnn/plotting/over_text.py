@@ -1,4 +1,4 @@
-"""What a model computes at each step, over the text that it reads: a column a step."""
+"""What a model computes at each step of a text, with one column for each step."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ def probabilities(
     targets: Integer[Integers, "T"] | None = None,
     axes: Axes | None = None,
 ) -> Figure:
-    """What a model expects next at each step of a text: a column a step, a row a class, the brighter the likelier.
+    """The predictions of a model at each step of a text: a column for each step, a row for each class.
 
-    Colours go from 0 to 1, of the map cividis, which looks nearly the same to who is colour-blind.
+    Brighter is likelier. Colours go from 0 to 1. Their colour map is cividis, which looks nearly the same to
+    colour-blind readers.
 
     Args:
-        probabilities: (T, V), on the host: of the scores (T, B, V) of a model, `Softmax()(scores)[:, b]`.
-        labels: the T tokens read, each below the column of what was expected after it. A space is written as ␣, the
-            end of a line as ↵, a tab as ⇥.
+        probabilities: (T, V), on the host: for the logits (T, B, V) of a model, `Softmax()(logits)[:, b]`.
+        labels: the T tokens read, each below the column of the predictions after it. A space is written as ␣, the end
+            of a line as ↵, a tab as ⇥.
         classes: the V names of the classes, by id.
-        top: draw only so many classes, those that are the likeliest on average, the likeliest first; the others
-            together are one more row, the last. None draws all, in the order of their ids.
-        targets: the ids (T,) of what came next, to be marked by circles; -1 is not marked.
-        axes: where to draw, one of a figure of your own; None makes a figure with a scale of the colours.
+        top: draw only this number of classes, those with the highest mean probability, the likeliest first; all others
+            together are the last row. None draws all, in the order of their ids.
+        targets: the ids (T,) of the tokens that came next, which are marked by circles; -1 is not marked.
+        axes: the axes to draw in, of a figure of your own; None makes a figure with a colour bar.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: probabilities are no NumPy array of floating-point numbers, top no integer, targets no array of
-            integers.
+        TypeError: probabilities are not a NumPy array of floating-point numbers, top is not an integer, or targets are
+            not an array of integers.
         ValueError: probabilities are not (T, V) or not from 0 to 1; there are not T labels or targets, or not V
             classes; top is below 1; a target is -2 or less, or V or more.
 
@@ -56,7 +57,7 @@ def probabilities(
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
         ['b', '2 more']
     """
-    hint = "; of those of a batch, (T, B, V), take one row, probabilities[:, b]"
+    hint = "; from those of a batch, (T, B, V), take one row, probabilities[:, b]"
     check_floats("probabilities", "probabilities", probabilities, "(T, V)", hint)
     shape = T, V = probabilities.shape
     check_names("probabilities", "labels", labels, "probabilities", shape, "(T, V)", 0)
@@ -87,7 +88,7 @@ def probabilities(
         steps = np.flatnonzero(targets >= 0)
         area = (0.7 * min(width, height, 12)) ** 2
         rings = axes.scatter(steps, row_of[targets[steps]], area, facecolors="none", edgecolors="white", linewidths=1.2)
-        rings.set_path_effects([withStroke(linewidth=2.6, foreground="black")])  # seen on yellow too
+        rings.set_path_effects([withStroke(linewidth=2.6, foreground="black")])  # visible on yellow too
         axes.set_xlabel("token read; the circle is round what came next")
     if own:
         axes.figure.colorbar(image, ax=axes, label="probability", pad=0.01)
@@ -95,25 +96,26 @@ def probabilities(
 
 
 def states(values: Mapping[str, Float[Array, "T H"]], labels: Labels, *, axes: AxesRow | None = None) -> Figure:
-    """States and gates over a text: one above the other, in each a column a step and a row a unit.
+    """States and gates over a text: one heat map above the other, each with a column per step and a row per unit.
 
-    Where values are from 0 to 1, as those of a gate are, colours are too, of the map cividis. Else they are as far
-    below 0 as above, so that white is 0, blue is negative and red is positive. They end at the 95th percentile of the
-    magnitudes; the few that are greater have the colour of the end.
+    Values from 0 to 1, such as those of a gate, have colours from 0 to 1 of the colour map cividis. For others the
+    colours are symmetric: white is 0, blue is negative and red is positive. They end at the 95th percentile of the
+    magnitudes; the few greater values have the colour of the end.
 
     Args:
-        values: by name, arrays (T, H), on the host: of row b of a batch, `{name: array[:, b] for name, array in
+        values: by name, arrays (T, H), on the host: for row b of a batch, `{name: array[:, b] for name, array in
             recording["layers.1"].values.items()}`. H may differ.
         labels: the T tokens read. A space is written as ␣, the end of a line as ↵, a tab as ⇥.
-        axes: where to draw, as many as there are values, of a figure of your own; None makes a figure. The first is the
-            uppermost, and only the last one gets the labels.
+        axes: the axes to draw in, as many as there are values, of a figure of your own; None makes a figure. The first
+            is on top, and only the last one gets the labels.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: values is no mapping, or one of them no NumPy array of floating-point numbers; axes have no length.
-        ValueError: there is none; one is not (T, H); there are not T labels, or not as many axes as values.
+        TypeError: values is not a mapping, or a value is not a NumPy array of floating-point numbers; axes have no
+            length.
+        ValueError: values is empty; a value is not (T, H); there are not T labels, or not as many axes as values.
 
     Example:
         >>> from tinygrad_rnn import plotting
@@ -123,7 +125,7 @@ def states(values: Mapping[str, Float[Array, "T H"]], labels: Labels, *, axes: A
     """
     check_mapping("states", "values", values, '{"h": states}')
     for name, array in values.items():
-        hint = "; of those of a batch, (T, B, H), take one row, [:, b]"
+        hint = "; from those of a batch, (T, B, H), take one row, [:, b]"
         check_floats("states", f"values[{name!r}]", array, "(T, H)", hint)
         check_names("states", "labels", labels, f"values[{name!r}]", array.shape, "(T, H)", 0)
     T, N = len(labels), len(values)
@@ -148,23 +150,23 @@ def states(values: Mapping[str, Float[Array, "T H"]], labels: Labels, *, axes: A
 
 
 def _width(T: int) -> float:
-    """Inches, for T steps: 8 where that suits, as a page shows it; more where letters would be too small to read."""
+    """The width in inches for T steps: usually 8, the width of a page; more if letters would be too small to read."""
     return 1.8 + min(max(0.2 * T, 3), max(6.2, 0.085 * T))
 
 
 def _check_fractions(probabilities: Array) -> None:
-    """They must be from 0 to 1, but for rounding."""
+    """Probabilities must be from 0 to 1, up to rounding."""
     outside = ~((probabilities >= -1e-6) & (probabilities <= 1 + 1e-6))
     if outside.any():
         where = tuple(int(i) for i in np.argwhere(outside)[0])
         raise ValueError(
-            f"plotting.probabilities: probabilities is {probabilities[where]} at index {where}, but must be 0 to 1; of "
-            "scores, Softmax()(scores)"
+            f"plotting.probabilities: probabilities is {probabilities[where]} at index {where}, but must be 0 to 1; "
+            "for logits use Softmax()(logits)"
         )
 
 
 def _check_targets(targets: object, shape: tuple[int, int]) -> None:
-    """They must be ids (T,), or -1."""
+    """Targets must be ids (T,), or -1."""
     T, V = shape
     if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
         came = f"an array of {targets.dtype}" if isinstance(targets, np.ndarray) else f"a {type(targets).__name__}"
@@ -178,6 +180,6 @@ def _check_targets(targets: object, shape: tuple[int, int]) -> None:
     if outside.any():
         t = int(outside.argmax())
         raise ValueError(
-            f"plotting.probabilities: targets[{t}] is {targets[t]}, but must be 0 to {V - 1}, or -1 for what is not to "
-            "be marked"
+            f"plotting.probabilities: targets[{t}] is {targets[t]}, but must be 0 to {V - 1}, or -1 for a step "
+            "without a mark"
         )

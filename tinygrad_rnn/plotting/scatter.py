@@ -1,4 +1,4 @@
-"""Vectors as points of a plane."""
+"""Vectors as points in a plane."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ _KINDS = ("vowel", "other small letter", "capital", "digit", "white space", "oth
 
 
 def projection(states: Float[Array, "N H"], labels: Labels, *, method: str = "pca", axes: Axes | None = None) -> Figure:
-    """States as points of a plane, near to each other where the states are: each is drawn as its label.
+    """States as points in a plane, where similar states are near each other; each is drawn as its label.
 
-    The colour of a label tells vowels, other small letters, capitals, digits, white space, other characters and words
-    of more than one character apart.
+    The colour of a label is different for vowels, other small letters, capitals, digits, white space, other characters
+    and words of more than one character.
 
-    Principal component analysis looks at the states from where they are spread the widest; an axis says how much of the
-    variance it shows, and distances mean something. t-SNE keeps neighbours together and pulls groups apart: which
-    points are near each other means something, the distances between groups, their sizes and the axes do not. It begins
-    at the principal components, so nothing is left to chance.
+    Principal component analysis projects the states on the directions of the largest variance; each axis says how much
+    of the variance it shows, and distances are meaningful. t-SNE keeps neighbours together and pulls groups apart: only
+    which points are near each other is meaningful, not the distances between groups, their sizes or the axes. It starts
+    from the principal components, so it is deterministic.
 
     Args:
-        states: (N, H), on the host: of row b of a batch, `recording["layers.1"].values["h"][:, b]`.
+        states: (N, H), on the host: for row b of a batch, `recording["layers.1"].values["h"][:, b]`.
         labels: the N tokens, each read just before its state. A space is written as ␣, the end of a line as ↵, a tab as
             ⇥.
         method: "pca", or "tsne", which takes seconds for a thousand states.
-        axes: where to draw, one of a figure of your own; None makes a figure.
+        axes: the axes to draw in, of a figure of your own; None makes a figure.
 
     Returns:
-        The figure; that of `axes`, where these are given.
+        The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: states are no NumPy array of floating-point numbers.
+        TypeError: states are not a NumPy array of floating-point numbers.
         ValueError: states are not (N, H) with N at least 3 and H at least 2, or not all finite; there are not N labels;
-            method is neither of the two.
+            method is neither "pca" nor "tsne".
         ImportError: t-SNE needs scikit-learn, which is not installed.
 
     References:
@@ -53,13 +53,13 @@ def projection(states: Float[Array, "N H"], labels: Labels, *, method: str = "pc
         >>> figure.axes[0].get_xlabel()
         'first component, 90 % of the variance'
     """
-    hint = "; of the states (T, B, H) of a batch take one row, states[:, b]"
+    hint = "; from the states (T, B, H) of a batch take one row, states[:, b]"
     check_floats("projection", "states", states, "(N, H)", hint)
     check_names("projection", "labels", labels, "states", states.shape, "(N, H)", 0)
     if states.shape[0] < 3 or states.shape[1] < 2:
         raise ValueError(f"plotting.projection: states has shape {states.shape}, expected (N, H), N >= 3 and H >= 2")
     if not np.isfinite(states).all():
-        raise ValueError("plotting.projection: states holds numbers that are not finite, which are nowhere in a plane")
+        raise ValueError("plotting.projection: states holds numbers that are not finite, which cannot be drawn")
     if method not in ("pca", "tsne"):
         raise ValueError(f'plotting.projection: method must be "pca" or "tsne", not {method!r}')
     points, shares = _principal_components(states)
@@ -69,7 +69,7 @@ def projection(states: Float[Array, "N H"], labels: Labels, *, method: str = "pc
         points = _tsne(states, points)
         axes.set_xlabel("t-SNE, first axis")
         axes.set_ylabel("t-SNE, second axis")
-        axes.set_xticks([])  # where zero is and how long one is means nothing there
+        axes.set_xticks([])  # position and scale of the axes mean nothing in t-SNE
         axes.set_yticks([])
     else:
         axes.set_xlabel(f"first component, {100 * shares[0]:.0f} % of the variance")
@@ -81,12 +81,12 @@ def projection(states: Float[Array, "N H"], labels: Labels, *, method: str = "pc
 def _principal_components(states: Array) -> tuple[Array, Array]:
     """The first two coordinates (N, 2), and each component's share of the variance."""
     u, s, vt = np.linalg.svd(states.astype(float) - states.mean(axis=0, dtype=float), full_matrices=False)
-    signs = np.sign(vt[np.arange(2), np.abs(vt[:2]).argmax(axis=1)])  # which the decomposition leaves open
+    signs = np.sign(vt[np.arange(2), np.abs(vt[:2]).argmax(axis=1)])  # the decomposition does not determine signs
     return (u * s)[:, :2] * signs, s * s / max((s * s).sum(), np.finfo(float).tiny)
 
 
 def _tsne(states: Array, start: Array) -> Array:
-    """The plane (N, 2) of t-SNE, begun at the principal components, made small."""
+    """The coordinates (N, 2) of t-SNE, started from the scaled-down principal components."""
     try:
         from sklearn.manifold import TSNE  # takes a second to import
     except ModuleNotFoundError as error:
@@ -97,13 +97,13 @@ def _tsne(states: Array, start: Array) -> Array:
     perplexity = min(30, (len(states) - 1) / 3)
     start = (start / max(start[:, 0].std(), np.finfo(float).tiny) * 1e-4).astype("float32")
     tsne = TSNE(perplexity=perplexity, init=start, random_state=0)
-    with threadpool_limits(1, user_api="openmp"):  # its threads wait for each other at each of a thousand short steps
+    with threadpool_limits(1, user_api="openmp"):  # threads would wait for each other in a thousand short steps
         points: Array = tsne.fit_transform(states)
     return points
 
 
 def _draw(axes: Axes, points: Array, labels: Labels) -> None:
-    """Each label at its point, in the colour of its kind."""
+    """Draw each label at its point, in the colour of its kind."""
     kinds = [_kind(str(label)) for label in labels]
     size = 10 if len(kinds) <= 400 else 8
     for (x, y), name, kind in zip(points, visible(labels), kinds, strict=True):
@@ -129,7 +129,7 @@ def _draw(axes: Axes, points: Array, labels: Labels) -> None:
 
 
 def _kind(label: str) -> str:
-    """Which of `_KINDS` the label is."""
+    """The one of `_KINDS` that the label is."""
     if len(label) > 1:
         return "word"
     if label.isspace():

@@ -34,11 +34,15 @@ def by_name(classes: Iterable[type], call: str) -> dict[str, type]:
     Raises:
         ValueError: two classes have the same name; the message begins with `call`.
     """
-    known = {kind.__name__: kind for kind in (*_subclasses(Layer), *TOKENIZERS) if kind.__module__.startswith(PACKAGE)}
+    known = {
+        kind.__name__: kind
+        for kind in (*_subclasses(Layer), *TOKENIZERS)
+        if getattr(kind, "__module__", "").startswith(PACKAGE)
+    }
     for kind in classes:
         other = known.setdefault(kind.__name__, kind)
         if other is not kind:
-            raise ValueError(f"{call}: {kind} and {other} have the same name, but a file finds classes by name: rename one")
+            raise ValueError(f"{call}: {kind} and {other} have one name, but a file finds classes by name: rename one")
     return known
 
 

@@ -43,12 +43,12 @@ def save(
 ) -> None:
     """Write a model to one safetensors file, from any device; with optimizer and state, all of the training state.
 
-    The file holds the parameters by dotted name, a tied one once. Its header holds, as JSON, the architecture (class and
-    `config()` of each layer), the tokenizer, the metadata, and a checksum of everything. The same model gives the same
-    bytes. They are written beside the target and then moved there: at any moment `path` is the old file or the new one.
-    The random streams of layers are saved as they are. The random stream of a training loop, as
+    The file holds the parameters by dotted name, a tied one once. Its header holds, as JSON, the architecture (class
+    and `config()` of each layer), the tokenizer, the metadata, and a checksum of everything. The same model gives the
+    same bytes. They are written beside the target and then moved there: at any moment `path` is the old file or the new
+    one. The random streams of layers are saved as they are. The random stream of a training loop, as
     `rng.bit_generator.state`, and the position in the text belong in the metadata: training resumed from `load` then
-    computes exactly what it would have computed without the interruption, to the bit.
+    computes what it would have computed without the interruption, to the bit.
 
     Args:
         path: the file; an existing one is replaced. The usual suffix is `.safetensors`.
@@ -59,8 +59,8 @@ def save(
         state: the state of a sequence, to continue from.
 
     Raises:
-        TypeError: `model` is not a layer, `tokenizer` has no `config()`, or JSON cannot hold the metadata or an argument
-            of a layer.
+        TypeError: `model` is not a layer, `tokenizer` has no `config()`, or JSON cannot hold the metadata or an
+            argument of a layer.
         ValueError: two classes have the same name, the parameters differ in dtype, or the optimizer is another model's.
         FileNotFoundError, IsADirectoryError: there can be no file at `path`.
         OSError: it could not be written.
@@ -171,7 +171,7 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
         state = _with_leaves(content["state"], tensors, there) if "state" in content else None
         return Checkpoint(model.to(there), tokenizer, content["metadata"], memory, state)
     except Exception as error:  # also any error that a forged header, with a right checksum, may cause
-        raise ValueError(f"{call}: the model cannot be rebuilt. {error}") from error
+        raise ValueError(f"{call}: the model cannot be made anew. {error}") from error
 
 
 def _host(array: Array) -> Array:

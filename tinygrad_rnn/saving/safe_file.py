@@ -47,7 +47,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
             text = (file.metadata() or {}).get(_KEY)
             if text is None:
                 raise ValueError(
-                    f"{call}: the file was not written by `save`, so it does not say to which layers its tensors belong: "
+                    f"{call}: the file was not written by `save`, so it does not name the layers of its tensors: "
                     f"{', '.join(names) or 'none'}. Read it with safetensors.numpy.load_file, and assign them to the "
                     "values of the parameters of a model"
                 )
@@ -61,7 +61,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
             tensors = {name: file.get_tensor(name) for name in names}
     except safetensors.SafetensorError as error:
         raise ValueError(
-            f"{call}: this is not a complete safetensors file: it was cut short, is damaged, or is of another kind "
+            f"{call}: this is no whole safetensors file, but one that was cut short, damaged or of another kind "
             f"({error}); take another copy"
         ) from error
     expected = content["sha256"]

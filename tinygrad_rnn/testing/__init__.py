@@ -1,4 +1,4 @@
-"""Checks of layers, cells and losses, your own too: gradients, the contract, a device that refuses to convert."""
+"""Checks of layers, cells and losses, also of your own: gradients, the contract, and GPU use without a GPU."""
 
 from .contract import check_contract
 from .gradients import check_gradients

@@ -1,4 +1,4 @@
-"""The contract check: what every layer promises beside right gradients, clause by clause."""
+"""The contract check: what every layer must satisfy besides correct gradients, clause by clause."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
     """Check the contract of a layer, whatever its role, clause by clause.
 
     Args:
-        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it stays as it is.
+        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it is not changed.
         rng: draws inputs and parameters.
 
     Returns:
-        The names of the clauses that were checked, which are those of its role.
+        The names of the clauses that were checked, which depend on the role of the layer.
 
     Raises:
-        AssertionError: a clause does not hold; the message says which, of which array, and where.
-        TypeError: the layer plays none of these roles.
+        AssertionError: a clause does not hold; the message says which clause, for which array, and where in it.
+        TypeError: the layer has none of these roles.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -84,10 +84,10 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
 
 
 def nothing_given_is_written_to(layer: Layer, rng: Generator) -> None:
-    """Inputs, upstream gradients, caches, and outputs once given."""
+    """A call writes to no input, upstream gradient, cache, or output of an earlier call."""
     for example in _all(layer, rng):
         message = f"{layer!r}: a call wrote to what it was given or had given"
-        inputs = copy.deepcopy(_arrays("", example.given))  # before any call: what it writes, the next may write again
+        inputs = copy.deepcopy(_arrays("", example.given))  # before any call: a later one may write the same again
         upstream = example.upstream(rng)
         same(inputs, _arrays("", example.given), message)
         given = (upstream, *example.forward())
@@ -99,7 +99,7 @@ def nothing_given_is_written_to(layer: Layer, rng: Generator) -> None:
 
 
 def backwards_come_in_any_order_and_add_up(layer: Layer, rng: Generator) -> None:
-    """After two forwards, any number of backwards in any order; each adds its gradients once."""
+    """After two forwards, backwards run any number of times in any order; each adds its gradients once."""
     for first in _all(layer, rng):
         second = _halved(first)
         upstream = first.upstream(rng)
@@ -109,14 +109,14 @@ def backwards_come_in_any_order_and_add_up(layer: Layer, rng: Generator) -> None
         for i in (0, 1, 1, 0, 1):
             gradients = (first, second)[i].backward(upstream, caches[i])
             found = {f"gradient of {name}": array for name, array in gradients.items()}
-            same({n: alone[i][n] for n in found}, found, f"{layer!r}: a backward depends on those before")
+            same({n: alone[i][n] for n in found}, found, f"{layer!r}: a backward depends on earlier backwards")
         found = {f"gradient of {name}": p.grad for name, p in first.layer.named_parameters()}
         expected = {name: 2 * alone[0][name] + 3 * alone[1][name] for name in found}
         same(expected, found, f"{layer!r}: backwards do not add up", 1e-12)
 
 
 def nothing_kept_is_overwritten(layer: Layer, rng: Generator) -> None:
-    """What a cache or an output holds outlives later calls."""
+    """Later calls do not change the content of a cache or an output."""
     for example in _all(layer, rng):
         kept = example.forward()
         before = copy.deepcopy(_arrays("", kept))
@@ -126,11 +126,11 @@ def nothing_kept_is_overwritten(layer: Layer, rng: Generator) -> None:
         if isinstance(other.layer, Loss):
             dys = other.layer.backward(kept[1])
             shared = [place for place, array in _arrays("cache", kept[1]).items() if np.shares_memory(dys, array)]
-            assert not shared, f"{layer!r}: what backward gives is no fresh array, but shares memory with {shared}"
+            assert not shared, f"{layer!r}: what backward gives is not a new array, but shares memory with {shared}"
 
 
 def nothing_is_kept_on_the_layer(layer: Layer, rng: Generator) -> None:
-    """A cache serves a copy of the layer as well, with the parameters as they are at backward."""
+    """A cache also works with a copy of the layer, and backward uses the parameters as they are then."""
     for example in _all(layer, rng):
         before = _attributes(example.layer)
         upstream = example.upstream(rng)
@@ -143,7 +143,7 @@ def nothing_is_kept_on_the_layer(layer: Layer, rng: Generator) -> None:
                 for copied in (array, array.T):
                     stale = copied.shape == parameter.shape and (copied == parameter.value).all() and copied.size
                     assert not stale or np.shares_memory(array, parameter.value), (
-                        f"{layer!r}: the cache holds {name} as it was at forward, {place}: backward must read it then"
+                        f"{layer!r}: the cache holds {name} from forward, {place}: backward must read it itself"
                     )
         for parameter in example.layer.parameters():
             parameter.value *= 1.5
@@ -154,7 +154,7 @@ def nothing_is_kept_on_the_layer(layer: Layer, rng: Generator) -> None:
 
 
 def float32_stays_float32(layer: Layer, rng: Generator) -> None:
-    """Outputs and gradients have the dtype of the parameters, and are close to those in float64."""
+    """Outputs and gradients have the dtype of the parameters; in float32 they are close to those in float64."""
     for example in _all(layer, rng):
         upstream = example.upstream(rng)
         single = example.to(Device("cpu"), "float32")
@@ -168,7 +168,7 @@ def float32_stays_float32(layer: Layer, rng: Generator) -> None:
 
 
 def mixed_dtypes_raise(layer: Layer, rng: Generator) -> None:
-    """A float64 array into a float32 layer, forth or back, is a TypeError that names both cures."""
+    """A float64 array in forward or backward of a float32 layer is a TypeError that gives both ways to fix it."""
     if not layer.parameters():
         return
     example = examples(layer, rng)[0]
@@ -190,7 +190,7 @@ def mixed_dtypes_raise(layer: Layer, rng: Generator) -> None:
         try:
             call()
         except TypeError as error:
-            assert ".astype(" in str(error) and ".to(dtype=" in str(error), f"{layer!r}: {error} names no cures"
+            assert ".astype(" in str(error) and ".to(dtype=" in str(error), f"{layer!r}: {error} gives no fix"
         else:
             raise AssertionError(f"{layer!r}: takes {name} in float64 with parameters in float32")
 
@@ -203,11 +203,11 @@ def layout_does_not_matter(layer: Layer, rng: Generator) -> None:
         for name, value in example.given.items():
             setattr(example, name, tree_map(_strided, value))
         found = example.everything({name: _strided(array) for name, array in upstream.items()})
-        same(expected, found, f"{layer!r}: strides of what it is given matter", 1e-12)
+        same(expected, found, f"{layer!r}: the strides of its inputs matter", 1e-12)
 
 
 def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
-    """No steps (T = 0, and S = 0 of a memory) and no rows (B = 0) give arrays of these sizes, gradients too, no NaN."""
+    """No steps (T = 0, or S = 0 in a memory) and no rows (B = 0) give outputs and gradients of these sizes, no NaN."""
     whole = examples(layer, rng)[0]
     outputs = whole.forward()[0]
     for empty in (*whole.sizes, "".join(whole.sizes)):
@@ -225,11 +225,11 @@ def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
 
 
 def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
-    """Several threads on one layer get what one gets; not asked of one that draws, for a stream has one order."""
+    """Several threads on one layer get what one thread gets; not checked for layers that draw, where order matters."""
     interval = sys.getswitchinterval()
     for example in examples(layer, rng):
         if not example.layer.generators():
-            both = (example, _halved(example))  # or each thread would find its own numbers in what they share
+            both = (example, _halved(example))  # different inputs, so that mixed-up results show
             alone = [one.forward()[0] for one in both]
             sys.setswitchinterval(1e-6)
             try:
@@ -241,7 +241,7 @@ def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
 
 
 def nothing_is_drawn_in_use(layer: Layer, rng: Generator) -> None:
-    """Only training moves a random stream on: to evaluate, or to sample, in the middle of it changes nothing."""
+    """Only training advances a random stream: evaluating or sampling during training changes nothing."""
     example: Any = examples(layer, rng)[0]
     streams = example.layer.generators()
     calls = {"a call": partial(example.call, example.layer)}
@@ -251,11 +251,11 @@ def nothing_is_drawn_in_use(layer: Layer, rng: Generator) -> None:
         upcoming = {name: copy.deepcopy(stream).random() for name, stream in streams.items()}
         call()
         moved = [name for name, stream in streams.items() if stream.random() != upcoming[name]]
-        assert not moved, f"{layer!r}: {how} in use drew from {', '.join(moved)}"
+        assert not moved, f"{layer!r}: {how} at inference drew from {', '.join(moved)}"
 
 
 def _all(layer: Layer, rng: Generator) -> list[Example]:
-    """Every way to call the layer, with and without lengths, and documents in its rows."""
+    """Every way to call the layer: with and without lengths, and with documents in its rows."""
     if isinstance(layer, Feedforward):
         return examples(layer, rng)
     both = examples(layer, rng) + examples(layer, rng, sequences.LENGTHS)
@@ -265,7 +265,7 @@ def _all(layer: Layer, rng: Generator) -> list[Example]:
 
 
 def _attributes(layer: Layer, path: str = "") -> dict[str, Any]:
-    """What is on a layer and on its children, by dotted name."""
+    """The attributes of a layer and of its children, by dotted name."""
     found = {path + name: value for name, value in vars(layer).items()}
     for name, value in vars(layer).items():
         for i, child in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
@@ -284,7 +284,7 @@ def _strided(array: Any) -> Any:
 
 
 def _halved(example: Example) -> Example:
-    """Another example with the same layer."""
+    """Another example with the same layer, and halved inputs."""
     layer = example.layer
     other = copy.deepcopy(example)
     other.layer = layer
@@ -294,7 +294,7 @@ def _halved(example: Example) -> Example:
 
 
 def _arrays(name: str, value: Any) -> Arrays:
-    """All arrays in nested tuples, lists and dicts, by their places."""
+    """All arrays in nested tuples, lists and dicts, by their paths."""
     if isinstance(value, OneHotRows):
         return {name: value.ids}
     if isinstance(value, (tuple, list)):

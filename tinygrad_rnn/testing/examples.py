@@ -1,7 +1,7 @@
-"""Calls to check a layer by: inputs drawn at random, one forward, one backward, every array by its name.
+"""Calls that check a layer: random inputs, one forward, one backward, and every array by its name.
 
-One class for each way to call a layer. Its `variables` are the inputs that have a gradient. Arrays in states are named
-by their place, `state[1][0]`.
+There is one class for each way to call a layer. Its `variables` are the inputs that have a gradient. Arrays in states
+are named by their path, `state[1][0]`.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from ..layers.attention.base import Attention
 from ..models.encoder_decoder import EncoderDecoder
 
 STEPS, BATCH, FEATURES = 4, 3, 5
-"""T, B and, where the layer takes any, D. With T = 1 or B = 1 some wrong gradients look right."""
+"""T, B and, if the layer takes any number, D. With T = 1 or B = 1 some wrong gradients look right."""
 OTHER_STEPS = 6
-"""Of the other sequence where there are two, queries or sources: another number than `STEPS`, as for every axis."""
+"""The steps of the other sequence if there are two (queries or sources): all axes differ, so mix-ups show."""
 
 Arrays = dict[str, Any]
 E = TypeVar("E", bound="Example")
 
 
 class Example(ABC):
-    """One way to call `layer`, and what it is called with. A copy of the layer in float64, all parameters random."""
+    """One way to call `layer`, with its inputs. The layer is a copy in float64, with random parameters."""
 
     how = ""
-    """What tells this way from the usual one, for messages."""
+    """How this way differs from the usual one, for messages."""
     sizes: ClassVar[Mapping[str, int]] = {"T": STEPS, "B": BATCH}
-    """The axes that may be empty, and what they are without lengths."""
+    """The axes that may be empty, and their sizes without lengths."""
     ends: ClassVar[Mapping[str, str]] = {"T": "lengths"}
-    """The axes that lengths are about, and what these are called."""
+    """The axes that have lengths, and the names of these."""
     own_axes: ClassVar[Mapping[str, str]] = {}
-    """The leading axes of arrays that have others than (T, B), by name."""
+    """The leading axes of arrays whose axes are not (T, B), by name."""
 
     def __init__(self, layer: Layer, rng: Generator) -> None:
         self.layer = copy.deepcopy(layer).to("cpu", "float64")
@@ -55,17 +55,17 @@ class Example(ABC):
 
     @property
     def given(self) -> Arrays:
-        """All that a call is given, also what has no gradient."""
+        """All inputs of a call, also those without a gradient."""
         names = ("x", "xs", "ys", "state", "starts", "queries", "memory", "sources", "targets", *self.ends.values())
         return {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
 
     @property
     def variables(self) -> Arrays:
-        """The inputs that have a gradient. To write into one changes what `forward` computes."""
+        """The inputs that have a gradient. Writing into one changes what `forward` computes."""
         return floats(self.inputs)
 
     def forward(self) -> tuple[Arrays, Any]:
-        """The outputs that have a gradient, by name, and the cache. Random streams begin anew at every call."""
+        """The outputs that have a gradient, by name, and the cache. Random streams are reset at every call."""
         for name, stream in self.layer.generators().items():
             stream.bit_generator.state = self.streams[name]
         outputs, cache = self.run()
@@ -78,7 +78,7 @@ class Example(ABC):
 
     @abstractmethod
     def call(self, function: Callable[..., Any]) -> Any:
-        """What `function` gives of the inputs: the layer, its forward, or what is to compute the same."""
+        """Call `function` with the inputs: the layer, its forward, or a function that must compute the same."""
 
     @abstractmethod
     def named(self, *outputs: Any) -> Arrays:
@@ -86,7 +86,7 @@ class Example(ABC):
 
     @abstractmethod
     def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        """The gradients of outputs, by their names, to those of the variables, by theirs."""
+        """Map the gradients w.r.t. the outputs, by name, to those w.r.t. the variables, by name."""
 
     def upstream(self, rng: Generator) -> Arrays:
         """A random gradient for every output."""
@@ -110,7 +110,7 @@ class Example(ABC):
         return array[(*(where.get(axis, slice(None)) for axis in self.axes(name)[: array.ndim]), ...)]
 
     def cut(self: E, where: Mapping[str, slice]) -> E:
-        """The same example, cut likewise. All its rows are whole."""
+        """The same example, cut along these axes. All its rows are whole."""
         cut = copy.copy(self)
         for name in self.ends.values():
             setattr(cut, name, None)
@@ -128,7 +128,7 @@ class Example(ABC):
 
 
 class FeedforwardExample(Example):
-    """`x` (T, B, D) to `y`."""
+    """Maps `x` (T, B, D) to `y`."""
 
     layer: Feedforward
 
@@ -152,7 +152,7 @@ class FeedforwardExample(Example):
 
 
 class RecurrentExample(Example):
-    """`xs` (T, B, D) and a state to `ys` and a state."""
+    """Maps `xs` (T, B, D) and a state to `ys` and a state."""
 
     layer: Recurrent
 
@@ -183,7 +183,7 @@ class RecurrentExample(Example):
 
 
 class StepsExample(RecurrentExample):
-    """The same sequence by a loop of `step_forward`, and back by one of `step_backward`."""
+    """The same sequence with a loop of `step_forward`, and backward with a loop of `step_backward`."""
 
     how = ", step by step,"
 
@@ -211,7 +211,7 @@ class StepsExample(RecurrentExample):
 
 
 class AttentionExample(Example):
-    """`queries` (T, B, Q) and `memory` (S, B, M), of which lengths speak, to the context and the weights."""
+    """Maps `queries` (T, B, Q) and `memory` (S, B, M), which has the lengths, to the context and the weights."""
 
     layer: Attention
     sizes: ClassVar[Mapping[str, int]] = {"T": OTHER_STEPS, "B": BATCH, "S": STEPS}
@@ -242,7 +242,7 @@ class AttentionExample(Example):
 
 
 class EncoderDecoderExample(Example):
-    """`sources` (S, B, D) and `targets` (T, B, E) to `ys`; where a row of the one is long, the other is short."""
+    """Maps `sources` (S, B, D) and `targets` (T, B, E) to `ys`; long sources have short targets."""
 
     layer: EncoderDecoder
     sizes: ClassVar[Mapping[str, int]] = {"T": STEPS, "B": BATCH, "S": OTHER_STEPS}
@@ -275,7 +275,7 @@ class EncoderDecoderExample(Example):
 
 
 class LossExample(Example):
-    """`ys` (T, B, V) and targets, one of them ignored, to the loss."""
+    """Maps `ys` (T, B, V) and targets, one of them ignored, to the loss."""
 
     layer: Loss
 
@@ -284,7 +284,7 @@ class LossExample(Example):
         steps, batch = _size(lengths)
         self.lengths = None if lengths is None else lengths.copy()
         self.ys = draw(rng, (steps, batch, FEATURES))
-        self.targets: Any = rng.random(self.ys.shape)  # from 0 to 1, which every loss of numbers takes
+        self.targets: Any = rng.random(self.ys.shape)  # 0 to 1, which every elementwise loss takes
         if layer.takes_ids:
             self.targets = rng.integers(0, FEATURES, (steps, batch))
             self.targets[1, 0] = getattr(layer, "ignore_index", 0)
@@ -307,10 +307,10 @@ class LossExample(Example):
 def examples(
     layer: Layer, rng: Generator, lengths: Integers | None = None, starts: Booleans | None = None
 ) -> list[Example]:
-    """Every way to call `layer`; `starts` are for a `Recurrent` alone.
+    """Every way to call `layer`; `starts` are only for a `Recurrent`.
 
     Raises:
-        TypeError: the layer plays none of the roles.
+        TypeError: the layer has none of the roles.
     """
     if isinstance(layer, Feedforward):
         return [FeedforwardExample(layer, rng)]
@@ -330,14 +330,14 @@ def examples(
 
 
 def draw(rng: Generator, shape: tuple[int, ...]) -> Array:
-    """Normal numbers, kept 0.1 away from 0, where ReLUs have their kink."""
+    """Normal numbers, at least 0.1 away from 0, where ReLU has its kink."""
     sign = rng.choice([-1.0, 1.0], shape)
     drawn: Array = sign * (0.1 + abs(rng.standard_normal(shape)))
     return drawn
 
 
 def draw_state(rng: Generator, spec: StateSpec, batch: int) -> State:
-    """A state as it is declared, in float64. An axis of any size has three; integers are 3, 0, 1, 2 and so on again."""
+    """A state as declared, in float64. An axis of any size gets size 3; integers repeat 3, 0, 1, 2."""
 
     def array(leaf: Leaf) -> Any:
         shape = (batch, *(3 if size is None else size for size in leaf.shape))
@@ -351,26 +351,26 @@ def draw_state(rng: Generator, spec: StateSpec, batch: int) -> State:
 
 
 def floats(arrays: Arrays) -> Arrays:
-    """Those that have a gradient."""
+    """The arrays that have a gradient."""
     return {name: array for name, array in arrays.items() if array is not None and array.dtype.kind == "f"}
 
 
 def leaves(name: str, tree: Any) -> Arrays:
-    """The arrays of a state by their places: `{"state[1][0]": array}`."""
+    """The arrays of a state by their paths: `{"state[1][0]": array}`."""
     if not isinstance(tree, tuple):
         return {name: tree}
     return {key: leaf for i, part in enumerate(tree) for key, leaf in leaves(f"{name}[{i}]", part).items()}
 
 
 def planted(name: str, like: Any, arrays: Arrays) -> Any:
-    """The state of the structure of `like` whose leaves are those of `arrays`, or None: the inverse of `leaves`."""
+    """A state with the structure of `like` and the leaves in `arrays`, else None: the inverse of `leaves`."""
     if not isinstance(like, tuple):
         return arrays.get(name)
     return tuple(planted(f"{name}[{i}]", part, arrays) for i, part in enumerate(like))
 
 
 def same(expected: Arrays, found: Arrays, message: str, tolerance: float = 0.0) -> None:
-    """Assert that arrays of the same names are equal: to the bit, or to `tolerance` of the largest entry."""
+    """Assert that arrays of the same names are equal: to the bit, or within `tolerance` of the largest entry."""
     assert expected.keys() == found.keys(), f"{message}: there are {sorted(found)}, expected {sorted(expected)}"
     for name, array in expected.items():
         other = found[name]

@@ -1,4 +1,4 @@
-"""The gradient check: every hand-written backward against central differences."""
+"""The gradient check: compare hand-written backwards with central differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core.layer import Layer
 from .examples import Arrays, Example, examples
 
 STEP = 1e-5
-"""Of the differences: the error is about 1e-11 from the step, and as much from rounding."""
+"""The step of the differences: it causes an error of about 1e-11, and rounding as much."""
 
 
 def check_gradients(
@@ -25,26 +25,26 @@ def check_gradients(
 ) -> dict[str, float]:
     """Check the backward of a layer, whatever its role, against central differences in float64.
 
-    A copy of the layer is checked, with random parameters, over four steps of three rows (or those of `lengths` or
-    `starts`), from a random state, with random gradients for every output and for the last state, and gradients that
-    are not 0 before. A cell is checked as a whole sequence and step by step. Whether the forward computes what it
-    should, this cannot see: hold it against an independent version.
+    The check uses a copy of the layer with random parameters, four steps of three rows (or those of `lengths` or
+    `starts`), a random initial state, random upstream gradients for every output and the final state, and parameter
+    gradients that are not 0 before. A cell is checked as a whole sequence and step by step. This cannot tell whether
+    the forward is correct: compare the forward with an independent version.
 
     Args:
-        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it stays as it is.
+        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it is not changed.
         rng: draws all of this.
-        lengths: (B,), steps of each row, for a `Recurrent` or a `Loss`; of the memory, for an `Attention`; of the
-            targets, and in reverse of the sources, for an `EncoderDecoder`.
-        starts: (T, B), where documents begin, for a `Recurrent`; with `lengths`, of as many rows and steps.
+        lengths: (B,), steps of each row, for a `Recurrent` or a `Loss`; for an `Attention` those of the memory; for an
+            `EncoderDecoder` those of the targets, and in reverse order those of the sources.
+        starts: (T, B), where documents begin, for a `Recurrent`; with `lengths`, it must have their rows and steps.
         tolerance: the largest error allowed.
 
     Returns:
-        The error of each array by name, `max|a - n| / max|n|` where a is the gradient by backward and n the numerical
-        one, the larger one where the layer is checked in two ways.
+        The error of each array by name, `max|a - n| / max|n|`, where a is the gradient from backward and n the
+        numerical one; if the layer is checked in two ways, the larger error.
 
     Raises:
         AssertionError: an error is above `tolerance`; the message says in which arrays and where.
-        TypeError: the layer plays none of these roles.
+        TypeError: the layer has none of these roles.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def check_gradients(
             error = abs(analytic[name] - expected) / (largest if largest > 1e-6 else 1.0)
             worst = error.max(initial=0)
             errors[name] = float(np.maximum(errors.get(name, 0.0), worst))  # NaN stays NaN
-            if not worst <= tolerance:  # so that NaN is wrong
+            if not worst <= tolerance:  # `not <=`, so that NaN is wrong
                 wrong.append(_report(name, example.how, analytic[name], expected, error, tolerance))
     if wrong:
         raise AssertionError(f"{layer!r}: backward does not fit forward.\n  " + "\n  ".join(wrong))
@@ -79,7 +79,7 @@ def check_gradients(
 
 
 def _analytic(example: Example, upstream: Arrays, rng: Generator) -> Arrays:
-    """The gradients by backward, of the variables and of the parameters."""
+    """The gradients from backward w.r.t. the variables and the parameters."""
     parameters = dict(example.layer.named_parameters())
     before = {name: rng.standard_normal(p.shape) for name, p in parameters.items()}
     for name, parameter in parameters.items():
@@ -90,7 +90,7 @@ def _analytic(example: Example, upstream: Arrays, rng: Generator) -> Arrays:
 
 
 def _numerical(example: Example, upstream: Arrays) -> Arrays:
-    """Central differences of the sum of outputs times their upstream gradients, by every entry of every array."""
+    """Central differences of the sum of outputs times upstream gradients, w.r.t. every entry of every array."""
     gradients = {}
     parameters = {name: p.value for name, p in example.layer.named_parameters()}
     for name, array in (example.variables | parameters).items():

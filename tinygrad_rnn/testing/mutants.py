@@ -1,6 +1,7 @@
-"""Mutants: copies of a function with one small mistake each. A check that lets one pass would let that mistake pass.
+"""Mutants: copies of a function with one small mistake each. A check that accepts one would miss that mistake.
 
-Meant for hand-written gradients: a lost term, a wrong sign, `=` for `+=`, a step too early, a missing transpose.
+They are meant for hand-written gradients: a lost term, a wrong sign, `=` for `+=`, a step too early, a missing
+transpose.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ class Mutant(NamedTuple):
     """A function with one mistake."""
 
     description: str
-    """Which function, the line of its code (1 is the first statement), and what was changed."""
+    """The function, the line of its code (1 is the first statement), and the change."""
     function: FunctionType
-    """The function, to be put in place of the original."""
+    """The changed function, to replace the original."""
 
 
 def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
     """Every mutant of a function or method, each with one mistake out of `MUTATIONS`.
 
-    Put one in place of the function, as in `MyCell.step_backward = mutant.function`, and see that a check fails. A
-    mutant that computes the same is no mistake; whether it does, only a reader can say. Texts of errors are left alone.
+    Replace the function by one, as in `MyCell.step_backward = mutant.function`, and see that a check fails. A mutant
+    that computes the same as the function is not a mistake; only a reader can tell. Error messages are not changed.
 
     Args:
-        function: its mutants lack its decorators; `super()` and closures work.
+        function: the original; its mutants lack its decorators, but `super()` and closures work.
 
     Raises:
         TypeError: it is not a function written with `def`.
-        OSError: its source is not at hand.
+        OSError: its source is not available.
 
     Example:
         >>> print(next(mutants(Tanh.backward)).description)
@@ -48,7 +49,7 @@ def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
     definition = ast.parse(textwrap.dedent(inspect.getsource(original))).body[0]
     assert isinstance(definition, ast.FunctionDef)
     definition.decorator_list = []
-    # In place of the docstring: closed-over names (`__class__`, for `super()`), which a mutant keeps even if unused.
+    # This replaces the docstring: names of the closure (`__class__`, for `super()`), which a mutant keeps if unused.
     free = list(original.__code__.co_freevars)
     definition.body[: ast.get_docstring(definition) is not None] = [ast.Nonlocal(free) if free else ast.Pass()]
     line_before = definition.body[1].lineno - 1 if len(definition.body) > 1 else 0
@@ -73,7 +74,7 @@ def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
 
 
 def deleted(node: ast.AST) -> Iterator[ast.AST]:
-    """A statement, but for `return` and `def`, is gone."""
+    """A statement, except `return` and `def`, is deleted."""
     if isinstance(node, ast.stmt) and not isinstance(node, (ast.Return, ast.FunctionDef, ast.Nonlocal)):
         yield ast.Pass()
 
@@ -86,7 +87,7 @@ def set_anew(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def term_dropped(node: ast.AST) -> Iterator[ast.AST]:
-    """`a + b` to `a` and to `b`, whatever the operator; `a - b` to `-b`."""
+    """`a + b` to `a` and to `b`, for any operator; `a - b` to `-b`."""
     match node:
         case ast.BinOp(left=left, op=op, right=right):
             yield left
@@ -98,7 +99,7 @@ def term_dropped(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def sign_flipped(node: ast.AST) -> Iterator[ast.AST]:
-    """`+` to `-`, `+=` to `-=` and back; a unary `-`, `~` or `not` is gone."""
+    """`+` to `-`, `+=` to `-=` and back; a unary `-`, `~` or `not` is deleted."""
     match node:
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
             yield ast.BinOp(left, _opposite(op), right)
@@ -109,12 +110,12 @@ def sign_flipped(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def shifted(node: ast.AST) -> Iterator[ast.AST]:
-    """`a[t]` to `a[t - 1]` and `a[t + 1]`; the bounds of a slice and of a range likewise, and `row(a, t)`."""
+    """`a[t]` to `a[t - 1]` and `a[t + 1]`, and the same for the bounds of slices and ranges, and for `row(a, t)`."""
     match node:
         case ast.Subscript(value=value, slice=index, ctx=ctx):
             for moved in _moved(index):
                 yield ast.Subscript(value, moved, ctx)
-        case ast.Call(func=ast.Name(id="row") as function, args=[array, *where]):  # what compiled code writes for a[t]
+        case ast.Call(func=ast.Name(id="row") as function, args=[array, *where]):  # compiled code writes it for a[t]
             for i, index in enumerate(where):
                 for moved in _moved(index):
                     yield ast.Call(function, [array, *where[:i], moved, *where[i + 1 :]], [])
@@ -140,7 +141,7 @@ def swapped(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def negated(node: ast.AST) -> Iterator[ast.AST]:
-    """The opposite comparison, or condition of an `if`; the branches of a conditional expression change places."""
+    """The opposite comparison, or condition of an `if`; the branches of a conditional expression are swapped."""
     match node:
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             opposite = _OPPOSITES.get(type(op))
@@ -187,7 +188,7 @@ MUTATIONS: tuple[Callable[[ast.AST], Iterator[ast.AST]], ...] = (
     axis_kept,
     constant_changed,
 )
-"""Each takes a node of the syntax tree to what may stand in its place by mistake."""
+"""Each maps a node of the syntax tree to nodes that may replace it by mistake."""
 
 _PAIRS = ((ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.Lt, ast.GtE), (ast.Gt, ast.LtE))
 _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = dict(_PAIRS) | {b: a for a, b in _PAIRS}
@@ -198,7 +199,7 @@ def _opposite(op: ast.Add | ast.Sub) -> ast.operator:
 
 
 def _moved(index: ast.expr | None) -> Iterator[ast.expr]:
-    """An index, or one bound of a slice, one lower and one higher."""
+    """An index, or one bound of a slice, lower by one and higher by one."""
     match index:
         case ast.Name():
             yield ast.BinOp(index, ast.Sub(), ast.Constant(1))
@@ -217,13 +218,13 @@ def _moved(index: ast.expr | None) -> Iterator[ast.expr]:
 def _moved_bound(bound: ast.expr | None) -> Iterator[ast.expr]:
     match bound:
         case ast.Constant(value=int(value)):
-            yield ast.Constant(value + 1)  # one lower is `constant_changed`
+            yield ast.Constant(value + 1)  # `constant_changed` gives the lower one
         case _:
             yield from _moved(bound)
 
 
 def _places(parent: ast.AST) -> Iterator[tuple[Callable[[ast.AST], None], ast.AST]]:
-    """Every node of the code below `parent`, with the function that puts another in its place."""
+    """Every node of the code below `parent`, with a function that replaces it by another."""
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns"):
             continue
@@ -236,12 +237,12 @@ def _places(parent: ast.AST) -> Iterator[tuple[Callable[[ast.AST], None], ast.AS
 
 
 def _function(source: str, original: FunctionType) -> FunctionType:
-    """The function of `source` as if it stood where `original` stands."""
+    """The function of `source`, as if it were defined where `original` is."""
     name, free = original.__name__, ", ".join(original.__code__.co_freevars)
-    # `global`, or a function that calls itself, or a method its namesake, would find what is local to `outer`.
+    # Without `global`, a function that calls itself, or a function of its name, would find the one local to `outer`.
     outer = f"def outer({free}):\n global {name}\n{textwrap.indent(source, ' ')}"
     flags = original.__code__.co_flags & annotations.compiler_flag
-    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # a mutant may be odd, as `(a, b)[:, 0]`
+    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # a mutant may be odd, like `(a, b)[:, 0]`
         code = compile(outer, f"<mutant of {original.__qualname__}>", "exec", flags, dont_inherit=True)
     for inner in ("outer", name):
         code = next(part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == inner)
@@ -251,5 +252,5 @@ def _function(source: str, original: FunctionType) -> FunctionType:
 
 
 def _shown(node: ast.AST) -> str:
-    """The source of `node`; of a compound statement its head."""
+    """The source of `node`, or its first line."""
     return f"`{ast.unparse(node).splitlines()[0]}`"

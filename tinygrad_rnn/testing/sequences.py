@@ -1,4 +1,4 @@
-"""The clauses of the contract that speak of time: padding, absent states, rows, chunks, steps."""
+"""The clauses of the contract about sequences: padding, absent states, rows, chunks, steps."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from ..core.roles import Recurrent
 from .examples import Arrays, Example, RecurrentExample, examples, leaves, planted, same
 
 LENGTHS = np.array([3, 0, 5, 4])
-"""A row that is whole, an empty one, and two that end before."""
+"""A whole row, an empty one, and two that end early."""
 STARTS = np.zeros((5, 4), np.bool)
-"""Where documents begin: at the first step, one after the other, and past the end of a row."""
+"""Where documents begin: at the first step, at several steps in a row, and past the end of a row."""
 STARTS[[0, 2, 1, 2, 3, 3, 4], [0, 0, 1, 2, 2, 3, 3]] = True
 
 
 def padding_never_matters(layer: Layer, rng: Generator) -> None:
-    """What lies past a row's end changes nothing, to the bit; there is no output and no gradient there."""
+    """The content past a row's end changes nothing, to the bit; outputs and gradients are 0 there."""
     example = examples(layer, rng, LENGTHS)[0]
     upstream = example.upstream(rng)
     expected = example.everything(upstream)
     for _, array, past in _of_steps(example, example.given | upstream):
         array[past] = np.nan if array.dtype.kind == "f" else 10**6
     found = example.everything(upstream)
-    same(expected, found, f"{layer!r}: what lies past a row's end matters")
+    same(expected, found, f"{layer!r}: the content past a row's end matters")
     names = [*upstream, *(f"gradient of {name}" for name in example.variables)]
     for name, array, past in _of_steps(example, {name: found[name] for name in names}):
         assert not array[past].any(), f"{layer!r}: {name} is not 0 past a row's end"
 
 
 def a_state_is_frozen_past_the_end(layer: Layer, rng: Generator) -> None:
-    """A row of length 0 ends in the state that it began with, and its gradient passes straight through."""
+    """A row of length 0 ends in its initial state, and the gradient w.r.t. the state passes through unchanged."""
     example = _whole(layer, rng, lengths=True)
     upstream = example.upstream(rng)
     found = example.everything(upstream)
@@ -46,7 +46,7 @@ def a_state_is_frozen_past_the_end(layer: Layer, rng: Generator) -> None:
 
 
 def none_is_zeros(layer: Layer, rng: Generator) -> None:
-    """An absent state is the initial one; an absent upstream gradient, or a part of `dstate`, is zeros."""
+    """An absent state is the initial state; an absent upstream gradient, or a part of `dstate`, is zeros."""
     example = examples(layer, rng)[0]
     if isinstance(example, RecurrentExample):
         example.state = example.layer.initial_state(example.xs.shape[1])
@@ -68,7 +68,7 @@ def none_is_zeros(layer: Layer, rng: Generator) -> None:
 
 
 def gradients_that_do_not_fit_raise(layer: Layer, rng: Generator) -> None:
-    """An upstream gradient of another shape, dtype or structure than what forward gave."""
+    """An upstream gradient whose shape, dtype or structure differs from what forward gave raises."""
     example = examples(layer, rng)[0]
     outputs, cache = example.forward()
     calls: list[tuple[type[Exception], str, Callable[[], object]]] = []
@@ -89,17 +89,17 @@ def gradients_that_do_not_fit_raise(layer: Layer, rng: Generator) -> None:
 
 
 def the_last_state_is_small(layer: Layer, rng: Generator) -> None:
-    """It is not a view that keeps the whole sequence alive."""
+    """The final state is not a view that keeps the whole sequence in memory."""
     for name, array in _whole(layer, rng).forward()[0].items():
         owner = array
         while owner.base is not None:
             owner = owner.base
         if name != "ys":
-            assert owner.size <= array.size, f"{layer!r}: the last {name} is a view of an array {owner.shape}"
+            assert owner.size <= array.size, f"{layer!r}: the final {name} is a view of an array {owner.shape}"
 
 
 def a_batch_equals_its_rows(layer: Layer, rng: Generator) -> None:
-    """A batch with lengths gives what its rows give, cut to their lengths and run one by one."""
+    """A batch with lengths gives what its rows give, when they are cut to their lengths and run one by one."""
     example = examples(layer, rng, LENGTHS)[0]
     if example.layer.generators():
         return  # a batch draws in another order than its rows
@@ -121,7 +121,7 @@ def a_batch_equals_its_rows(layer: Layer, rng: Generator) -> None:
 
 
 def a_sequence_equals_its_chunks(layer: Layer, rng: Generator) -> None:
-    """Run by a loop of `step`, or in two chunks, the state carried forth and its gradient back, it is the same."""
+    """A loop of `step`, or two chunks that pass on the state and its gradient, give the same as the sequence."""
     example = _whole(layer, rng)
     upstream = example.upstream(rng)
     state, steps = example.state, []
@@ -134,7 +134,7 @@ def a_sequence_equals_its_chunks(layer: Layer, rng: Generator) -> None:
     same({name: expected[name] for name in found}, found, f"{layer!r}: a sequence is not a loop of step", 1e-12)
 
     if example.layer.generators():
-        return  # a chunk may draw a mask of its own
+        return  # each chunk may draw its own mask
     whole = example.everything(upstream)
     first, rest = slice(0, 1), slice(1, None)
     head, tail = example.cut({"T": first}), example.cut({"T": rest})
@@ -156,19 +156,21 @@ def a_sequence_equals_its_chunks(layer: Layer, rng: Generator) -> None:
 
 
 def documents_in_a_row_equal_documents_alone(layer: Layer, rng: Generator) -> None:
-    """Where `starts` says that a document begins, it is as if it were run by itself, forth and back."""
+    """A document that begins where `starts` is True gives the same as alone, in forward and backward."""
     assert isinstance(layer, Recurrent)
     example = RecurrentExample(layer, rng, starts=STARTS)
     spec = example.layer.state_spec
     if example.layer.generators():
         return  # a row draws in another order than its documents
-    if not layer.causal:  # the state of what reads backward belongs to the end of the last document
-        example.state = example.layer.initial_state(STARTS.shape[1])
+    if not layer.causal:  # a state that is read backward belongs to the end of the last document
+        example.state = None  # type: ignore[assignment]
     upstream = {n: d if n == "ys" or layer.causal else 0 * d for n, d in example.upstream(rng).items()}
     packed = example.everything(upstream)
     parameters = {f"gradient of {name}" for name, _ in example.layer.named_parameters()}
     total: Arrays = dict.fromkeys(parameters, 0)
     kept = {name for name, leaf in leaves("state", spec).items() if leaf.kept}
+    whole = [f"gradient of {name}" for name in example.variables if name in kept]  # sums over the documents of a row
+    total |= {name: np.zeros_like(packed[name]) for name in whole}
     for row, first, last, begins in _documents(STARTS):
         where = {"B": slice(row, row + 1), "T": slice(first, last)}
         message = f"{layer!r}: the document from step {first} of row {row} is not that document alone"
@@ -183,11 +185,13 @@ def documents_in_a_row_equal_documents_alone(layer: Layer, rng: Generator) -> No
         found = alone.everything(up)
         for name in parameters:
             total[name] += found[name]
+        for name in whole:
+            total[name][row : row + 1] += found[name]
         expected = {"gradient of xs"} if last < len(STARTS) else {*upstream, "gradient of xs"}
-        for name in {"ys", *expected} & found.keys():
+        for name in sorted({"ys", *expected} & found.keys()):
             if layer.causal or not name.startswith("state"):
                 same({name: found[name]}, {name: example.part(name, packed[name], where)}, message, 1e-12)
-        for name in example.variables.keys() - {"xs"} - kept:
+        for name in sorted(example.variables.keys() - {"xs"} - kept):
             gradient = example.part(name, packed[f"gradient of {name}"], where)
             if first == 0 and layer.causal:
                 expected_gradient = 0 * gradient if begins else found[f"gradient of {name}"]
@@ -196,7 +200,7 @@ def documents_in_a_row_equal_documents_alone(layer: Layer, rng: Generator) -> No
 
 
 def documents_do_not_see_each_other(layer: Layer, rng: Generator) -> None:
-    """What one document holds, NaN too, changes nothing in another, to the bit; nor does the state before the row."""
+    """The content of a document, even NaN, or the state before the row changes no other document, to the bit."""
     assert isinstance(layer, Recurrent)
     example = RecurrentExample(layer, rng, starts=STARTS)
     upstream = example.upstream(rng)
@@ -210,14 +214,14 @@ def documents_do_not_see_each_other(layer: Layer, rng: Generator) -> None:
             if not stays:
                 array[0] = np.nan  # where the first document begins at the first step
     found = example.everything(upstream)
-    for name in {"ys", "gradient of xs"} & found.keys():
+    for name in sorted({"ys", "gradient of xs"} & found.keys()):
         if name != "gradient of xs" or example.xs.dtype.kind == "f":
             message = f"{layer!r}: {name} of a document depends on another document"
             same({name: expected[name][~other]}, {name: found[name][~other]}, message)
 
 
 def a_loop_of_step_begins_documents_too(layer: Layer, rng: Generator) -> None:
-    """A loop of `step` with `starts` gives, to the bit, what each document gives among as many rows."""
+    """A loop of `step` with `starts` gives, to the bit, what each document gives in a batch of the same size."""
     assert isinstance(layer, Recurrent)
     example = RecurrentExample(layer, rng, starts=STARTS)
     state, packed = example.state, []
@@ -238,7 +242,7 @@ def a_loop_of_step_begins_documents_too(layer: Layer, rng: Generator) -> None:
 
 
 def _documents(starts: Any) -> Iterator[tuple[int, int, int, bool]]:
-    """Row, first step, the step after the last, and whether it begins anew there, of each document."""
+    """For each document: its row, first step, the step after the last, and whether the state is reset at its start."""
     for row in range(starts.shape[1]):
         firsts = [0, *(t for t in range(1, len(starts)) if starts[t, row])]
         for first, last in zip(firsts, [*firsts[1:], len(starts)], strict=True):
@@ -246,7 +250,7 @@ def _documents(starts: Any) -> Iterator[tuple[int, int, int, bool]]:
 
 
 def step_raises(layer: Layer, rng: Generator) -> None:
-    """A layer that is not causal has no step, and says so."""
+    """A layer that is not causal has no step, and raises."""
     example = _whole(layer, rng)
     try:
         example.layer.step(example.xs[0], None)
@@ -256,7 +260,7 @@ def step_raises(layer: Layer, rng: Generator) -> None:
 
 
 def _of_steps(example: Example, arrays: Arrays) -> Iterator[tuple[str, Any, Any]]:
-    """Those with steps that lengths are about: name, a view with steps and rows first, and where these are padding."""
+    """The arrays that have padding: name, a view with steps and rows first, and a mask of the padding."""
     for name, array in arrays.items():
         axes = "" if isinstance(array, tuple) else example.axes(name)[: array.ndim]
         for axis, lengths in example.ends.items():

@@ -1,7 +1,7 @@
-"""A device that is not there: NumPy arrays behind a type that refuses all that a GPU refuses, or would wait for.
+"""A simulated device: NumPy arrays in a type that refuses everything that a GPU refuses, or would wait for.
 
-What runs on it touches no array of another device, asks for no function that CuPy lacks, and reads no value on the
-host but by `to_host`. So a layer, an own one too, is checked for the GPU on a machine without one.
+Code that runs on it uses no array of another device and no function that CuPy lacks, and reads values on the host only
+with `to_host`. So a layer, also your own, can be checked for the GPU on a machine without one.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ LACKING = _names("""
     setbufsize seterr seterrcall spacing strings unstack vecdot vecmat linalg.diagonal linalg.matrix_norm
     linalg.multi_dot linalg.outer linalg.svdvals linalg.tensordot linalg.trace linalg.vecdot linalg.vector_norm
 """)
-"""What NumPy has and CuPy 14 has not."""
+"""The functions of NumPy that CuPy 14 lacks."""
 
 _KEYWORDS = {
     **dict.fromkeys(_names("all amax amin any max mean min prod std sum var"), _names("initial where")),
     "take": _names("mode"),
 }
 LACKING_KEYWORDS = {f"ndarray.{name}": s for name, s in _KEYWORDS.items()} | _KEYWORDS | {"clip": _names("max min")}
-"""Keywords that NumPy's functions and methods have and CuPy's have not; nor has any `device`, `like` or `subok`."""
+"""Keywords of NumPy's functions and methods that CuPy's lack; all of CuPy's also lack `device`, `like`, `subok`."""
 
 _UFUNC_METHODS = _names("add.accumulate add.at add.reduce multiply.accumulate multiply.reduce")  # the others raise
-_HOST_ARGUMENTS = _names("arange empty eye identity ones zeros")  # take sizes and bounds, which Python must know
-_PREDICATES = _names("allclose array_equal array_equiv")  # give a bool, but with CuPy an array
+_HOST_ARGUMENTS = _names("arange empty eye identity ones zeros")  # take sizes and bounds, which are Python numbers
+_PREDICATES = _names("allclose array_equal array_equiv")  # give a bool, in CuPy an array
 
 ATTRIBUTES = _names("T base dtype flags imag itemsize mT nbytes ndim real shape size strides")
 METHODS = _names("""
     all any argmax argmin argsort astype clip conj copy cumprod cumsum diagonal dot fill flatten max mean min nonzero
     prod ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view
 """)
-"""Methods of a `StrictArray`: those that NumPy's arrays and CuPy's share and that stay on the device."""
+"""Methods of a `StrictArray`: those that NumPy and CuPy arrays share, and whose results stay on the device."""
 
 
 def _mixed(attempt: str, other: object) -> TypeError:
@@ -73,7 +73,7 @@ def _unwrap(attempt: str, value: Any) -> Any:
     """The NumPy array in a `StrictArray`, also inside lists and tuples; other arrays are refused."""
     if isinstance(value, StrictArray):
         return value._array
-    if isinstance(value, (np.ndarray, np.generic)):  # a scalar of NumPy too: its dtype would spread
+    if isinstance(value, (np.ndarray, np.generic)):  # also NumPy scalars: results would get their dtype
         raise _mixed(attempt, value)
     if type(value) in (list, tuple):
         return type(value)(_unwrap(attempt, item) for item in value)
@@ -81,7 +81,7 @@ def _unwrap(attempt: str, value: Any) -> Any:
 
 
 def _wrap(result: Any, given: tuple[Any, ...] = ()) -> Any:
-    """`result` with every array, and every scalar of NumPy, as a `StrictArray`: where it was `given`, that very one."""
+    """`result` with each array and NumPy scalar as a `StrictArray`; for an array in `given`, the same object."""
     if isinstance(result, (np.ndarray, np.generic)):
         same = (array for array in given if isinstance(array, StrictArray) and array._array is result)
         return next(same, StrictArray(np.asarray(result)))
@@ -91,7 +91,7 @@ def _wrap(result: Any, given: tuple[Any, ...] = ()) -> Any:
 
 
 class StrictNamespace:
-    """NumPy, or a part of it, for `StrictArray`s alone; what CuPy lacks is lacking."""
+    """NumPy, or a part of it, for `StrictArray` only, without what CuPy lacks."""
 
     def __init__(self, part: Any, path: str = "") -> None:
         self._part, self._path = part, path
@@ -112,7 +112,7 @@ class StrictNamespace:
         if lacking:
             raise TypeError(f"{path}({min(lacking)}=) is in NumPy alone: CuPy lacks it, so this would fail on a GPU")
         given = (*args, *kwargs.values())
-        if path not in _HOST_ARGUMENTS:  # there NumPy asks a StrictArray for a Python integer, and is refused
+        if path not in _HOST_ARGUMENTS:  # these ask a StrictArray for a Python integer, which raises
             args = tuple(_unwrap(path, value) for value in args)
             kwargs = {name: _unwrap(path, value) for name, value in kwargs.items()}
         result = self._part(*args, **kwargs)
@@ -123,10 +123,10 @@ _xp = StrictNamespace(np)
 
 
 class StrictArray:
-    """An array of the `StrictDevice`, which makes it; refuses whatever would leave the device unasked.
+    """An array of the `StrictDevice`, which makes it; it refuses whatever would implicitly leave the device.
 
-    What would need its values on the host raises TypeError, and so does NumPy where it is given one. A reduction is
-    an array without axes, never a number. Indexing with a mask is allowed, though it makes a GPU wait.
+    Operations that need its values on the host raise TypeError, and so do NumPy functions that are given one. A
+    reduction is an array without axes, never a number. Indexing with a mask is allowed, though a GPU must wait for it.
     """
 
     __slots__ = ("_array",)
@@ -188,7 +188,7 @@ class StrictArray:
     __index__ = _hidden("an array as a Python integer")
     __hash__ = _hidden("hash(array)")
     item, tolist, tobytes = _hidden("array.item()"), _hidden("array.tolist()"), _hidden("array.tobytes()")
-    get = _hidden("array.get()")  # CuPy's alone
+    get = _hidden("array.get()")  # only CuPy has it
 
 
 def _operator(name: str) -> Callable[..., Any]:
@@ -199,13 +199,13 @@ def _operator(name: str) -> Callable[..., Any]:
             if isinstance(other, (list, tuple)):
                 raise _mixed(name, other)
             if not isinstance(other, (StrictArray, np.ndarray, np.generic, int, float, complex)):
-                return NotImplemented  # such as OneHotRows, which say no themselves
+                return NotImplemented  # such as OneHotRows, which refuse themselves
         return apply(self, *operands)
 
     return method
 
 
-# No `imatmul`: CuPy has none either, so that `a @= b` makes a new array there.
+# No `imatmul`: CuPy also lacks it, so `a @= b` makes a new array.
 _BINARY = _names("add and floordiv lshift mod mul or pow rshift sub truediv xor")
 _OTHERS = _names("divmod rdivmod matmul rmatmul lt le eq ne gt ge neg pos abs invert")
 for _name in _OTHERS.union(*({name, f"r{name}", f"i{name}"} for name in _BINARY)):
@@ -214,9 +214,9 @@ for _name in _OTHERS.union(*({name, f"r{name}", f"i{name}"} for name in _BINARY)
 
 @dataclass(frozen=True)
 class StrictDevice(Device):
-    """A device without hardware, for tests: its arrays refuse what arrays on a GPU refuse, or would wait for.
+    """A simulated device, for tests: its arrays refuse what arrays on a GPU refuse, or would wait for.
 
-    `model.to(StrictDevice())` moves a model there. It computes with NumPy, so results are those of the CPU, to the
+    `model.to(StrictDevice())` moves a model there. It computes with NumPy, so results equal those on the CPU, to the
     bit wherever the same functions are called.
 
     Example:

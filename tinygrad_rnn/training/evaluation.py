@@ -13,9 +13,9 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
     """The mean loss of a model over one epoch of a stream, in nats per predicted token.
 
     The state is carried from chunk to chunk and reset at each document, so a stream of `batch=1` measures every
-    document from its start to its end, whatever its `steps`. The model runs at inference: there is no dropout, no random
-    stream advances, and training in progress is not disturbed. Perplexity is `math.exp` of the result; for bits divide
-    it by `math.log(2)`.
+    document from its start to its end, whatever its `steps`. The model runs at inference: there is no dropout, no
+    random stream advances, and training in progress is not disturbed. Perplexity is `math.exp` of the result; for bits
+    divide it by `math.log(2)`.
 
     Args:
         model: maps ids (T, B) to logits (T, B, V), on any device.

@@ -329,9 +329,13 @@ def test_what_does_not_fit_is_told_why() -> None:
         (
             lambda: general(queries, memory, lengths=LENGTHS + 1),
             ValueError,
-            r"lengths\[2\] is 7, but a row of 6 steps has 0 to 6",
+            r"lengths\[2\] is 7, but with 6 steps it must be 0 to 6",
         ),
-        (lambda: general(queries, memory, lengths=LENGTHS - 1), ValueError, r"lengths\[1\] is -1, but a row"),
+        (
+            lambda: general(queries, memory, lengths=LENGTHS - 1),
+            ValueError,
+            r"lengths\[1\] is -1, but with 6 steps it must be 0 to 6",
+        ),
     ]
     for call, error, message in calls:
         with pytest.raises(error, match=rf"^GeneralAttention\(5, 5\): {message}"):
@@ -351,7 +355,7 @@ def test_without_parameters_queries_and_memory_must_be_alike() -> None:
         dot(queries, StrictDevice().asarray(memory))
     with pytest.raises(
         ValueError,
-        match=r"^DotAttention\(\): queries have 4 features, but the memory 5; for a dot product they must be as many. "
+        match=r"^DotAttention\(\): queries have 4 features, but the memory 5; a dot product needs equal numbers. "
         "GeneralAttention and AdditiveAttention take unequal ones$",
     ):
         dot(queries[..., :4], memory)
@@ -364,8 +368,8 @@ def test_gradients_that_do_not_fit_are_told_why(name: str) -> None:
     context, weights, cache = attention.forward(*drawn())
     start = rf"^{type(attention).__name__}\(.*\): "
     for given, error, message in (
-        ((context[:1], None), ValueError, r"dcontext has shape \(1, 4, 5\), but it belongs to an array \(3, 4, 5\)$"),
-        ((None, weights[:1]), ValueError, r"dweights has shape \(1, 4, 6\), but it belongs to an array \(3, 4, 6\)$"),
+        ((context[:1], None), ValueError, r"dcontext has shape \(1, 4, 5\), but forward gave an array \(3, 4, 5\)$"),
+        ((None, weights[:1]), ValueError, r"dweights has shape \(1, 4, 6\), but forward gave an array \(3, 4, 6\)$"),
         ((context.astype("f4"), weights), TypeError, "dcontext is float32, but the parameters are float64"),
         ((context, weights.astype("f4")), TypeError, "dweights is float32, but the parameters are float64"),
         ((context, StrictDevice().asarray(weights)), TypeError, "dweights is on strict"),

@@ -55,7 +55,7 @@ def row(typing: Any, array: Any, *where: Any) -> Any:
         )
         return view._getvalue()
 
-    return result(array, types.StarArgTuple(where)), generate  # type: ignore[attr-defined]
+    return result(array, types.StarArgTuple(where)), generate
 
 
 def place_in(builder: Any, data: Any, where: Any, strides: Any) -> Any:

@@ -168,7 +168,7 @@ class Attention(Layer):
     def prepare_backward(
         self, dmemory: Float[Array, "S B M"], dkeys: Float[Array, "S B K"], prepared: PreparedMemory
     ) -> Float[Array, "S B M"]:
-        """Back through `prepare`, with the sums of the gradients from all `look`s: the gradient w.r.t. the memory."""
+        """Back through `prepare`, with the sums over all calls of `look_backward`: the gradient w.r.t. the memory."""
         total: Array = dmemory + self.keys_backward(dkeys, prepared.inner)
         return total
 

@@ -8,7 +8,7 @@ import pytest
 from tinygrad_rnn import OneHotRows
 from tinygrad_rnn.kernels import products, threads
 from tinygrad_rnn.kernels.plain import products as plain_products
-from tinygrad_rnn.kernels.plain.products import multiplier
+from tinygrad_rnn.kernels.plain.products import multiplier, product
 from tinygrad_rnn.kernels.products import (
     add_gradient,
     add_sum,
@@ -19,7 +19,6 @@ from tinygrad_rnn.kernels.products import (
     input_side,
     no_input_gradient,
     over_rows,
-    product,
 )
 from tinygrad_rnn.kernels.threads import divide
 from tinygrad_rnn.testing import StrictDevice
@@ -110,10 +109,10 @@ def test_a_gradient_of_one_hot_rows_is_added(size: int, rng: np.random.Generator
 @pytest.mark.parametrize("few", [3, 4, 9])
 def test_a_large_product_is_divided(few: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its columns where there are few rows, else by its rows."""
-    monkeypatch.setattr(products, "LARGE", 4 * 5)
-    monkeypatch.setattr(products, "FEW", few)
+    monkeypatch.setattr(plain_products, "LARGE", 4 * 5)
+    monkeypatch.setattr(plain_products, "FEW", few)
     seen: list[Any] = []
-    monkeypatch.setattr(products, "divide", lambda *given: seen.extend(divide(*given)))
+    monkeypatch.setattr(plain_products, "divide", lambda *given: seen.extend(divide(*given)))
     b = rng.standard_normal((5, 2))
     for rows, parts in ((3, 0), (4, 2), (9, 2), (0, 0)):  # 0: not even looked at
         a = rng.standard_normal((5, rows)).T

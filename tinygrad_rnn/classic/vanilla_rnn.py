@@ -10,6 +10,7 @@ from ..cells.base import KernelCache
 from ..cells.rnn import RNNCell
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
+from ..core.blas import with_one_blas_thread
 from ..core.checks import check_device, check_features, check_ids, check_rng, check_size
 from ..core.device import Device, device_of
 from ..core.layer import Layer
@@ -119,6 +120,7 @@ class VanillaRNN(Layer):
         ys = Softmax()(self.linear(hs))
         return (hs, ys) if X.ndim == 3 else (hs[:, 0], ys[:, 0])
 
+    @with_one_blas_thread
     def backward(
         self,
         X: Shaped[Input, "T *B D"],

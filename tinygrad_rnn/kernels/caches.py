@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..core.arrays import Array
+from ..core.rows import Rows
+from ..core.states import State
 
 
 class RNNCache(NamedTuple):
@@ -37,6 +39,35 @@ class GRUCache(NamedTuple):
     z: Array
     n: Array
     m: Array
+
+
+def check_call(cache: Any, dys: Array, dstate: State, rows: Rows) -> None:
+    """What a backward over a sequence is given must be of one call: all but `x` of a cache has one shape (T, B, H).
+
+    Part of a larger array would be taken for the whole, and of an array for a smaller batch the rest never be written.
+
+    Raises:
+        ValueError: a shape differs.
+    """
+    _, *arrays = cache
+    shape = arrays[0].shape
+    flags = [array for array in rows[1:] if array is not None]
+    if (
+        all(array.shape == shape for array in (*arrays, dys))
+        and all(array.shape == shape[:2] for array in flags)
+        and all(array.shape == shape[1:] for array in dstate)
+        and cache.x.shape[:2] == shape[:2]
+        and len(shape) == 3
+    ):
+        return
+    found = {name: array.shape for name, array in cache._asdict().items()}
+    found |= {"dys": dys.shape, **{f"dstate[{i}]": d.shape for i, d in enumerate(dstate)}}
+    raise ValueError(
+        f"{type(cache).__name__}: these arrays are not of one call: "
+        f"{', '.join(f'{name} {shape}' for name, shape in found.items())}, "
+        f"{', '.join(f'flags {array.shape}' for array in flags) or 'no flags'}; expected (T, B, H), of x (T, B, D), of "
+        "dstate (B, H) and of flags (T, B)"
+    )
 
 
 class LSTMWeights(NamedTuple):

@@ -20,7 +20,7 @@ from ..core.one_hot import Input
 from ..core.rows import Rows
 from ..core.states import State
 from .backends import backend
-from .caches import GRUCache, GRUWeights
+from .caches import GRUCache, GRUWeights, check_call
 from .documents import before_steps
 from .kernel import Kernel
 from .products import (
@@ -99,10 +99,11 @@ def backward(
 
     `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
+    check_call(cache, dys, dstate, rows)
     xs, m = cache.x, cache.m
     (dh,) = dstate
     dxs = no_input_gradient(xs, m.dtype)
-    dbegun = None if rows.starts is None else namespace(m).zeros_like(dh)
+    dbegun = None if rows.starts is None else namespace(m).zeros(dh.shape, dh.dtype)
 
     def run(part: slice, *own: Array) -> tuple[Array]:
         steps = GRUCache(*(values[:, part] for values in cache))

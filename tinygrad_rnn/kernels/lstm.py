@@ -20,7 +20,7 @@ from ..core.one_hot import Input
 from ..core.rows import Rows
 from ..core.states import State
 from .backends import backend
-from .caches import LSTMCache, LSTMWeights
+from .caches import LSTMCache, LSTMWeights, check_call
 from .documents import before_steps
 from .kernel import Kernel
 from .products import (
@@ -99,10 +99,11 @@ def backward(
 
     `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
+    check_call(cache, dys, dstate, rows)
     xs, c = cache.x, cache.c
     B, xp = c.shape[1], namespace(c)
     dxs = no_input_gradient(xs, c.dtype)
-    dbegun = None if rows.starts is None else tuple(xp.zeros_like(d) for d in dstate)
+    dbegun = None if rows.starts is None else tuple(xp.zeros(d.shape, d.dtype) for d in dstate)
 
     def run(part: slice, *own: Array) -> State:
         steps = LSTMCache(*(values[:, part] for values in cache))

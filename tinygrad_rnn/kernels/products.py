@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core import blas
 from ..core.arrays import Array, namespace
 from ..core.one_hot import OneHotRows, as_rows
 from .backends import backend, is_compiled
-from .plain.products import FEW
-from .threads import divide
+from .plain.products import product
+from .threads import divide_within
 
 Result = TypeVar("Result")
 
@@ -25,8 +24,6 @@ ROWS = 256
 """Rows that a block has at least, where there are as many: enough for fast products."""
 NUMBERS = 1 << 20
 """A block may have more rows, up to so many numbers."""
-LARGE = 10**7
-"""Multiplications of a single product that are worth a thread: some 0.2 ms."""
 FEWEST = 8
 """Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
@@ -40,7 +37,7 @@ def block_steps(T: int, B: int, width: int) -> int:
     Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most,
     unless one step is more: so one takes little memory beside the cache.
     """
-    rows = max(ROWS, min(NUMBERS // width, T * B // 8))
+    rows = max(ROWS, min(NUMBERS // max(width, 1), T * B // 8))
     return min(T, max(rows // max(B, 1), 1))
 
 
@@ -53,7 +50,7 @@ def over_rows(work: Callable[[slice], Result], B: int, w_h: Array) -> list[Resul
     """`work` on some of the B rows in each thread, for a kernel whose step is a product with `w_h`."""
     worth = 1 if is_compiled(w_h) else WORTH
     least = max(FEWEST, -(-worth // max(w_h.size, 1))) if namespace(w_h) is np else B
-    return divide(work, B, least)
+    return divide_within(work, B, least)
 
 
 def of_rows(array: Any, rows: slice) -> Any:
@@ -117,30 +114,6 @@ def input_gradient(dxs: Array | None, w: Array) -> Callable[[slice, Array], None
 def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
     """`dxs` like `xs` (T, B, D), not yet filled; None for one-hot rows."""
     return None if isinstance(xs, OneHotRows) else namespace(xs).empty(xs.shape, dtype)
-
-
-def product(a: Any, b: Array) -> Array:
-    """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads.
-
-    By its rows, or, where they are few, by its columns: BLAS copies b at each call, and so each thread its part of it.
-    BLAS has one thread, whatever the size: it leaves a small product to one by itself.
-    """
-    multiplications = a.size * b.shape[1] if isinstance(a, np.ndarray) else 0
-    if multiplications < 2 * LARGE:  # not by `divide`, which takes as long as the product of a row
-        whole: Array = a @ b if multiplications < blas.undivided else _whole(a, b)
-        return whole
-    (rows, K), N = a.shape, b.shape[1]
-    out = np.empty((rows, N), b.dtype)
-    if rows <= FEW:
-        divide(lambda part: np.matmul(a, b[:, part], out=out[:, part]), N, -(-LARGE // (rows * K)))
-    else:
-        divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // (K * N)))
-    return out
-
-
-@blas.with_one_blas_thread
-def _whole(a: Array, b: Array) -> Array:
-    return a @ b
 
 
 def add_gradient(dw: Array, x: Any, d: Array) -> None:

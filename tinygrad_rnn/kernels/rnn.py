@@ -18,7 +18,7 @@ from ..core.one_hot import Input
 from ..core.rows import Rows
 from ..core.states import State
 from .backends import backend
-from .caches import RNNCache, RNNWeights
+from .caches import RNNCache, RNNWeights, check_call
 from .documents import before_steps
 from .kernel import Kernel
 from .products import (
@@ -84,10 +84,11 @@ def backward(
 
     `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
+    check_call(cache, dys, dstate, rows)
     xs, h = cache.x, cache.h
     (dh,) = dstate
     dxs = no_input_gradient(xs, h.dtype)
-    dbegun = None if rows.starts is None else namespace(h).zeros_like(dh)
+    dbegun = None if rows.starts is None else namespace(h).zeros(dh.shape, dh.dtype)
 
     def run(part: slice, *own: Array) -> tuple[Array]:
         steps = RNNCache(*(values[:, part] for values in cache))

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from ..core.arrays import device_name, namespace
-from ..core.blas import with_one_blas_thread
 from ..core.one_hot import OneHotRows, TableGradient, TableRows
 from .kernel import Kernel
 
@@ -21,7 +20,6 @@ def with_tables(kernel: Kernel) -> Kernel:
     return kernel._replace(forward=partial(forward, kernel), backward=partial(backward, kernel))
 
 
-@with_one_blas_thread
 def forward(kernel: Kernel, xs: Any, state: Any, weights: Any, rows: Any, begun: Any) -> Any:
     """As `kernel.forward`."""
     if not isinstance(xs, TableRows):
@@ -33,7 +31,6 @@ def forward(kernel: Kernel, xs: Any, state: Any, weights: Any, rows: Any, begun:
     return ys, state, cache._replace(x=xs)
 
 
-@with_one_blas_thread
 def backward(kernel: Kernel, dys: Any, dstate: Any, cache: Any, weights: Any, rows: Any, gradients: Any) -> Any:
     """As `kernel.backward`."""
     if not isinstance(cache.x, TableRows):

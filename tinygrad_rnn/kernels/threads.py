@@ -70,10 +70,11 @@ def divide(work: Callable[[slice], Result], rows: int, least: int) -> list[Resul
 
     For what is on a GPU, which is to be one part, `least` is `rows`. BLAS has one thread meanwhile.
     """
-    return _divide(work, rows, least)
+    return divide_within(work, rows, least)
 
 
-def _divide(work: Callable[[slice], Result], rows: int, least: int) -> list[Result]:
+def divide_within(work: Callable[[slice], Result], rows: int, least: int) -> list[Result]:
+    """`divide`, within a call that has given BLAS one thread."""
     parts = max(min(_count or 1, rows // max(least, 1)), 1)
     if parts == 1:
         return [work(slice(0, rows))]
@@ -97,7 +98,7 @@ def divide_blocks(work: Callable[[slice], object], array: Array) -> None:
         for start in range(part.start, part.stop, most):
             work(slice(start, min(start + most, part.stop)))
 
-    _divide(run, rows, 4 * most)
+    divide_within(run, rows, 4 * most)
 
 
 class _Division(Generic[Result]):

@@ -8,7 +8,8 @@ from ..core.checks import check_array, check_features, check_rng, check_size
 from ..core.one_hot import Input, OneHotRows, as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
-from ..kernels.products import add_sum, product
+from ..kernels.plain.products import product
+from ..kernels.products import add_sum
 
 
 class Linear(Feedforward):

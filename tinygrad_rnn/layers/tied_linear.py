@@ -7,7 +7,7 @@ from ..core.checks import check_array, check_features
 from ..core.one_hot import Input, OneHotRows, as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
-from ..kernels.products import product
+from ..kernels.plain.products import product
 from .embedding import Embedding
 
 

@@ -1,6 +1,6 @@
 """What Numba compiles of the kernels; imported only where `set_compiled` asks for it."""
 
-from ..backends import Backend
+from ..backend import Backend
 from . import gru, lstm, products, rnn, softmax_cross_entropy
 
 COMPILED = Backend(

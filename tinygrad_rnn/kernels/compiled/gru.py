@@ -4,19 +4,20 @@ Going back, no factors are made beforehand: all that a row needs at a step is co
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from ...core.arrays import Array
+from ...core.arrays import Array, Booleans
 from ...core.one_hot import Input
 from ...core.rows import Rows
 from ...core.states import State
 from ..caches import GRUCache, GRUWeights
-from ..plain import gru as plain
-from ..plain.products import empty_padded
-from ..products import product
-from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
-from .primitives import all_running, multiply, pack, room_for_product, row, tanh
+from ..plain.products import empty_padded, product
+from .door import Flags, In, Out, compiled
+from .packed import Packed, multiply, pack, room_for_product
+from .parts_of_numba import njit
+from .primitives import all_running, begin_row, beginnings, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
@@ -25,40 +26,47 @@ def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
     products = room_for_product(w, B)
 
     def take_steps(gates: Array, hs: Array, h_prev: Array, ms: Array, rows: Rows, begun: Array | None) -> None:
-        if rows.starts is not None:
-            return plain.forward_steps(w_h, b_h, B)(gates, hs, h_prev, ms, rows, begun)
-        _forward(gates, hs, ms, w, b_h, products, all_running(rows.active, len(gates), B))
+        active, starts = all_running(rows.active, len(gates), B), beginnings(rows.starts, B)
+        first = hs[0] if begun is None else begun
+        _forward(gates, hs, h_prev, first, ms, w, w_h.shape[2], b_h, products, active, starts)
 
     return take_steps
 
 
-@compiled
-def _forward(gates: Out4, hs: Out3, ms: Out3, w: In3, bias: In1, products: Out2, active: Flags) -> None:
-    steps, _, B, H = gates.shape
-    width = products.shape[1] // 3
-    half, b_h = gates.dtype.type(0.5), row(bias)
+@compiled("columns == H", "P == 3 * -(-H // W)", "S == T or S == 0")
+def _forward(
+    gates: Out[Array, "T 3 B H"],
+    hs: Out[Array, "T+1 B H"],
+    hs_prev: Out[Array, "T B H"],
+    begun: In[Array, "B H"],
+    ms: Out[Array, "T B H"],
+    w: Packed[Array, "P H W"],
+    columns: int,
+    bias: In[Array, "H"],
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
+) -> None:
+    (steps, _, B, H), width, one, begins = gates.shape, products.shape[1] // 3, gates.dtype.type(1), len(starts) > 0
+    b_h = row(bias)
     for t in range(steps):
-        multiply(hs[t], w, products)
+        if begins:
+            for b in range(B):
+                begin_row(row(hs_prev, t, b), row(hs, t, b), row(begun, b), starts[t, b])
+        multiply(hs_prev[t], w, products)
         for b in range(B):
-            # r_t, z_t and m_t = h_{t-1} @ w_hn + b_h.
-            for k in range(2):
-                gate, from_h = row(gates, t, k, b), row(products, b)[k * width : k * width + H]
-                for j in range(H):
-                    gate[j] = half * tanh(gate[j] + from_h[j]) + half
-            m, from_h = row(ms, t, b), row(products, b)[2 * width : 2 * width + H]
-            for j in range(H):
-                m[j] = from_h[j] + b_h[j]
+            h_prev, h, m = row(hs_prev, t, b), row(hs, t + 1, b), row(ms, t, b)
+            if not active[t, b]:  # past its end a row keeps its state
+                h[:] = h_prev
+                m[:] = 0
+                continue
 
-            # n_t = tanh(x_t @ w_xn + b_n + r_t * m_t) and h_t = z_t * (h_{t-1} - n_t) + n_t.
-            r, z, n = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b)
-            h_prev, h = row(hs, t, b), row(hs, t + 1, b)
+            from_h = row(products, b)
+            from_n = from_h[2 * width : 2 * width + H]
             for j in range(H):
-                n[j] = tanh(n[j] + r[j] * m[j])
-            if active[t, b]:
-                for j in range(H):
-                    h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
-            else:
-                h[:] = h_prev  # past its end a row keeps its state
+                m[j] = from_n[j] + b_h[j]
+            r, z, n = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b)
+            _advance(r, z, n, m, from_h[:H], from_h[width : width + H], one, h_prev, h)
 
 
 def step(x: Input, state: State, weights: GRUWeights) -> State:
@@ -69,19 +77,40 @@ def step(x: Input, state: State, weights: GRUWeights) -> State:
     return (h,)
 
 
-@compiled
-def _step(gates: Out2, products: In2, bias: In1, bias_h: In1, hs_prev: In2, hs: Out2) -> None:
+@compiled()
+def _step(
+    gates: Out[Array, "B 3*H"],
+    products: Out[Array, "B 3*H"],
+    bias: In[Array, "3*H"],
+    bias_h: In[Array, "H"],
+    hs_prev: In[Array, "B H"],
+    hs: Out[Array, "B H"],
+) -> None:
     """From `gates` (B, 3H), which begin as x @ w_x, `products` (B, 3H), h @ w_h, and the biases to `hs` (B, H)."""
-    (B, H), half, b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
-    for k in range(B):
-        a, from_h, h_prev, h = row(gates, k), row(products, k), row(hs_prev, k), row(hs, k)
-        for j in range(2 * H):
-            a[j] = half * tanh(half * (a[j] + b[j] + from_h[j])) + half
-        r, z, n, b_n, m = a[:H], a[H : 2 * H], a[2 * H :], b[2 * H :], from_h[2 * H :]
+    (B, H), half, all_b, b_h = hs.shape, gates.dtype.type(0.5), row(bias), row(bias_h)
+    for b in range(B):
+        a, from_h = row(gates, b), row(products, b)
+        m = from_h[2 * H :]
+        for j in range(3 * H):
+            a[j] += all_b[j]
         for j in range(H):
-            n[j] = tanh(n[j] + b_n[j] + r[j] * (m[j] + b_h[j]))
-        for j in range(H):
-            h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
+            m[j] += b_h[j]
+        _advance(a[:H], a[H : 2 * H], a[2 * H :], m, from_h[:H], from_h[H : 2 * H], half, row(hs_prev, b), row(hs, b))
+
+
+@njit(fastmath={"contract"})
+def _advance(r: Any, z: Any, n: Any, m: Any, from_r: Any, from_z: Any, factor: Any, h_prev: Any, h: Any) -> None:
+    """The gates of a row, in place: r_t, z_t and n_t = tanh(n + r_t * m_t); then h_t = z_t * (h_{t-1} - n_t) + n_t.
+
+    What is in `r` and `z` is a part of the sum that a gate is of, what is in `from_r` and `from_z` the rest; `factor`
+    is that of `sigmoids`.
+    """
+    sigmoids(r, from_r, factor)
+    sigmoids(z, from_z, factor)
+    for j in range(len(n)):
+        n[j] = tanh(n[j] + r[j] * m[j])
+    for j in range(len(h)):
+        h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
@@ -91,32 +120,35 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:
     products = room_for_product(w, B)
 
     def take_steps(cache: GRUCache, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
-        if rows.starts is not None:
-            return plain.backward_steps(w_h, B)(cache, dys, dh, rows, dbegun)
         _, h_prev, r, z, n, m = cache
         steps = len(m)
         das = empty_padded((steps, B, 4 * H), m.dtype)
-        _backward(das, h_prev, r, z, n, m, dys, dh, w, products, all_running(rows.active, steps, B))
+        active, starts = all_running(rows.active, steps, B), beginnings(rows.starts, B)
+        total = dh if dbegun is None else dbegun
+        _backward(das, h_prev, r, z, n, m, dys, dh, total, w, len(w_h), products, active, starts)
         return das, dh
 
     return take_steps
 
 
-@compiled
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
 def _backward(
-    das: Out3,
-    hs_prev: In3,
-    rs: In3,
-    zs: In3,
-    ns: In3,
-    ms: In3,
-    dys: In3,
-    dhs: Out2,
-    w: In3,
-    products: Out2,
-    active: Flags,
+    das: Out[Array, "T B 4*H"],
+    hs_prev: In[Array, "T B H"],
+    rs: In[Array, "T B H"],
+    zs: In[Array, "T B H"],
+    ns: In[Array, "T B H"],
+    ms: In[Array, "T B H"],
+    dys: In[Array, "T B H"],
+    dhs: Out[Array, "B H"],
+    dbegun: Out[Array, "B H"],
+    w: Packed[Array, "P 3*H W"],
+    columns: int,
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
 ) -> None:
-    (steps, B, H), one = ms.shape, das.dtype.type(1)
+    (steps, B, H), one, begins = ms.shape, das.dtype.type(1), len(starts) > 0
     for t in range(steps - 1, -1, -1):
         for b in range(B):
             da = row(das, t, b)
@@ -148,3 +180,8 @@ def _backward(
                 dh, from_a = row(dhs, b), row(products, b)
                 for j in range(H):
                     dh[j] += from_a[j]
+            if begins and starts[t, b]:
+                dh, total = row(dhs, b), row(dbegun, b)
+                for j in range(H):
+                    total[j] += dh[j]
+                dh[:] = 0

@@ -6,19 +6,18 @@ Going back, no factors are made beforehand: all that a row needs at a step is co
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
-from ...core.arrays import Array
+from ...core.arrays import Array, Booleans
 from ...core.one_hot import Input
 from ...core.rows import Rows
 from ...core.states import State
 from ..caches import LSTMCache, LSTMWeights
-from ..plain import lstm as plain
-from ..plain.products import empty_padded
-from ..products import product
-from .compiler import Flags, In1, In2, In3, Out2, Out3, Out4, compiled
-from .primitives import all_running, multiply, pack, room_for_product, row, tanh
+from ..plain.products import empty_padded, product
+from .door import Flags, In, Out, compiled
+from .packed import Packed, multiply, pack, room_for_product
+from .parts_of_numba import njit
+from .primitives import all_running, begin_row, beginnings, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
@@ -29,39 +28,44 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     def take_steps(
         gates: Array, hs: Array, cs: Array, h_prev: Array, c_prev: Array, rows: Rows, begun: State | None
     ) -> None:
-        if rows.starts is not None:
-            return plain.forward_steps(w_h, B)(gates, hs, cs, h_prev, c_prev, rows, begun)
-        _forward(gates, hs, cs, w, products, all_running(rows.active, len(gates), B))
+        active, starts = all_running(rows.active, len(gates), B), beginnings(rows.starts, B)
+        first_h, first_c = (hs[0], cs[0]) if begun is None else begun
+        _forward(gates, hs, cs, h_prev, c_prev, first_h, first_c, w, w_h.shape[2], products, active, starts)
 
     return take_steps
 
 
-@compiled
-def _forward(gates: Out4, hs: Out3, cs: Out3, w: In3, products: Out2, active: Flags) -> None:
-    steps, _, B, H = gates.shape
-    width = products.shape[1] // 4
-    half = gates.dtype.type(0.5)
+@compiled("columns == H", "P == 4 * -(-H // W)", "S == T or S == 0")
+def _forward(
+    gates: Out[Array, "T 4 B H"],
+    hs: Out[Array, "T+1 B H"],
+    cs: Out[Array, "T+1 B H"],
+    hs_prev: Out[Array, "T B H"],
+    cs_prev: Out[Array, "T B H"],
+    begun_h: In[Array, "B H"],
+    begun_c: In[Array, "B H"],
+    w: Packed[Array, "P H W"],
+    columns: int,
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
+) -> None:
+    (steps, _, B, _), width, one, begins = gates.shape, products.shape[1] // 4, gates.dtype.type(1), len(starts) > 0
     for t in range(steps):
-        multiply(hs[t], w, products)
+        if begins:
+            for b in range(B):
+                begin_row(row(hs_prev, t, b), row(hs, t, b), row(begun_h, b), starts[t, b])
+                begin_row(row(cs_prev, t, b), row(cs, t, b), row(begun_c, b), starts[t, b])
+        multiply(hs_prev[t], w, products)
         for b in range(B):
-            h, c_prev, c = row(hs, t + 1, b), row(cs, t, b), row(cs, t + 1, b)
+            h, c_prev, c = row(hs, t + 1, b), row(cs_prev, t, b), row(cs, t + 1, b)
             if not active[t, b]:  # past its end a row keeps its state
-                h[:] = row(hs, t, b)
+                h[:] = row(hs_prev, t, b)
                 c[:] = c_prev
                 continue
 
-            # The gates of x_t @ w_x + b + h_{t-1} @ w_h.
-            for k in range(4):
-                gate, from_h = row(gates, t, k, b), row(products, b)[k * width : k * width + H]
-                if k < 3:
-                    for j in range(H):
-                        gate[j] = half * tanh(gate[j] + from_h[j]) + half
-                else:
-                    for j in range(H):
-                        gate[j] = tanh(gate[j] + from_h[j])
-
             i, f, o, g = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b), row(gates, t, 3, b)
-            _states(i, f, o, g, c_prev, c, h)
+            _advance(i, f, o, g, row(products, b), width, one, c_prev, c, h)
 
 
 def step(x: Input, state: State, weights: LSTMWeights) -> State:
@@ -74,23 +78,36 @@ def step(x: Input, state: State, weights: LSTMWeights) -> State:
     return h, c
 
 
-@compiled
-def _step(gates: Out2, bias: In1, c_prevs: In2, hs: Out2, cs: Out2) -> None:
+@compiled()
+def _step(
+    gates: Out[Array, "B 4*H"],
+    bias: In[Array, "4*H"],
+    c_prevs: In[Array, "B H"],
+    hs: Out[Array, "B H"],
+    cs: Out[Array, "B H"],
+) -> None:
     """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
     (B, H), half = hs.shape, gates.dtype.type(0.5)
-    for n in range(B):
-        a, b = row(gates, n), row(bias)
-        for j in range(3 * H):
-            a[j] = half * tanh(half * (a[j] + b[j])) + half
-        i, f, o, g, b_g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :], b[3 * H :]
-        for j in range(H):
-            g[j] = tanh(g[j] + b_g[j])
-        _states(i, f, o, g, row(c_prevs, n), row(cs, n), row(hs, n))
+    for b in range(B):
+        a = row(gates, b)
+        i, f, o, g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
+        _advance(i, f, o, g, row(bias), H, half, row(c_prevs, b), row(cs, b), row(hs, b))
 
 
-@numba.njit(fastmath={"contract"})
-def _states(i: Any, f: Any, o: Any, g: Any, c_prev: Any, c: Any, h: Any) -> None:
-    """c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t)."""
+@njit(fastmath={"contract"})
+def _advance(i: Any, f: Any, o: Any, g: Any, others: Any, width: int, factor: Any, c_prev: Any, c: Any, h: Any) -> None:
+    """The gates of a row, in place, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
+
+    A gate is that of a sum with a part of `others`, which begins `width` after that of the gate before; `factor` is
+    that of `sigmoids`.
+    """
+    H = len(c)
+    sigmoids(i, others[:H], factor)
+    sigmoids(f, others[width : width + H], factor)
+    sigmoids(o, others[2 * width : 2 * width + H], factor)
+    from_g = others[3 * width : 3 * width + H]
+    for j in range(H):
+        g[j] = tanh(g[j] + from_g[j])
     for j in range(len(c)):
         c[j] = f[j] * c_prev[j] + i[j] * g[j]
     for j in range(len(h)):
@@ -105,35 +122,39 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
     def take_steps(
         cache: LSTMCache, dys: Array, dstate: State, rows: Rows, dbegun: State | None
     ) -> tuple[Array, State]:
-        if rows.starts is not None:
-            return plain.backward_steps(w_h, B)(cache, dys, dstate, rows, dbegun)
         _, _, c_prev, i, f, o, g, c = cache
         dh, dc = dstate
         steps, _, H = c.shape
         das = empty_padded((steps, B, 4 * H), c.dtype)
-        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, w, products, all_running(rows.active, steps, B))
+        active, starts = all_running(rows.active, steps, B), beginnings(rows.starts, B)
+        total_h, total_c = dstate if dbegun is None else dbegun
+        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, total_h, total_c, w, len(w_h), products, active, starts)
         return das, (dh, dc)
 
     return take_steps
 
 
-@compiled
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
 def _backward(
-    das: Out3,
-    i_s: In3,
-    f_s: In3,
-    o_s: In3,
-    g_s: In3,
-    cs_prev: In3,
-    cs: In3,
-    dys: In3,
-    dhs: Out2,
-    dcs: Out2,
-    w: In3,
-    products: Out2,
-    active: Flags,
+    das: Out[Array, "T B 4*H"],
+    i_s: In[Array, "T B H"],
+    f_s: In[Array, "T B H"],
+    o_s: In[Array, "T B H"],
+    g_s: In[Array, "T B H"],
+    cs_prev: In[Array, "T B H"],
+    cs: In[Array, "T B H"],
+    dys: In[Array, "T B H"],
+    dhs: Out[Array, "B H"],
+    dcs: Out[Array, "B H"],
+    dbegun_h: Out[Array, "B H"],
+    dbegun_c: Out[Array, "B H"],
+    w: Packed[Array, "P 4*H W"],
+    columns: int,
+    products: Out[Array, "B P*W"],
+    active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
 ) -> None:
-    (steps, B, H), one = cs.shape, das.dtype.type(1)
+    (steps, B, H), one, begins = cs.shape, das.dtype.type(1), len(starts) > 0
     tanh_c = np.empty(H, das.dtype)
     for t in range(steps - 1, -1, -1):
         for b in range(B):
@@ -172,3 +193,11 @@ def _backward(
                 dh, from_a = row(dhs, b), row(products, b)
                 for j in range(H):
                     dh[j] = from_a[j]
+            if begins and starts[t, b]:
+                dh, dc, total_h, total_c = row(dhs, b), row(dcs, b), row(dbegun_h, b), row(dbegun_c, b)
+                for j in range(H):
+                    total_h[j] += dh[j]
+                for j in range(H):
+                    total_c[j] += dc[j]
+                dh[:] = 0
+                dc[:] = 0

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
-from ...core.arrays import Array
+from ...core.arrays import Array, Integers
 from ...core.one_hot import OneHotRows, as_rows
 from ..plain import products
-from .compiler import Ids1, Ids2, In2, In3, Out2, Out4, compiled
-from .primitives import multiply, pack, room_for_product, row
+from .door import Ids, In, Out, compiled, own_ids
+from .packed import Packed, multiply, pack, room_for_product
+from .primitives import row
 
 WORTH_PACKING = 128
 """Rows in all, from which it pays to bring the weights into the order in which they are multiplied by."""
@@ -30,14 +29,22 @@ def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
     if w.size < FILLED * packed.size:
         return products.projection(w, b, rows)
     sums = room_for_product(packed, CHUNK)
-    return lambda xs, out: _project(out, as_rows(xs), packed, b, sums)
+    return lambda xs, out: _project(out, as_rows(xs), packed, w.shape[2], b, sums)
 
 
-@compiled
-def _project(out: Out4, xs: In2, w: In3, bias: In3, sums: Out2) -> None:
-    (_, G, B, H), width = out.shape, sums.shape[1] // len(bias)
-    for first in range(0, len(xs), CHUNK):
-        last = min(first + CHUNK, len(xs))
+@compiled("N == S * B", "G >= 1", "C >= 1", "columns == H", "P == G * -(-H // W)")
+def _project(
+    out: Out[Array, "S G B H"],
+    xs: In[Array, "N K"],
+    w: Packed[Array, "P K W"],
+    columns: int,
+    bias: In[Array, "G 1 H"],
+    sums: Out[Array, "C P*W"],
+) -> None:
+    (_, G, B, H), (chunk, width) = out.shape, sums.shape
+    width //= G
+    for first in range(0, len(xs), chunk):
+        last = min(first + chunk, len(xs))
         multiply(xs[first:last], w, sums[: last - first])
         for n in range(first, last):
             t, b = divmod(n, B)
@@ -50,34 +57,28 @@ def _project(out: Out4, xs: In2, w: In3, bias: In3, sums: Out2) -> None:
 
 def look_up(xs: OneHotRows, tables: Array, out: Array) -> None:
     """As in `kernels.plain.products`. Raises IndexError where an id is outside of the vocabulary."""
-    _look_up(out, tables, xs.ids.astype(np.int64, copy=False))
+    _look_up(out, tables, own_ids(xs.ids), xs.size)
 
 
-@compiled
-def _look_up(out: Out4, tables: In3, ids: Ids2) -> None:
-    (steps, G, B, H), V = out.shape, tables.shape[1]
+@compiled("V == size")
+def _look_up(out: Out[Array, "S G B H"], tables: In[Array, "G V H"], ids: Ids[Integers, "S B", "V"], size: int) -> None:
+    steps, G, B, H = out.shape
     for t in range(steps):
         for k in range(G):
             for b in range(B):
-                v = ids[t, b]
-                if not 0 <= v < V:  # they are the user's array, and may have changed since they were checked
-                    raise IndexError("an id is outside of the vocabulary")
-                numbers, table = row(out, t, k, b), row(tables, k, v)
+                numbers, table = row(out, t, k, b), row(tables, k, ids[t, b])
                 for j in range(H):
                     numbers[j] = table[j]
 
 
 def add_by_id(x: OneHotRows, d: Array, dw: Array) -> None:
     """As in `kernels.plain.products`. Raises IndexError where an id is outside of the vocabulary."""
-    _add(dw, d, x.ids.astype(np.int64, copy=False))
+    _add(dw, d, own_ids(x.ids), x.size)
 
 
-@compiled
-def _add(dw: Out2, d: In2, ids: Ids1) -> None:
+@compiled("V == size")
+def _add(dw: Out[Array, "V H"], d: In[Array, "N H"], ids: Ids[Integers, "N", "V"], size: int) -> None:
     for n in range(len(ids)):
-        v = ids[n]
-        if not 0 <= v < len(dw):
-            raise IndexError("an id is outside of the vocabulary")
-        total, d_n = row(dw, v), row(d, n)
+        total, d_n = row(dw, ids[n]), row(d, n)
         for j in range(len(d_n)):
             total[j] += d_n[j]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from ...core.arrays import Array
+from ...core.arrays import Array, Booleans
 from ...core.rows import Rows
-from ..plain import rnn as plain
 from ..plain.products import empty_padded
-from .compiler import Flags, In3, Out2, Out3, compiled
-from .primitives import all_running, multiply, pack, room_for_product, row, tanh
+from .door import Flags, In, Out, compiled
+from .packed import Packed, multiply, pack, room_for_product
+from .primitives import all_running, begin_row, beginnings, row, tanh
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
@@ -16,23 +16,37 @@ def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
     product = room_for_product(w, B)
 
     def take_steps(hs: Array, h_prev: Array, rows: Rows, begun: Array | None) -> None:
-        if rows.starts is not None:
-            return plain.forward_steps(nonlinearity, w_h, B)(hs, h_prev, rows, begun)
-        _forward(hs, w, product, nonlinearity == "tanh", all_running(rows.active, len(hs) - 1, B))
+        active, starts = all_running(rows.active, len(h_prev), B), beginnings(rows.starts, B)
+        first = hs[0] if begun is None else begun
+        _forward(hs, h_prev, first, w, w_h.shape[1], product, nonlinearity == "tanh", active, starts)
 
     return take_steps
 
 
-@compiled
-def _forward(hs: Out3, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
-    (_, B, H), zero = hs.shape, hs.dtype.type(0)
-    for t in range(len(hs) - 1):
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
+def _forward(
+    hs: Out[Array, "T+1 B H"],
+    hs_prev: Out[Array, "T B H"],
+    begun: In[Array, "B H"],
+    w: Packed[Array, "P H W"],
+    columns: int,
+    product: Out[Array, "B P*W"],
+    is_tanh: bool,
+    active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
+) -> None:
+    (steps, B, H), zero, begins = hs_prev.shape, hs.dtype.type(0), len(starts) > 0
+    for t in range(steps):
+        if begins:
+            for b in range(B):
+                begin_row(row(hs_prev, t, b), row(hs, t, b), row(begun, b), starts[t, b])
+
         # h_t = f(x_t @ w_x + b + h_{t-1} @ w_h).
-        multiply(hs[t], w, product)
+        multiply(hs_prev[t], w, product)
         for b in range(B):
             h, from_h = row(hs, t + 1, b), row(product, b)
             if not active[t, b]:
-                h[:] = row(hs, t, b)  # past its end a row keeps its state
+                h[:] = row(hs_prev, t, b)  # past its end a row keeps its state
             elif is_tanh:
                 for j in range(H):
                     h[j] = tanh(h[j] + from_h[j])
@@ -48,18 +62,30 @@ def backward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., tuple
     product = room_for_product(w, B)
 
     def take_steps(h: Array, dys: Array, dh: Array, rows: Rows, dbegun: Array | None) -> tuple[Array, Array]:
-        if rows.starts is not None:
-            return plain.backward_steps(nonlinearity, w_h, B)(h, dys, dh, rows, dbegun)
         das = empty_padded(h.shape, h.dtype)
-        _backward(das, h, dys, dh, w, product, nonlinearity == "tanh", all_running(rows.active, len(h), B))
+        active, starts = all_running(rows.active, len(h), B), beginnings(rows.starts, B)
+        total = dh if dbegun is None else dbegun
+        _backward(das, h, dys, dh, total, w, len(w_h), product, nonlinearity == "tanh", active, starts)
         return das, dh
 
     return take_steps
 
 
-@compiled
-def _backward(das: Out3, hs: In3, dys: In3, dhs: Out2, w: In3, product: Out2, is_tanh: bool, active: Flags) -> None:
-    (steps, B, H), zero, one = das.shape, das.dtype.type(0), das.dtype.type(1)
+@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
+def _backward(
+    das: Out[Array, "T B H"],
+    hs: In[Array, "T B H"],
+    dys: In[Array, "T B H"],
+    dhs: Out[Array, "B H"],
+    dbegun: Out[Array, "B H"],
+    w: Packed[Array, "P H W"],
+    columns: int,
+    product: Out[Array, "B P*W"],
+    is_tanh: bool,
+    active: Flags[Booleans, "T B"],
+    starts: Flags[Booleans, "S B"],
+) -> None:
+    (steps, B, H), zero, one, begins = das.shape, das.dtype.type(0), das.dtype.type(1), len(starts) > 0
     for t in range(steps - 1, -1, -1):
         for b in range(B):
             da, h, dy, dh = row(das, t, b), row(hs, t, b), row(dys, t, b), row(dhs, b)
@@ -84,3 +110,8 @@ def _backward(das: Out3, hs: In3, dys: In3, dhs: Out2, w: In3, product: Out2, is
                 dh, from_a = row(dhs, b), row(product, b)
                 for j in range(H):
                     dh[j] = from_a[j]
+            if begins and starts[t, b]:
+                dh, total = row(dhs, b), row(dbegun, b)
+                for j in range(H):
+                    total[j] += dh[j]
+                dh[:] = 0

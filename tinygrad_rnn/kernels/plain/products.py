@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from ...core import blas
 from ...core.arrays import Array, namespace
 from ...core.one_hot import OneHotRows, as_rows
+from ..threads import divide
 
 SMALL = 10**6
 """The most multiplications of a product that OpenBLAS takes for small."""
 FEW = 96
 """Rows, up to which a product is faster in small parts."""
+LARGE = 10**7
+"""Multiplications of a single product that are worth a thread: some 0.2 ms."""
 LONG = 512
 """The most columns k of a part (m, k) of the rows."""
 
@@ -78,6 +82,30 @@ def empty_padded(shape: tuple[int, ...], dtype: Any) -> Array:
     width = N if N < 64 else N // 32 * 32 + 48  # an odd multiple of 16
     padded: Array = np.empty((*lead, width), dtype)[..., :N]
     return padded
+
+
+def product(a: Any, b: Array) -> Array:
+    """`a @ b`, of matrices, or one-hot rows or columns; a large one is divided among the threads.
+
+    By its rows, or, where they are few, by its columns: BLAS copies b at each call, and so each thread its part of it.
+    BLAS has one thread, whatever the size: it leaves a small product to one by itself.
+    """
+    multiplications = a.size * b.shape[1] if isinstance(a, np.ndarray) else 0
+    if multiplications < 2 * LARGE:  # not by `divide`, which takes as long as the product of a row
+        whole: Array = a @ b if multiplications < blas.undivided else _whole(a, b)
+        return whole
+    (rows, K), N = a.shape, b.shape[1]
+    out = np.empty((rows, N), b.dtype)
+    if rows <= FEW:
+        divide(lambda part: np.matmul(a, b[:, part], out=out[:, part]), N, -(-LARGE // (rows * K)))
+    else:
+        divide(lambda part: np.matmul(a[part], b, out=out[part]), rows, -(-LARGE // (K * N)))
+    return out
+
+
+@blas.with_one_blas_thread
+def _whole(a: Array, b: Array) -> Array:
+    return a @ b
 
 
 def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:

@@ -165,7 +165,7 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
         return
     layer.to(dtype="float64").flat_value[...] += 0.5 * rng.standard_normal(layer.flat_value.shape)
     dense, ids = rng.standard_normal((5, 5, layer.in_size)), rng.integers(0, layer.in_size, (5, 5))
-    dys, found = rng.standard_normal((5, 5, layer.out_size)), []
+    dys, found, starts_of_five = rng.standard_normal((5, 5, layer.out_size)), [], rng.random((5, 5)) < 0.4
     state, dstate = (tuple(rng.standard_normal((5, size)) for size in layer.state_sizes) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np, "empty", unwritten)
@@ -176,6 +176,8 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
         patch.setattr(compiled_products, "CHUNK", 4)
         patch.setattr(packed, "VECTOR", 8)
         patch.setattr(packed, "COLUMNS", 3)  # and so many has a panel
+        begun: list[Any] = []
+        patch.setattr("tinygrad_rnn.cells.base.add_initial_gradient", lambda spec, dbegun, _: begun.extend(dbegun))
         for on in (False, True):
             patch.setattr(backends, "_compiled", COMPILED if on else None)
             for module in (rnn, gru, lstm, packed, compiled_products):
@@ -183,15 +185,16 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
                     patch.setattr(module, name, stand_in, raising=False)
                 for name in ENTRIES & vars(module).keys():
                     patch.setattr(module, name, by_python(getattr(module, name)))
-            for xs, lengths, by_outputs in (
-                (dense, None, dys),
-                (dense, np.append(LENGTHS, 2), dys),
-                (OneHotRows(ids, layer.in_size), None, None),
+            for xs, lengths, starts, by_outputs in (
+                (dense, None, None, dys),
+                (dense, np.append(LENGTHS, 2), starts_of_five, dys),
+                (OneHotRows(ids, layer.in_size), None, None, None),
             ):
                 layer.flat_grad[...] = 1.0
-                cache, before = layer.forward(xs, state, lengths=lengths)[2], dys.copy()
+                cache, before = layer.forward(xs, state, lengths=lengths, starts=starts)[2], dys.copy()
                 dxs, dbefore = layer.backward(by_outputs, dstate, cache)
-                found.append([*([] if dxs is None else [dxs]), *dbefore, layer.flat_grad.copy()])
+                found.append([*([] if dxs is None else [dxs]), *dbefore, *begun, layer.flat_grad.copy()])
+                begun.clear()
                 np.testing.assert_array_equal(dys, before)
     for expected, arrays in zip(found[:3], found[3:], strict=True):
         for one, other in zip(expected, arrays, strict=True):

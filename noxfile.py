@@ -76,6 +76,7 @@ def lint(session: nox.Session) -> None:
     """ruff and codespell."""
     session.install(*needs("lint"))
     session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
     ban = '--config=lint.flake8-tidy-imports.banned-api.cupy.msg = "Only core/device.py and kernels/ import cupy."'
     but = "--exclude=tinygrad_rnn/core/device.py,tinygrad_rnn/kernels"
     session.run("ruff", "check", "--isolated", "--select=TID251", ban, but, "tinygrad_rnn")

@@ -79,7 +79,7 @@ EQUIVALENT = (
     | {
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
-        "tinygrad_rnn.models.attention_decoder_base.AttentionDecoderBase._output_backward, line 1: `True` -> `False`": "a cache a layer",
+        f"{DECODER}._output_backward, line 1: `True` -> `False`": "there is one cache for each layer",
         f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
         f"{KERNELS}.products.input_gradient, line 3: `(T, B, D)` -> `(B, T, D)`": "their product is the same",
         f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `T`": ROWS,

@@ -58,6 +58,7 @@ SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
 ENTRIES = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
 PRODUCT, KERNELS = "tinygrad_rnn.core.one_hot.OneHotColumns.add_product", "tinygrad_rnn.kernels"
+DECODER = "tinygrad_rnn.models.attention_decoder_base.AttentionDecoderBase"
 AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
 BLOCK = "how many steps a block has is for speed"
 ROWS = "how many rows there are is for speed"

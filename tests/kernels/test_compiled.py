@@ -7,9 +7,11 @@ import sys
 from functools import partial
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
+from running import run_alone
 from table import LENGTHS
 from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, set_compiled
 from tinygrad_rnn.core.arrays import Array
@@ -302,6 +304,23 @@ cell(xs)
 assert "tinygrad_rnn.kernels.compiled.rnn" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_numba_that_lacks_a_private_part_is_told_of() -> None:
+    code = """
+import numba.core.cgutils
+import tinygrad_rnn as rnn
+del numba.core.cgutils.unpack_tuple
+try:
+    rnn.set_compiled()
+except ImportError as error:
+    print(error)
+"""
+    said = run_alone(code)
+    assert said.startswith(
+        f"set_compiled: Numba {numba.__version__} lacks what is used of it (FunctionCache has no _ind"
+    )
+    assert said.endswith("pip install 'tinygrad-rnn[numba]'")
 
 
 def test_where_nothing_can_be_kept() -> None:

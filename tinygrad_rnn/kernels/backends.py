@@ -63,7 +63,7 @@ def set_compiled(on: bool = True) -> None:
 
     Raises:
         TypeError: `on` is no bool.
-        ImportError: Numba is missing, or told to compile nothing.
+        ImportError: Numba is missing, told to compile nothing, or of a version that lacks what is used of it.
 
     Example:
         >>> set_compiled(False)
@@ -80,6 +80,12 @@ def set_compiled(on: bool = True) -> None:
         raise ImportError("set_compiled: Numba is missing: pip install 'tinygrad-rnn[numba]'") from error
     if numba.config.DISABLE_JIT:
         raise ImportError("set_compiled: Numba compiles nothing where NUMBA_DISABLE_JIT is set")
-    from .compiled import COMPILED
+    try:
+        from .compiled import COMPILED
+    except ImportError as error:  # private parts of Numba are used, and may go
+        raise ImportError(
+            f"set_compiled: Numba {numba.__version__} lacks what is used of it ({error}). Install one that has it: "
+            "pip install 'tinygrad-rnn[numba]'"
+        ) from error
 
     _compiled = COMPILED

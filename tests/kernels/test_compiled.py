@@ -318,7 +318,7 @@ except ImportError as error:
 """
     said = run_alone(code)
     assert said.startswith(
-        f"set_compiled: Numba {numba.__version__} lacks what is used of it (FunctionCache has no _ind"
+        f"set_compiled: Numba {numba.__version__} lacks what is used of it (numba.core.cgutils has no "
     )
     assert said.endswith("pip install 'tinygrad-rnn[numba]'")
 

@@ -190,7 +190,7 @@ def at(place, happen, where):
     def trace(frame, event, argument):
         if not frame.f_code.co_filename.endswith("blas.py"):
             return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        frame.f_trace, frame.f_trace_opcodes, frame.f_trace_lines = trace, True, False
         if event == "opcode":
             code = frame.f_code
             if code not in names:
@@ -201,6 +201,7 @@ def at(place, happen, where):
                 happen()
         return trace
 
+    sys._getframe().f_trace_opcodes = True  # or Python 3.12 would tell of none
     sys.settrace(trace)
     try:
         return look()

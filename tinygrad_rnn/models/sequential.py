@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from ..cells.base import Cell
-from ..core.layer import Layer, runs
+from ..core.layer import Layer
 from ..core.roles import Feedforward, Recurrent
 from ..core.rows import Rows
 from ..core.states import State, StateSpec
@@ -120,7 +120,7 @@ class Sequential(Recurrent):
         return dy, tuple(dstates[::-1])
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
-        if not runs(self, STEP):
+        if type(self).step_forward is not STEP or "step_forward" in vars(self):  # `runs` would take 0.3 µs of 13
             return super().take_step(x, state)
         states: list[State] = []
         for layer, before in zip(self.layers, state, strict=True):

@@ -63,7 +63,7 @@ def set_compiled(on: bool = True) -> None:
 
     Raises:
         TypeError: `on` is no bool.
-        ImportError: Numba is missing, or told to compile nothing.
+        ImportError: Numba is missing, told to compile nothing, or a version that does not fit this package.
 
     Example:
         >>> set_compiled(False)
@@ -80,6 +80,11 @@ def set_compiled(on: bool = True) -> None:
         raise ImportError("set_compiled: Numba is missing: pip install 'tinygrad-rnn[numba]'") from error
     if numba.config.DISABLE_JIT:
         raise ImportError("set_compiled: Numba compiles nothing where NUMBA_DISABLE_JIT is set")
-    from .compiled import COMPILED
-
+    try:
+        from .compiled import COMPILED
+    except (ImportError, AttributeError, TypeError) as error:  # much of what it uses is private to Numba
+        raise ImportError(
+            f"set_compiled: Numba {numba.__version__} does not fit this package: {error}. Install a version that does: "
+            "pip install 'tinygrad-rnn[numba]'"
+        ) from error
     _compiled = COMPILED

@@ -7,14 +7,13 @@ import sys
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
-from running import run_alone
 from table import LENGTHS
 from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, set_compiled
 from tinygrad_rnn.core.arrays import Array
+from tinygrad_rnn.core.rows import make_rows
 from tinygrad_rnn.kernels import backends, products
 from tinygrad_rnn.kernels.backends import PLAIN, backend, is_compiled
 from tinygrad_rnn.kernels.compiled import COMPILED
@@ -179,6 +178,34 @@ def test_the_recipe(make: Any, rng: np.random.Generator) -> None:
     check_contract(cell, rng=rng)
 
 
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("steps", [1, 5])
+def test_documents_begin_from_any_state(
+    make: Any, steps: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What begins is given, and gets a gradient. A state that ends is not multiplied by 0: it may be infinite."""
+    cell, (B, H) = make(3, 4, rng=rng).to(dtype="float64"), (6, 4)
+    kernel, xs, dys = cell.kernel(), rng.standard_normal((steps, B, 3)), rng.standard_normal((steps, B, H))
+    state, dstate, begun = (tuple(rng.standard_normal((B, H)) for _ in cell.state_sizes) for _ in range(3))
+    starts, lengths = rng.random((steps, B)) < 0.5, rng.integers(0, steps + 1, B)
+    starts[0, 0], lengths[0], state[0][0] = True, steps, np.inf
+    rows = make_rows(cell, lengths, starts, steps, B, xs)
+    found = []
+    for table in (None, COMPILED):
+        monkeypatch.setattr(backends, "_compiled", table)
+        cell.zero_grad()
+        weights, gradients = (
+            kernel.weights(*(getattr(getattr(cell, name), what) for name in kernel.weights._fields))
+            for what in ("value", "grad")
+        )
+        ys, after, cache = kernel.forward(xs, state, weights, rows, begun)
+        dxs, dbefore, dbegun = kernel.backward(rows.clear(dys), dstate, cache, weights, rows, gradients)
+        found.append([rows.clear(ys), *after, rows.clear(dxs), *dbefore, *dbegun, *(g.copy() for g in gradients)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
+        assert np.isfinite(one).all()
+
+
 @pytest.mark.usefixtures("on")
 @pytest.mark.parametrize("make", MAKERS)
 def test_nan_passes(make: Any, rng: np.random.Generator) -> None:
@@ -306,21 +333,53 @@ assert "tinygrad_rnn.kernels.compiled.rnn" in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_numba_that_lacks_a_private_part_is_told_of() -> None:
+@pytest.mark.messages
+def test_a_numba_that_lacks_what_is_used_is_told_at_once() -> None:
+    """And not in the middle of a forward; nothing is left of the attempt."""
     code = """
-import numba.core.cgutils
+import sys
+import numba
 import tinygrad_rnn as rnn
-del numba.core.cgutils.unpack_tuple
-try:
-    rnn.set_compiled()
-except ImportError as error:
-    print(error)
+from numba.core import base, caching, cgutils, dispatcher, types
+from numba.np import arrayobj
+import numba.extending, llvmlite.binding
+
+def attempt():
+    try:
+        rnn.set_compiled()
+    except ImportError as error:
+        return str(error)
+    finally:
+        rnn.set_compiled(False)
+        for name in [name for name in sys.modules if name.startswith("tinygrad_rnn.kernels.compiled")]:
+            del sys.modules[name]
+
+for owner, name in (
+    (caching, "FunctionCache"),
+    (caching.Cache, "_index_key"),
+    (cgutils, "unpack_tuple"),
+    (arrayobj, "populate_array"),
+    (numba.extending, "intrinsic"),
+    (numba.extending, "overload"),
+    (types, "StarArgTuple"),
+    (base.BaseContext, "make_array"),
+    (base.BaseContext, "get_dummy_value"),
+    (dispatcher._DispatcherBase, "disable_compile"),
+    (llvmlite.binding, "get_host_cpu_features"),
+):
+    kept = getattr(owner, name)
+    delattr(owner, name)
+    message = attempt()
+    setattr(owner, name, kept)
+    assert message is not None, name
+    assert message.startswith(f"set_compiled: Numba {numba.__version__} does not fit this package: "), message
+    assert name in message and message.endswith("pip install 'tinygrad-rnn[numba]'"), message
+sys.modules["numba.core.caching"] = None
+assert "numba.core.caching" in attempt()
+sys.modules["numba.core.caching"] = caching
+assert attempt() is None
 """
-    said = run_alone(code)
-    assert said.startswith(
-        f"set_compiled: Numba {numba.__version__} lacks what is used of it (numba.core.cgutils has no "
-    )
-    assert said.endswith("pip install 'tinygrad-rnn[numba]'")
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_where_nothing_can_be_kept() -> None:

@@ -63,7 +63,7 @@ def set_compiled(on: bool = True) -> None:
 
     Raises:
         TypeError: `on` is no bool.
-        ImportError: Numba is missing, told to compile nothing, or of a version that lacks what is used of it.
+        ImportError: Numba is missing, told to compile nothing, or a version that does not fit this package.
 
     Example:
         >>> set_compiled(False)
@@ -82,10 +82,9 @@ def set_compiled(on: bool = True) -> None:
         raise ImportError("set_compiled: Numba compiles nothing where NUMBA_DISABLE_JIT is set")
     try:
         from .compiled import COMPILED
-    except ImportError as error:  # private parts of Numba are used, and may go
+    except (ImportError, AttributeError, TypeError) as error:  # much of what it uses is private to Numba
         raise ImportError(
-            f"set_compiled: Numba {numba.__version__} lacks what is used of it ({error}). Install one that has it: "
+            f"set_compiled: Numba {numba.__version__} does not fit this package: {error}. Install a version that does: "
             "pip install 'tinygrad-rnn[numba]'"
         ) from error
-
     _compiled = COMPILED

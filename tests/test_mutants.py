@@ -58,6 +58,7 @@ SAMPLE = 8  # without `--all-mutants`, one in so many is tried
 
 ENTRIES = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
 PRODUCT, KERNELS = "tinygrad_rnn.core.one_hot.OneHotColumns.add_product", "tinygrad_rnn.kernels"
+TOGETHER = "both are None, or neither"
 DECODER = "tinygrad_rnn.models.attention_decoder_base.AttentionDecoderBase"
 AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
 BLOCK = "how many steps a block has is for speed"
@@ -103,7 +104,7 @@ EQUIVALENT = (
         for change in ("`da[:H]` -> `da[:H + 1]`", "`2` -> `3`", "`3` -> `4`")
     }
     | {
-        f"{KERNELS}.plain.{kernel}.backward_steps, line {line}: `{one} and {other}` -> `{left}`": "both or neither is None"
+        f"{KERNELS}.plain.{kernel}.backward_steps, line {line}: `{one} and {other}` -> `{left}`": TOGETHER
         for kernel, line in (("rnn", 25), ("gru", 28), ("lstm", 31))
         for one, other in (("starts is not None", "dbegun is not None"),)
         for left in (one, other)

@@ -1,1 +1,1 @@
-"""Recurrent cells: each is written as one step, which is unrolled over time."""
+"""Recurrent cells, each written as one step; `base` unrolls it over time. `Zoneout` and `DropConnect` wrap a cell."""

@@ -1,1 +1,1 @@
-"""A single class that trains itself, built from the parts of the package."""
+"""`VanillaRNN`, a single class that trains itself, built from the parts of the package."""

@@ -1,1 +1,5 @@
-"""The base classes of all layers, and what they are made of."""
+"""What every layer is made of.
+
+`Layer` and its roles (`layer`, `roles`), parameters and their vector, states and how one is declared (`states`), `lengths`
+and `starts` (`rows`), one-hot rows, checks and their messages, initializers; devices, files and the threads of BLAS.
+"""

@@ -1,1 +1,1 @@
-"""From text to integer ids, and from ids to chunks (T, B)."""
+"""From text to ids and batches: tokenizers, `TokenStream`, documents, padded batches, ids in a file."""

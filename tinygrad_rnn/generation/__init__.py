@@ -1,1 +1,3 @@
-"""Text from a model: prompts, sampling, search."""
+"""Text from a model: `generate` (`tokens`), `generate_text` (`text`), greedy and beam search (`search`), the
+distribution that is drawn from (`sampling`), and the prompt, which all of them run first (`prompts`).
+"""

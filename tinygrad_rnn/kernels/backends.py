@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Backend
+from .kernel import Backend
 from .plain import gru, lstm, products, rnn, softmax_cross_entropy
 
 PLAIN = Backend(

@@ -21,7 +21,6 @@ from ..core.rows import Rows
 from ..core.states import State
 from .backends import backend
 from .caches import GRUCache, GRUWeights, check_call
-from .documents import before_steps
 from .kernel import Kernel
 from .products import (
     add_gradient,
@@ -35,6 +34,7 @@ from .products import (
     of_rows,
     over_rows,
 )
+from .starts import before_steps
 from .tables import with_tables
 
 

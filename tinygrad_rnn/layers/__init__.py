@@ -1,1 +1,1 @@
-"""Layers without a recurrent state."""
+"""Layers: maps that know no time, attention, and `LockedDropout`, which knows time but has no state."""

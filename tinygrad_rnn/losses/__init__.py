@@ -1,1 +1,1 @@
-"""Losses: maps from predictions and targets to a number."""
+"""Losses, a file each; `elementwise` is the base of those of numbers, `reduction` what all share."""

@@ -1,1 +1,1 @@
-"""Layers composed into models."""
+"""Compositions of layers: `Sequential`, `Residual`, `Bidirectional`, and encoder, decoders and the bridge between."""

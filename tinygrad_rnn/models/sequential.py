@@ -74,7 +74,7 @@ class Sequential(Recurrent):
             if isinstance(layer, Recurrent):
                 xs, after, cache = layer.unroll_forward(rows.clear(xs), before, rows=rows, training=training)
                 xs = rows.clear(xs)
-            elif isinstance(following, Cell) and following.takes_table_rows:
+            elif isinstance(following, Cell) and following.takes_table_rows:  # an embedding is multiplied first
                 xs, cache = layer.forward_rows(xs, training=training)
             else:
                 xs, cache = layer.forward(xs, training=training)

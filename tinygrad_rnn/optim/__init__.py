@@ -1,1 +1,1 @@
-"""Optimizers and gradient clippers, which work on all parameters as one vector."""
+"""Optimizers, clippers and a moving average, which work on all parameters as one vector; schedules, and `plateau`."""

@@ -1,1 +1,1 @@
-"""Measuring and training a model."""
+"""Measuring a model: `evaluate`. The loop of a training is your own code."""

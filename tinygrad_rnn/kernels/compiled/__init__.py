@@ -1,6 +1,11 @@
-"""What Numba compiles of the kernels; imported only where `set_compiled` asks for it."""
+"""What Numba compiles of the kernels; imported only where `set_compiled` asks for it.
 
-from ..backend import Backend
+A cell a file, as in `plain/`. All of it is entered by the `door`, which checks what it is given; `packed` has the
+products with weights that were packed once, `primitives` the rest of what compiled steps are made of, and
+`parts_of_numba` all that is taken from Numba.
+"""
+
+from ..kernel import Backend
 from . import gru, lstm, products, rnn, softmax_cross_entropy
 
 COMPILED = Backend(

@@ -1,1 +1,1 @@
-"""What every array's own library computes, operation by operation; the definition of what other backends compute."""
+"""The steps of the kernels by the functions of the array's own library, NumPy or CuPy: the definition of all backends."""

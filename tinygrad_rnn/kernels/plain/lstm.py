@@ -8,7 +8,7 @@ from ...core.arrays import Array, namespace
 from ...core.rows import Rows
 from ...core.states import State
 from ..caches import LSTMCache
-from ..documents import begin_step, begin_step_backward
+from ..starts import begin_step, begin_step_backward
 from .products import multiplier
 
 

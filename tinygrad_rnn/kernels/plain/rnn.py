@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...core.arrays import Array, namespace
 from ...core.rows import Rows
-from ..documents import begin_step, begin_step_backward
+from ..starts import begin_step, begin_step_backward
 from .products import multiplier
 
 

@@ -25,24 +25,30 @@ from interpreted import by_python, multiply, row, unwritten
 from table import CASES, LENGTHS
 from tinygrad_rnn import (
     SGD,
+    AttentionDecoder,
     Bidirectional,
     Cell,
     ClipValue,
     Device,
+    DotAttention,
     Embedding,
     Feedforward,
     Layer,
+    Leaf,
+    Linear,
     OneHot,
     OneHotRows,
+    Parameter,
     Recurrent,
     RNNCell,
     Sequential,
     SoftmaxCrossEntropy,
     VanillaRNN,
+    checks,
 )
 from tinygrad_rnn.core.arrays import Generator
 from tinygrad_rnn.core.one_hot import OneHotColumns
-from tinygrad_rnn.core.states import State
+from tinygrad_rnn.core.states import State, learns, leaves
 from tinygrad_rnn.kernels import backends, products, threads
 from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, packed, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
@@ -80,6 +86,7 @@ EQUIVALENT = (
     }
     | {
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
+        "tinygrad_rnn.models.sequential.Sequential.unroll_backward, line 3: `True` -> `False`": "a cache for each layer",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         f"{DECODER}._output_backward, line 1: `True` -> `False`": "there is one cache for each layer",
         f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
@@ -125,8 +132,44 @@ def recipe(layer: Layer, rng: Generator) -> None:
     if not isinstance(layer, Feedforward):
         check_gradients(layer, rng=rng, lengths=LENGTHS)
     if isinstance(layer, Recurrent):
+        check_gradients(layer, rng=rng, starts=STARTS)
         check_gradients(layer, rng=rng, lengths=LENGTHS, starts=STARTS)
     check_contract(layer, rng=rng)
+
+
+def an_initial_state_that_learns(layer: Layer, rng: Generator) -> None:
+    """Its gradient is the sum over the rows that begin with it, which is that w.r.t. such a state if it is given."""
+    if not (isinstance(layer, Recurrent) and learns(layer.state_spec)):
+        return
+    (leaf,) = [leaf for leaf in leaves(layer.state_spec) if isinstance(leaf.initial, Parameter)]
+    layer.to(dtype="float64")
+    xs = rng.integers(0, 5, (4, 3)) if layer.takes_ids else rng.standard_normal((4, 3, 3))
+    ys, _, cache = layer.forward(xs, layer.initial_state(3))
+    leaf.initial.grad = 1.0
+    _, dstate = layer.backward(ys, None, cache)
+    np.testing.assert_array_equal(leaf.initial.grad, 1)
+    layer.backward(ys, None, layer.forward(xs)[2])
+    expected = 1 + sum(d.sum(axis=0) for d in leaves(dstate))
+    np.testing.assert_allclose(leaf.initial.grad, expected, rtol=0, atol=1e-12)
+
+
+def padding_of_infinite_slope(layer: Layer, rng: Generator) -> None:
+    """0 times the slope of a layer in between is NaN, in padding, which reaches nothing."""
+    if not isinstance(layer, RNNCell) or type(layer) is not RNNCell:
+        return
+    for model in (
+        Sequential(RNNCell(3, 3, rng=rng), Root(), RNNCell(3, 3, rng=rng)),
+        AttentionDecoder(RNNCell(3, 3, rng=rng), DotAttention(), Root()),
+    ):
+        model.to(dtype="float64")
+        xs = rng.standard_normal((5, 4, 3))
+        state: Any = None
+        if isinstance(model, AttentionDecoder):
+            state = model.attach(None, rng.standard_normal((3, 4, 3)))
+        ys, _, cache = model.forward(xs, state, lengths=LENGTHS)
+        dxs, _ = model.backward(ys, None, cache)
+        assert np.isfinite(dxs).all()
+        assert np.isfinite(model.flat_grad).all()
 
 
 def one_hot_rows(layer: Layer, rng: Generator) -> None:
@@ -316,8 +359,45 @@ class CarelessCell(RNNCell):
         return dxs, dstate
 
 
+class LearntRNN(RNNCell):
+    """Its initial state learns; the steps are those of the kernel."""
+
+    def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
+        super().__init__(in_size, out_size, rng=rng)
+        self.h0 = Parameter(rng.standard_normal(out_size).astype("float32"))
+
+    @property
+    def state_spec(self) -> Any:
+        return (Leaf("h", (self.out_size,), initial=self.h0),)
+
+
+class SteppedLearntRNN(LearntRNN):
+    """Step by step."""
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        return super().step_forward(x, state, training=training)
+
+
+class Root(Feedforward):
+    """The root, with the sign of x. Its slope is infinite at 0, which is what padding is."""
+
+    def forward(self, x: Any, *, training: bool = True) -> tuple[Any, Any]:
+        checks.check_array(self, "x", x, None)
+        return np.sign(x) * np.sqrt(abs(x)), x
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        checks.check_array(self, "dy", dy, cache)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return dy * 0.5 / np.sqrt(abs(cache))
+
+
 LAYERS = {name: case.make for name, case in CASES.items()} | {
     "careless": lambda rng: CarelessCell(3, 4, rng=rng),
+    "careless in a model": lambda rng: Sequential(Linear(3, 3, rng=rng), CarelessCell(3, 4, rng=rng)),
+    "careless both ways": lambda rng: Bidirectional(CarelessCell(3, 4, rng=rng), CarelessCell(3, 2, rng=rng)),
+    "learnt": lambda rng: LearntRNN(3, 4, rng=rng),
+    "learnt by steps": lambda rng: SteppedLearntRNN(3, 4, rng=rng),
+    "learnt after an embedding": lambda rng: Sequential(Embedding(5, 3, rng=rng), LearntRNN(3, 4, rng=rng)),
     "vanilla": lambda rng: VanillaRNN(4, 3, 5, 0.5, rng=rng, clip=0.1),
 }
 
@@ -346,6 +426,10 @@ BACKWARDS = {
     if "backward" in function.__name__
 }
 BACKWARD_CODES = frozenset(function.__code__ for function in BACKWARDS.values())
+CODES_OF_BLAS = frozenset(
+    code for code, function in FUNCTIONS.items() if function.__module__ == "tinygrad_rnn.core.blas"
+)
+"""They set the threads of products, and compute nothing."""
 TALLY = Counter[str]()
 
 
@@ -398,8 +482,10 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer, the quickest first."""
-    checks = (
+    every_check = (
         recipe,
+        an_initial_state_that_learns,
+        padding_of_infinite_slope,
         one_hot_rows,
         several_threads,
         compiled_steps,
@@ -411,13 +497,13 @@ def jobs() -> list[Job]:
         large_products,
         updates,
     )
-    return sorted((job(name, check) for name in LAYERS for check in checks), key=lambda job: job.seconds)
+    return sorted((job(name, check) for name in LAYERS for check in every_check), key=lambda job: job.seconds)
 
 
 def helpers(jobs: list[Job]) -> list[FunctionType]:
     """The functions that are called in a backward and nowhere else."""
     inside = {code for job in jobs for code in job.inside}
-    elsewhere = BACKWARD_CODES.union(*(job.outside for job in jobs))
+    elsewhere = BACKWARD_CODES.union(CODES_OF_BLAS, *(job.outside for job in jobs))
     return [function for code, function in FUNCTIONS.items() if code in inside - elsewhere]
 
 

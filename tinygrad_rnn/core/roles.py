@@ -210,7 +210,7 @@ class Recurrent(Layer):
         dxs, dstate = self.unroll_backward(dys, dstate, inner)
         if began is not None:
             add_initial_gradient(self.state_spec, dstate, began)
-        return (no_dxs if no_dxs is None or dxs is None else rows.clear(dxs)), dstate
+        return (None if no_dxs is None else rows.clear(dxs)), dstate
 
     @final
     def __call__(

@@ -126,7 +126,7 @@ class Bidirectional(Recurrent):
             df = dg = 0.5 * dys
         dxs, dstate_forward = self.forward_cell.unroll_backward(df, dstate[0], forward)
         dxs_reversed, dstate_backward = self.backward_cell.unroll_backward(dg[reversal], dstate[1], backward)
-        if dxs is not None and dxs_reversed is not None:  # ids and one-hot rows have no gradient
+        if dxs is not None:  # ids and one-hot rows have no gradient
             dxs = rows.clear(dxs) + rows.clear(dxs_reversed[reversal])
         return dxs, (dstate_forward, dstate_backward)
 

@@ -33,6 +33,7 @@ from tinygrad_rnn import (
     DotAttention,
     Embedding,
     Feedforward,
+    GRUCell,
     Layer,
     Leaf,
     Linear,
@@ -151,6 +152,15 @@ def an_initial_state_that_learns(layer: Layer, rng: Generator) -> None:
     layer.backward(ys, None, layer.forward(xs)[2])
     expected = 1 + sum(d.sum(axis=0) for d in leaves(dstate))
     np.testing.assert_allclose(leaf.initial.grad, expected, rtol=0, atol=1e-12)
+
+
+def a_cache_of_another_kind(layer: Layer, rng: Generator) -> None:
+    """That of a cell with parameters which this one has not."""
+    if type(layer) is not RNNCell:
+        return
+    cache = GRUCell(layer.in_size, layer.out_size, rng=rng).forward(np.zeros((2, 3, layer.in_size), np.float32))[2]
+    with pytest.raises(TypeError, match="the cache is that of another kind of cell, a GRUCache"):
+        layer.backward(None, None, cache)
 
 
 def padding_of_infinite_slope(layer: Layer, rng: Generator) -> None:
@@ -378,6 +388,21 @@ class SteppedLearntRNN(LearntRNN):
         return super().step_forward(x, state, training=training)
 
 
+class FromOne(RNNCell):
+    """Its initial state is another number than 0."""
+
+    @property
+    def state_spec(self) -> Any:
+        return (Leaf("h", (self.out_size,), initial=1.0),)
+
+
+class SteppedFromOne(FromOne):
+    """Step by step."""
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        return super().step_forward(x, state, training=training)
+
+
 class Root(Feedforward):
     """The root, with the sign of x. Its slope is infinite at 0, which is what padding is."""
 
@@ -397,6 +422,8 @@ LAYERS = {name: case.make for name, case in CASES.items()} | {
     "careless both ways": lambda rng: Bidirectional(CarelessCell(3, 4, rng=rng), CarelessCell(3, 2, rng=rng)),
     "learnt": lambda rng: LearntRNN(3, 4, rng=rng),
     "learnt by steps": lambda rng: SteppedLearntRNN(3, 4, rng=rng),
+    "from one": lambda rng: FromOne(3, 4, rng=rng),
+    "from one by steps": lambda rng: SteppedFromOne(3, 4, rng=rng),
     "learnt after an embedding": lambda rng: Sequential(Embedding(5, 3, rng=rng), LearntRNN(3, 4, rng=rng)),
     "vanilla": lambda rng: VanillaRNN(4, 3, 5, 0.5, rng=rng, clip=0.1),
 }
@@ -486,6 +513,7 @@ def jobs() -> list[Job]:
         recipe,
         an_initial_state_that_learns,
         padding_of_infinite_slope,
+        a_cache_of_another_kind,
         one_hot_rows,
         several_threads,
         compiled_steps,

@@ -173,7 +173,7 @@ def begin_backward(spec: StateSpec, dstate: State, flags: Booleans) -> State:
     """
 
     def back(leaf: Leaf, d: Any) -> Any:
-        if leaf.kept or d is None:
+        if leaf.kept:
             return d
         if isinstance(leaf.initial, Parameter):
             leaf.initial.grad += select(flags, d, 0).sum(axis=0)

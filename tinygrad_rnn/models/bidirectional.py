@@ -19,8 +19,6 @@ class BidirectionalCache(NamedTuple):
     """The cache of the layer that reads forward."""
     backward: Any
     """The cache of the layer that reads backward."""
-    rows: Rows
-    """Where rows end, and documents begin, in the order of the input."""
     reversal: Any
     """The index that reverses a sequence, each row within its length; it is its own inverse."""
     ys_forward: Array | None
@@ -108,14 +106,14 @@ class Bidirectional(Recurrent):
         g, before, backward = self.backward_cell.unroll_forward(xs[reversal], state[1], rows=turned, training=training)
         f, g = rows.clear(f), rows.clear(g[reversal])
         if self.merge == "mul":
-            return f * g, (after, before), BidirectionalCache(forward, backward, rows, reversal, f, g)
+            return f * g, (after, before), BidirectionalCache(forward, backward, reversal, f, g)
         ys = namespace(f).concatenate((f, g), axis=-1) if self.merge == "concat" else f + g
         if self.merge == "mean":
             ys *= 0.5
-        return ys, (after, before), BidirectionalCache(forward, backward, rows, reversal, None, None)
+        return ys, (after, before), BidirectionalCache(forward, backward, reversal, None, None)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        forward, backward, rows, reversal, f, g = cache
+        forward, backward, reversal, f, g = cache
         df = dg = dys
         if self.merge == "concat":
             width = self.forward_cell.out_size
@@ -127,7 +125,7 @@ class Bidirectional(Recurrent):
         dxs, dstate_forward = self.forward_cell.unroll_backward(df, dstate[0], forward)
         dxs_reversed, dstate_backward = self.backward_cell.unroll_backward(dg[reversal], dstate[1], backward)
         if dxs is not None:  # ids and one-hot rows have no gradient
-            dxs = rows.clear(dxs) + rows.clear(dxs_reversed[reversal])
+            dxs = dxs + dxs_reversed[reversal]
         return dxs, (dstate_forward, dstate_backward)
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> NoReturn:

@@ -1,6 +1,16 @@
-"""Products with weights that were packed once, where BLAS brings them into an order of its own at each call.
+"""Products with weights that are packed once for a sequence, in the order in which a tile of the product reads them.
 
-A step is a product of few rows with the same weights, again and again.
+A step is a product of a few rows with the same weights, again and again. BLAS packs them at each call. And loops of
+Numba cannot say that the sums of a tile stay in registers, so the tile is written as instructions of LLVM.
+
+What it is worth, in training steps of an RNN, an LSTM and a GRU with 128 to 512 units and 32 rows, in float32 on one
+thread of an AMD Zen 5 (Numba 0.68, OpenBLAS 0.3.31):
+
+- With BLAS called from the compiled code in its place, a training step takes 1.4 to 1.9 times as long. There OpenBLAS
+  does not know the processor, and has instructions for vectors of 32 bytes; made to take those of 64 bytes, by
+  `OPENBLAS_CORETYPE=SkylakeX`, 1.4 to 1.5 times, and 1.04 for the RNN with 128 units.
+- With the plain loop over rows, k and columns, which Numba makes vector instructions of, 3 to 6 times.
+- The product alone computes 265 GFLOP/s, that of BLAS 100, or 100 to 220 with vectors of 64 bytes.
 """
 
 import math

@@ -1,16 +1,17 @@
 """The adding problem
 ==================
 
-To remember two numbers of a hundred, and to say their sum when the last one has been read::
+A network must remember two numbers out of a hundred, and give their sum after the last one::
 
     python examples/adding_problem.py
     python examples/adding_problem.py --cell rnn
 
-The LSTM needs about 900 iterations, 10 seconds on one core, to come from chance below 0.005; the GRU 500, the IRNN
-1,500. The simple RNN stays at chance.
+The LSTM needs about 900 iterations, 10 seconds on one core, to reach a loss below 0.005; the GRU needs 500, the IRNN
+1,500. The loss of the simple RNN stays at chance.
 
-A step has a value between 0 and 1 and a marker. Two values are marked, one in each half. Always to say 1 has a mean
-squared error of 1/6, the variance of the sum; to do better, a cell must keep a value while it reads dozens of others.
+The input of a step is a value between 0 and 1 and a marker. Two values are marked, one in each half of the sequence.
+The constant answer 1 has a mean squared error of 1/6, the variance of the sum. To do better, a cell must remember a
+value while it reads dozens of others.
 
 Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997; in this form, Le, Jaitly and Hinton, *A Simple Way to
 Initialize Recurrent Networks of Rectified Linear Units*, 2015.

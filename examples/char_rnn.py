@@ -6,8 +6,8 @@ Train it on a text, then let it write::
     python examples/char_rnn.py train
     python examples/char_rnn.py generate char_rnn.safetensors --prompt "The "
 
-Without a text it learns the manual that comes with every Python, for about a minute. Ctrl-C stops and saves;
-`train --resume char_rnn.safetensors` goes on from there and computes what it would have computed.
+Without `--text` it trains on the manual that comes with every Python, for about a minute. Ctrl-C stops and saves the
+training. `train --resume char_rnn.safetensors` resumes it, with the same results as without the interruption.
 """
 
 import argparse

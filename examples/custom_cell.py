@@ -1,12 +1,13 @@
 """A cell of one's own
 ===================
 
-A cell that the library does not have: checked, trained beside `RNNCell`, saved and loaded::
+A cell that the library does not have is checked, trained beside `RNNCell`, saved and loaded::
 
     python examples/custom_cell.py
 
-It is the minimal gated unit (Zhou, Wu, Zhang and Zhou, *Minimal Gated Unit for Recurrent Neural Networks*, 2016), a
-GRU with a single gate f, which says both what the new value sees of the old state and how far it replaces it::
+It is the minimal gated unit (Zhou, Wu, Zhang and Zhou, *Minimal Gated Unit for Recurrent Neural Networks*, 2016), a GRU
+with a single gate f, which controls both how much of the old state the new value sees and how far the new value
+replaces the old state::
 
     f = sigmoid(x w_xf + h w_hf + b_f)
     n = tanh(x w_xn + (f * h) w_hn + b_n)

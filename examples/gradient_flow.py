@@ -1,22 +1,23 @@
 """How far gradients get
 =====================
 
-How far gradients get on their way back through time: in an RNN, an LSTM and a GRU, trained alike::
+This script shows how far gradients reach back through time, in an RNN, an LSTM and a GRU that are trained alike::
 
     python examples/gradient_flow.py --folder pictures
 
-Each learns Python's manual for a few seconds. Then each reads the same 32 texts of 100 characters, which were held out,
-and the loss at the character that follows is propagated back to the first step. It draws::
+Each model is trained on Python's manual for a few seconds. Then each reads the same 32 held-out texts of 100
+characters, and the loss of the next character is back-propagated to the first step. The script draws::
 
-    gradient_flow.png  the norm of the gradient of that loss by the state of each step, read from right to left
+    gradient_flow.png  the norm of the gradient of that loss w.r.t. the state of each step; read it from right to left
     credit_rnn.png, credit_lstm.png, credit_gru.png
-                       the same for each loss of one text: a column a loss, a row a state, in which the gradient has
-                       gone back the more steps the further right of the diagonal
+                       the same for every loss of one text: one column for each loss, one row for each state. The
+                       further right of the diagonal, the more steps the gradient has gone back
 
-The gradient of the RNN shrinks by about the same factor at each step, a straight line on the logarithmic scale; after
-100 steps there is nothing from which to learn. Those of the LSTM and the GRU level off, as their gates pass on what
-they keep. In a credit map a dark column is a loss that was small, of a character that was sure. A row where the colour
-changes is a step at which a cell has forgotten, or has taken in what later losses need, such as an opening quote.
+The gradient of the RNN shrinks by about the same factor at each step, which is a straight line on the logarithmic
+scale. After 100 steps, the gradient is too small to learn from. The gradients of the LSTM and the GRU level off,
+because their gates preserve the gradient of what they keep. In a credit map, a dark column is a small loss, of a
+character that the model was sure of. A row where the colour changes is a step at which a cell has forgotten something,
+or has stored something that later losses need, such as an opening quote.
 
 This needs matplotlib, `python -m pip install 'tinygrad-rnn[plot]'`.
 

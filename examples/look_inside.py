@@ -1,24 +1,25 @@
 """A look inside an LSTM
 =====================
 
-What a character LSTM expects, what its units keep, and what one of them has learnt to tell::
+This script shows what a character LSTM expects, what its units keep, and what one of them has learnt to detect::
 
     python examples/look_inside.py --folder pictures
 
-It learns Python's manual for some 20 seconds on one core, then reads a part that was held out, and draws::
+The LSTM is trained on Python's manual for some 20 seconds on one core. Then it reads a held-out part, and the script
+draws::
 
-    losses.png         the loss of the training, and that of the held-out tenth, which comes to lie above it
-    probabilities.png  what it expects next: inside a word one letter may be nearly sure, where one begins none is
+    losses.png         the training loss, and the loss on the held-out tenth, which ends above it
+    probabilities.png  the next character: inside a word one letter may be nearly sure, at its beginning none is
     states.png         state, memory and gates of 24 units: rows that keep their colour are units that remember
-    unit.png           a text, coloured by the memory of one unit, chosen as told below
-    pca.png, tsne.png  states as points: those that have read the same character lie together
+    unit.png           a text, coloured by the memory of one unit, chosen as described below
+    pca.png, tsne.png  states as points: states after the same character lie together
     parameters.png     weights and gradients of each layer
 
-A reader knows more than the last characters, if he has counted: whether this is inside quotes or parentheses, and how
-far into the line. Nobody tells the network. Each unit's memory, tanh c, is correlated with each of the three, over a
-half of what was held out; the best unit of each is printed, and over the other half the best of all is drawn. With
-each of the seeds 0, 1 and 2 it is one that knows quotes: it changes its colour at one that opens, and again soon after
-one that closes.
+A careful reader knows more than the last characters: whether the text is inside quotes, whether it is inside
+parentheses, and how long the line is so far. Nobody tells the network. On one half of the held-out part, the memory of
+each unit, tanh c, is correlated with each of these three. The script prints the best unit for each, and draws the best
+of all on the other half. With each of the seeds 0, 1 and 2, it is a unit that detects quotes: it changes its colour at
+an opening quote, and again soon after a closing one.
 
 This needs matplotlib and scikit-learn, `python -m pip install 'tinygrad-rnn[plot]'`.
 

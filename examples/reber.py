@@ -1,23 +1,24 @@
 """The embedded Reber grammar
 ==========================
 
-Which symbols may come next, and a bit to keep until the last but one::
+A network must predict which symbols may come next, and remember one bit until the last symbol but one::
 
     python examples/reber.py
     python examples/reber.py --cell rnn
 
-The LSTM of 8 units is right about every symbol of 1000 fresh strings after 1,100 to 1,600 iterations, 4 seconds or
-less on one core; the simple RNN of 8 units after 2,800 to 3,700. With 16 units all cells need 200 to 700.
+After 1,100 to 1,600 iterations, 4 seconds or less on one core, the LSTM of 8 units is right about every symbol of 1000
+new strings. The simple RNN of 8 units needs 2,800 to 3,700 iterations. With 16 units all cells need 200 to 700.
 
-In BTBPVVETE a string of a small grammar, BPVVE, stands between two T; between two P stand others of the same grammar.
-What is within says nothing of what is around it. So the last but one is known only to who has kept the second symbol
-through the string within, 8 symbols in the mean; to guess is right half the time.
+In BTBPVVETE, a string of a small grammar, BPVVE, stands between two T; other strings of the same grammar stand between
+two P. The inner string is independent of the symbols around it. So to predict the last symbol but one, a model must
+remember the second symbol over the inner string, which has 8 symbols on average. A guess is right half of the time.
 
-Two ways lead on from most places, each taken half the time. So the best that can be done is known: to give 1/2 to each
-of two symbols, or 1 to one. A symbol is held for legal if it is given more than half of the lesser, 1/4.
+From most positions in the grammar two symbols may follow, each with probability 1/2; from the others only one. So the
+best possible prediction is known: 1/2 for each of two symbols, or 1 for one symbol. The script takes a symbol as legal
+if its predicted probability is above 1/4, half of the smaller of these.
 
-Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997. There the LSTM took 8,000 strings or more, and the simple
-networks mostly failed; with Adam, clipping and an orthogonal start they do not.
+Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997. There the LSTM needed 8,000 strings or more, and the simple
+networks mostly failed. With Adam, clipping and an orthogonal initialisation they do not.
 """
 
 import argparse

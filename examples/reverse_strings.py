@@ -1,15 +1,15 @@
 """Strings written backwards
 =========================
 
-Strings of 1 to 20 letters: one LSTM reads, another writes, and looks at what was read::
+One LSTM reads a string of 1 to 20 letters. Another one writes it backwards, and looks at what was read::
 
     python examples/reverse_strings.py
 
-800 to 1,000 iterations, 13 to 17 seconds on one core, bring 99 % of fresh strings without a mistake; all 1,500, to
-which `--goal 1` may lead, 99.9 % with seed 0.
+After 800 to 1,000 iterations, 13 to 17 seconds on one core, 99 % of new strings are without a mistake. After all 1,500
+iterations, which `--goal 1` may run, it is 99.9 % with seed 0.
 
-Without attention the state in which the reader ends would have to hold all the letters. With it that state only has to
-tell where the string ends: the writer looks at the last letter first, and then one further back at each step.
+Without attention, the final state of the encoder would have to hold all letters. With attention, that state only has to
+tell where the string ends: the decoder looks at the last letter first, and then one letter further back at each step.
 
 Sutskever, Vinyals and Le, *Sequence to Sequence Learning with Neural Networks*, 2014; Luong, Pham and Manning,
 *Effective Approaches to Attention-based Neural Machine Translation*, 2015.

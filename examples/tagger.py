@@ -1,21 +1,22 @@
 """Tagging letters
 ===============
 
-To read a text without its spaces, and to say of each letter whether a word ends there::
+A network reads a text without its spaces, and predicts for each letter whether a word ends there::
 
     python examples/tagger.py
     python examples/tagger.py --one-way
 
-What it reads is Python's manual (here that of 3.11), of which the last tenth is held out and measured. Either line
-takes about 20 seconds on one core::
+The text is Python's manual (here that of 3.11). The last tenth is held out, and the results are measured on it. Each
+command takes about 20 seconds on one core::
 
     the usual tag of a letter, "end" of d and y alone    F1 22 %    79 % of letters right
     one LSTM, which reads forward                        F1 79 %    91 %
     two LSTMs of half the units, one reading backward    F1 93 %    97 %
 
-Whether a word ends behind "the" shows later: "the map" or "thermometer". So one LSTM reads the sentence from its start,
-another one from its end, wherever that is in a padded batch, and a letter is tagged by what both have found. F1 is the
-harmonic mean of two shares: how many tags "end" are right, and how many ends have one.
+Whether a word ends after "the" depends on the letters that follow: "the map" or "thermometer". So one LSTM reads the
+sentence from its start and another one from its own end, also in a padded batch. The tag of a letter is predicted from
+the outputs of both. F1 is the harmonic mean of precision, the share of the predicted ends that are right, and recall,
+the share of the true ends that are found.
 
 Graves and Schmidhuber, *Framewise Phoneme Classification with Bidirectional LSTM and Other Neural Network
 Architectures*, 2005; Huang, Xu and Yu, *Bidirectional LSTM-CRF Models for Sequence Tagging*, 2015.

@@ -1,11 +1,11 @@
 """Words by heart
 ==============
 
-A small network learns a list of words, then completes them from a prefix::
+A small network learns a list of words by heart, and then completes a prefix::
 
     python examples/vanilla_words.py --prefix str
 
-Words that begin alike share their states, so it must tell them apart by all that came before.
+Words with the same prefix have the same states up to there. So the next letter must depend on all letters before it.
 """
 
 import argparse

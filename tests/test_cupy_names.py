@@ -28,6 +28,7 @@ ON_DEVICE = (
     "core/rows.py",
     "core/states.py",
     "core/parameter.py",
+    "core/vector.py",
 )
 """Where an array may be on a GPU, so that an attribute that NumPy's arrays have is one that CuPy's must have."""
 OF_UFUNCS = {"casting", "dtype", "out", "where"}

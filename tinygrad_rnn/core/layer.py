@@ -11,8 +11,9 @@ import numpy as np
 from .arrays import Array, Generator
 from .checks import float_dtype, is_generator
 from .device import Device, as_device, device_of
-from .parameter import Parameter, pack
+from .parameter import Parameter
 from .summary import Row, table
+from .vector import pack
 
 L = TypeVar("L", bound="Layer")
 

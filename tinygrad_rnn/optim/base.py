@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..core.arrays import Array
 from ..core.device import device_of
 from ..core.layer import Layer
-from ..core.parameter import pack
+from ..core.vector import pack
 
 
 class OptimizerState(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..core.arrays import device_name, namespace
 from ..core.layer import Layer
-from ..core.parameter import Parameter, pack
+from ..core.parameter import Parameter
+from ..core.vector import pack
 
 
 class MovingAverage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +32,12 @@ def zeros_of_sizes(sizes: tuple[int, ...]) -> StateSpec:
     """The declaration of arrays of these sizes that begin as zeros: h, or h and c, or s0, s1 and so on."""
     names = ("h", "c") if len(sizes) <= 2 else tuple(f"s{i}" for i in range(len(sizes)))
     return tuple(Leaf(name, (size,)) for name, size in zip(names, sizes, strict=False))
+
+
+@functools.cache
+def _parameters(weights: Any) -> Any:
+    """Of a cell, the parameters that a kernel takes, in the order of its weights."""
+    return operator.attrgetter(*weights._fields)
 
 
 class StepCaches(NamedTuple):
@@ -133,7 +140,8 @@ class Cell(Recurrent):
 
     def _weights(self, kernel: Any, what: str) -> Any:
         """The values of the parameters that a kernel takes, or their gradients."""
-        return kernel.weights(*(getattr(getattr(self, name), what) for name in kernel.weights._fields))
+        parameters = _parameters(kernel.weights)(self)
+        return kernel.weights(*[p.value if what == "value" else p.grad for p in parameters])
 
     def _steps_forward(self, xs: Any, state: State, rows: Rows, training: bool) -> tuple[Any, State, StepCaches]:
         """Unroll step by step."""

@@ -181,8 +181,8 @@ class Recurrent(Layer):
         like = self._check_input("xs", xs, f"forward takes {takes}", 3, "For one step call `step`")
         steps, batch = xs.shape[:2]
         rows, spec = make_rows(self, lengths, starts, steps, batch, xs), self.state_spec
-        began = absent(state) if learns(spec) else None
-        state = given_or_initial(self, "state", state, spec, batch, like)
+        given, state = state, given_or_initial(self, "state", state, spec, batch, like)
+        began = absent(given) if given is not state and learns(spec) else None
         xs = rows.clear(xs)
         ys, state, inner = self.unroll_forward(xs, state, rows=rows, training=training)
         cache = SequenceCache(inner, rows, began, no_gradient(ys), tree_map(no_gradient, state), no_gradient(xs))

@@ -32,11 +32,15 @@ class Rows(NamedTuple):
 
     def of_rows(self, part: slice) -> Rows:
         """The `Rows` of some rows of the batch."""
+        if self is WHOLE:
+            return self
         lengths = None if self.lengths is None else self.lengths[part]
         return Rows(lengths, *(None if flags is None else flags[:, part] for flags in self[1:]))
 
     def of_steps(self, block: slice) -> Rows:
         """The `Rows` of some steps, without `lengths`, which has no axis of steps."""
+        if self is WHOLE:
+            return self
         return Rows(None, *(None if flags is None else flags[block] for flags in self[1:]))
 
     def reversal(self) -> Any:

@@ -49,14 +49,12 @@ def check_call(cache: Any, dys: Array, dstate: State, rows: Rows) -> None:
     Raises:
         ValueError: a shape differs.
     """
-    _, *arrays = cache
-    shape = arrays[0].shape
+    shape = dys.shape
     flags = [array for array in rows[1:] if array is not None]
-    if (
-        all(array.shape == shape for array in (*arrays, dys))
-        and all(array.shape == shape[:2] for array in flags)
-        and all(array.shape == shape[1:] for array in dstate)
-        and cache.x.shape[:2] == shape[:2]
+    if (  # sets of shapes, for this is looked at in each backward
+        {array.shape for array in cache[1:]} == {shape}
+        and {array.shape for array in dstate} == {shape[1:]}
+        and {cache.x.shape[:2], *(array.shape for array in flags)} == {shape[:2]}
         and len(shape) == 3
     ):
         return

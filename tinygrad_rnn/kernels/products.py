@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..core import blas
 from ..core.arrays import Array, namespace
 from ..core.one_hot import OneHotRows, as_rows
 from .backends import backend, is_compiled
@@ -128,4 +129,5 @@ def add_gradient(dw: Array, x: Any, d: Array) -> None:
 def add_sum(db: Array, d: Array) -> None:
     """`db += d` (..., N) summed over all but its last axis: by a product with ones, which is a fast sum."""
     d = as_rows(d)
-    db += product(namespace(d).ones((1, len(d)), d.dtype), d)[0]
+    ones = namespace(d).ones(len(d), d.dtype)
+    db += ones @ d if d.size < blas.undivided else product(ones[None], d)[0]

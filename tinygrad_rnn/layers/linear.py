@@ -54,7 +54,7 @@ class Linear(Feedforward):
         check_features(self, "x", x, self.in_size, self.w.value)
         y = product(as_rows(x), self.w.value)  # one matrix product, whatever the leading axes
         y += self.b.value
-        return y.reshape(*x.shape[:-1], self.out_size), x
+        return (y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_size)), x
 
     def backward(self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
         check_array(self, "dy", dy, self.w.value)

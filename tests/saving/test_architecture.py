@@ -18,6 +18,7 @@ from tinygrad_rnn.layers.activation import Tanh
 from tinygrad_rnn.layers.embedding import Embedding
 from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.models.sequential import Sequential
+from tinygrad_rnn.saving.architecture import tie
 from tinygrad_rnn.saving.checkpoint import load, save
 
 
@@ -158,6 +159,15 @@ def test_parameters_tied_by_their_layer(path: Path, rng: np.random.Generator) ->
     loaded = round_trip(path, Pair(3, rng=rng), Pair)
     assert loaded.parts[1].w is loaded.parts[0].w is loaded.both[1]
     assert loaded.parts[1].b is not loaded.parts[0].b
+
+
+def test_parameters_of_unequal_shapes_are_not_tied(rng: np.random.Generator) -> None:
+    """As a file could ask for that somebody made up: compiled code would read beside the smaller one."""
+    model = Sequential(Linear(3, 4, rng=rng), Linear(4, 3, rng=rng))
+    before = model.layers[1].w  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match=r"ties layers\.1\.w \(4, 3\) to layers\.0\.w \(3, 4\), which is of another"):
+        tie(model, {"layers.1.w": "layers.0.w"})
+    assert model.layers[1].w is before  # type: ignore[union-attr]
 
 
 def test_parameters_tied_from_outside(path: Path, rng: np.random.Generator) -> None:

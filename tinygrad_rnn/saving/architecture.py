@@ -143,10 +143,17 @@ def tied(model: Layer) -> dict[str, str]:
 
 
 def tie(model: Layer, names: dict[str, str]) -> None:
-    """Tie again what `tied` found; most layers have already tied their parameters themselves."""
+    """Tie again what `tied` found; most layers have already tied their parameters themselves.
+
+    Raises:
+        ValueError: two parameters to be tied differ in shape.
+    """
     parameters = dict(_parameters(model))
     for name, first in names.items():
         if name in parameters and first in parameters and parameters[name] is not parameters[first]:
+            here, there = parameters[name].shape, parameters[first].shape
+            if here != there:
+                raise ValueError(f"The file ties {name} {here} to {first} {there}, which is of another shape")
             *path, attribute = name.split(".")
             owner = reduce(lambda o, key: o[int(key)] if isinstance(o, (tuple, list)) else getattr(o, key), path, model)
             setattr(owner, attribute, parameters[first])

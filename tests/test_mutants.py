@@ -49,7 +49,8 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.arrays import Generator
 from tinygrad_rnn.core.one_hot import OneHotColumns
-from tinygrad_rnn.core.states import State, learns, leaves
+from tinygrad_rnn.core.rows import Rows
+from tinygrad_rnn.core.states import State, learns, leaves, tree_map
 from tinygrad_rnn.kernels import backends, products, threads
 from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, packed, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
@@ -271,6 +272,17 @@ def a_cache_of_another_call(layer: Layer, rng: Generator) -> None:
         wrong = cache.inner._replace(steps=steps._replace(**{name: getattr(steps, name)[:, :1]}))
         with pytest.raises(ValueError, match="not of one call"):
             layer.backward(ys, None, cache._replace(inner=wrong))
+    dstate, (T, B, H) = layer.initial_state(2), ys.shape
+    none = rf"h_prev .*, dys \({T}, {B}, {H}\), .*dstate\[0\] \({B}, {H}\), .*no flags; expected"
+    one = rf"dstate\[0\] \({B}, {H}\), .*flags \({T}, 1\); expected"
+    for given, start, inner, message in (
+        (ys, tree_map(lambda d: d[:1], dstate), cache.inner, r"dstate\[0\] \(1, "),
+        (ys[:, :1], dstate, cache.inner, r"dys \(3, 1, "),
+        (ys, dstate, cache.inner._replace(steps=steps._replace(x=steps.x[:1])), none),
+        (ys, dstate, cache.inner._replace(rows=Rows(active=np.ones((3, 1), bool))), one),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layer.unroll_backward(given, start, inner)
     assert not layer.flat_grad.any()
 
 

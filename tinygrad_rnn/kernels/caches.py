@@ -55,7 +55,6 @@ def check_call(cache: Any, dys: Array, dstate: State, rows: Rows) -> None:
         {array.shape for array in cache[1:]} == {shape}
         and {array.shape for array in dstate} == {shape[1:]}
         and {cache.x.shape[:2], *(array.shape for array in flags)} == {shape[:2]}
-        and len(shape) == 3
     ):
         return
     found = {name: array.shape for name, array in cache._asdict().items()}

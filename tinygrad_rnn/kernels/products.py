@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core import blas
 from ..core.arrays import Array, namespace
 from ..core.one_hot import OneHotRows, as_rows
 from .backends import backend, is_compiled
-from .plain.products import product
 from .threads import divide_within
 
 Result = TypeVar("Result")
@@ -129,5 +127,4 @@ def add_gradient(dw: Array, x: Any, d: Array) -> None:
 def add_sum(db: Array, d: Array) -> None:
     """`db += d` (..., N) summed over all but its last axis: by a product with ones, which is a fast sum."""
     d = as_rows(d)
-    ones = namespace(d).ones(len(d), d.dtype)
-    db += ones @ d if d.size < blas.undivided else product(ones[None], d)[0]
+    db += namespace(d).ones(len(d), d.dtype) @ d

@@ -164,6 +164,21 @@ def a_cache_of_another_kind(layer: Layer, rng: Generator) -> None:
         layer.backward(None, None, cache)
 
 
+def one_state_given_and_one_not(layer: Layer, rng: Generator) -> None:
+    """Of two initial states that learn, only that which was used gets a gradient."""
+    if type(layer) is not LearntRNN:
+        return
+    model = Sequential(LearntRNN(3, 4, rng=rng), LearntRNN(4, 2, rng=rng)).to(dtype="float64")
+    first, second = (cell.h0.grad for cell in model.layers if isinstance(cell, LearntRNN))
+    given = rng.standard_normal((3, 4)), rng.standard_normal((3, 2))
+    for state, used, other in ((((None,), (given[1],)), first, second), (((given[0],), (None,)), second, first)):
+        model.zero_grad()
+        ys, _, cache = model.forward(rng.standard_normal((5, 3, 3)), state)
+        model.backward(ys, None, cache)
+        assert used.all()
+        assert not other.any()
+
+
 def padding_of_infinite_slope(layer: Layer, rng: Generator) -> None:
     """0 times the slope of a layer in between is NaN, in padding, which reaches nothing."""
     if not isinstance(layer, RNNCell) or type(layer) is not RNNCell:
@@ -524,6 +539,7 @@ def jobs() -> list[Job]:
     every_check = (
         recipe,
         an_initial_state_that_learns,
+        one_state_given_and_one_not,
         padding_of_infinite_slope,
         a_cache_of_another_kind,
         one_hot_rows,

@@ -25,6 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 import tinygrad_rnn as rnn
+from tinygrad_rnn import datasets
 
 CELLS: dict[str, Any] = {"rnn": rnn.RNNCell, "lstm": rnn.LSTMCell, "gru": rnn.GRUCell}
 OPTIMIZERS: dict[str, Any] = {"adagrad": rnn.Adagrad, "adam": rnn.Adam, "sgd": rnn.SGD}
@@ -33,15 +34,13 @@ NOT_SAVED = ("command", "resume", "device")  # the other arguments are, and a re
 
 
 def train(args: argparse.Namespace, saved: rnn.Checkpoint | None) -> None:
-    text = rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics()
+    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
     checksum = zlib.crc32(text.encode())
     if saved and saved.metadata["text"] != checksum:
         raise ValueError(f"{args.resume} was trained on another text: give that one by --text")
     special = ("<start>", "<end>") if args.documents else ()
     tokenizer = saved.tokenizer if saved else rnn.CharTokenizer.from_text(text, special=special)
-    parts = (
-        rnn.datasets.paragraphs(text) if args.documents else [text[: len(text) * 9 // 10], text[len(text) * 9 // 10 :]]
-    )
+    parts = datasets.paragraphs(text) if args.documents else [text[: len(text) * 9 // 10], text[len(text) * 9 // 10 :]]
     cut = len(parts) * 9 // 10 or 1  # the tail is held out
     V, ends = len(tokenizer), range(len(tokenizer.special))  # the ids of the start and the end of a document
     documents = [np.concatenate([ends[:1], tokenizer.encode(part), ends[1:]]).astype("int32") for part in parts]

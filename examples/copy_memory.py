@@ -27,6 +27,7 @@ import sys
 import numpy as np
 
 import tinygrad_rnn as rnn
+from tinygrad_rnn import datasets
 
 
 def chrono(cell: rnn.GRUCell | rnn.LSTMCell, longest: int, rng: np.random.Generator) -> None:
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.delay < 1:
         raise ValueError(f"the marker needs a step: --delay must be at least 1, not {args.delay}")
 
-    source = rnn.datasets.CopySource(8, length=10, delay=args.delay)
+    source = datasets.CopySource(8, length=10, delay=args.delay)
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     cell = {"gru": rnn.GRUCell, "lstm": rnn.LSTMCell}[args.cell](source.vocab_size, args.hidden, rng=weights)
     if args.chrono:

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as rnn
+from tinygrad_rnn import datasets
 
 CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "LSTM": rnn.LSTMCell, "GRU": rnn.GRUCell}
 CELL = "layers.1"  # where it stands in the model
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     from tinygrad_rnn import plotting  # what it lacks it says now, and not after the training
 
-    text = rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics()
+    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     cut = len(ids) * 9 // 10

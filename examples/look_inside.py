@@ -34,6 +34,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as rnn
+from tinygrad_rnn import datasets
 
 LSTM = "layers.1"  # where it stands in the model
 Curve = tuple[list[int], list[float]]
@@ -103,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if not 1 <= args.every <= args.iterations:
         raise ValueError(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
-    text = rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics()
+    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     # Nine tenths are learnt. In half of the rest the units are judged, in the other half they are looked at.

@@ -27,6 +27,7 @@ import sys
 import numpy as np
 
 import tinygrad_rnn as rnn
+from tinygrad_rnn import datasets
 
 CELLS: dict[str, type[rnn.RNNCell | rnn.GRUCell | rnn.LSTMCell]] = {
     "rnn": rnn.RNNCell,
@@ -36,7 +37,7 @@ CELLS: dict[str, type[rnn.RNNCell | rnn.GRUCell | rnn.LSTMCell]] = {
 
 
 def measure(
-    model: rnn.Sequential, grammar: rnn.datasets.ReberGrammar, strings: list[np.ndarray], threshold: float
+    model: rnn.Sequential, grammar: datasets.ReberGrammar, strings: list[np.ndarray], threshold: float
 ) -> tuple[float, float, float]:
     """Nats a symbol above the optimum; the parts that are right of the sets of symbols and of the last but one."""
     ids, lengths = rnn.pad(strings)
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not 0 < args.threshold < 0.5:
         raise ValueError(f"a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {args.threshold}")
 
-    grammar = rnn.datasets.ReberGrammar(embedded=True)
+    grammar = datasets.ReberGrammar(embedded=True)
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     V, H = grammar.vocab_size, args.hidden
     model = rnn.Sequential(rnn.OneHot(V), CELLS[args.cell](V, H, rng=weights), rnn.Linear(H, V, rng=weights))

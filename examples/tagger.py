@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as rnn
+from tinygrad_rnn import datasets
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Sentence = tuple[np.ndarray, np.ndarray]
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--seed", type=int, default=0, help="of weights and order (0)")
     args = parser.parse_args(arguments)
 
-    data = sentences(rnn.datasets.read_text(args.text) if args.text else rnn.datasets.pydoc_topics())
+    data = sentences(datasets.read_text(args.text) if args.text else datasets.pydoc_topics())
     if len(data) < 10:
         raise ValueError(f"a tenth is held out: the text must have at least 10 sentences of two words, not {len(data)}")
     train, held_out = data[: len(data) * 9 // 10], data[len(data) * 9 // 10 :]

@@ -1,6 +1,5 @@
 """Recurrent networks whose every gradient is written out, proved and fast. NumPy on a CPU, CuPy on a GPU."""
 
-from . import datasets
 from .cells.base import Cell
 from .cells.drop_connect import DropConnect
 from .cells.gru import GRUCell
@@ -145,7 +144,6 @@ __all__ = [
     "encode_file",
     "pad",
     "length_batches",
-    "datasets",
     # Training, generation, inspection
     "evaluate",
     "generate",

@@ -29,7 +29,7 @@ def test_devices_of_one_name_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_device_shows_its_whole_name(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, gpus=1)
-    assert (str(Device("cuda")), repr(Device("cuda"))) == ("cuda:0", "Device(name='cuda:0')")
+    assert (str(Device("cuda")), repr(Device("cuda"))) == ("cuda:0", "Device('cuda:0')")
     assert str(Device("cpu")) == "cpu"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -365,7 +364,7 @@ class Offset(UnrollsItself):
 
 class BeginsAnewWhatItKeeps(Offset):
     def fresh(self, state: State, flags: Any) -> State:
-        return begin(tuple(replace(leaf, kept=False) for leaf in self.state_spec), state, flags)
+        return begin(tuple(Leaf(leaf.name, leaf.shape) for leaf in self.state_spec), state, flags)
 
 
 class KeepsWhatItBeginsAnew(Offset):

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     Array: TypeAlias = NDArray[np.floating[Any]]
     Integers: TypeAlias = NDArray[np.integer[Any]]
     Booleans: TypeAlias = NDArray[np.bool]
@@ -27,6 +25,7 @@ if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Integer as Integer
     from jaxtyping import Shaped as Shaped
     from numpy.random import Generator as Generator
+    from numpy.typing import NDArray as NDArray
 else:
     Generator = Any  # numpy.random takes 16 ms to import, which NumPy itself puts off until it is used
 
@@ -36,7 +35,7 @@ else:
         def __class_getitem__(cls, item: object) -> Any:
             return Any
 
-    Bool = Float = Integer = Shaped
+    Bool = Float = Integer = NDArray = Shaped
 
 
 def namespace(array: Any) -> Any:

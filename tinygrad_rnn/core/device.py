@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from .arrays import Array
 
 
-@dataclass(frozen=True)
 class Device:
     """A processor, by name: `"cpu"`, `"cuda"` (the first GPU) or `"cuda:1"`.
 
@@ -29,18 +27,23 @@ class Device:
         array([1., 2.], dtype=float32)
     """
 
-    name: str
+    __slots__ = ("_name",)
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise TypeError(f'Device: a device is "cpu", "cuda" or "cuda:" and a number, not {self.name!r}')
-        if self.name == "cpu":
-            return
-        kind, colon, index = self.name.partition(":")
-        if kind != "cuda" or (colon and not index.isdecimal()):
-            raise ValueError(f'Device({self.name!r}): a device is "cpu", "cuda" or "cuda:" and a number')
-        object.__setattr__(self, "name", f"cuda:{int(index or 0)}")
-        _check_cuda(self.name, int(index or 0))
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f'Device: a device is "cpu", "cuda" or "cuda:" and a number, not {name!r}')
+        if name != "cpu":
+            kind, colon, index = name.partition(":")
+            if kind != "cuda" or (colon and not index.isdecimal()):
+                raise ValueError(f'Device({name!r}): a device is "cpu", "cuda" or "cuda:" and a number')
+            name = f"cuda:{int(index or 0)}"
+            _check_cuda(name, int(index or 0))
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """`"cpu"`, or `"cuda:0"` and so on."""
+        return self._name
 
     @property
     def xp(self) -> Any:
@@ -86,6 +89,15 @@ class Device:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"Device({self.name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self.name == other.name if isinstance(other, Device) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 def as_device(device: Device | str) -> Device:

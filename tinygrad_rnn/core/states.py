@@ -8,7 +8,6 @@ begins, and the names of the arrays follow from the declaration.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,20 +24,39 @@ StateSpec: TypeAlias = tuple[Any, ...]
 """The declaration of a state: the same tree, with a `Leaf` for each array."""
 
 
-@dataclass(frozen=True)
-class Leaf:
-    """The declaration of one array of a state."""
+class Leaf:  # no dataclass, nor is one elsewhere in what the face imports: the first one takes 2 ms
+    """The declaration of one array of a state.
 
-    name: str
-    """The name in the equations: `"h"`, `"c"`."""
-    shape: tuple[int | None, ...]
-    """The axes after the batch; None is an axis of any size, which has size 0 in the initial state."""
-    initial: float | Parameter = 0.0
-    """The value before the first step: a number, or a `Parameter` of this shape, which is learnt."""
-    integer: bool = False
-    """Whether it holds integers, which have no gradient, rather than floating-point numbers."""
-    kept: bool = False
-    """Whether a reset leaves it as it is, because it is given from outside, such as the memory of an attention."""
+    Args:
+        name: the name in the equations: `"h"`, `"c"`.
+        shape: the axes after the batch; None is an axis of any size, which has size 0 in the initial state.
+        initial: the value before the first step: a number, or a `Parameter` of this shape, which is learnt.
+        integer: whether it holds integers, which have no gradient, rather than floating-point numbers.
+        kept: whether a reset leaves it as it is, because it is given from outside, such as the memory of an attention.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int | None, ...],
+        initial: float | Parameter = 0.0,
+        integer: bool = False,
+        kept: bool = False,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.initial = initial
+        self.integer = integer
+        self.kept = kept
+
+    def __repr__(self) -> str:
+        settings = (f"{name}={getattr(self, name)!r}" for name in ("initial", "integer", "kept") if getattr(self, name))
+        return f"Leaf({', '.join([repr(self.name), repr(self.shape), *settings])})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Leaf):
+            return NotImplemented
+        return vars(self) == vars(other)
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Integers, NDArray
 from ..core.checks import check_rng, check_size
 
 
@@ -81,7 +81,7 @@ def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
 
 
 def length_batches(
-    lengths: Sequence[int] | NDArray[np.integer[Any]], *, batch: int, rng: np.random.Generator | None = None
+    lengths: Sequence[int] | Integers, *, batch: int, rng: np.random.Generator | None = None
 ) -> list[NDArray[np.int64]]:
     """Batches of sequences of similar length, with little padding: one epoch, each sequence in exactly one batch.
 

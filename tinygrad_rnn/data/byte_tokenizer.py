@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Integers, NDArray
 from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
 
@@ -53,7 +53,7 @@ class ByteTokenizer:
         ids += len(self.special)
         return ids
 
-    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+    def decode(self, ids: Sequence[int] | Integers) -> str:
         r"""The text of `ids` (N,), the inverse of `encode`.
 
         Bytes that are not UTF-8 become U+FFFD, as with Python's "replace": a model may give any bytes, and a piece of a

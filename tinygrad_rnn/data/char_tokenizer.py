@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Integers, NDArray
 from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
 # How many characters are encoded at a time: the code points and indices of one block stay in a core's cache, so that
@@ -86,7 +86,7 @@ class CharTokenizer:
             ids[start : start + _BLOCK] = block
         return ids
 
-    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+    def decode(self, ids: Sequence[int] | Integers) -> str:
         """The text of `ids` (N,), the inverse of `encode`.
 
         A special token becomes its own text, which `encode` then reads as plain characters, not as a special token.

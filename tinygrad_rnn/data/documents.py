@@ -6,13 +6,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..core.arrays import Integers
 
 # How many ids are searched at a time: a mask of all ids would take one byte per token, a gigabyte for a large text.
 _BLOCK = 1 << 20
 
 
-def split_documents(ids: NDArray[np.integer[Any]], token: int) -> list[NDArray[np.integer[Any]]]:
+def split_documents(ids: Integers, token: int) -> list[Integers]:
     """Split a text into its documents, each ended by a token, such as one of a tokenizer's special tokens.
 
     This token is the last one of its document, so that a model learns where to end. What follows the last such token is

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Booleans, Integers
 from ..core.checks import check_size
 from .batch import Batch
-
-Ids = NDArray[np.integer[Any]]
 
 
 class TokenStream:
@@ -52,7 +49,7 @@ class TokenStream:
         [[2, 0], [11, 12]] [[3, -1], [12, 13]] [[0, 0], [0, 0]]
     """
 
-    def __init__(self, ids: Ids | Sequence[Ids], *, batch: int, steps: int) -> None:
+    def __init__(self, ids: Integers | Sequence[Integers], *, batch: int, steps: int) -> None:
         check_size("TokenStream", "batch", batch)
         check_size("TokenStream", "steps", steps)
         self.batch, self.steps = int(batch), int(steps)
@@ -97,7 +94,7 @@ class TokenStream:
         starts[0] |= k == 0
         return Batch(xs, targets, starts=starts)
 
-    def _read(self, first: int, last: int) -> tuple[Ids, Ids, NDArray[np.bool]]:
+    def _read(self, first: int, last: int) -> tuple[Integers, Integers, Booleans]:
         """The tokens of the transitions from `first` up to `last`, the tokens after them, and where documents begin."""
         transitions = np.arange(first, last)
         # Documents without transitions begin at the same transition as the next document: `right` skips them.
@@ -113,7 +110,7 @@ class TokenStream:
         return tokens[places - start], tokens[places - start + 1], transitions == self._transitions[of]
 
 
-def _documents(ids: Ids | Sequence[Ids]) -> tuple[Ids, ...]:
+def _documents(ids: Integers | Sequence[Integers]) -> tuple[Integers, ...]:
     """The documents of `ids`, not copied; an error says which of them is wrong."""
     if isinstance(ids, list | tuple):
         if ids and all(isinstance(item, int | np.integer) for item in ids):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..core.arrays import Integers
 
 
 def require_str(value: object, what: str) -> None:
@@ -50,7 +50,7 @@ def require_distinct(owner: str, tokens: Sequence[str], kinds: str) -> None:
         )
 
 
-def row_of_ids(owner: str, ids: Sequence[int] | NDArray[np.integer[Any]], size: int) -> NDArray[np.integer[Any]]:
+def row_of_ids(owner: str, ids: Sequence[int] | Integers, size: int) -> Integers:
     """`ids` as an integer array (N,), each 0 to `size - 1`.
 
     Raises:

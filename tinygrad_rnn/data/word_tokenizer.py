@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.arrays import Integers, NDArray
 from ..core.checks import check_size
 from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
@@ -108,7 +108,7 @@ class WordTokenizer:
             )
         return ids.astype(self._dtype)
 
-    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+    def decode(self, ids: Sequence[int] | Integers) -> str:
         """The text of `ids` (N,), the inverse of `encode` wherever no token was unknown.
 
         A special token becomes its own text, which `encode` then reads as plain text. Nothing is put between words: if

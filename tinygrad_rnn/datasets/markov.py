@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-from ..core.arrays import Array, Booleans, Generator
+from ..core.arrays import Array, Booleans, Generator, Integers, NDArray
 from ..core.checks import check_rng, check_size
 from .source import Source
 
@@ -111,7 +110,7 @@ class MarkovSource(Source):
             context = (context * V + token) % contexts  # drop the oldest token, append the new one
         return np.array(ids[:length], np.int64)
 
-    def _predict(self, ids: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
+    def _predict(self, ids: Integers) -> tuple[Array, Array]:
         N, V, k = len(ids), self.vocab_size, self.order
         rows = np.zeros((N + 1, V))  # the first row is for the first token
         for t in range(min(k, N + 1)):  # after t tokens, fewer than k

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.arrays import Array, Float, Integer, Integers
 from ..core.checks import check_integers
@@ -56,13 +55,13 @@ class Source(ABC):
         return float(np.log(chances).sum()) if chances.all() else -np.inf
 
     @abstractmethod
-    def _predict(self, ids: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
+    def _predict(self, ids: Integers) -> tuple[Array, Array]:
         """The probability (N,) of each of `ids` given those before it, and of each next token (N, V).
 
         After the first id of probability 0 they may be anything.
         """
 
-    def _checked(self, ids: Any) -> NDArray[np.integer[Any]]:
+    def _checked(self, ids: Any) -> Integers:
         check_integers(self, "ids", ids)
         if ids.ndim != 1:
             raise ValueError(f"{self!r}: ids has shape {ids.shape}, where (N,) was expected; give one row, ids[:, b]")
@@ -73,5 +72,5 @@ class Source(ABC):
                 f"{self!r}: id {ids[position]} at position {position} is outside the vocabulary, "
                 f"0 to {self.vocab_size - 1}"
             )
-        array: NDArray[np.integer[Any]] = ids
+        array: Integers = ids
         return array

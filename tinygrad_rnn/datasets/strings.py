@@ -8,9 +8,8 @@ from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..core.arrays import Array, Generator
+from ..core.arrays import Array, Generator, Integers, NDArray
 from ..core.checks import check_rng, check_size
 from .source import Source
 
@@ -52,7 +51,7 @@ class StringSource(Source):
             ids.append(token)
         return ids
 
-    def _predict(self, ids: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
+    def _predict(self, ids: Integers) -> tuple[Array, Array]:
         chances, rows = np.zeros(len(ids)), np.zeros((len(ids), self.vocab_size))
         branches = self._branches(self._start)
         for t, drawn in enumerate(ids.tolist()):

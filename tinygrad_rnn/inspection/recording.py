@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..cells.base import Cell
-from ..core.arrays import Array, Bool, Booleans, Float, namespace
+from ..core.arrays import Array, Bool, Booleans, Float, NDArray, namespace
 from ..core.device import device_of
 from ..core.layer import Layer, places
 from ..core.one_hot import OneHotRows
@@ -31,22 +29,31 @@ class LayerRecord(NamedTuple):
     """The gradients of the loss w.r.t. the values of that name: the state, and what `inner_gradients` gives."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """What `record` gives; `recording["layers.1"]` is the record of the cell of that name.
+
+    Args:
+        labels: (T, B), strings: the tokens read; without a tokenizer their ids, and for vectors the numbers of the
+            steps.
+        outputs: (T, B, V), the outputs of the model.
+        loss: the loss, an array without axes; None without targets.
+        layers: the records by dotted name of the cell, such as `"layers.1"`; `""` is the model itself, if it is a cell.
 
     Raises:
         KeyError: no cell of that name was recorded; the message lists those that were.
     """
 
-    labels: NDArray[np.object_]
-    """(T, B), strings: the tokens read; without a tokenizer their ids, and for vectors the numbers of the steps."""
-    outputs: Float[Array, "T B V"]
-    """The outputs of the model."""
-    loss: Float[Array, "..."] | None
-    """The loss, an array without axes; None without targets."""
-    layers: dict[str, LayerRecord]
-    """The records by dotted name of the cell, such as `"layers.1"`; `""` is the model itself, if it is a cell."""
+    def __init__(
+        self,
+        labels: NDArray[np.object_],
+        outputs: Float[Array, "T B V"],
+        loss: Float[Array, "..."] | None,
+        layers: dict[str, LayerRecord],
+    ) -> None:
+        self.labels = labels
+        self.outputs = outputs
+        self.loss = loss
+        self.layers = layers
 
     def __getitem__(self, name: str) -> LayerRecord:
         if name not in self.layers:
@@ -137,15 +144,15 @@ def record(
     return Recording(_labels(inputs[-1], tokenizer), ys, loss, layers)
 
 
-@dataclass(eq=False)
 class Step:
     """What is recorded of a cell at one step."""
 
-    y: Any
-    after: State
-    cache: Any
-    values: dict[str, Array]
-    gradients: dict[str, Array] = field(default_factory=dict)
+    def __init__(self, y: Any, after: State, cache: Any, values: dict[str, Array]) -> None:
+        self.y = y
+        self.after = after
+        self.cache = cache
+        self.values = values
+        self.gradients: dict[str, Array] = {}
 
 
 def take_notes(cell: Any) -> list[Step]:

@@ -1,7 +1,5 @@
 """What a kernel, or the step of its cell, keeps of a forward for the backward, named as in the equations."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from ..core.arrays import Array

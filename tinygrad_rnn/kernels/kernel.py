@@ -1,7 +1,5 @@
 """What a kernel is, a cell over a whole sequence at once; and what a backend is, functions that kernels are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -7,7 +7,6 @@ with `to_host`. So a layer, also your own, can be checked for the GPU on a machi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -212,7 +211,6 @@ for _name in _OTHERS.union(*({name, f"r{name}", f"i{name}"} for name in _BINARY)
     setattr(StrictArray, f"__{_name}__", _operator(f"__{_name}__"))
 
 
-@dataclass(frozen=True)
 class StrictDevice(Device):
     """A simulated device, for tests: its arrays refuse what arrays on a GPU refuse, or would wait for.
 
@@ -224,10 +222,13 @@ class StrictDevice(Device):
         StrictArray(shape=(), dtype=float64)
     """
 
-    name: str = field(default="strict", init=False, repr=False)
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        """There is no hardware to look for."""
+    def __init__(self) -> None:
+        self._name = "strict"  # there is no hardware to look for
+
+    def __repr__(self) -> str:
+        return "StrictDevice()"
 
     @property
     def xp(self) -> Any:

@@ -127,18 +127,21 @@ def _fits(state: Any, spec: StateSpec, batch: int, like: Array) -> bool:
 
     If this is False, the rest of `given_or_initial` finds out why.
     """
-    if isinstance(spec, Leaf):
-        return (
-            type(state) is type(like)
-            and not spec.integer
-            and state.dtype.kind == "f"
-            and state.shape == (batch, *spec.shape)
-            and state.dtype == like.dtype
-            and state.device == like.device
-        )
-    if type(state) is not tuple or len(state) != len(spec):
-        return False
-    return all(_fits(part, own, batch, like) for part, own in zip(state, spec, strict=True))
+    if type(spec) is tuple:
+        if type(state) is not tuple or len(state) != len(spec):
+            return False
+        for part, own in zip(state, spec, strict=True):  # a loop, for `all` takes half as long again
+            if part is not own and not _fits(part, own, batch, like):  # they are one object where both are `()`
+                return False
+        return True
+    return (
+        type(state) is type(like)
+        and state.shape == (batch, *spec.shape)
+        and state.dtype == like.dtype
+        and state.dtype.kind == "f"
+        and not spec.integer
+        and state.device == like.device
+    )
 
 
 def _check_leaf(owner: object, name: str, array: Any, leaf: Leaf, batch: int, like: Array | None) -> None:

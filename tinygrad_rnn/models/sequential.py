@@ -64,7 +64,7 @@ class Sequential(Recurrent):
 
     @property
     def state_spec(self) -> StateSpec:
-        return tuple(layer.state_spec if isinstance(layer, Recurrent) else () for layer in self.layers)
+        return tuple([layer.state_spec if isinstance(layer, Recurrent) else () for layer in self.layers])
 
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
         states: list[State] = []

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from talkative import bigrams, network
 from tinygrad_rnn.cells.rnn import RNNCell
 from tinygrad_rnn.core.states import State
 from tinygrad_rnn.data.char_tokenizer import CharTokenizer
 from tinygrad_rnn.generation.text import generate_text
 from tinygrad_rnn.generation.tokens import Token, generate, generate_samples
-from tinygrad_rnn.layers.embedding import Embedding
 from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.layers.one_hot import OneHot
 from tinygrad_rnn.losses.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -28,23 +28,6 @@ V = 6
 FILTERS: list[dict[str, Any]] = [{}, {"temperature": 0.5, "top_k": 4, "top_p": 0.9, "min_p": 0.1}, {"temperature": 0}]
 
 
-def network(seed: int = 3) -> Sequential:
-    """Random weights large enough for its text to vary."""
-    rng = np.random.default_rng(seed)
-    model = Sequential(OneHot(V), RNNCell(V, 8, rng=rng), Linear(8, V, rng=rng))
-    for parameter in model.parameters():
-        parameter.value = 2 * rng.standard_normal(parameter.shape)
-    return model
-
-
-def bigrams(logits: Any) -> Sequential:
-    """A model whose logits after id v are row v of `logits`."""
-    rows = np.asarray(logits, np.float64)
-    table = Embedding(*rows.shape, rng=np.random.default_rng(0)).to(dtype="float64")
-    table.w.value = rows
-    return Sequential(table)
-
-
 def texts(tokens: Iterable[Token], samples: int) -> list[list[int]]:
     rows: list[list[int]] = [[] for _ in range(samples)]
     for sample, chosen, _ in tokens:
@@ -54,7 +37,7 @@ def texts(tokens: Iterable[Token], samples: int) -> list[list[int]]:
 
 @pytest.mark.parametrize("options", FILTERS)
 def test_each_sample_is_a_text_of_its_own_stream(options: dict[str, Any]) -> None:
-    model = network()
+    model = network(V)
     _, state = model(np.array([[2], [5]]))
     options = {"length": 30, "state": state, "stop": (1,), **options}
     streams = np.random.default_rng(7).spawn(4)
@@ -65,7 +48,7 @@ def test_each_sample_is_a_text_of_its_own_stream(options: dict[str, Any]) -> Non
 
 
 def test_a_sample_does_not_depend_on_the_others() -> None:
-    model = network()
+    model = network(V)
     eight = texts(generate_samples(model, [0], samples=8, length=40, rng=np.random.default_rng(1)), 8)
     assert len(set(map(tuple, eight))) == 8
     for samples in (1, 3):
@@ -75,7 +58,7 @@ def test_a_sample_does_not_depend_on_the_others() -> None:
 
 def test_a_sample_that_ends_leaves_the_others_as_they_are_to_the_bit() -> None:
     def tokens(stop: tuple[int, ...]) -> list[Token]:
-        return list(generate_samples(network(), [0], samples=5, length=40, stop=stop, rng=np.random.default_rng(1)))
+        return list(generate_samples(network(V), [0], samples=5, length=40, stop=stop, rng=np.random.default_rng(1)))
 
     whole, ended, expected = tokens(()), tokens((4,)), []
     over: set[int] = set()
@@ -89,22 +72,22 @@ def test_a_sample_that_ends_leaves_the_others_as_they_are_to_the_bit() -> None:
 
 
 def test_the_order_is_by_step_and_within_it_by_sample(rng: np.random.Generator) -> None:
-    tokens = list(generate_samples(network(), [0], samples=3, length=4, rng=rng))
+    tokens = list(generate_samples(network(V), [0], samples=3, length=4, rng=rng))
     assert [token.sample for token in tokens] == [0, 1, 2] * 4
 
 
 def test_the_rng_is_spawned_from_and_not_advanced() -> None:
     rng = np.random.default_rng(2)
     before = rng.bit_generator.state
-    first, second = (list(generate_samples(network(), [0], samples=2, length=20, rng=rng)) for _ in range(2))
+    first, second = (list(generate_samples(network(V), [0], samples=2, length=20, rng=rng)) for _ in range(2))
     assert first != second
     assert rng.bit_generator.state == before
-    assert first == list(generate_samples(network(), [0], samples=2, length=20, rng=np.random.default_rng(2)))
+    assert first == list(generate_samples(network(V), [0], samples=2, length=20, rng=np.random.default_rng(2)))
 
 
 @pytest.mark.parametrize("options", FILTERS)
 def test_log_probabilities_are_those_of_the_whole_distribution(options: dict[str, Any]) -> None:
-    model, prompt = network().to(dtype="float64"), [2, 0]
+    model, prompt = network(V).to(dtype="float64"), [2, 0]
     tokens = list(generate_samples(model, prompt, samples=3, length=12, rng=np.random.default_rng(4), **options))
     for b, text in enumerate(texts(tokens, 3)):
         given = [token.log_prob for token in tokens if token.sample == b]
@@ -156,8 +139,8 @@ def test_the_prompt_is_run_once(rng: np.random.Generator) -> None:
 
 def test_samples_of_a_model_on_another_device() -> None:
     """The strict device refuses every move that is not asked for."""
-    expected = list(generate_samples(network(), [2, 5], samples=3, length=9, rng=np.random.default_rng(5)))
-    model = network().to(StrictDevice())
+    expected = list(generate_samples(network(V), [2, 5], samples=3, length=9, rng=np.random.default_rng(5)))
+    model = network(V).to(StrictDevice())
     assert list(generate_samples(model, [2, 5], samples=3, length=9, rng=np.random.default_rng(5))) == expected
 
 
@@ -203,7 +186,7 @@ def characters(model: Any, seed: int) -> list[str]:
 
 @pytest.mark.parametrize("work", [one_text, some_samples, characters])
 def test_eight_threads_get_what_one_gets(work: Any) -> None:
-    model, barrier = network(), Barrier(8)
+    model, barrier = network(V), Barrier(8)
 
     def together(seed: int) -> Any:
         barrier.wait(timeout=60)
@@ -237,5 +220,5 @@ def test_bad_arguments_are_refused_by_the_call(arguments: dict[str, Any], error:
     rng = np.random.default_rng(0)
     given = {"ids": [0], "samples": 2, "length": 5, "rng": rng, **arguments}
     with pytest.raises(error, match=message):
-        generate_samples(network(), given.pop("ids"), **given)
+        generate_samples(network(V), given.pop("ids"), **given)
     assert rng.bit_generator.seed_seq.n_children_spawned == 0  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talkative import bigrams, with_large_weights
 from tinygrad_rnn.cells.gru import GRUCell
 from tinygrad_rnn.cells.lstm import LSTMCell
 from tinygrad_rnn.cells.rnn import RNNCell
@@ -47,18 +48,7 @@ MODELS = [lstm, gru, stacked]
 def network(make: Any = lstm, seed: int = 3) -> Sequential:
     """Random weights large enough for its ids to vary."""
     rng = np.random.default_rng(seed)
-    model: Sequential = make(rng)
-    for parameter in model.parameters():
-        parameter.value = 2 * rng.standard_normal(parameter.shape)
-    return model
-
-
-def bigrams(logits: Any) -> Sequential:
-    """A model whose logits after id v are row v of `logits`."""
-    rows = np.asarray(logits, np.float64)
-    table = Embedding(*rows.shape, rng=np.random.default_rng(0)).to(dtype="float64")
-    table.w.value = rows
-    return Sequential(table)
+    return with_large_weights(make(rng), rng)
 
 
 def likely(size: int, after: dict[int, dict[int, float]]) -> Sequential:

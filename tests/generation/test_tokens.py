@@ -11,14 +11,13 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from talkative import bigrams, network
 from tinygrad_rnn.cells.rnn import RNNCell
 from tinygrad_rnn.core.roles import Recurrent
 from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.core.states import State, StateSpec
 from tinygrad_rnn.generation.sampling import token_probabilities
 from tinygrad_rnn.generation.tokens import generate
-from tinygrad_rnn.layers.embedding import Embedding
-from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.layers.one_hot import OneHot
 from tinygrad_rnn.models.sequential import Sequential
 from tinygrad_rnn.testing import StrictDevice
@@ -26,23 +25,6 @@ from tinygrad_rnn.testing import StrictDevice
 V = 6
 FILTERS: list[dict[str, Any]] = [{}, {"top_k": 2}, {"top_p": 0.7}, {"temperature": 0.5, "top_k": 4, "top_p": 0.9}]
 FILTERS += [{"min_p": 0.3}, {"temperature": 2.0, "top_p": 0.9, "min_p": 0.5}]
-
-
-def network(seed: int = 3) -> Sequential:
-    """Random weights large enough for its text to vary."""
-    rng = np.random.default_rng(seed)
-    model = Sequential(OneHot(V), RNNCell(V, 8, rng=rng), Linear(8, V, rng=rng))
-    for parameter in model.parameters():
-        parameter.value = 2 * rng.standard_normal(parameter.shape)
-    return model
-
-
-def bigrams(logits: Any) -> Sequential:
-    """A model whose logits after id v are row v of `logits`."""
-    rows = np.asarray(logits, np.float64)
-    table = Embedding(*rows.shape, rng=np.random.default_rng(0)).to(dtype="float64")
-    table.w.value = rows
-    return Sequential(table)
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:
@@ -128,7 +110,7 @@ def test_top_p_of_one_keeps_every_id() -> None:
 
 def test_greedy_is_an_argmax_over_the_whole_sequence() -> None:
     for seed in range(5):
-        model, text = network(seed), [1, 4]
+        model, text = network(V, seed), [1, 4]
         for _ in range(30):
             logits, _ = model(np.array(text)[:, None])
             text.append(int(np.argmax(logits[-1, 0])))
@@ -143,7 +125,7 @@ def test_greedy_takes_the_lowest_id_on_ties(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("options", FILTERS)
 def test_each_id_is_drawn_by_one_uniform_number(options: dict[str, Any]) -> None:
-    model, rng, text = network(), np.random.default_rng(7), [2]
+    model, rng, text = network(V), np.random.default_rng(7), [2]
     for u in np.random.default_rng(7).random(40):
         logits, _ = model(np.array(text)[:, None])
         p = naive_probabilities(logits[-1, 0].astype(float).tolist(), **options)
@@ -188,13 +170,13 @@ def test_no_number_draws_an_id_of_probability_zero(end: float, drawn: int) -> No
 
 def test_greedy_draws_nothing(rng: np.random.Generator) -> None:
     before = rng.bit_generator.state
-    list(generate(network(), [0], length=5, temperature=0, rng=rng))
+    list(generate(network(V), [0], length=5, temperature=0, rng=rng))
     assert rng.bit_generator.state == before
 
 
 def test_the_same_seed_gives_the_same_text() -> None:
     def text(seed: int) -> list[int]:
-        return list(generate(network(), [0], length=50, rng=np.random.default_rng(seed)))
+        return list(generate(network(V), [0], length=50, rng=np.random.default_rng(seed)))
 
     assert text(1) == text(1) != text(2)
 
@@ -210,7 +192,7 @@ def test_stop_ends_the_text_and_is_not_given(rng: np.random.Generator) -> None:
 
 
 def test_a_state_goes_on_from_it_and_nothing_given_is_changed(rng: np.random.Generator) -> None:
-    model, ids = network(), np.array([3, 1, 4], np.uint8)
+    model, ids = network(V), np.array([3, 1, 4], np.uint8)
     before = [parameter.value.copy() for parameter in model.parameters()]
     _, state = model(np.array([[2], [5]]))
     kept = state[1][0].copy()
@@ -226,7 +208,7 @@ def test_a_state_goes_on_from_it_and_nothing_given_is_changed(rng: np.random.Gen
 
 
 def test_two_texts_at_once_do_not_disturb_each_other() -> None:
-    model = network()
+    model = network(V)
     alone = list(generate(model, [1], length=10, rng=np.random.default_rng(0)))
     one = generate(model, [1], length=10, rng=np.random.default_rng(0))
     two = generate(model, [2], length=10, rng=np.random.default_rng(0))
@@ -236,9 +218,9 @@ def test_two_texts_at_once_do_not_disturb_each_other() -> None:
 
 def test_a_model_on_another_device(rng: np.random.Generator) -> None:
     """The strict device refuses every move that is not asked for."""
-    expected = list(generate(network(), [2, 5, 3], length=20, top_p=0.9, rng=np.random.default_rng(5)))
+    expected = list(generate(network(V), [2, 5, 3], length=20, top_p=0.9, rng=np.random.default_rng(5)))
     device = StrictDevice()
-    model = network().to(device)
+    model = network(V).to(device)
     _, state = model(device.asarray([[2], [5]]))
     for prompt, before in (([2, 5, 3], None), ([3], state)):
         text = generate(model, prompt, length=20, state=before, top_p=0.9, rng=np.random.default_rng(5))
@@ -267,7 +249,7 @@ def test_there_is_no_step_after_the_last_id(rng: np.random.Generator) -> None:
 
 def test_a_model_that_is_moved_in_between(rng: np.random.Generator) -> None:
     """It takes its state no longer, and says so; one whose weights change goes on with these."""
-    model = network()
+    model = network(V)
     ids = generate(model, [2], length=3, temperature=0, rng=rng)
     next(ids)
     model.flat_value[...] = 0
@@ -344,7 +326,7 @@ def diverged(row: list[float]) -> tuple[Sequential, NDArray[Any]]:
     ],
 )
 def test_bad_arguments_are_refused_by_the_call(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
-    given = {"model": network(), "ids": [0], "length": 5, "rng": np.random.default_rng(0), **arguments}
+    given = {"model": network(V), "ids": [0], "length": 5, "rng": np.random.default_rng(0), **arguments}
     with pytest.raises(error, match=message):
         generate(given.pop("model"), given.pop("ids"), **given)
 

@@ -127,7 +127,7 @@ def _fits(state: Any, spec: StateSpec, batch: int, like: Array) -> bool:
 
     If this is False, the rest of `given_or_initial` finds out why.
     """
-    if type(spec) is tuple:
+    if not isinstance(spec, Leaf):
         if type(state) is not tuple or len(state) != len(spec):
             return False
         for part, own in zip(state, spec, strict=True):  # a loop, for `all` takes half as long again

@@ -1,6 +1,6 @@
 """What a kernel, or the step of its cell, keeps of a forward for the backward, named as in the equations."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple  # not `annotations`: a NamedTuple of text takes half as long again to make
 
 from ..core.arrays import Array
 from ..core.rows import Rows

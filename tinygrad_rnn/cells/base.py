@@ -104,7 +104,9 @@ class Cell(Recurrent):
 
     def take_step(self, x: Any, state: State) -> tuple[Any, State]:
         multiplications = 4 * x.shape[0] * self.out_size**2  # of a cell with four gates
-        return (self._take if multiplications < blas.undivided else self._take_large)(x, state)
+        if multiplications >= blas.undivided:
+            return self._take_large(x, state)
+        return self._take(x, state)
 
     def _take(self, x: Any, state: State) -> tuple[Any, State]:
         kernel = self.kernel() if is_compiled(state[0]) else None

@@ -95,7 +95,7 @@ def with_one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Argu
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         me = get_ident()
-        if me in _inside:
+        if me in _inside or (not _inside and _blas is not None and _blas.get() == 1):  # there is nothing to set
             return function(*args, **kwargs)
         try:
             _enter(me)

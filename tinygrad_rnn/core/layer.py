@@ -182,7 +182,7 @@ class Layer:
 def runs(layer: Layer, *methods: Any) -> bool:
     """Whether `layer` runs these methods: its class overrides none of them, and none was replaced in the instance."""
     kind, own = type(layer), vars(layer)
-    for method in methods:  # a loop, for each step asks this, and `all` takes half as long again
+    for method in methods:  # noqa: SIM110  # each step asks this, and `all` takes half as long again
         if getattr(kind, method.__name__) is not method or method.__name__ in own:
             return False
     return True

@@ -66,10 +66,10 @@ class DropConnect(Recurrent):
             raise TypeError(f"DropConnect: cell must be a Recurrent, not {cell!r}")
         if not isinstance(getattr(cell, "w_h", None), Parameter):
             raise TypeError(f"DropConnect: {cell!r} has no parameter w_h whose weights could be dropped")
-        check_rate("DropConnect", "rate", rate)
+        rate = check_rate("DropConnect", "rate", rate)
         check_rng("DropConnect", rng)
         self.cell: Any = cell
-        self.rate = float(rate)
+        self.rate = rate
         self.in_size, self.out_size = cell.in_size, cell.out_size
         self.takes_ids, self.causal = cell.takes_ids, cell.causal
         self.rng = rng.spawn(1)[0]

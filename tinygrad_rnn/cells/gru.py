@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace, sigmoid
-from ..core.checks import check_rng, check_size
+from ..core.checks import check_choice, check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -93,11 +93,10 @@ class GRUCell(Cell):
     """
 
     def __init__(self, in_size: int, out_size: int, *, rng: Generator, reset: str = "after") -> None:
-        check_size("GRUCell", "in_size", in_size)
-        check_size("GRUCell", "out_size", out_size)
+        in_size = check_size("GRUCell", "in_size", in_size)
+        out_size = check_size("GRUCell", "out_size", out_size)
         check_rng("GRUCell", rng)
-        if reset not in ("after", "before"):
-            raise ValueError(f'GRUCell: reset must be "after" or "before", not {reset!r}')
+        check_choice("GRUCell", "reset", reset, "after", "before")
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
         self.reset = reset
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 3, rng=rng))

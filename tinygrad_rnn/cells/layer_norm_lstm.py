@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace, sigmoid
-from ..core.checks import check_rng, check_size
+from ..core.checks import check_number, check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -83,11 +83,14 @@ class LayerNormLSTMCell(Cell):
     """
 
     def __init__(self, in_size: int, out_size: int, *, rng: Generator, eps: float = 1e-5) -> None:
-        check_size("LayerNormLSTMCell", "in_size", in_size)
-        check_size("LayerNormLSTMCell", "out_size", out_size)
+        in_size = check_size("LayerNormLSTMCell", "in_size", in_size)
+        out_size = check_size("LayerNormLSTMCell", "out_size", out_size)
         check_rng("LayerNormLSTMCell", rng)
+        eps = check_number("LayerNormLSTMCell", "eps", eps)
+        if not eps > 0:  # also NaN
+            raise ValueError(f"LayerNormLSTMCell: eps must be above 0, not {eps}")
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
-        self.eps = float(eps)
+        self.eps = eps
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))
         self.w_h = Parameter(initializers.blocks(initializers.orthogonal, (out_size, out_size), 4, rng=rng))
         self.b = Parameter(initializers.zeros((4 * out_size,)))

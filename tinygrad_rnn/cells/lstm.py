@@ -76,8 +76,8 @@ class LSTMCell(Cell):
     """
 
     def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
-        check_size("LSTMCell", "in_size", in_size)
-        check_size("LSTMCell", "out_size", out_size)
+        in_size = check_size("LSTMCell", "in_size", in_size)
+        out_size = check_size("LSTMCell", "out_size", out_size)
         check_rng("LSTMCell", rng)
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))

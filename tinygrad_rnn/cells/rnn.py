@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
-from ..core.checks import check_rng, check_size
+from ..core.checks import check_choice, check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -66,15 +66,11 @@ class RNNCell(Cell):
         nonlinearity: str = "tanh",
         recurrent_initializer: str = "orthogonal",
     ) -> None:
-        check_size("RNNCell", "in_size", in_size)
-        check_size("RNNCell", "out_size", out_size)
+        in_size = check_size("RNNCell", "in_size", in_size)
+        out_size = check_size("RNNCell", "out_size", out_size)
         check_rng("RNNCell", rng)
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f'RNNCell: nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
-        if recurrent_initializer not in ("orthogonal", "identity"):
-            raise ValueError(
-                f'RNNCell: recurrent_initializer must be "orthogonal" or "identity", not {recurrent_initializer!r}'
-            )
+        check_choice("RNNCell", "nonlinearity", nonlinearity, "tanh", "relu")
+        check_choice("RNNCell", "recurrent_initializer", recurrent_initializer, "orthogonal", "identity")
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
         self.nonlinearity, self.recurrent_initializer = nonlinearity, recurrent_initializer
         self.w_x = Parameter(initializers.glorot((in_size, out_size), rng=rng))

@@ -77,11 +77,10 @@ class Zoneout(Cell):
         rates = rates if isinstance(rates, tuple) else (rates,) * len(sizes)
         if len(rates) != len(sizes):
             raise ValueError(f"Zoneout: there are {len(rates)} rates, but {len(sizes)} arrays in the state of {cell!r}")
-        for i, rate in enumerate(rates):
-            check_rate("Zoneout", f"rates[{i}]", rate)
+        rates = tuple(check_rate("Zoneout", f"rates[{i}]", rate) for i, rate in enumerate(rates))
         check_rng("Zoneout", rng)
         self.in_size, self.out_size, self.state_sizes = cell.in_size, cell.out_size, sizes
-        self.cell, self.rates = cell, tuple(map(float, rates))
+        self.cell, self.rates = cell, rates
         self.rng = rng.spawn(1)[0]
 
     @property

@@ -11,7 +11,7 @@ from ..cells.rnn import RNNCell
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
 from ..core.blas import with_one_blas_thread
-from ..core.checks import check_device, check_features, check_ids, check_rng, check_size
+from ..core.checks import check_device, check_features, check_ids, check_number, check_rng, check_size
 from ..core.device import Device, device_of
 from ..core.layer import Layer
 from ..core.one_hot import Input
@@ -95,12 +95,12 @@ class VanillaRNN(Layer):
     by = _view("linear", "b", "by (1, n_y)")
 
     def __init__(self, n_x: int, n_h: int, n_y: int, lr: float = 0.01, *, rng: Generator, clip: float = 5.0) -> None:
-        for name, size in (("n_x", n_x), ("n_h", n_h), ("n_y", n_y)):
-            check_size("VanillaRNN", name, size)
+        n_x, n_h, n_y = (
+            check_size("VanillaRNN", name, size) for name, size in (("n_x", n_x), ("n_h", n_h), ("n_y", n_y))
+        )
         check_rng("VanillaRNN", rng)
-        for name, number in (("lr", lr), ("clip", clip)):
-            if not number >= 0:
-                raise ValueError(f"VanillaRNN: {name} must be at least 0, not {number}")
+        lr = check_number("VanillaRNN", "lr", lr, least=0)
+        clip = check_number("VanillaRNN", "clip", clip, least=0)
         self.n_x, self.n_h, self.n_y, self.lr, self.clip = n_x, n_h, n_y, lr, clip
         self.cell, self.linear = RNNCell(n_x, n_h, rng=rng), Linear(n_h, n_y, rng=rng)
         for parameter in (self.cell.w_x, self.cell.w_h, self.linear.w):
@@ -198,8 +198,9 @@ class VanillaRNN(Layer):
             TypeError: as in `backward`.
             FloatingPointError: the loss is not finite.
         """
-        check_size("VanillaRNN.train", "epochs", epochs)
-        check_size("VanillaRNN.train", "print_interval", 1 if print_interval is None else print_interval)
+        epochs = check_size("VanillaRNN.train", "epochs", epochs)
+        if print_interval is not None:
+            print_interval = check_size("VanillaRNN.train", "print_interval", print_interval)
         if not len(X_train) == len(Y_train) > 0:
             raise ValueError(f"{self!r}: train takes as many X as Y, not {len(X_train)} and {len(Y_train)}")
         device, counts = device_of(self.cell.b.value), []

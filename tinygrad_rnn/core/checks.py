@@ -9,11 +9,15 @@ would wait for all work in flight.
 
 from __future__ import annotations
 
+import math
+import operator
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array, device_name
+from .foreign import check_is_array
 from .one_hot import OneHotRows
 
 __all__ = [
@@ -24,11 +28,17 @@ __all__ = [
     "check_fractions",
     "check_lengths",
     "check_flags",
+    "check_gradient",
+    "check_cache",
     "check_device",
     "check_size",
+    "check_number",
     "check_rate",
+    "check_choice",
     "check_rng",
 ]
+
+_FLOATS = np.dtype("float32"), np.dtype("float64")  # what layers compute in
 
 
 def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
@@ -39,22 +49,33 @@ def check_array(owner: object, name: str, x: Any, like: Array | None) -> None:
     """
     if like is not None and type(x) is type(like) and x.dtype == like.dtype and x.device == like.device:
         return  # the usual case; the checks below, which find out what is wrong, take five times as long
-    if not hasattr(x, "dtype") or not hasattr(x, "device"):
-        raise TypeError(
-            f"{owner!r}: {name} is a {type(x).__name__}, not an array: make one with device.asarray({name})"
-        )
     if not isinstance(x, OneHotRows):
-        if x.dtype.kind != "f":
-            raise TypeError(
-                f"{owner!r}: {name} holds {x.dtype}, not floating-point numbers. Put OneHot or Embedding before it "
-                f"for ids; convert other numbers with {name}.astype('float32')"
-            )
-        if like is not None and x.dtype != like.dtype:
-            raise TypeError(
-                f"{owner!r}: {name} is {x.dtype}, but the parameters are {like.dtype}. Convert the array, "
-                f"{name}.astype('{like.dtype}'), or the model, model.to(dtype='{x.dtype}')"
-            )
+        check_is_array(owner, name, x)
+        _check_floats(owner, name, x, like)
     check_device(owner, name, x, like)
+
+
+def _check_floats(owner: object, name: str, x: Any, like: Array | None) -> None:
+    """The dtype of an array, as `check_array` wants it."""
+    if x.dtype.kind == "c":
+        raise TypeError(f"{owner!r}: {name} holds complex numbers. Give their real part, {name}.real, or both parts")
+    if x.dtype.kind != "f":
+        raise TypeError(
+            f"{owner!r}: {name} holds {x.dtype}, not floating-point numbers. Put OneHot or Embedding before it "
+            f"for ids; convert other numbers with {name}.astype('float32')"
+        )
+    computed = x.dtype in _FLOATS
+    if like is not None and x.dtype != like.dtype:
+        model = f", or the model, model.to(dtype='{x.dtype}')" if computed else ""
+        raise TypeError(
+            f"{owner!r}: {name} is {x.dtype}, but the parameters are {like.dtype}. Convert the array, "
+            f"{name}.astype('{like.dtype}'){model}"
+        )
+    if not computed:
+        raise TypeError(
+            f"{owner!r}: {name} is {x.dtype}, but layers compute in float32 or float64. Convert the array, "
+            f"{name}.astype('float32')"
+        )
 
 
 def check_device(owner: object, name: str, x: Any, like: Any) -> None:
@@ -90,14 +111,15 @@ def check_integers(owner: object, name: str, ids: Any, like: Array | None = None
     Raises:
         TypeError: it is not.
     """
-    if not hasattr(ids, "device") or ids.dtype.kind not in "iu":
-        came = str(ids.dtype) if hasattr(ids, "dtype") else f"a {type(ids).__name__}"
-        raise TypeError(f"{owner!r}: {name} must be an integer array, not {came}")
+    if type(ids) is not np.ndarray:
+        check_is_array(owner, name, ids, "an integer array")
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{owner!r}: {name} must be an integer array, not {ids.dtype}")
     check_device(owner, name, ids, like)
 
 
-def check_ids(owner: object, ids: Any, size: int) -> None:
-    """Each of `ids` must be 0 to `size - 1`.
+def check_ids(owner: object, ids: Any, size: int, cure: str = "") -> None:
+    """Each of `ids` must be 0 to `size - 1`; `cure` says what else than the tokenizer may be wrong.
 
     Raises:
         ValueError: an id is outside; the message says which and where.
@@ -110,7 +132,7 @@ def check_ids(owner: object, ids: Any, size: int) -> None:
         where = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= size))[0])
         raise ValueError(
             f"{owner!r}: id {ids[where]} at index {where} is outside the vocabulary, 0 to {size - 1}. Encode with the "
-            "tokenizer that the model was made for"
+            f"tokenizer that the model was made for{cure}"
         )
 
 
@@ -147,12 +169,36 @@ def check_flags(owner: object, name: str, flags: Any, shape: tuple[int, ...], li
         TypeError: not an array of bools, or on another device.
         ValueError: of another shape.
     """
-    if not hasattr(flags, "device") or flags.dtype.kind != "b":
-        came = str(flags.dtype) if hasattr(flags, "dtype") else f"a {type(flags).__name__}"
-        raise TypeError(f"{owner!r}: {name} must be an array of bools, True where a document begins, not {came}")
+    wanted = "an array of bools, True where a document begins"
+    check_is_array(owner, name, flags, wanted)
+    if flags.dtype.kind != "b":
+        raise TypeError(f"{owner!r}: {name} must be {wanted}, not {flags.dtype}")
     check_device(owner, name, flags, like)
     if flags.shape != shape:
         raise ValueError(f"{owner!r}: {name} has shape {flags.shape}, expected {shape}")
+
+
+def check_gradient(owner: object, name: str, gradient: Any, shape: tuple[int, ...], like: Any) -> None:
+    """The gradient w.r.t. an output of this shape, and of the dtype and device of `like`, must have them too.
+
+    Raises:
+        TypeError: another dtype or device.
+        ValueError: another shape, which might be broadcast.
+    """
+    check_array(owner, name, gradient, like)
+    if gradient.shape != shape:
+        raise ValueError(f"{owner!r}: {name} has shape {gradient.shape}, but forward gave an array {shape}")
+
+
+def check_cache(owner: object, cache: Any, kind: type) -> None:
+    """`cache` must be what `forward` gave: a `kind`.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if type(cache) is not kind:
+        came = "an array" if hasattr(cache, "shape") else f"a {type(cache).__name__}"
+        raise TypeError(f"{owner!r}: cache must be the {kind.__name__} that forward gave with this output, not {came}")
 
 
 def is_generator(value: object) -> bool:
@@ -170,30 +216,63 @@ def check_rng(owner: str, rng: Any) -> None:
         raise TypeError(f"{owner}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), not {rng!r}")
 
 
-def check_size(owner: str, name: str, size: Any, least: int = 1) -> None:
-    """`size` must be an integer of at least `least`.
+def check_size(owner: str, name: str, size: Any, least: int = 1) -> int:
+    """`size` must be an integer of at least `least`; gives it as an int, which does not overflow.
 
     Raises:
         TypeError: not an integer.
         ValueError: below that.
     """
-    if isinstance(size, bool) or not hasattr(size, "__index__"):
+    if isinstance(size, (bool, np.bool)) or not hasattr(size, "__index__"):
         raise TypeError(f"{owner}: {name} must be an integer, not {size!r}")
-    if size < least:
+    try:
+        number = operator.index(size)
+    except TypeError as error:  # an array of floats, or of several numbers
+        raise TypeError(f"{owner}: {name} must be an integer, not {size!r}") from error
+    if number < least:
         raise ValueError(f"{owner}: {name} must be at least {least}, not {size}")
+    return number
 
 
-def check_rate(owner: str, name: str, rate: Any) -> None:
-    """`rate`, a probability of dropping, must be a number from 0 to below 1.
+def check_number(owner: str, name: str, number: Any, least: float = -math.inf) -> float:
+    """`number` must be a real number of at least `least`; gives it as a float.
+
+    Raises:
+        TypeError: not a number; a bool is none.
+        ValueError: below `least`, or NaN where there is one.
+    """
+    if isinstance(number, bool) or not isinstance(number, Real):  # a np.bool is not a Real
+        raise TypeError(f"{owner}: {name} must be a number, not {number!r}")
+    try:
+        value = float(number)
+    except OverflowError:  # an integer of more than 308 digits
+        value = math.copysign(math.inf, number)
+    if least > -math.inf and not value >= least:
+        raise ValueError(f"{owner}: {name} must be at least {least}, not {number}")
+    return value
+
+
+def check_choice(owner: str, name: str, value: Any, *choices: str) -> None:
+    """`value` must be one of `choices`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, str) or value not in choices:
+        *others, last = (f'"{choice}"' for choice in choices)
+        raise ValueError(f"{owner}: {name} must be {', '.join(others)} or {last}, not {value!r}")
+
+
+def check_rate(owner: str, name: str, rate: Any) -> float:
+    """`rate`, a probability of dropping, must be a number from 0 to below 1; gives it as a float.
 
     Raises:
         TypeError: not a number.
         ValueError: below 0, or 1 or more.
     """
-    if not hasattr(rate, "__float__"):
-        raise TypeError(f"{owner}: {name} must be a number, not {rate!r}")
-    if not 0 <= rate < 1:
+    if not 0 <= check_number(owner, name, rate) < 1:
         raise ValueError(f"{owner}: {name} must be 0 to below 1, not {rate}")
+    return float(rate)
 
 
 def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
@@ -202,7 +281,10 @@ def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
     Raises:
         TypeError: it is neither.
     """
-    for kind in (np.dtype("float32"), np.dtype("float64")):
-        if dtype is not None and dtype == kind:  # NumPy takes None for float64
-            return kind
+    for kind in _FLOATS:
+        try:
+            if dtype is not None and bool(dtype == kind):  # NumPy takes None for float64
+                return kind
+        except (TypeError, ValueError):  # it is no name of a dtype, or an array
+            break
     raise TypeError(f"{owner}: dtype must be float32 or float64, not {dtype}")

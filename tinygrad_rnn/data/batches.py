@@ -109,7 +109,7 @@ def length_batches(
         ['net', 'gated']
         ['recurrent']
     """
-    check_size("length_batches", "batch", batch)
+    batch = check_size("length_batches", "batch", batch)
     if rng is not None:
         check_rng("length_batches", rng)
     array = np.asarray(lengths)

@@ -50,8 +50,8 @@ class TokenStream:
     """
 
     def __init__(self, ids: Integers | Sequence[Integers], *, batch: int, steps: int) -> None:
-        check_size("TokenStream", "batch", batch)
-        check_size("TokenStream", "steps", steps)
+        batch = check_size("TokenStream", "batch", batch)
+        steps = check_size("TokenStream", "steps", steps)
         self.batch, self.steps = int(batch), int(steps)
         self.documents = _documents(ids)
         sizes = np.fromiter(map(len, self.documents), np.int64, len(self.documents))

@@ -84,7 +84,7 @@ class WordTokenizer:
         """
         require_str(text, "WordTokenizer.from_text: text")
         if size is not None:
-            check_size("WordTokenizer.from_text", "size", size)
+            size = check_size("WordTokenizer.from_text", "size", size)
         counts = Counter(_tokens(text)).most_common(size)
         return cls([word for word, _ in counts], special=special, unknown=unknown)
 

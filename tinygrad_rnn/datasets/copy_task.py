@@ -57,9 +57,9 @@ class CopySource:
     entropy = 0.0
 
     def __init__(self, symbols: int, *, length: int, delay: int) -> None:
-        check_size("CopySource", "symbols", symbols, 2)
-        check_size("CopySource", "length", length)
-        check_size("CopySource", "delay", delay)
+        symbols = check_size("CopySource", "symbols", symbols, 2)
+        length = check_size("CopySource", "length", length)
+        delay = check_size("CopySource", "delay", delay)
         self.symbols, self.length, self.delay = symbols, length, delay
         self.blank, self.marker, self.vocab_size = symbols, symbols + 1, symbols + 2
         self.steps = length + delay + length
@@ -72,7 +72,7 @@ class CopySource:
             TypeError: `batch` is not an integer, or `rng` is not a Generator.
             ValueError: `batch` is negative.
         """
-        check_size(repr(self), "batch", batch, 0)
+        batch = check_size(repr(self), "batch", batch, 0)
         check_rng(repr(self), rng)
         symbols = rng.integers(self.symbols, size=(self.length, batch))
         xs = np.full((self.steps, batch), self.blank)

@@ -55,9 +55,9 @@ class DyckSource(StringSource):
     _start = ()
 
     def __init__(self, kinds: int, *, opening: float | int, max_depth: int | None = None) -> None:
-        check_size("DyckSource", "kinds", kinds)
+        kinds = check_size("DyckSource", "kinds", kinds)
         if max_depth is not None:
-            check_size("DyckSource", "max_depth", max_depth)
+            max_depth = check_size("DyckSource", "max_depth", max_depth)
         if not hasattr(opening, "__float__"):
             raise TypeError(f"DyckSource: opening must be a number, not {opening!r}")
         if not 0 < opening < (0.5 if max_depth is None else 1):

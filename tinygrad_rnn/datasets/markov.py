@@ -81,8 +81,8 @@ class MarkovSource(Source):
             ValueError: `vocab_size` or `order` is below 1, `concentration` is not above 0 and finite, or it is so small
                 that the chain falls apart.
         """
-        check_size("MarkovSource.random", "vocab_size", vocab_size)
-        check_size("MarkovSource.random", "order", order)
+        vocab_size = check_size("MarkovSource.random", "vocab_size", vocab_size)
+        order = check_size("MarkovSource.random", "order", order)
         if not hasattr(concentration, "__float__"):
             raise TypeError(f"MarkovSource.random: concentration must be a number, not {concentration!r}")
         if not 0 < concentration < np.inf:
@@ -97,7 +97,7 @@ class MarkovSource(Source):
             TypeError: `length` is not an integer, or `rng` is not a Generator.
             ValueError: `length` is negative.
         """
-        check_size(repr(self), "length", length, 0)
+        length = check_size(repr(self), "length", length, 0)
         check_rng(repr(self), rng)
         V, contexts = self.vocab_size, self.stationary.size
         (start,) = _upto(self.stationary.reshape(1, -1))

@@ -37,7 +37,7 @@ class StringSource(Source):
             TypeError: `count` is not an integer, or `rng` is not a Generator.
             ValueError: `count` is negative.
         """
-        check_size(repr(self), "count", count, 0)
+        count = check_size(repr(self), "count", count, 0)
         check_rng(repr(self), rng)
         return [np.array(self._string(rng), np.int64) for _ in range(count)]
 

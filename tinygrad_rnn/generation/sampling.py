@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Array, Float, Generator
-from ..core.checks import check_size
+from ..core.checks import check_number, check_size
 
 
 def token_probabilities(
@@ -77,11 +77,11 @@ def log_probabilities(logits: Float[Array, "*lead V"]) -> Float[Array, "*lead V"
 
 def check_filters(owner: str, temperature: Any, top_k: Any, top_p: Any, min_p: Any) -> None:
     """Raise ValueError or TypeError unless each is in its range."""
-    if not temperature >= 0:  # also raises for NaN
+    if not check_number(owner, "temperature", temperature) >= 0:  # also raises for NaN
         raise ValueError(f"{owner}: temperature must be at least 0, which is greedy, not {temperature}")
     if top_k is not None:
         check_size(owner, "top_k", top_k)
-    if top_p is not None and not 0 < top_p <= 1:
+    if top_p is not None and not 0 < check_number(owner, "top_p", top_p) <= 1:
         raise ValueError(f"{owner}: top_p must be above 0 and at most 1, which keeps every id, not {top_p}")
-    if min_p is not None and not 0 <= min_p <= 1:
+    if min_p is not None and not 0 <= check_number(owner, "min_p", min_p) <= 1:
         raise ValueError(f"{owner}: min_p must be at least 0, which keeps every id, and at most 1, not {min_p}")

@@ -60,7 +60,7 @@ def greedy_search(
             f"greedy_search: ids has shape {prompts.shape}, expected (B,), one id per row, or (N, B), prompts of one "
             "length"
         )
-    check_size("greedy_search", "length", length, least=0)
+    length = check_size("greedy_search", "length", length, least=0)
     ends = check_stop("greedy_search", stop)
     prompts = prompts[None] if prompts.ndim == 1 else prompts
     y, state = run_prompt("greedy_search", model, prompts, state)
@@ -159,8 +159,8 @@ def beam_search(
         >>> len(others), all(best.score >= other.score for other in others), 4 in best.ids
         (3, True, False)
     """
-    check_size("beam_search", "width", width)
-    check_size("beam_search", "length", length, least=0)
+    width = check_size("beam_search", "width", width)
+    length = check_size("beam_search", "length", length, least=0)
     if not hasattr(length_penalty, "__float__"):
         raise TypeError(f"beam_search: length_penalty must be a number, not {length_penalty!r}")
     if not 0 <= length_penalty < math.inf:

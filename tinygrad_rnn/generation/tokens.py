@@ -137,7 +137,7 @@ def generate_samples(
         >>> [len(text) for text in texts]
         [20, 20]
     """
-    check_size("generate_samples", "samples", samples)
+    samples = check_size("generate_samples", "samples", samples)
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     ends = check_stop("generate_samples", stop)
     y, state = _begin("generate_samples", model, ids, state, length, filters, rng)
@@ -150,7 +150,7 @@ def _begin(
     owner: str, model: Any, ids: Any, state: Any, length: Any, filters: dict[str, Any], rng: Any
 ) -> tuple[Any, State]:
     """Check the arguments, and give the logits (1, V) after the prompt, and the state."""
-    check_size(owner, "length", length, least=0)
+    length = check_size(owner, "length", length, least=0)
     check_filters(owner, **filters)
     check_rng(owner, rng)
     return run_prompt(owner, model, one_prompt(owner, ids), state)

@@ -59,7 +59,7 @@ def set_threads(count: int) -> None:
         >>> set_threads(1)
     """
     global _count, _pool
-    check_size("set_threads", "count", count)
+    count = check_size("set_threads", "count", count)
     if count != _count:
         _count, _pool = count, _Pool()  # the threads of the old one end when they have done what they have
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, namespace, sigmoid
-from ..core.checks import check_array
+from ..core.checks import check_array, check_gradient
 from ..core.roles import Feedforward
 
 
@@ -29,6 +29,7 @@ class Tanh(Feedforward):
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         y = cache
+        check_gradient(self, "dy", dy, y.shape, y)
         return dy * (1 - y * y)
 
 
@@ -56,6 +57,7 @@ class Sigmoid(Feedforward):
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         y = cache
+        check_gradient(self, "dy", dy, y.shape, y)
         return dy * y * (1 - y)
 
 
@@ -81,4 +83,5 @@ class ReLU(Feedforward):
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         y = cache
+        check_gradient(self, "dy", dy, y.shape, y)
         return dy * (y > 0)

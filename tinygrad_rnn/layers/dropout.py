@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, Generator
-from ..core.checks import check_array, check_rate, check_rng
+from ..core.checks import check_array, check_gradient, check_rate, check_rng
 from ..core.roles import Feedforward
 from .masks import dropout_mask
 
@@ -44,9 +44,9 @@ class Dropout(Feedforward):
     """
 
     def __init__(self, rate: float, *, rng: Generator) -> None:
-        check_rate("Dropout", "rate", rate)
+        rate = check_rate("Dropout", "rate", rate)
         check_rng("Dropout", rng)
-        self.rate = float(rate)
+        self.rate = rate
         self.rng = rng.spawn(1)[0]
 
     def forward(
@@ -58,4 +58,8 @@ class Dropout(Feedforward):
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"] | None) -> Float[Array, "*shape"]:
         mask = cache
+        if mask is None:
+            check_array(self, "dy", dy, None)
+        else:
+            check_gradient(self, "dy", dy, mask.shape, mask)
         return dy if mask is None else dy * mask

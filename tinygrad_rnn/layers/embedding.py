@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Integer, Integers
-from ..core.checks import check_array, check_ids, check_integers, check_rng, check_size
+from ..core.checks import check_gradient, check_ids, check_integers, check_rng, check_size
 from ..core.layer import runs
 from ..core.one_hot import OneHotRows, TableGradient, TableRows
 from ..core.parameter import Parameter
@@ -44,8 +44,8 @@ class Embedding(Feedforward):
     takes_ids = True
 
     def __init__(self, vocab_size: int, out_size: int, *, rng: Generator) -> None:
-        check_size("Embedding", "vocab_size", vocab_size)
-        check_size("Embedding", "out_size", out_size)
+        vocab_size = check_size("Embedding", "vocab_size", vocab_size)
+        out_size = check_size("Embedding", "out_size", out_size)
         check_rng("Embedding", rng)
         self.vocab_size = self.in_size = vocab_size
         self.out_size = out_size
@@ -72,7 +72,7 @@ class Embedding(Feedforward):
         if isinstance(dy, TableGradient):
             self.w.grad += dy.table
             return
-        check_array(self, "dy", dy, self.w.value)
+        check_gradient(self, "dy", dy, (*cache.shape, self.w.shape[1]), self.w.value)
         add_gradient(self.w.grad, OneHotRows(cache, self.vocab_size), dy)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..core import initializers
 from ..core.arrays import Array, Float, namespace
-from ..core.checks import check_array, check_features, check_size
+from ..core.checks import check_cache, check_features, check_gradient, check_number, check_size
 from ..core.one_hot import as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -60,11 +60,14 @@ class LayerNorm(Feedforward):
     """
 
     def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True) -> None:
-        check_size("LayerNorm", "size", size)
-        if not eps > 0:
+        size = check_size("LayerNorm", "size", size)
+        eps = check_number("LayerNorm", "eps", eps)
+        if not eps > 0:  # also NaN
             raise ValueError(f"LayerNorm: eps must be above 0, not {eps}")
+        if not isinstance(bias, bool):
+            raise TypeError(f"LayerNorm: bias must be True or False, not {bias!r}")
         self.size = self.in_size = self.out_size = size
-        self.eps, self.bias = float(eps), bias
+        self.eps, self.bias = eps, bias
         self.g = Parameter(initializers.zeros((size,)) + 1)
         self.b = Parameter(initializers.zeros((size,))) if bias else None
 
@@ -84,8 +87,9 @@ class LayerNorm(Feedforward):
         return y, LayerNormCache(x_hat, inv_sigma)
 
     def backward(self, dy: Float[Array, "*lead D"], cache: LayerNormCache) -> Float[Array, "*lead D"]:
-        check_array(self, "dy", dy, self.g.value)
+        check_cache(self, cache, LayerNormCache)
         x_hat, _ = cache
+        check_gradient(self, "dy", dy, x_hat.shape, self.g.value)
         self.g.grad += as_rows(dy * x_hat).sum(axis=0)
         if self.b is not None:
             self.b.grad += as_rows(dy).sum(axis=0)

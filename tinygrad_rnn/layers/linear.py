@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped
-from ..core.checks import check_array, check_features, check_rng, check_size
+from ..core.checks import check_features, check_gradient, check_rng, check_size
 from ..core.one_hot import Input, OneHotRows, as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -41,8 +41,8 @@ class Linear(Feedforward):
     out_size: int
 
     def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
-        check_size("Linear", "in_size", in_size)
-        check_size("Linear", "out_size", out_size)
+        in_size = check_size("Linear", "in_size", in_size)
+        out_size = check_size("Linear", "out_size", out_size)
         check_rng("Linear", rng)
         self.in_size, self.out_size = in_size, out_size
         self.w = Parameter(initializers.glorot((in_size, out_size), rng=rng))
@@ -57,8 +57,9 @@ class Linear(Feedforward):
         return (y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_size)), x
 
     def backward(self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
-        check_array(self, "dy", dy, self.w.value)
-        x, dy_rows = cache, as_rows(dy)
+        x = cache
+        check_gradient(self, "dy", dy, (*x.shape[:-1], self.out_size), self.w.value)
+        dy_rows = as_rows(dy)
         self.w.grad += product(as_rows(x).T, dy_rows)
         add_sum(self.b.grad, dy_rows)
         return None if isinstance(x, OneHotRows) else product(dy_rows, self.w.value.T).reshape(x.shape)

@@ -48,9 +48,9 @@ class LockedDropout(Recurrent):
     """
 
     def __init__(self, rate: float, *, rng: Generator) -> None:
-        check_rate("LockedDropout", "rate", rate)
+        rate = check_rate("LockedDropout", "rate", rate)
         check_rng("LockedDropout", rng)
-        self.rate = float(rate)
+        self.rate = rate
         self.rng = rng.spawn(1)[0]
 
     @property

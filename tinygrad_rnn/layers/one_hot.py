@@ -32,7 +32,7 @@ class OneHot(Feedforward):
     takes_ids = True
 
     def __init__(self, vocab_size: int) -> None:
-        check_size("OneHot", "vocab_size", vocab_size)
+        vocab_size = check_size("OneHot", "vocab_size", vocab_size)
         self.vocab_size = self.in_size = self.out_size = vocab_size
 
     def forward(self, x: Integer[Integers, "..."], *, training: bool = True) -> tuple[OneHotRows, None]:

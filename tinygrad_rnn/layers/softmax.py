@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, namespace
-from ..core.checks import check_features
+from ..core.checks import check_features, check_gradient
 from ..core.roles import Feedforward
 
 
@@ -34,11 +34,14 @@ class Softmax(Feedforward):
         self, x: Float[Array, "*lead D"], *, training: bool = True
     ) -> tuple[Float[Array, "*lead D"], Float[Array, "*lead D"]]:
         check_features(self, "x", x, None, None)
+        if not x.shape[-1]:
+            raise ValueError(f"{self!r}: x has shape {x.shape}, without a class in its last axis")
         y: Array = namespace(x).exp(x - x.max(axis=-1, keepdims=True))
         y /= y.sum(axis=-1, keepdims=True)
         return y, y
 
     def backward(self, dy: Float[Array, "*lead D"], cache: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
         y = cache
+        check_gradient(self, "dy", dy, y.shape, y)
         mean: Array = (dy * y).sum(axis=-1, keepdims=True)
         return y * (dy - mean)

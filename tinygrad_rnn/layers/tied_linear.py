@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, Shaped, namespace
-from ..core.checks import check_array, check_features
+from ..core.checks import check_features, check_gradient
 from ..core.one_hot import Input, OneHotRows, as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -69,8 +69,9 @@ class TiedLinear(Feedforward):
         return y.reshape(*x.shape[:-1], self.out_size), x
 
     def backward(self, dy: Float[Array, "*lead V"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
-        check_array(self, "dy", dy, self.w.value)
-        x, dy_rows = cache, as_rows(dy)
+        x = cache
+        check_gradient(self, "dy", dy, (*x.shape[:-1], self.out_size), self.w.value)
+        dy_rows = as_rows(dy)
         self.w.grad += product(as_rows(x).T, dy_rows).T
         self.b.grad += dy_rows.sum(axis=0)
         return None if isinstance(x, OneHotRows) else product(dy_rows, self.w.value).reshape(x.shape)

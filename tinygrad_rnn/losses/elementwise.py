@@ -6,9 +6,9 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
-from ..core.checks import check_array, check_device, check_features
+from ..core.checks import check_array, check_cache, check_device, check_features
 from ..core.roles import Loss
-from .reduction import check_reduction, reduce, rows_of
+from .reduction import check_reduction, reduce, rows_of, scaled
 
 
 class ElementwiseCache(NamedTuple):
@@ -55,8 +55,9 @@ class ElementwiseLoss(Loss):
         return loss, ElementwiseCache(ys, targets, rows.active, scale)
 
     def backward(self, cache: ElementwiseCache, dloss: Float[Array, "..."] | None = None) -> Float[Array, "*shape"]:
+        check_cache(self, cache, ElementwiseCache)
         ys, targets, active, scale = cache
-        dlosses = scale if dloss is None else scale * dloss
+        dlosses = scaled(self, scale, dloss, ys.shape if self.reduction == "none" else ())
         if active is not None:
             dlosses = namespace(ys).where(active[..., None], dlosses, 0)  # no gradient goes into padding
         return self._slopes(ys, targets) * dlosses

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from typing import Any
+
 from ..core.arrays import Array, Float, Integer, Integers, namespace
+from ..core.checks import check_array, check_choice, check_device, check_number
 from ..core.roles import Loss
 from ..core.rows import WHOLE, Rows, make_rows
 
@@ -13,8 +17,7 @@ def check_reduction(owner: str, reduction: str) -> None:
     Raises:
         ValueError: it is not.
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'{owner}: reduction must be "mean", "sum" or "none", not {reduction!r}')
+    check_choice(owner, "reduction", reduction, "mean", "sum", "none")
 
 
 def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, targets: Array | Integers) -> Rows:
@@ -31,6 +34,25 @@ def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, targets: Array
         raise ValueError(f"{owner!r}: lengths go with targets {takes}, not {targets.shape}")
     steps, batch = targets.shape[:2]
     return make_rows(owner, lengths, None, steps, batch, targets)
+
+
+def scaled(owner: Loss, scale: Array, dloss: Any, shape: tuple[int, ...]) -> Array:
+    """`scale` times `dloss`, the gradient w.r.t. the loss, which has this shape; None is 1.
+
+    Raises:
+        TypeError: `dloss` is neither a number nor an array of floating-point numbers on the device of the loss.
+        ValueError: it is an array of another shape.
+    """
+    if dloss is None:
+        return scale
+    if isinstance(dloss, Real):
+        return scale * check_number(repr(owner), "dloss", dloss)
+    check_array(owner, "dloss", dloss, None)
+    check_device(owner, "dloss", dloss, scale)
+    if dloss.shape not in ((), shape):
+        raise ValueError(f"{owner!r}: dloss has shape {dloss.shape}, but the loss that forward gave has shape {shape}")
+    product: Array = scale * dloss.astype(scale.dtype)
+    return product
 
 
 def reduce(

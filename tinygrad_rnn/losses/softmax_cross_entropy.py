@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
-from ..core.checks import check_device, check_features, check_ids, check_integers
+from ..core.checks import check_cache, check_device, check_features, check_ids, check_integers, check_rate, check_size
 from ..core.one_hot import as_rows
 from ..core.roles import Loss
 from ..kernels.backends import backend
-from .reduction import check_reduction, reduce, rows_of
+from .reduction import check_reduction, reduce, rows_of, scaled
 
 
 class SoftmaxCrossEntropyCache(NamedTuple):
@@ -66,8 +66,8 @@ class SoftmaxCrossEntropy(Loss):
 
     def __init__(self, *, reduction: str = "mean", ignore_index: int = -1, label_smoothing: float = 0.0) -> None:
         check_reduction("SoftmaxCrossEntropy", reduction)
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"SoftmaxCrossEntropy: label_smoothing must be 0 to below 1, not {label_smoothing}")
+        label_smoothing = check_rate("SoftmaxCrossEntropy", "label_smoothing", label_smoothing)
+        ignore_index = check_size("SoftmaxCrossEntropy", "ignore_index", ignore_index, -(1 << 63))
         self.reduction, self.ignore_index, self.label_smoothing = reduction, ignore_index, label_smoothing
 
     def forward(
@@ -85,13 +85,15 @@ class SoftmaxCrossEntropy(Loss):
                 f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}"
             )
         xp = namespace(ys)
+        if targets.dtype == xp.uint64:  # 2^64 - 1 would become -1
+            targets = xp.minimum(targets, (1 << 63) - 1)
         targets = targets.astype(xp.int64, copy=False)  # CuPy cannot compare unsigned integers with -1
         counts = targets != self.ignore_index
         rows = rows_of(self, lengths, targets)
         if rows.active is not None:
             ys, counts = rows.clear(ys), counts & rows.active
         targets = xp.where(counts, targets, 0)
-        check_ids(self, targets, ys.shape[-1])
+        check_ids(self, targets, ys.shape[-1], ", or say by ignore_index which target does not count")
 
         forward = backend(ys).softmax_forward
         losses, largest, total = forward(as_rows(ys), targets.reshape(-1), self.label_smoothing)
@@ -103,9 +105,10 @@ class SoftmaxCrossEntropy(Loss):
     def backward(
         self, cache: SoftmaxCrossEntropyCache, dloss: Float[Array, "..."] | None = None
     ) -> Float[Array, "*lead V"]:
+        check_cache(self, cache, SoftmaxCrossEntropyCache)
         ys, largest, total, targets, counts, scale = cache
         xp = namespace(ys)
-        dlosses = scale if dloss is None else scale * dloss
+        dlosses = scaled(self, scale, dloss, counts.shape if self.reduction == "none" else ())
         dlosses = xp.where(counts, dlosses, 0).reshape(-1).astype(ys.dtype)  # no gradient where no token counts
         backward = backend(ys).softmax_backward
         dys = backward(as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, dlosses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, NoReturn
 
 from ..core.arrays import Array, namespace
+from ..core.checks import check_choice
 from ..core.roles import Recurrent
 from ..core.rows import Rows
 from ..core.states import State, StateSpec
@@ -78,8 +79,7 @@ class Bidirectional(Recurrent):
         for cell in (forward_cell, backward_cell):
             if not isinstance(cell, Recurrent):
                 raise TypeError(f"Bidirectional takes two Recurrent layers, not {cell!r}")
-        if merge not in MERGES:
-            raise ValueError(f'Bidirectional: merge must be "concat", "sum", "mul" or "mean", not {merge!r}')
+        check_choice("Bidirectional", "merge", merge, *MERGES)
         both = f"Bidirectional: {forward_cell!r} and {backward_cell!r} do not fit"
         if forward_cell.takes_ids != backward_cell.takes_ids:
             raise ValueError(f"{both}: one takes ids, the other vectors")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, namespace
-from ..core.checks import check_array, check_features, check_rng, check_size
+from ..core.checks import check_cache, check_features, check_gradient, check_rng, check_size
 from ..core.one_hot import as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -62,13 +62,12 @@ class Bridge(Feedforward):
     out_size: int
 
     def __init__(self, in_size: int, out_sizes: tuple[int, ...], *, rng: Generator) -> None:
-        check_size("Bridge", "in_size", in_size)
+        in_size = check_size("Bridge", "in_size", in_size)
         if not isinstance(out_sizes, tuple):
             raise TypeError(f"Bridge: out_sizes must be a tuple, one size for each array of a state, not {out_sizes!r}")
         if not out_sizes:
             raise ValueError("Bridge: out_sizes is empty, but must have one size for each array of a state")
-        for i, size in enumerate(out_sizes):
-            check_size("Bridge", f"out_sizes[{i}]", size)
+        out_sizes = tuple(check_size("Bridge", f"out_sizes[{i}]", size) for i, size in enumerate(out_sizes))
         check_rng("Bridge", rng)
         self.in_size, self.out_sizes, self.out_size = in_size, out_sizes, sum(out_sizes)
         parts = [initializers.glorot((in_size, size), rng=rng) for size in out_sizes]
@@ -84,8 +83,9 @@ class Bridge(Feedforward):
         return y, BridgeCache(x, y)
 
     def backward(self, dy: Float[Array, "*lead H"], cache: BridgeCache) -> Float[Array, "*lead D"]:
-        check_array(self, "dy", dy, self.w.value)
+        check_cache(self, cache, BridgeCache)
         x, y = cache
+        check_gradient(self, "dy", dy, y.shape, self.w.value)
         da = as_rows(dy * (1 - y * y))
         self.w.grad += as_rows(x).T @ da
         self.b.grad += da.sum(axis=0)

@@ -47,7 +47,7 @@ def unit(activations: Float[Array, "T"], labels: Labels, *, width: int = 80, axe
     hint = "; of the values (T, B, H) of a layer take one row and one unit, [:, b, k]"
     check_floats("unit", "activations", activations, "(T,)", hint)
     check_names("unit", "labels", labels, "activations", activations.shape, "(T,)", 0)
-    check_size("plotting.unit", "width", width)
+    width = check_size("plotting.unit", "width", width)
     names = visible(labels)
     places = _places(names, width)
     rows = places[-1][0] + 1

@@ -67,7 +67,7 @@ def probabilities(
         _check_targets(targets, shape)
     rows, names, row_of = probabilities.T, visible(classes), np.arange(V)
     if top is not None:
-        check_size("plotting.probabilities", "top", top)
+        top = check_size("plotting.probabilities", "top", top)
         if top < V:
             kept = np.argsort(-probabilities.mean(axis=0), kind="stable")[:top]
             rows = np.stack([*rows[kept], np.delete(rows, kept, axis=0).sum(axis=0)])

@@ -72,9 +72,9 @@ class AdditiveAttention(Attention):
     memory_size: int
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int, *, rng: Generator) -> None:
-        check_size("AdditiveAttention", "query_size", query_size)
-        check_size("AdditiveAttention", "memory_size", memory_size)
-        check_size("AdditiveAttention", "hidden_size", hidden_size)
+        query_size = check_size("AdditiveAttention", "query_size", query_size)
+        memory_size = check_size("AdditiveAttention", "memory_size", memory_size)
+        hidden_size = check_size("AdditiveAttention", "hidden_size", hidden_size)
         check_rng("AdditiveAttention", rng)
         self.query_size, self.memory_size, self.hidden_size = query_size, memory_size, hidden_size
         self.w_query = Parameter(initializers.glorot((query_size, hidden_size), rng=rng))

@@ -58,8 +58,8 @@ class GeneralAttention(Attention):
     memory_size: int
 
     def __init__(self, query_size: int, memory_size: int, *, rng: Generator) -> None:
-        check_size("GeneralAttention", "query_size", query_size)
-        check_size("GeneralAttention", "memory_size", memory_size)
+        query_size = check_size("GeneralAttention", "query_size", query_size)
+        memory_size = check_size("GeneralAttention", "memory_size", memory_size)
         check_rng("GeneralAttention", rng)
         self.query_size, self.memory_size = query_size, memory_size
         self.w = Parameter(initializers.glorot((query_size, memory_size), rng=rng))

@@ -1,0 +1,45 @@
+"""What is no array for this library, and how to make one of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from .device import Device
+
+
+def is_array(value: object) -> bool:
+    """Whether `value` is an array of NumPy (no subclass, whose operators may differ), CuPy or a testing device."""
+    if type(value) is np.ndarray or isinstance(value, np.generic):  # a number of NumPy is one without axes
+        return True
+    cupy = sys.modules.get("cupy")
+    return (cupy is not None and type(value) is cupy.ndarray) or isinstance(getattr(value, "device", None), Device)
+
+
+def check_is_array(owner: object, name: str, value: Any, wanted: str = "") -> None:
+    """`value` must be an array; `wanted` says of what kind, such as `"an integer array"`.
+
+    Raises:
+        TypeError: it is not; the message says how to make one.
+    """
+    if is_array(value):
+        return
+    kind = type(value)
+    came = f"a {kind.__name__}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{kind.__name__}"
+    if isinstance(value, np.ma.MaskedArray):
+        cure = (
+            f"{name}.filled(0), and say by lengths or by targets of -1 what does not count: its mask would be ignored"
+        )
+    elif hasattr(value, "detach"):  # a tensor of PyTorch
+        cure = f"{name}.detach().cpu().numpy()"
+    elif hasattr(value, "to_numpy"):  # a series or a table of pandas or Polars
+        cure = f"{name}.to_numpy()"
+    elif hasattr(value, "__array__"):
+        cure = f"np.asarray({name})"
+    elif wanted:
+        raise TypeError(f"{owner!r}: {name} must be {wanted}, not {came}")
+    else:
+        raise TypeError(f"{owner!r}: {name} is {came}, not an array: make one with device.asarray({name})")
+    raise TypeError(f"{owner!r}: {name} is {came}, not an array. Give {cure}")

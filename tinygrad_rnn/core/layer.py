@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .arguments import float_dtype, is_generator
 from .arrays import Array, Generator
-from .checks import float_dtype, is_generator
 from .device import Device, as_device, device_of
 from .parameter import Parameter
 from .summary import Row, table

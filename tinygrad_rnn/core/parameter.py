@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arguments import float_dtype
 from .arrays import Array, device_name, namespace
-from .checks import check_device, float_dtype
+from .checks import check_device
 from .device import Device, device_of
 
 

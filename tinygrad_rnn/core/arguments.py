@@ -1,0 +1,102 @@
+"""Checks of arguments that are no arrays: sizes, numbers, choices, generators and dtypes."""
+
+from __future__ import annotations
+
+import math
+import operator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+FLOATS = np.dtype("float32"), np.dtype("float64")
+"""What layers compute in."""
+
+
+def is_generator(value: object) -> bool:
+    """Whether `value` is a `numpy.random.Generator`."""
+    return isinstance(value, np.random.Generator)
+
+
+def check_rng(owner: str, rng: Any) -> None:
+    """`rng` must be a `numpy.random.Generator`.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not is_generator(rng):
+        raise TypeError(f"{owner}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), not {rng!r}")
+
+
+def check_size(owner: str, name: str, size: Any, least: int = 1) -> int:
+    """`size` must be an integer of at least `least`; gives it as an int, which does not overflow.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: below that.
+    """
+    if isinstance(size, (bool, np.bool)) or not hasattr(size, "__index__"):
+        raise TypeError(f"{owner}: {name} must be an integer, not {size!r}")
+    try:
+        number = operator.index(size)
+    except TypeError as error:  # an array of floats, or of several numbers
+        raise TypeError(f"{owner}: {name} must be an integer, not {size!r}") from error
+    if number < least:
+        raise ValueError(f"{owner}: {name} must be at least {least}, not {size}")
+    return number
+
+
+def check_number(owner: str, name: str, number: Any, least: float = -math.inf) -> float:
+    """`number` must be a real number of at least `least`; gives it as a float.
+
+    Raises:
+        TypeError: not a number; a bool is none.
+        ValueError: below `least`, or NaN where there is one.
+    """
+    if isinstance(number, bool) or not isinstance(number, Real):  # a np.bool is not a Real
+        raise TypeError(f"{owner}: {name} must be a number, not {number!r}")
+    try:
+        value = float(number)
+    except OverflowError:  # an integer of more than 308 digits
+        value = math.copysign(math.inf, number)
+    if least > -math.inf and not value >= least:
+        raise ValueError(f"{owner}: {name} must be at least {least}, not {number}")
+    return value
+
+
+def check_choice(owner: str, name: str, value: Any, *choices: str) -> None:
+    """`value` must be one of `choices`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, str) or value not in choices:
+        *others, last = (f'"{choice}"' for choice in choices)
+        raise ValueError(f"{owner}: {name} must be {', '.join(others)} or {last}, not {value!r}")
+
+
+def check_rate(owner: str, name: str, rate: Any) -> float:
+    """`rate`, a probability of dropping, must be a number from 0 to below 1; gives it as a float.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: below 0, or 1 or more.
+    """
+    if not 0 <= check_number(owner, name, rate) < 1:
+        raise ValueError(f"{owner}: {name} must be 0 to below 1, not {rate}")
+    return float(rate)
+
+
+def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
+    """`dtype` as a NumPy dtype; it must be float32 or float64.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    for kind in FLOATS:
+        try:
+            if dtype is not None and bool(dtype == kind):  # NumPy takes None for float64
+                return kind
+        except (TypeError, ValueError):  # it is no name of a dtype, or an array
+            break
+    raise TypeError(f"{owner}: dtype must be float32 or float64, not {dtype}")

@@ -18,7 +18,7 @@ def is_generator(value: object) -> bool:
     return isinstance(value, np.random.Generator)
 
 
-def check_rng(owner: str, rng: Any) -> None:
+def check_rng(owner: object, rng: Any) -> None:
     """`rng` must be a `numpy.random.Generator`.
 
     Raises:
@@ -28,12 +28,12 @@ def check_rng(owner: str, rng: Any) -> None:
         raise TypeError(f"{owner}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), not {rng!r}")
 
 
-def check_size(owner: str, name: str, size: Any, least: int = 1) -> int:
+def check_size(owner: object, name: str, size: Any, least: int = 1) -> int:
     """`size` must be an integer of at least `least`; gives it as an int, which does not overflow.
 
     Raises:
         TypeError: not an integer.
-        ValueError: below that.
+        ValueError: below that, or above 2^48.
     """
     if isinstance(size, (bool, np.bool)) or not hasattr(size, "__index__"):
         raise TypeError(f"{owner}: {name} must be an integer, not {size!r}")
@@ -43,24 +43,26 @@ def check_size(owner: str, name: str, size: Any, least: int = 1) -> int:
         raise TypeError(f"{owner}: {name} must be an integer, not {size!r}") from error
     if number < least:
         raise ValueError(f"{owner}: {name} must be at least {least}, not {size}")
+    if number > 1 << 48:  # more than any memory holds
+        raise ValueError(f"{owner}: {name} must be at most 2^48, not a number of {number.bit_length()} bits")
     return number
 
 
-def check_number(owner: str, name: str, number: Any, least: float = -math.inf) -> float:
+def check_number(owner: object, name: str, number: Any, least: float = -math.inf) -> float:
     """`number` must be a real number of at least `least`; gives it as a float.
 
     Raises:
         TypeError: not a number; a bool is none.
-        ValueError: below `least`, or NaN where there is one.
+        ValueError: below `least`, or NaN where there is one; or an integer that no float holds.
     """
     if isinstance(number, bool) or not isinstance(number, Real):  # a np.bool is not a Real
         raise TypeError(f"{owner}: {name} must be a number, not {number!r}")
     try:
         value = float(number)
-    except OverflowError:  # an integer of more than 308 digits
-        value = math.copysign(math.inf, number)
+    except OverflowError as error:
+        raise ValueError(f"{owner}: {name} is an integer too large for a float") from error
     if least > -math.inf and not value >= least:
-        raise ValueError(f"{owner}: {name} must be at least {least}, not {number}")
+        raise ValueError(f"{owner}: {name} must be at least {least}, not {value}")
     return value
 
 
@@ -95,7 +97,7 @@ def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
     """
     for kind in FLOATS:
         try:
-            if dtype is not None and bool(dtype == kind):  # NumPy takes None for float64
+            if isinstance(dtype, (str, type, np.dtype)) and dtype == kind:
                 return kind
         except (TypeError, ValueError):  # it is no name of a dtype, or an array
             break

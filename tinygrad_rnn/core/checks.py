@@ -15,7 +15,7 @@ import numpy as np
 
 from .arguments import FLOATS, check_choice, check_number, check_rate, check_rng, check_size
 from .arrays import Array, device_name
-from .foreign import check_is_array
+from .foreign import check_is_array, is_array
 from .one_hot import OneHotRows
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "check_flags",
     "check_gradient",
     "check_cache",
+    "check_cached_array",
     "check_device",
     "check_size",
     "check_number",
@@ -184,6 +185,18 @@ def check_gradient(owner: object, name: str, gradient: Any, shape: tuple[int, ..
     check_array(owner, name, gradient, like)
     if gradient.shape != shape:
         raise ValueError(f"{owner!r}: {name} has shape {gradient.shape}, but forward gave an array {shape}")
+
+
+def check_cached_array(owner: object, cache: Any, like: Array | None = None) -> None:
+    """`cache` must be an array, or one-hot rows, as `forward` gave; of the dtype of `like`, where it is given.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if isinstance(cache, OneHotRows) or (is_array(cache) and (like is None or cache.dtype == like.dtype)):
+        return
+    came = f"an array of {cache.dtype}" if is_array(cache) else f"a {type(cache).__name__}"
+    raise TypeError(f"{owner!r}: cache must be the array that forward gave with this output, not {came}")
 
 
 def check_cache(owner: object, cache: Any, kind: type) -> None:

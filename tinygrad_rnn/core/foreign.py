@@ -15,7 +15,9 @@ def is_array(value: object) -> bool:
     if type(value) is np.ndarray or isinstance(value, np.generic):  # a number of NumPy is one without axes
         return True
     cupy = sys.modules.get("cupy")
-    return (cupy is not None and type(value) is cupy.ndarray) or isinstance(getattr(value, "device", None), Device)
+    return (cupy is not None and type(value) is cupy.ndarray) or (
+        hasattr(value, "__array_namespace__") and isinstance(getattr(value, "device", None), Device)
+    )
 
 
 def check_is_array(owner: object, name: str, value: Any, wanted: str = "") -> None:
@@ -26,6 +28,7 @@ def check_is_array(owner: object, name: str, value: Any, wanted: str = "") -> No
     """
     if is_array(value):
         return
+    who = owner if isinstance(owner, str) else repr(owner)
     kind = type(value)
     came = f"a {kind.__name__}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{kind.__name__}"
     if isinstance(value, np.ma.MaskedArray):
@@ -39,7 +42,7 @@ def check_is_array(owner: object, name: str, value: Any, wanted: str = "") -> No
     elif hasattr(value, "__array__"):
         cure = f"np.asarray({name})"
     elif wanted:
-        raise TypeError(f"{owner!r}: {name} must be {wanted}, not {came}")
+        raise TypeError(f"{who}: {name} must be {wanted}, not {came}")
     else:
-        raise TypeError(f"{owner!r}: {name} is {came}, not an array: make one with device.asarray({name})")
-    raise TypeError(f"{owner!r}: {name} is {came}, not an array. Give {cure}")
+        raise TypeError(f"{who}: {name} is {came}, not an array: make one with device.asarray({name})")
+    raise TypeError(f"{who}: {name} is {came}, not an array. Give {cure}")

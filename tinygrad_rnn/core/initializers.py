@@ -14,37 +14,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from .arguments import check_number, check_rng, check_size
 from .arrays import Array, Generator
 from .blas import with_one_blas_thread
-from .checks import check_rng
 
 __all__ = ["blocks", "glorot", "he", "identity", "normal", "orthogonal", "uniform", "zeros"]
 
 
 def uniform(shape: tuple[int, ...], *, rng: Generator, limit: float | None = None) -> Array:
     """Uniform between -`limit` and `limit`; the default, 1/√H with H the size of the last axis, is usual for cells."""
-    check_rng("uniform", rng)
-    bound = 1 / math.sqrt(shape[-1]) if limit is None else limit
-    return rng.uniform(-bound, bound, shape).astype(np.float32)
+    _check("uniform", shape, rng)
+    bound = 1 / math.sqrt(max(shape[-1], 1)) if limit is None else check_number("uniform", "limit", limit, least=0)
+    if bound == math.inf:
+        raise ValueError(f"uniform: limit must be finite, not {limit}")
+    return _uniform(shape, rng, bound)
 
 
 def glorot(shape: tuple[int, int], *, rng: Generator) -> Array:
     """Uniform in ±√(6 / (in + out)): keeps the variance of signals and gradients (Glorot and Bengio, 2010)."""
-    return uniform(shape, rng=rng, limit=math.sqrt(6 / sum(shape)))
+    _check("glorot", shape, rng, axes=2)
+    return _uniform(shape, rng, math.sqrt(6 / max(sum(shape), 1)))
 
 
 def he(shape: tuple[int, int], *, rng: Generator) -> Array:
     """Normal with standard deviation √(2 / in), for layers before a ReLU (He et al., 2015)."""
-    return normal(shape, rng=rng, std=math.sqrt(2 / shape[0]))
+    _check("he", shape, rng, axes=2)
+    return _normal(shape, rng, math.sqrt(2 / max(shape[0], 1)))
 
 
 def normal(shape: tuple[int, ...], *, rng: Generator, std: float = 0.01) -> Array:
     """Normal with standard deviation `std`; the default is that of the classic character RNN."""
-    check_rng("normal", rng)
-    return (std * rng.standard_normal(shape)).astype(np.float32)
+    _check("normal", shape, rng)
+    return _normal(shape, rng, check_number("normal", "std", std))
 
 
 @with_one_blas_thread  # so that a seed gives the same bits, whatever the number of cores
@@ -53,7 +58,8 @@ def orthogonal(shape: tuple[int, int], *, rng: Generator, gain: float = 1.0) -> 
 
     The powers of such a square matrix neither grow nor vanish, so it suits `w_h`.
     """
-    check_rng("orthogonal", rng)
+    _check("orthogonal", shape, rng, axes=2)
+    gain = check_number("orthogonal", "gain", gain)
     rows, columns = shape
     q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
     q *= np.sign(np.diagonal(r))  # makes the decomposition unique, and so the draw uniform
@@ -62,14 +68,41 @@ def orthogonal(shape: tuple[int, int], *, rng: Generator, gain: float = 1.0) -> 
 
 def identity(shape: tuple[int, int], *, scale: float = 1.0) -> Array:
     """`scale` on the diagonal: with ReLU, a recurrence that remembers by default (Le, Jaitly and Hinton, 2015)."""
-    return (scale * np.eye(*shape)).astype(np.float32)
+    _check_shape("identity", shape, axes=2)
+    return (check_number("identity", "scale", scale) * np.eye(*shape)).astype(np.float32)
 
 
 def zeros(shape: tuple[int, ...]) -> Array:
     """All 0, for biases."""
+    _check_shape("zeros", shape)
     return np.zeros(shape, np.float32)
 
 
 def blocks(draw: Callable[..., Array], shape: tuple[int, int], count: int, *, rng: Generator) -> Array:
     """`count` draws of `shape` side by side, such as one for each gate of a cell: (in, count * out)."""
     return np.concatenate([draw(shape, rng=rng) for _ in range(count)], axis=1)
+
+
+def _uniform(shape: tuple[int, ...], rng: Generator, limit: float) -> Array:
+    return rng.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def _normal(shape: tuple[int, ...], rng: Generator, std: float) -> Array:
+    return (std * rng.standard_normal(shape)).astype(np.float32)
+
+
+def _check(owner: str, shape: Any, rng: Any, axes: int | None = None) -> None:
+    """What is drawn from `rng` must have a shape of at least one axis, and of so many, where it is said."""
+    check_rng(owner, rng)
+    _check_shape(owner, shape, axes)
+    if not len(shape):
+        raise ValueError(f"{owner}: shape is (), expected at least one axis")
+
+
+def _check_shape(owner: str, shape: Any, axes: int | None = None) -> None:
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"{owner}: shape must be a tuple of sizes, not {shape!r}")
+    if axes is not None and len(shape) != axes:
+        raise ValueError(f"{owner}: shape is {shape!r}, expected {axes} axes, (in, out)")
+    for size in shape:
+        check_size(owner, "a size of shape", size, least=0)

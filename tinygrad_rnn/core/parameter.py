@@ -8,6 +8,7 @@ from .arguments import float_dtype
 from .arrays import Array, device_name, namespace
 from .checks import check_device
 from .device import Device, device_of
+from .foreign import check_is_array
 
 
 class Parameter:
@@ -32,6 +33,7 @@ class Parameter:
     """
 
     def __init__(self, value: Array) -> None:
+        check_is_array("Parameter", "value", value, "an array of float32 or float64")
         float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
         self._value = value.copy()
         self._grad: Array | None = None

@@ -10,9 +10,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, NamedTuple, final
 
+from .arguments import check_size
 from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
 from .blas import with_one_blas_thread
-from .checks import check_array, check_flags, check_integers
+from .checks import check_array, check_cache, check_flags, check_integers
 from .device import keep_freed_memory
 from .layer import Layer
 from .rows import Rows, make_rows
@@ -133,8 +134,12 @@ class Recurrent(Layer):
         """The state before the first step, as declared by `state_spec`: arrays with `batch` rows.
 
         They have the dtype and device of the parameters; without parameters, float32 on the CPU.
+
+        Raises:
+            TypeError: `batch` is not an integer.
+            ValueError: it is below 0.
         """
-        return initial_state(self.state_spec, batch, self._like())
+        return initial_state(self.state_spec, check_size(self, "batch", batch, least=0), self._like())
 
     @final
     def begin(self, state: State, starts: Bool[Booleans, " B"]) -> State:
@@ -204,6 +209,7 @@ class Recurrent(Layer):
             ValueError: `dys` or `dstate` differs in shape from what `forward` gave.
             TypeError: it differs in dtype or device.
         """
+        check_cache(self, cache, SequenceCache)
         inner, rows, began, no_dys, no_dstate, no_dxs = cache
         dys = rows.clear(given_or_zeros(self, "dys", dys, no_dys))
         dstate = given_or_zeros(self, "dstate", dstate, no_dstate)

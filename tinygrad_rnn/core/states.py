@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .arguments import check_number
 from .arrays import Array, Booleans, namespace, select
 from .checks import check_array, check_device, check_integers
 from .parameter import Parameter
@@ -33,6 +34,9 @@ class Leaf:  # no dataclass, nor is one elsewhere in what the face imports: the 
         initial: the value before the first step: a number, or a `Parameter` of this shape, which is learnt.
         integer: whether it holds integers, which have no gradient, rather than floating-point numbers.
         kept: whether a reset leaves it as it is, because it is given from outside, such as the memory of an attention.
+
+    Raises:
+        TypeError: an argument is of another type.
     """
 
     def __init__(
@@ -43,6 +47,16 @@ class Leaf:  # no dataclass, nor is one elsewhere in what the face imports: the 
         integer: bool = False,
         kept: bool = False,
     ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"Leaf: name must be a str, not {name!r}")
+        sizes: Any = shape
+        if not isinstance(sizes, tuple) or not all(size is None or isinstance(size, int) for size in sizes):
+            raise TypeError(f"Leaf {name!r}: shape must be a tuple of sizes, None where any will do, not {shape!r}")
+        if not isinstance(initial, Parameter):
+            check_number(f"Leaf {name!r}", "initial", initial)
+        for flag in (integer, kept):
+            if not isinstance(flag, bool):
+                raise TypeError(f"Leaf {name!r}: integer and kept must be True or False, not {flag!r}")
         self.name = name
         self.shape = shape
         self.initial = initial

@@ -24,11 +24,13 @@ def special_tokens(owner: str, special: Sequence[str]) -> tuple[str, ...]:
     """The special tokens as a tuple; each must be a str that is not empty.
 
     Raises:
-        TypeError: `special` is a str, or a token is not a str.
+        TypeError: `special` is not a list or tuple, or a token is not a str.
         ValueError: a token is empty.
     """
     if isinstance(special, str):
         raise TypeError(f"{owner}: special is the str {special!r}; write special=({special!r},)")
+    if not isinstance(special, (list, tuple)):
+        raise TypeError(f"{owner}: special must be a tuple of str, such as ('<start>',), not {special!r}")
     for token in special:
         require_str(token, f"{owner}: a special token")
         if not token:

@@ -54,6 +54,8 @@ class WordTokenizer:
                 "WordTokenizer: words is a str, where a sequence of str was expected; "
                 "WordTokenizer.from_text takes a text"
             )
+        if not isinstance(words, (list, tuple)):
+            raise TypeError(f"WordTokenizer: words must be a list of str, not a {type(words).__name__}")
         self.words = tuple(words)
         self.special = special_tokens("WordTokenizer", special)
         self.unknown = unknown

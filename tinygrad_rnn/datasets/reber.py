@@ -64,6 +64,8 @@ class ReberGrammar(StringSource):
     """
 
     def __init__(self, *, embedded: bool = False) -> None:
+        if not isinstance(embedded, bool):
+            raise TypeError(f"ReberGrammar: embedded must be True or False, not {embedded!r}")
         self.embedded = embedded
         self.tokenizer = CharTokenizer("BTPSXVE")
         self.vocab_size = len(self.tokenizer)

@@ -9,8 +9,20 @@ import numpy as np
 
 from ..core.arrays import Array
 from ..core.checks import check_ids, check_integers
+from ..core.foreign import check_is_array
 from ..core.roles import Recurrent
 from ..core.states import State
+
+
+def on_host(owner: str, ids: Any) -> Any:
+    """`ids`, a list or an array, as an array.
+
+    Raises:
+        TypeError: they are a masked array, or another subclass of an array.
+    """
+    if isinstance(ids, np.ndarray):
+        check_is_array(owner, "ids", ids)
+    return np.asarray(ids)
 
 
 def one_prompt(owner: str, ids: Any) -> Any:
@@ -19,7 +31,7 @@ def one_prompt(owner: str, ids: Any) -> Any:
     Raises:
         ValueError: they are not one row.
     """
-    prompt = np.asarray(ids)
+    prompt = on_host(owner, ids)
     if prompt.ndim != 1:
         raise ValueError(f"{owner}: ids has shape {prompt.shape}, expected (N,): one prompt. Give one row, ids[:, b]")
     return prompt
@@ -53,6 +65,8 @@ def check_stop(owner: str, stop: Any) -> frozenset[int]:
         TypeError: it is not a collection of integers.
     """
     try:
+        if isinstance(stop, (str, bytes)):
+            raise TypeError
         return frozenset(map(index, stop))
     except TypeError:
         raise TypeError(f"{owner}: stop must be a collection of ids, such as (3,), not {stop!r}") from None

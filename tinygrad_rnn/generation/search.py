@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 
 from ..core.arrays import Array, Integers
-from ..core.checks import check_size
+from ..core.checks import check_number, check_size
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
-from .prompts import check_finite, check_stop, one_prompt, run_prompt
+from .prompts import check_finite, check_stop, on_host, one_prompt, run_prompt
 from .sampling import log_probabilities
 
 
@@ -54,7 +54,7 @@ def greedy_search(
         >>> len(rows), max(len(row) for row in rows) <= 20, any(4 in row for row in rows)
         (3, True, False)
     """
-    prompts = np.asarray(ids)
+    prompts = on_host("greedy_search", ids)
     if prompts.ndim not in (1, 2):
         raise ValueError(
             f"greedy_search: ids has shape {prompts.shape}, expected (B,), one id per row, or (N, B), prompts of one "
@@ -161,8 +161,7 @@ def beam_search(
     """
     width = check_size("beam_search", "width", width)
     length = check_size("beam_search", "length", length, least=0)
-    if not hasattr(length_penalty, "__float__"):
-        raise TypeError(f"beam_search: length_penalty must be a number, not {length_penalty!r}")
+    length_penalty = check_number("beam_search", "length_penalty", length_penalty)
     if not 0 <= length_penalty < math.inf:
         raise ValueError(
             f"beam_search: length_penalty must be at least 0, which is none, and finite, not {length_penalty}"
@@ -170,7 +169,8 @@ def beam_search(
     ends = check_stop("beam_search", stop)
 
     def score(log_prob: float, size: int) -> float:
-        return log_prob / ((5 + size) / 6) ** length_penalty
+        penalty: float = ((5 + size) / 6) ** length_penalty
+        return log_prob / penalty
 
     y, state = run_prompt("beam_search", model, one_prompt("beam_search", ids), state)
     device = model.device

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from operator import index
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 from ..core.arrays import Generator
+from ..core.checks import check_size
 from ..core.roles import Recurrent
 from .tokens import draw_ids
 
@@ -149,17 +149,20 @@ def _before_stop(pieces: Iterable[str], stop: Collection[str]) -> Iterator[str]:
 
 
 def _as_ids(name: str, token: Any) -> tuple[int, ...]:
-    try:
-        return () if token is None else (index(token),)
-    except TypeError:
+    if token is None:
+        return ()
+    if isinstance(token, str):
         raise TypeError(
             f"generate_text: {name} must be the id of a token, such as tokenizer.id_of('<{name}>'), not {token!r}"
-        ) from None
+        )
+    return (check_size("generate_text", name, token, least=0),)
 
 
 def _check_stop(stop: Any) -> tuple[str, ...]:
     if isinstance(stop, str):
         raise TypeError(f"generate_text: stop is the str {stop!r}; write stop=({stop!r},)")
+    if not isinstance(stop, (list, tuple, set, frozenset)):
+        raise TypeError(f"generate_text: stop must be a collection of str, such as ('.',), not {stop!r}")
     for text in stop:
         if not isinstance(text, str):
             raise TypeError(f"generate_text: stop holds {text!r}, not a str; the id of a token is given as end")

@@ -77,6 +77,9 @@ def credit_map(
                 f"credit_map: xs is {came}, expected an array (T, 1) or (T, 1, D), one text of at least 1 step. From a "
                 "batch, give one row, xs[:, b : b + 1], and its targets"
             )
+    for argument, value in (("layer", layer), ("of", of)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"credit_map: {argument} must be a name, a str, not {value!r}")
     name = _the_cell(model) if layer is None else layer
     cells = named_cells(model)
     if name not in cells:
@@ -86,8 +89,8 @@ def credit_map(
     last = inputs[-1]
     xp, T = namespace(last.ids if isinstance(last, OneHotRows) else last), last.shape[0]
     rows = tuple(x[:, xp.zeros(T, int)] for x in inputs)
-    state = tree_map(lambda array: None if array is None else array.repeat(T, axis=0), state)
-    ys, backward = run(model, rows, state, None if starts is None else starts.repeat(T, axis=1))
+    state = tree_map(lambda array: _repeated(array, T, 0), state)
+    ys, backward = run(model, rows, state, _repeated(starts, T, 1))
     _, cache = criterion.forward(ys[:, :1], targets)
     dys, t = xp.zeros_like(ys), xp.arange(T)
     dys[t, t] = criterion.backward(cache)[:, 0]
@@ -103,6 +106,11 @@ def credit_map(
     if of not in gradients:
         raise ValueError(f"credit_map: {name!r} has gradients w.r.t. {', '.join(map(repr, gradients))}, not {of!r}")
     return _norms(gradients[of])
+
+
+def _repeated(array: Any, times: int, axis: int) -> Any:
+    """`array` with its one row `times` times; what has no such row the model refuses."""
+    return array.repeat(times, axis=axis) if getattr(array, "shape", ())[axis : axis + 1] == (1,) else array
 
 
 def _the_cell(model: Layer) -> str:

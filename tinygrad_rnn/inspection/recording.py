@@ -126,6 +126,8 @@ def record(
     """
     if criterion is not None and targets is None:
         raise ValueError(f"record: criterion, {criterion!r}, was given, but no targets to judge the outputs by")
+    if tokenizer is not None and not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")):
+        raise TypeError(f"record: tokenizer must have encode and decode, as CharTokenizer, not {tokenizer!r}")
     model, criterion = private_copy("record", model, criterion)
     cells, turned = named_cells(model), turned_round(model)
     notes = {name: take_notes(cell) for name, cell in cells.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, namespace, sigmoid
-from ..core.checks import check_array, check_gradient
+from ..core.checks import check_array, check_cached_array, check_gradient
 from ..core.roles import Feedforward
 
 
@@ -28,6 +28,7 @@ class Tanh(Feedforward):
         return y, y
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        check_cached_array(self, cache)
         y = cache
         check_gradient(self, "dy", dy, y.shape, y)
         return dy * (1 - y * y)
@@ -56,6 +57,7 @@ class Sigmoid(Feedforward):
         return y, y
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        check_cached_array(self, cache)
         y = cache
         check_gradient(self, "dy", dy, y.shape, y)
         return dy * y * (1 - y)
@@ -82,6 +84,7 @@ class ReLU(Feedforward):
         return y, y
 
     def backward(self, dy: Float[Array, "*shape"], cache: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        check_cached_array(self, cache)
         y = cache
         check_gradient(self, "dy", dy, y.shape, y)
         return dy * (y > 0)

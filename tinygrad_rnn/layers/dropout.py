@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, Generator
-from ..core.checks import check_array, check_gradient, check_rate, check_rng
+from ..core.checks import check_array, check_cached_array, check_gradient, check_rate, check_rng
 from ..core.roles import Feedforward
 from .masks import dropout_mask
 
@@ -61,5 +61,6 @@ class Dropout(Feedforward):
         if mask is None:
             check_array(self, "dy", dy, None)
         else:
+            check_cached_array(self, mask)
             check_gradient(self, "dy", dy, mask.shape, mask)
         return dy if mask is None else dy * mask

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Integer, Integers
-from ..core.checks import check_gradient, check_ids, check_integers, check_rng, check_size
+from ..core.checks import check_cached_array, check_gradient, check_ids, check_integers, check_rng, check_size
 from ..core.layer import runs
 from ..core.one_hot import OneHotRows, TableGradient, TableRows
 from ..core.parameter import Parameter
@@ -72,6 +72,7 @@ class Embedding(Feedforward):
         if isinstance(dy, TableGradient):
             self.w.grad += dy.table
             return
+        check_cached_array(self, cache)
         check_gradient(self, "dy", dy, (*cache.shape, self.w.shape[1]), self.w.value)
         add_gradient(self.w.grad, OneHotRows(cache, self.vocab_size), dy)
 

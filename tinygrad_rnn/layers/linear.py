@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped
-from ..core.checks import check_features, check_gradient, check_rng, check_size
+from ..core.checks import check_cached_array, check_features, check_gradient, check_rng, check_size
 from ..core.one_hot import Input, OneHotRows, as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -57,6 +57,7 @@ class Linear(Feedforward):
         return (y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_size)), x
 
     def backward(self, dy: Float[Array, "*lead H"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
+        check_cached_array(self, cache, self.w.value)
         x = cache
         check_gradient(self, "dy", dy, (*x.shape[:-1], self.out_size), self.w.value)
         dy_rows = as_rows(dy)

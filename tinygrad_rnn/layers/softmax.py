@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, namespace
-from ..core.checks import check_features, check_gradient
+from ..core.checks import check_cached_array, check_features, check_gradient
 from ..core.roles import Feedforward
 
 
@@ -41,6 +41,7 @@ class Softmax(Feedforward):
         return y, y
 
     def backward(self, dy: Float[Array, "*lead D"], cache: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
+        check_cached_array(self, cache)
         y = cache
         check_gradient(self, "dy", dy, y.shape, y)
         mean: Array = (dy * y).sum(axis=-1, keepdims=True)

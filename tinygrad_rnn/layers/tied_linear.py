@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, Shaped, namespace
-from ..core.checks import check_features, check_gradient
+from ..core.checks import check_cached_array, check_features, check_gradient
 from ..core.one_hot import Input, OneHotRows, as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -69,6 +69,7 @@ class TiedLinear(Feedforward):
         return y.reshape(*x.shape[:-1], self.out_size), x
 
     def backward(self, dy: Float[Array, "*lead V"], cache: Shaped[Input, "*lead D"]) -> Float[Array, "*lead D"] | None:
+        check_cached_array(self, cache, self.w.value)
         x = cache
         check_gradient(self, "dy", dy, (*x.shape[:-1], self.out_size), self.w.value)
         dy_rows = as_rows(dy)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, final
 
 from ..core.arrays import Array, Float, Integer, Integers, namespace
 from ..core.blas import with_one_blas_thread
+from ..core.checks import check_cache
 from ..core.layer import Layer
 from ..core.roles import Recurrent
 from ..core.states import State, leaves, tree_map
@@ -145,6 +146,7 @@ class EncoderDecoder(Layer):
             ValueError: `dys` differs in shape from what `forward` gave.
             TypeError: it differs in dtype or device.
         """
+        check_cache(self, cache, EncoderDecoderCache)
         dtargets, dstate = self.decoder.backward(dys, None, cache.decoder)
         dmemory = None
         if isinstance(self.decoder, AttentionDecoderBase):

@@ -25,7 +25,7 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
         The mean cross-entropy over all `stream.transitions`; 0.0 if there are none.
 
     Raises:
-        TypeError: `model` is not a `Recurrent`.
+        TypeError: `model` is not a `Recurrent`, or `stream` not a `TokenStream`.
         ValueError: an id is outside the vocabulary.
 
     Example:
@@ -37,6 +37,8 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
     """
     if not isinstance(model, Recurrent):
         raise TypeError(f"evaluate: model must be a Recurrent, such as Sequential, not {model!r}")
+    if not isinstance(stream, TokenStream):
+        raise TypeError(f"evaluate: stream must be a TokenStream, not {stream!r}")
     device, criterion = model.device, SoftmaxCrossEntropy(reduction="sum")
     state: Any = None
     total = 0.0

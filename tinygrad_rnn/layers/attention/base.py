@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, final
 
 from ...core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace, no_gradient
-from ...core.checks import check_array, check_device
+from ...core.checks import check_array, check_cache, check_device
 from ...core.layer import Layer
 from ...core.roles import given_or_zeros
 from ...core.rows import Rows, make_rows
@@ -149,6 +149,7 @@ class Attention(Layer):
             ValueError: `dcontext` or `dweights` differs in shape from what `forward` gave.
             TypeError: it differs in dtype or device.
         """
+        check_cache(self, cache, AttentionCache)
         dcontext = given_or_zeros(self, "dcontext", dcontext, cache.no_dcontext)
         dweights = given_or_zeros(self, "dweights", dweights, no_gradient(cache.weights))
         dqueries, dmemory, dkeys = self.look_backward(dcontext, dweights, cache)

@@ -33,7 +33,8 @@ class Parameter:
     """
 
     def __init__(self, value: Array) -> None:
-        check_is_array("Parameter", "value", value, "an array of float32 or float64")
+        if hasattr(value, "dtype"):  # of something else, such as a list, the next check speaks
+            check_is_array("Parameter", "value", value)
         float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
         self._value = value.copy()
         self._grad: Array | None = None

@@ -34,7 +34,7 @@ def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[ND
         >>> array.T.tolist(), lengths.tolist()
         ([[1, 2, 3], [4, -1, -1]], [3, 1])
     """
-    if not isinstance(sequences, (list, tuple)):
+    if not isinstance(sequences, (list, tuple, np.ndarray)):
         raise TypeError(f"pad: sequences must be a list of arrays, not a {type(sequences).__name__}")
     first: NDArray[Any] = np.zeros(0, np.int64)
     for index, sequence in enumerate(sequences):
@@ -51,7 +51,7 @@ def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[ND
 def _check(index: int, sequence: Any, first: NDArray[Any]) -> None:
     """A sequence must be an array that fits the first one."""
     name = f"pad: sequences[{index}]"
-    if not isinstance(sequence, np.ndarray):
+    if type(sequence) not in (np.ndarray, np.memmap):  # of a masked array the mask would be lost
         raise TypeError(
             f"{name} is a {type(sequence).__name__}, where a NumPy array was expected; give np.asarray of it"
         )

@@ -130,6 +130,7 @@ TAKEN: dict[str, set[str]] = {
     "prompt": {"list", "ints"},
     "no ids": {"empty list", "empty tuple"},
     "stops": {"empty tuple", "empty list", "list", "set", "ints"},
+    "sequences": {"empty tuple", "empty list", "floats", "float16"},
     "lengths": {"empty list", "empty tuple", "list", "ints"},
     "two or None": {"None", "ints"},
     "flags": {"None", "bools"},
@@ -330,7 +331,7 @@ def functions() -> Iterator[Call]:
         },
     )
     yield Call(
-        "pad", rnn.pad, {"sequences": [np.arange(3), np.arange(2)]}, {"sequences": "no strings", "fill": "integer"}
+        "pad", rnn.pad, {"sequences": [np.arange(3), np.arange(2)]}, {"sequences": "sequences", "fill": "integer"}
     )
     yield Call(
         "length_batches",

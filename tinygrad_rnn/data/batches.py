@@ -34,7 +34,8 @@ def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[ND
         >>> array.T.tolist(), lengths.tolist()
         ([[1, 2, 3], [4, -1, -1]], [3, 1])
     """
-    if not isinstance(sequences, (list, tuple, np.ndarray)):
+    given: Any = sequences
+    if not (isinstance(given, (list, tuple)) or (type(given) is np.ndarray and given.ndim)):
         raise TypeError(f"pad: sequences must be a list of arrays, not a {type(sequences).__name__}")
     first: NDArray[Any] = np.zeros(0, np.int64)
     for index, sequence in enumerate(sequences):

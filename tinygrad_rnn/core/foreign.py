@@ -32,9 +32,7 @@ def check_is_array(owner: object, name: str, value: Any, wanted: str = "") -> No
     kind = type(value)
     came = f"a {kind.__name__}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{kind.__name__}"
     if isinstance(value, np.ma.MaskedArray):
-        cure = (
-            f"{name}.filled(0), and say by lengths or by targets of -1 what does not count: its mask would be ignored"
-        )
+        cure = f"{name}.filled(0), and say by lengths or targets of -1 what does not count; a mask would be ignored"
     elif hasattr(value, "detach"):  # a tensor of PyTorch
         cure = f"{name}.detach().cpu().numpy()"
     elif hasattr(value, "to_numpy"):  # a series or a table of pandas or Polars

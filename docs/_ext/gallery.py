@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,6 @@ def arguments(config: dict[str, Any], script: dict[str, Any]) -> list[str]:
 
 def scrape(block: Any, script: dict[str, Any], config: dict[str, Any]) -> str:
     """The command, and the pictures that the script wrote where it ran."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # char_rnn.py has put its own in place
     source = Path(script["src_file"])
     found = [path for path in source.parent.rglob("*") if path.suffix in PICTURES]
     found.sort(key=lambda path: (path.stem != FIRST.get(source.stem), path.stat().st_mtime_ns))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from running import EXAMPLES, run_example
-from tinygrad_rnn import load
+from tinygrad_rnn import RNNCell, load, save
 
 SCRIPT = EXAMPLES / "char_rnn.py"
 run = partial(run_example, "char_rnn")
@@ -21,7 +21,7 @@ TEXT = "The owl sat in the oak. It saw a mouse, and the mouse saw it.\n\n" * 60
 SAVED = "char_rnn.safetensors"
 
 
-# The example, to which Ctrl-C comes in the middle of the fourth step of its optimizer.
+# The example, to which a signal, that of Ctrl-C, comes in the middle of the fourth step of its optimizer.
 CTRL_C = f"""
 import os, runpy, signal
 from tinygrad_rnn.optim.base import Optimizer
@@ -128,8 +128,9 @@ def test_validation_and_samples_come_as_often_as_asked(trained: tuple[Path, str]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
-def test_ctrl_c_saves_and_says_so(trained: tuple[Path, str], tmp_path: Path) -> None:
-    done = run(tmp_path, "train", "--text", trained[0] / "text", *SMALL, code=CTRL_C)
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_saves_and_says_so(trained: tuple[Path, str], tmp_path: Path, signal: str) -> None:
+    done = run(tmp_path, "train", "--text", trained[0] / "text", *SMALL, code=CTRL_C.replace("SIGINT", signal))
     assert done.returncode == 1
     assert done.stderr.endswith(f"\nstopped after 4 iterations and saved; go on by train --resume {SAVED}\n")
     assert "held out" not in done.stdout
@@ -183,6 +184,171 @@ def test_samples_differ_and_filters_apply(trained: tuple[Path, str]) -> None:
         written = run(folder, "generate", SAVED, "--prompt", "T", *options, *only).stdout
         assert len(written) == 2 * (1 + 30 + 2)
         assert (written[:33] == written[33:]) is alike
+
+
+def test_a_resumed_training_is_saved_where_it_was_found(trained: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = trained
+    original = (folder / SAVED).read_bytes()
+    (tmp_path / "moved").write_bytes(original)
+    done = run(folder, "train", "--resume", tmp_path / "moved", "--iterations", 31)
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "moved").metadata["iterations"] == 31
+    assert (folder / SAVED).read_bytes() == original
+
+
+def test_seconds_or_iterations_tell_how_long_a_training_is_resumed(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    resume = ("train", "--resume", SAVED, "--out", "f")
+    assert run(folder, *resume, "--seconds", 0.2).returncode == 0
+    _, _, metadata, *_ = load(folder / "f")
+    assert metadata["iterations"] > 30
+    assert (metadata["arguments"]["iterations"], metadata["arguments"]["seconds"]) == (None, 0.2)
+    more = metadata["iterations"] + 1
+    assert run(folder, *resume[:2], "f", "--iterations", more).returncode == 0
+    _, _, metadata, *_ = load(folder / "f")
+    assert metadata["arguments"]["seconds"] is None
+    assert metadata["iterations"] == more
+
+
+def test_a_terminal_that_lacks_a_character_gets_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text").write_text("éèêçà" * 200, encoding="utf-8")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run(tmp_path, "train", "--text", "text", *SMALL, "--iterations", 4, "--sample-every", 2, "--length", 9)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"saved as {SAVED}; a sample:\n\n??????????\n")
+    assert load(tmp_path / SAVED).metadata["iterations"] == 4
+    done = run(tmp_path, "generate", SAVED, "--prompt", "é", "--length", 9)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "??????????\n", "")
+
+
+def test_a_sample_that_cannot_be_written_loses_nothing(trained: tuple[Path, str], tmp_path: Path) -> None:
+    code = f"""
+import runpy, tqdm
+def broken(*what):
+    raise BrokenPipeError(32, "Broken pipe")
+tqdm.tqdm.write = broken
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
+    text = trained[0] / "text"
+    done = run(tmp_path, "train", "--text", text, *SMALL, "--iterations", 9, "--sample-every", 4, code=code)
+    assert done.returncode == 1
+    assert done.stderr.endswith("char_rnn: [Errno 32] Broken pipe\n")
+    assert load(tmp_path / SAVED).metadata["iterations"] == 4
+
+
+def test_a_text_may_have_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(TEXT.replace("owl", "Öwl"), encoding="latin-1")
+    begin = ("train", "--text", "text", *SMALL, "--iterations", 2)
+    assert "is not utf-8" in run(tmp_path, *begin).stderr
+    done = run(tmp_path, *begin, "--encoding", "latin-1")
+    assert done.returncode == 0, done.stderr
+    assert "Ö" in load(tmp_path / SAVED).tokenizer.characters
+    done = run(tmp_path, "train", "--resume", SAVED, "--iterations", 3)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        *(
+            (f"--{name} 0", f"--{name} must be at least 1, not 0")
+            for name in ("layers", "hidden", "embedding", "batch")
+        ),
+        *((f"--{name} 0", f"--{name} must be at least 1, not 0") for name in ("steps", "iterations", "top-k")),
+        *((f"--{name} -1", f"--{name} must be at least 1, not -1") for name in ("validate-every", "sample-every")),
+        *((f"--{name} -1", f"--{name} must be at least 0, not -1") for name in ("length", "seed")),
+        *((f"--{name} 0", f"--{name} must be above 0, not 0.0") for name in ("lr", "clip", "seconds", "top-p")),
+        *((f"--{name} nan", f"--{name} must be above 0, not nan") for name in ("lr", "clip", "seconds", "top-p")),
+        ("--top-p 1.5", "--top-p must be at most 1, not 1.5"),
+        ("--sample-temperature -1", "the temperature must be at least 0, and finite, not -1.0"),
+        ("--sample-temperature nan", "the temperature must be at least 0, and finite, not nan"),
+        ("--dropout 1", "--dropout must be 0 to below 1, not 1.0"),
+        ("--dropout nan", "--dropout must be 0 to below 1, not nan"),
+        ("--schedule cosine", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
+        ("--schedule cosine --seconds 5", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
+        ("--seconds 5 --iterations 5", "argument --iterations: not allowed with argument --seconds"),
+        ("--encoding nonsense", "--encoding: unknown encoding: nonsense"),
+        ("--encoding=", "--encoding: unknown encoding: "),
+        (
+            "--encoding rot13",
+            "--encoding: 'rot13' is not a text encoding; use codecs.encode() to handle arbitrary codecs",
+        ),
+        ("--out missing/model", f"--out missing/model: no file can be written in {os.sep}"),
+        ("--out text/model", "--out text/model: no file can be written in "),
+        ("--out .", "--out . is not a file"),
+        ("--out=", "--out  is not a file"),
+        ("--out ./text", "--out ./text is the text"),
+    ],
+)
+def test_an_option_that_is_out_of_range_is_an_error_before_the_training(
+    trained: tuple[Path, str], arguments: str, message: str
+) -> None:
+    folder, _ = trained
+    before = sorted(folder.iterdir())
+    done = run(folder, "train", "--text", "text", *arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    *_, last = done.stderr.splitlines()
+    assert last.startswith(f"char_rnn.py train: error: {message}"), last
+    assert sorted(folder.iterdir()) == before
+    assert (folder / "text").read_text(encoding="utf-8") == TEXT
+
+
+def test_an_encoding_without_a_file_is_an_error(tmp_path: Path) -> None:
+    done = run(tmp_path, "train", "--encoding", "latin-1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("char_rnn.py train: error: --encoding is that of --text, which is not given\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "was"),
+    [
+        ("--hidden 17", "16"),
+        ("--cell lstm", "rnn"),
+        ("--layers 2", "1"),
+        ("--dropout 0.1", "0.0"),
+        ("--embedding 8", "not given"),
+        ("--documents", "not given"),
+        ("--batch 5", "4"),
+        ("--steps 8", "16"),
+        ("--optimizer adam", "adagrad"),
+        ("--seed 1", "0"),
+    ],
+)
+def test_an_option_that_contradicts_the_resumed_training_is_an_error(
+    trained: tuple[Path, str], arguments: str, was: str
+) -> None:
+    folder, _ = trained
+    original = (folder / SAVED).read_bytes()
+    done = run(folder, "train", "--resume", SAVED, "--iterations", 31, *arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    option = arguments.split()[0]
+    message = f"{option} was {was} when {SAVED} was trained: leave it out, or train a new model"
+    assert done.stderr.endswith(f"char_rnn.py train: error: {message}\n")
+    assert (folder / SAVED).read_bytes() == original
+
+
+@pytest.mark.parametrize("command", [("train", "--resume"), ("generate",)], ids=" ".join)
+def test_a_model_of_another_program_is_an_error(tmp_path: Path, command: tuple[str, ...]) -> None:
+    save(tmp_path / "other", RNNCell(3, 4, rng=np.random.default_rng(0)))
+    done = run(tmp_path, *command, "other")
+    assert (done.returncode, done.stdout) == (2, "")
+    message = "other was saved by another program, not by char_rnn.py train"
+    assert done.stderr.endswith(f"char_rnn.py {command[0]}: error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--samples 0", "--samples must be at least 1, not 0"),
+        ("--temperature nan", "the temperature must be at least 0, and finite, not nan"),
+        ("--length -5", "--length must be at least 0, not -5"),
+        ("--top-k 0", "--top-k must be at least 1, not 0"),
+    ],
+)
+def test_options_of_samples_are_checked(trained: tuple[Path, str], arguments: str, message: str) -> None:
+    done = run(trained[0], "generate", SAVED, *arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"char_rnn.py generate: error: {message}\n")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ def sequences(rng: np.random.Generator, steps: int, batch: int) -> tuple[np.ndar
     return np.stack([values, markers], axis=-1), (values * markers).sum(axis=0)[:, None]
 
 
+def ends(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The index of the last output of each row. `ys[-1]` is 0 in a row that is shorter than others, past its end."""
+    return lengths - 1, np.arange(len(lengths))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -56,8 +61,17 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.005, help="the mean squared error to reach (0.005)")
     add("--seed", type=int, default=0, help="of weights and sequences (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if args.every > args.iterations:
+        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if not args.goal > 0:
+        parser.error(f"--goal must be above 0, not {args.goal}")
     if args.steps < 2:
-        raise ValueError(f"each half needs a step: --steps must be at least 2, not {args.steps}")
+        parser.error(f"each half needs a step: --steps must be at least 2, not {args.steps}")
 
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     cell = CELLS[args.cell](2, args.hidden, rng=weights)
@@ -66,19 +80,20 @@ def main(arguments: list[str] | None = None) -> None:
     optimizer = rnn.Adam(model, args.lr, clip=rnn.ClipNorm(1.0))
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 
+    lengths, more = (np.full(batch, args.steps) for batch in (args.batch, 1000))  # here all are alike
     for i in range(1, args.iterations + 1):
         xs, sums = sequences(data, args.steps, args.batch)
-        ys, _, cache = model.forward(xs)
-        _, loss_cache = criterion.forward(ys[-1], sums)
-        dys = np.zeros_like(ys)  # only the last output counts
-        dys[-1] = criterion.backward(loss_cache)
+        ys, _, cache = model.forward(xs, lengths=lengths)
+        _, loss_cache = criterion.forward(ys[ends(lengths)], sums)
+        dys = np.zeros_like(ys)  # only the last output of each row counts
+        dys[ends(lengths)] = criterion.backward(loss_cache)
         model.zero_grad()
         model.backward(dys, None, cache)
         optimizer.step()
         if i % args.every == 0:
             xs, sums = sequences(fresh, args.steps, 1000)  # never seen in training
-            ys, _ = model(xs)
-            error = float(criterion(ys[-1], sums))
+            ys, _ = model(xs, lengths=more)
+            error = float(criterion(ys[ends(more)], sums))
             print(f"iteration {i}: mean squared error {error:.4f}, chance {CHANCE:.4f}", flush=True)
             if error <= args.goal:
                 print(f"at most {args.goal} after {i} iterations")

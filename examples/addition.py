@@ -84,6 +84,15 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.99, help="the part of the held-out sums to get right (0.99)")
     add("--seed", type=int, default=0, help="of weights and sums (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if args.every > args.iterations:
+        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if not 0 < args.goal <= 1:
+        parser.error(f"--goal must be above 0 and at most 1, not {args.goal}")
 
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     train, test = pairs(data, 300_000)

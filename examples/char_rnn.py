@@ -196,13 +196,8 @@ def check_training(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
         parser.error(f"--dropout must be 0 to below 1, not {args.dropout}")
     if args.schedule == "cosine" and args.iterations is None:
         parser.error("--schedule cosine needs --iterations, at the end of which the rate is 0")
-    if args.encoding is not None:
-        if args.text is None:
-            parser.error("--encoding is that of --text, which is not given")
-        try:
-            "a".encode(args.encoding)
-        except LookupError as error:
-            parser.error(f"--encoding: {error}")
+    if args.encoding is not None and args.text is None:
+        parser.error("--encoding is that of --text, which is not given")
     target = Path(args.out).resolve()
     if target.exists() and not target.is_file():
         parser.error(f"--out {args.out} is not a file")

@@ -53,8 +53,17 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.1, help="the part of the chance loss to reach (0.1)")
     add("--seed", type=int, default=0, help="of weights and sequences (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if args.every > args.iterations:
+        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if not args.goal > 0:
+        parser.error(f"--goal must be above 0, not {args.goal}")
     if args.delay < 1:
-        raise ValueError(f"the marker needs a step: --delay must be at least 1, not {args.delay}")
+        parser.error(f"the marker needs a step: --delay must be at least 1, not {args.delay}")
 
     source = datasets.CopySource(8, length=10, delay=args.delay)
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)

@@ -77,7 +77,7 @@ def learn(cell: rnn.Cell, symbols: int, rng: np.random.Generator) -> tuple[rnn.S
     for _ in range(300):
         ids = rng.integers(0, symbols, (30, 32))
         targets = np.full_like(ids, -1)  # no loss but at the last step
-        targets[-1] = ids[0]
+        targets[-1] = ids[0]  # with lengths, a row would have it at its own last step, lengths - 1
         logits, _, cache = model.forward(ids)
         loss, loss_cache = criterion.forward(logits, targets)
         model.zero_grad()

@@ -22,6 +22,7 @@ import string
 import sys
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -109,11 +110,25 @@ def main(arguments: list[str] | None = None) -> None:
     add("--plot", metavar="FILE", help="draw where the model looks: .png, .svg or .pdf")
     add("--seed", type=int, default=0, help="of weights and dates (0)")
     args = parser.parse_args(arguments)
-    if args.plot:
+    for name, least in {"hidden": 1, "iterations": 1, "every": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if args.every > args.iterations:
+        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if not 0 < args.goal <= 1:
+        parser.error(f"--goal must be above 0 and at most 1, not {args.goal}")
+    if args.plot is not None:
         from tinygrad_rnn import plotting  # noqa: F401  # what it lacks it says now, and not after the training
 
         if Path(args.plot).suffix not in (".png", ".svg", ".pdf"):
-            raise ValueError(f"--plot must name a file that ends in .png, .svg or .pdf, not {args.plot!r}")
+            parser.error(f"--plot must name a file that ends in .png, .svg or .pdf, not {args.plot!r}")
+        try:
+            with TemporaryFile(dir=Path(args.plot).parent):
+                pass
+        except OSError as error:
+            parser.error(f"--plot {args.plot}: no file can be written in its folder: {error.strerror}")
 
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     held_out, days = np.split(data.permutation(DAYS), [len(DAYS) // 10])
@@ -151,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
         best = ", ".join(f"{DIGITS.decode(one.ids)} {np.exp(one.log_prob):.3f}" for one in found)
         print(f"{text!r}, which is {truth}: {best}")
         answers[text] = np.array(found[0].ids)
-    if args.plot:
+    if args.plot is not None:
         plot(args.plot, model, answers)
 
 

@@ -26,8 +26,10 @@ Schmidhuber, *Long Short-Term Memory*, 1997.
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -53,10 +55,13 @@ def train(model: rnn.Sequential, stream: rnn.TokenStream, lr: float, iterations:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal can write every name of a folder
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
     add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
+    add("--encoding", help="of that file, such as latin-1 (utf-8)")
     add("--hidden", type=int, default=64, help="units of each cell (64)")
     add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
     add("--iterations", type=int, default=400, help="of 32 texts by 64 characters (400)")
@@ -64,24 +69,33 @@ def main(arguments: list[str] | None = None) -> None:
     add("--credit", type=int, default=40, help="characters of a credit map (40)")
     add("--seed", type=int, default=0, help="of the weights, and of which texts are read (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "iterations": 1, "steps": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if not 1 <= args.credit <= args.steps:
+        parser.error(f"--credit must be 1 to --steps, {args.steps}, not {args.credit}")
+    if args.encoding is not None and args.text is None:
+        parser.error("--encoding is that of --text, which is not given")
     from tinygrad_rnn import plotting  # what it lacks it says now, and not after the training
 
-    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
+    text = datasets.pydoc_topics()
+    if args.text is not None:
+        text = datasets.read_text(args.text, encoding="utf-8" if args.encoding is None else args.encoding)
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     cut = len(ids) * 9 // 10
     T, starts = args.steps, len(ids) - cut - args.steps
-    if T < 1:
-        raise ValueError(f"--steps must be at least 1, not {T}")
     if starts < 1:
         raise ValueError(f"the held-out tenth has {len(ids) - cut} characters: --steps must be below that, not {T}")
-    if not 1 <= args.credit <= T:
-        raise ValueError(f"--credit must be 1 to --steps, {T}, not {args.credit}")
     texts = cut + np.random.default_rng(args.seed).integers(starts, size=32) + np.arange(T + 1)[:, None]
     xs, targets = ids[texts[:-1]], ids[texts[1:]].astype(int)
     last = np.where(np.arange(T)[:, None] == T - 1, targets, -1)  # -1: no loss at this step
     stream, held_out = (rnn.TokenStream(part, batch=b, steps=64) for part, b in ((ids[:cut], 32), (ids[cut:], 8)))
     args.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=args.folder):  # where nothing can be written it says so now, and not after the training
+        pass
 
     norms, credits = {}, {}
     for name, kind in CELLS.items():

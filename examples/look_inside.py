@@ -28,8 +28,10 @@ Karpathy, Johnson and Li, *Visualizing and Understanding Recurrent Networks*, 20
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -89,10 +91,13 @@ def correlations(units: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal can write every name of a folder
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
     add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
+    add("--encoding", help="of that file, such as latin-1 (utf-8)")
     add("--hidden", type=int, default=128, help="units of the LSTM (128)")
     add("--batch", type=int, default=32, help="texts read side by side (32)")
     add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
@@ -102,9 +107,18 @@ def main(arguments: list[str] | None = None) -> None:
     add("--states", type=int, default=800, help="characters of the other pictures (800)")
     add("--seed", type=int, default=0, help="of the weights (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "steps": 1, "states": 3, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if args.encoding is not None and args.text is None:
+        parser.error("--encoding is that of --text, which is not given")
     if not 1 <= args.every <= args.iterations:
-        raise ValueError(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
-    text = datasets.read_text(args.text) if args.text else datasets.pydoc_topics()
+        parser.error(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
+    text = datasets.pydoc_topics()
+    if args.text is not None:
+        text = datasets.read_text(args.text, encoding="utf-8" if args.encoding is None else args.encoding)
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     # Nine tenths are learnt. In half of the rest the units are judged, in the other half they are looked at.
@@ -123,6 +137,8 @@ def main(arguments: list[str] | None = None) -> None:
     cell = rnn.LSTMCell(64, args.hidden, rng=weights)
     model = rnn.Sequential(rnn.Embedding(V, 64, rng=weights), cell, rnn.Linear(args.hidden, V, rng=weights))
     args.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=args.folder):  # where nothing can be written it says so now, and not after the training
+        pass
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
     training, validation = train(model, ids[:cut], held_out, args)
 

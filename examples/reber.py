@@ -65,8 +65,15 @@ def main(arguments: list[str] | None = None) -> None:
     add("--threshold", type=float, default=0.25, help="the probability above which a symbol is held for legal (0.25)")
     add("--seed", type=int, default=0, help="of weights and strings (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if args.every > args.iterations:
+        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
     if not 0 < args.threshold < 0.5:
-        raise ValueError(f"a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {args.threshold}")
+        parser.error(f"a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {args.threshold}")
 
     grammar = datasets.ReberGrammar(embedded=True)
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)

@@ -55,8 +55,17 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.99, help="the part of fresh strings to reverse without a mistake (0.99)")
     add("--seed", type=int, default=0, help="of weights and strings (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"embedding": 1, "hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if args.every > args.iterations:
+        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if not 0 < args.goal <= 1:
+        parser.error(f"--goal must be above 0 and at most 1, not {args.goal}")
     if args.longest < 1:
-        raise ValueError(f"a string has a letter: --longest must be at least 1, not {args.longest}")
+        parser.error(f"a string has a letter: --longest must be at least 1, not {args.longest}")
 
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     model = build(args.embedding, args.hidden, weights)

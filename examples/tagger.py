@@ -80,14 +80,25 @@ def main(arguments: list[str] | None = None) -> None:
     add = parser.add_argument
     add("--one-way", action="store_true", help="read forward only, with as many units in all")
     add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
+    add("--encoding", help="of that file, such as latin-1 (utf-8)")
     add("--hidden", type=int, default=64, help="units that read in one direction (64)")
     add("--batch", type=int, default=32, help="sentences an iteration (32)")
     add("--lr", type=float, default=0.02, help="learning rate, which falls to 0 (0.02)")
     add("--epochs", type=int, default=10, help="how often to go through all sentences (10)")
     add("--seed", type=int, default=0, help="of weights and order (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "batch": 1, "epochs": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if args.encoding is not None and args.text is None:
+        parser.error("--encoding is that of --text, which is not given")
 
-    data = sentences(datasets.read_text(args.text) if args.text else datasets.pydoc_topics())
+    text = datasets.pydoc_topics()
+    if args.text is not None:
+        text = datasets.read_text(args.text, encoding="utf-8" if args.encoding is None else args.encoding)
+    data = sentences(text)
     if len(data) < 10:
         raise ValueError(f"a tenth is held out: the text must have at least 10 sentences of two words, not {len(data)}")
     train, held_out = data[: len(data) * 9 // 10], data[len(data) * 9 // 10 :]
@@ -130,5 +141,5 @@ def main(arguments: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, TypeError, FloatingPointError) as error:
+    except (ValueError, TypeError, FloatingPointError, OSError) as error:
         sys.exit(f"tagger: {error}")

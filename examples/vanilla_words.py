@@ -9,6 +9,7 @@ Words with the same prefix have the same states up to there. So the next letter 
 """
 
 import argparse
+import io
 import sys
 
 import numpy as np
@@ -24,6 +25,8 @@ END = "."
 
 
 def main(arguments: list[str] | None = None) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal can write every word
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", nargs="+", metavar="WORD", default=FRUIT.split(), help="what to learn (fruit)")
     parser.add_argument("--prefix", nargs="+", metavar="TEXT", help="what to complete (the start of each word)")
@@ -32,6 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=0.2, help="learning rate (0.2)")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights (0)")
     args = parser.parse_args(arguments)
+    for name, least in {"hidden": 1, "epochs": 1, "seed": 0}.items():
+        if getattr(args, name) < least:
+            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    if not args.lr > 0:
+        parser.error(f"--lr must be above 0, not {args.lr}")
+    if not all(args.words) or END in "".join([*args.words, *(args.prefix or [])]):
+        parser.error(f"a word has a character, and {END!r} only at its end, where it is put by itself")
 
     words = [word + END for word in args.words]
     idx_to_char = dict(enumerate(sorted(set("".join(words)))))
@@ -39,10 +49,13 @@ def main(arguments: list[str] | None = None) -> None:
     V = len(char_to_idx)
     model = VanillaRNN(V, args.hidden, V, args.lr, rng=np.random.default_rng(args.seed))
     print(f"{len(words)} words of {V} different characters")
+    prefixes = sorted({word[:2] for word in args.words}) if args.prefix is None else args.prefix
+    for prefix in prefixes:
+        model.predict(prefix, char_to_idx, idx_to_char, 0)  # another character is an error now, not after the training
     model.train_words(words, char_to_idx, epochs=args.epochs, print_interval=max(args.epochs // 6, 1))
 
     length = max(map(len, words))
-    for prefix in args.prefix or sorted({word[:2] for word in args.words}):
+    for prefix in prefixes:
         word, *_ = model.predict(prefix, char_to_idx, idx_to_char, length).split(END)
         print(f"{prefix:>10} -> {word}{'' if word in args.words else '   (not one of the words)'}")
 

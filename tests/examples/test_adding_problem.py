@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tinygrad_rnn as rnn
 from running import EXAMPLES, run_example
 
 SCRIPT = EXAMPLES / "adding_problem.py"
@@ -58,5 +59,14 @@ def test_one_value_of_each_half_is_marked_and_chance_is_the_variance_of_the_sum(
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, "--steps", "1")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "adding_problem: each half needs a step: --steps must be at least 2, not 1\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    *_, last = done.stderr.splitlines()  # after the usage
+    assert last == "adding_problem.py: error: each half needs a step: --steps must be at least 2, not 1"
+
+
+def test_rows_of_other_lengths_end_elsewhere() -> None:
+    ends, rng, lengths = runpy.run_path(str(SCRIPT))["ends"], np.random.default_rng(0), np.array([5, 2, 4])
+    cell = rnn.RNNCell(2, 3, rng=rng)
+    ys, (h,) = cell(rng.random((5, 3, 2), np.float32), lengths=lengths)
+    np.testing.assert_array_equal(ys[ends(lengths)], h)
+    assert not ys[-1, 1:].any()  # what `ys[-1]` would be

@@ -267,12 +267,6 @@ def test_a_text_may_have_another_encoding(tmp_path: Path) -> None:
         ("--schedule cosine", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
         ("--schedule cosine --seconds 5", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
         ("--seconds 5 --iterations 5", "argument --iterations: not allowed with argument --seconds"),
-        ("--encoding nonsense", "--encoding: unknown encoding: nonsense"),
-        ("--encoding=", "--encoding: unknown encoding: "),
-        (
-            "--encoding rot13",
-            "--encoding: 'rot13' is not a text encoding; use codecs.encode() to handle arbitrary codecs",
-        ),
         ("--out missing/model", f"--out missing/model: no file can be written in {os.sep}"),
         ("--out text/model", "--out text/model: no file can be written in "),
         ("--out .", "--out . is not a file"),
@@ -355,6 +349,9 @@ def test_options_of_samples_are_checked(trained: tuple[Path, str], arguments: st
     ("arguments", "message"),
     [
         (("train", "--text", "missing"), r"there is no file 'missing'"),
+        (("train", "--text", ""), r"'\.' is a directory"),
+        (("train", "--text", "text", "--encoding", ""), r"there is no text encoding ''"),
+        (("train", "--text", "text", "--encoding", "rot13"), r"there is no text encoding 'rot13'"),
         (("train", "--text", "short", *SMALL), r"3 tokens .* too short for batch=4: .* The largest batch is 2"),
         (("generate", SAVED, "--prompt", "Zoë"), r"'Z' \(U\+005A\) at position 0 is not one of the"),
         (
@@ -371,6 +368,9 @@ def test_options_of_samples_are_checked(trained: tuple[Path, str], arguments: st
     ],
     ids=[
         "missing text",
+        "empty name",
+        "empty encoding",
+        "no encoding of texts",
         "short text",
         "unknown character",
         "unknown character in training",

@@ -52,11 +52,11 @@ def test_the_seed_determines_all(tmp_path: Path) -> None:
     [
         (("--text", "missing"), "there is no file 'missing'"),
         (("--text", "text", "--steps", 3000), "characters: --steps must be below that, not 3000"),
-        (("--text", "text", "--steps", 0), "--steps must be at least 1, not 0"),
-        (("--text", "text", "--steps", 30), "--credit must be 1 to --steps, 30, not 40"),
-        (("--text", "text", "--credit", 0), "--credit must be 1 to --steps, 100, not 0"),
+        (("--text", ""), "'.' is a directory"),
+        (("--text", "text", "--encoding", ""), "there is no text encoding ''"),
+        (("--text", "text", "--folder", "text"), "File exists: 'text'"),
     ],
-    ids=["missing text", "many steps", "no steps", "credit", "no credit"],
+    ids=["missing text", "many steps", "no text", "no encoding", "no folder"],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
     (tmp_path / "text").write_text(TEXT, encoding="utf-8")
@@ -65,6 +65,22 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[object, ...], me
     *_, last = done.stderr.splitlines()  # after what matplotlib may say of its list of fonts
     assert re.fullmatch(rf"gradient_flow: .*{re.escape(message)}.*", last), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--steps", 0), "--steps must be at least 1, not 0"),
+        (("--steps", 30), "--credit must be 1 to --steps, 30, not 40"),
+        (("--credit", 0), "--credit must be 1 to --steps, 100, not 0"),
+    ],
+    ids=["no steps", "credit", "no credit"],
+)
+def test_options_that_do_not_fit_are_an_error(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
+    done = run(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    *_, last = done.stderr.splitlines()  # after the usage
+    assert last == f"gradient_flow.py: error: {message}"
 
 
 def test_without_matplotlib_it_says_so_before_the_training(tmp_path: Path) -> None:

@@ -97,12 +97,12 @@ def test_correlations_are_those_of_pearson() -> None:
         (("--text", "missing"), "there is no file 'missing'"),
         (("--text", "short", "--states", 3, "--steps", 3), "too short for batch="),
         (("--text", "text", "--states", 5000), "--states must be 3 to "),
-        (("--text", "text", "--states", 2), ", not 2"),
         (("--text", "text", "--states", 50), "--steps must be 1 to --states, 50, not 70"),
-        (("--every", 0), "--every must be 1 to --iterations, 1000, not 0"),
-        (("--iterations", 5), "--every must be 1 to --iterations, 5, not 100"),
+        (("--text", ""), "'.' is a directory"),
+        (("--text", "text", "--encoding", ""), "there is no text encoding ''"),
+        (("--text", "text", "--states", 100, "--folder", "text"), "File exists: 'text'"),
     ],
-    ids=["missing text", "short text", "many states", "few states", "steps", "never", "too few"],
+    ids=["missing text", "short text", "many states", "steps", "no text", "no encoding", "no folder"],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
     (tmp_path / "text").write_text(TEXT, encoding="utf-8")
@@ -112,6 +112,22 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[object, ...], me
     *_, last = done.stderr.splitlines()  # after what matplotlib may say of its list of fonts
     assert re.fullmatch(rf"look_inside: .*{re.escape(message)}.*", last), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--states", 2), "--states must be at least 3, not 2"),
+        (("--every", 0), "--every must be 1 to --iterations, 1000, not 0"),
+        (("--iterations", 5), "--every must be 1 to --iterations, 5, not 100"),
+    ],
+    ids=["few states", "never", "too few"],
+)
+def test_options_that_do_not_fit_are_an_error(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
+    done = run(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    *_, last = done.stderr.splitlines()  # after the usage
+    assert last == f"look_inside.py: error: {message}"
 
 
 @pytest.mark.parametrize(

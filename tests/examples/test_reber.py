@@ -85,7 +85,7 @@ def test_what_is_measured() -> None:
 @pytest.mark.parametrize("threshold", ["0", "0.5"])
 def test_a_mistake_is_one_line(tmp_path: Path, threshold: str) -> None:
     done = run(tmp_path, "--threshold", threshold)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"reber: a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {float(threshold)}\n"
-    )
+    assert (done.returncode, done.stdout) == (2, "")
+    *_, last = done.stderr.splitlines()  # after the usage
+    message = f"a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {float(threshold)}"
+    assert last == f"reber.py: error: {message}"

@@ -100,6 +100,27 @@ def test_the_seed_determines_all(folder: Path) -> None:
     assert len(measured(one)) == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--text", "missing"), "there is no file 'missing'"),
+        (("--text", ""), "'.' is a directory"),
+        (("--text", "text", "--encoding", ""), "there is no text encoding ''"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_one_line(folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = run(folder, *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"tagger: read_text: {re.escape(message)}[^\n]*\n", done.stderr), done.stderr
+
+
+def test_a_text_may_have_another_encoding(folder: Path) -> None:
+    (folder / "other").write_text((folder / "text").read_text(encoding="utf-8"), encoding="utf-16")
+    done = run(folder, *SMALL[:2], "--text", "other", "--encoding", "utf-16", "--epochs", 1)
+    assert done.returncode == 0, done.stderr
+    assert "\n360 sentences, 40 more held out\n" in done.stdout
+
+
 def test_a_mistake_is_one_line(folder: Path) -> None:
     done = run(folder, "--text", "short")
     assert (done.returncode, done.stdout) == (1, "")

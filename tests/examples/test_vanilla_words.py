@@ -36,15 +36,33 @@ def test_the_seed_determines_all(tmp_path: Path) -> None:
     assert len(re.findall("^epoch", one, re.MULTILINE)) == 6
 
 
+def test_a_mistake_is_one_line_and_comes_before_the_training(tmp_path: Path) -> None:
+    done = run(tmp_path, *SMALL, "--prefix", "z")
+    assert (done.returncode, done.stdout) == (1, "3 words of 9 different characters\n")
+    message = r"'z' \(U\+007A\) at position 0 of 'z' is not one of the 9 characters"
+    assert re.fullmatch(rf"vanilla_words: [^\n]*{message}[^\n]*\n", done.stderr), done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--prefix", "z"), r"'z' \(U\+007A\) at position 0 of 'z' is not one of the 9 characters"),
-        (("--epochs", "0"), r"epochs must be at least 1, not 0"),
+        (("--epochs", "0"), "--epochs must be at least 1, not 0"),
+        (("--words", "a", ""), "a word has a character, and '.' only at its end, where it is put by itself"),
+        (("--words", "a.b"), "a word has a character, and '.' only at its end, where it is put by itself"),
+        (("--prefix", "h."), "a word has a character, and '.' only at its end, where it is put by itself"),
     ],
-    ids=["unknown character", "no epochs"],
+    ids=["no epochs", "empty word", "end within a word", "end within a prefix"],
 )
-def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_options_that_do_not_fit_are_an_error(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     done = run(tmp_path, *SMALL, *arguments)
-    assert done.returncode == 1
-    assert re.fullmatch(rf"vanilla_words: [^\n]*{message}[^\n]*\n", done.stderr), done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    *_, last = done.stderr.splitlines()  # after the usage
+    assert last == f"vanilla_words.py: error: {message}"
+
+
+def test_a_terminal_that_lacks_a_character_gets_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run(tmp_path, "--words", "été", "--hidden", "8", "--epochs", "60", "--prefix", "é")
+    assert (done.returncode, done.stderr) == (0, "")
+    *_, last = done.stdout.splitlines()
+    assert last.startswith("         ? -> ?")

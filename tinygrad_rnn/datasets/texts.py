@@ -35,7 +35,7 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
 
     Raises:
         FileNotFoundError, IsADirectoryError: `path` is not a file.
-        ValueError: the file is empty, or its bytes are not of `encoding`.
+        ValueError: the file is empty, its bytes are not of `encoding`, or there is no such encoding.
     """
     from pathlib import Path
 
@@ -52,6 +52,10 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
         raise ValueError(
             f"read_text: {str(path)!r} is not {encoding}: bytes {error.object[error.start : error.end]!r} at offset "
             f"{offset} ({error.reason}); name the encoding of the file, such as encoding='latin-1', or repair the bytes"
+        ) from error
+    except LookupError as error:
+        raise ValueError(
+            f"read_text: there is no text encoding {encoding!r}; name that of the file, such as 'utf-8' or 'latin-1'"
         ) from error
     if not text:
         raise ValueError(f"read_text: {str(path)!r} is empty; give a file that holds text")

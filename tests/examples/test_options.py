@@ -65,3 +65,31 @@ def test_every_number_has_a_range(
             assert option.strip("-") in last
         assert value in last
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        *(
+            (name, "--iterations 5 --every 6", "--every must be at most --iterations, 5, not 6")
+            for name in ("adding_problem", "addition", "copy_memory", "dates", "reber", "reverse_strings")
+        ),
+        *(
+            (name, "--goal 1.1", "--goal must be above 0 and at most 1, not 1.1")
+            for name in ("addition", "dates", "reverse_strings")
+        ),
+        *((name, "--goal 0", "--goal must be above 0, not 0.0") for name in ("adding_problem", "copy_memory")),
+        *(
+            (name, "--encoding latin-1", "--encoding is that of --text, which is not given")
+            for name in ("gradient_flow", "look_inside", "tagger")
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_an_error(
+    name: str, arguments: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{name}.py"])
+    with pytest.raises(SystemExit) as ended:
+        main_of(name)(arguments.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{name}.py: error: {message}\n")

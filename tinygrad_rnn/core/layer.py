@@ -20,6 +20,9 @@ L = TypeVar("L", bound="Layer")
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 """The types of most attributes. A walk skips them at once, because a training step makes a dozen walks."""
 
+_LONGEST = 4000
+"""How many characters of a description are shown: an error quotes layers, but a layer may hold thousands."""
+
 
 class Layer:
     """Owns parameters and child layers: names them, moves them, counts them.
@@ -142,7 +145,7 @@ class Layer:
             layers.2.b                                     (10,)          10
             86 parameters, 344 bytes
         """
-        rows, _ = _summary_rows(self, "", (), {})
+        rows, _ = _summary_rows(self, "", (), {}, set())
         count, size = (sum(getattr(p.value, what) for p in self.parameters()) for what in ("size", "nbytes"))
         return table(rows, f"{count:,} parameters, {size:,} bytes")
 
@@ -167,16 +170,7 @@ class Layer:
         return arguments
 
     def __repr__(self) -> str:
-        shown = []
-        for name, argument in _arguments(type(self)).items():
-            value = getattr(self, name, "?")
-            if argument.kind is argument.VAR_POSITIONAL:
-                shown += [repr(item) for item in value]
-            elif argument.kind is not argument.KEYWORD_ONLY:
-                shown.append(repr(value))
-            elif value != argument.default:
-                shown.append(f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return _description(self)
 
 
 def runs(layer: Layer, *methods: Any) -> bool:
@@ -201,7 +195,7 @@ def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:
     return {name: argument for name, argument in list(arguments.items())[1:] if name != "rng"}
 
 
-def _first_parameter(layer: Layer, within: tuple[Layer, ...] = ()) -> Parameter | None:
+def _first_parameter(layer: Layer, seen: set[int] | None = None) -> Parameter | None:
     """The first of `named_parameters`, in a quarter of the time: a training step looks for it several times."""
     for value in vars(layer).values():
         if type(value) in _PLAIN:
@@ -211,58 +205,104 @@ def _first_parameter(layer: Layer, within: tuple[Layer, ...] = ()) -> Parameter 
                 continue
             if isinstance(item, Parameter):
                 return item
-            if isinstance(item, Layer) and item is not layer and item not in within:
-                first = _first_parameter(item, (*within, layer))
-                if first is not None:
-                    return first
+            if isinstance(item, Layer):
+                seen = {id(layer)} if seen is None else seen
+                if id(item) not in seen:
+                    seen.add(id(item))
+                    first = _first_parameter(item, seen)
+                    if first is not None:
+                        return first
     return None
 
 
-def places(
-    layer: Layer, wanted: Callable[[object], bool], prefix: str = "", within: tuple[Layer, ...] = ()
-) -> Iterator[tuple[str, Any]]:
-    """The attributes of `layer` and of its children that `wanted` accepts, under each dotted name that they have."""
+def _parts(layer: Layer) -> Iterator[tuple[str, Any]]:
+    """What lies in `layer` itself, by name: its attributes, or the items of those that are tuples or lists."""
     for name, value in vars(layer).items():
         if type(value) in _PLAIN:
             continue
-        for i, item in enumerate(value) if isinstance(value, (tuple, list)) else ((None, value),):
-            if wanted(item):
-                yield f"{prefix}{name}" if i is None else f"{prefix}{name}.{i}", item
-            elif isinstance(item, Layer) and item is not layer and item not in within:
-                path = f"{prefix}{name}." if i is None else f"{prefix}{name}.{i}."
-                yield from places(item, wanted, path, (*within, layer))
+        if isinstance(value, (tuple, list)):
+            for i, item in enumerate(value):
+                yield f"{name}.{i}", item
+        else:
+            yield name, value
 
 
-def _summary_rows(layer: Layer, name: str, within: tuple[Layer, ...], first: dict[int, str]) -> tuple[list[Row], int]:
+def places(
+    layer: Layer, wanted: Callable[[object], bool], prefix: str = "", seen: set[int] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """What `wanted` accepts in `layer` and in all layers in it, by dotted name.
+
+    A layer that stands in several places is searched in the first: the ways to it may be too many to go.
+    """
+    seen = {id(layer)} if seen is None else seen
+    for name, item in _parts(layer):
+        if wanted(item):
+            yield f"{prefix}{name}", item
+        if isinstance(item, Layer) and id(item) not in seen:
+            seen.add(id(item))
+            yield from places(item, wanted, f"{prefix}{name}.", seen)
+
+
+def _summary_rows(
+    layer: Layer, name: str, within: tuple[Layer, ...], first: dict[int, str], seen: set[int]
+) -> tuple[list[Row], int]:
     """The rows of the layer and of all in it, and the number of parameters that they count.
 
-    `first` has the first name of each parameter so far, by its `id`.
+    `first` has the first name of each parameter so far, by its `id`. Of a layer that was `seen` in another place, the
+    rows of the layers in it are left out.
     """
-    rows, total, children = list[Row](), 0, list[Layer]()
-    for own, part in places(layer, lambda value: isinstance(value, (Layer, Parameter))):
+    rows, total = list[Row](), 0
+    again = id(layer) in seen
+    seen.add(id(layer))
+    for own, part in _parts(layer):
         path = f"{name}.{own}" if name else own
         if isinstance(part, Parameter):
             origin = first.setdefault(id(part), path)
             count = part.size if origin == path else 0
             note = "" if origin == path else f"is {origin}, shared"
             rows.append(Row(path, note, str(part.shape), f"{count:,}"))
-        elif part is layer or part in within:
-            continue
-        else:
-            below, count = _summary_rows(part, path, (*within, layer), first)
+            total += count
+        elif isinstance(part, Layer) and part is not layer and part not in within and not again:
+            below, count = _summary_rows(part, path, (*within, layer), first, seen)
             rows += below
-            children.append(part)
-        total += count
+            total += count
     features = getattr(layer, "out_size", None)
-    mine = Row(name, _short(layer, children), "" if features is None else str(features), f"{total:,}")
+    mine = Row(name, _description(layer, short=True), "" if features is None else str(features), f"{total:,}")
     return [mine, *rows], total
 
 
-def _short(layer: Layer, children: list[Layer]) -> str:
-    """`repr(layer)` with dots for the layers in it, which have rows of their own."""
-    text = repr(layer)
-    for child in sorted(map(repr, children), key=len, reverse=True):
-        text = text.replace(child, "...")
-    while "..., ..." in text:
-        text = text.replace("..., ...", "...")
-    return text
+def _description(layer: Layer, *, short: bool = False, known: dict[int, str] | None = None) -> str:
+    """The call that makes `layer`. If `short`, layers in it, which have rows of their own, are dots.
+
+    The texts of layers are `known` by their `id`, for a layer may stand in more places than can be counted.
+    """
+    known = {} if known is None else known
+
+    def text(value: Any) -> str:
+        if isinstance(value, Layer) and short:
+            return "..."
+        if isinstance(value, Layer) and type(value).__repr__ is Layer.__repr__:
+            if id(value) not in known:
+                known[id(value)] = f"{type(value).__name__}(...)"  # within itself
+                known[id(value)] = _description(value, known=known)
+            return known[id(value)]
+        if type(value) in (tuple, list) and any(isinstance(item, Layer) for item in value):
+            inner = ", ".join(map(text, value))
+            return f"[{inner}]" if type(value) is list else f"({inner},)" if len(value) == 1 else f"({inner})"
+        return repr(value)
+
+    shown = []
+    for name, argument in _arguments(type(layer)).items():
+        value = getattr(layer, name, "?")
+        if argument.kind is argument.VAR_POSITIONAL:
+            shown += [text(item) for item in value]
+        elif argument.kind is not argument.KEYWORD_ONLY:
+            shown.append(text(value))
+        elif value != argument.default:
+            shown.append(f"{name}={text(value)}")
+    inside = ", ".join(shown)
+    while short and "..., ..." in inside:
+        inside = inside.replace("..., ...", "...")
+    if len(inside) > _LONGEST:
+        inside = f"{inside[: _LONGEST // 2]} ... {inside[-_LONGEST // 2 :]}"
+    return f"{type(layer).__name__}({inside})"

@@ -8,6 +8,7 @@ from .arguments import float_dtype
 from .arrays import Array, device_name, namespace
 from .checks import check_device
 from .device import Device, device_of
+from .filling import stand_in
 from .foreign import check_is_array
 
 
@@ -36,7 +37,8 @@ class Parameter:
         if hasattr(value, "dtype"):  # of something else, such as a list, the next check speaks
             check_is_array("Parameter", "value", value)
         float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
-        self._value = value.copy()
+        outline = stand_in(value.shape, value.dtype, drawn=False)
+        self._value: Array = value.copy() if outline is None else outline
         self._grad: Array | None = None
         self._vector: Any = None  # the `ParameterVector` in which it lies
 

@@ -6,7 +6,7 @@ import os
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.files import replace
+from ..core.files import as_path, check_source, replacing
 from ..data.vocabulary import require_str
 
 if TYPE_CHECKING:
@@ -34,23 +34,20 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
     Nothing else is changed: the byte order mark of some UTF-8 files stays (`encoding="utf-8-sig"` drops it).
 
     Raises:
-        FileNotFoundError, IsADirectoryError: `path` is not a file.
+        TypeError: `path` is no path.
+        FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read.
         ValueError: the file is empty, its bytes are not of `encoding`, or there is no such encoding.
     """
-    from pathlib import Path
-
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"read_text: {str(path)!r} is a directory; give the path of a file in it")
-    if not path.exists():
-        raise FileNotFoundError(f"read_text: there is no file {str(path)!r} (looked for {str(path.absolute())!r})")
-    data = path.read_bytes()
+    path = as_path(path, "read_text")
+    check_source(path, "read_text", repr(path))
+    with open(path, "rb") as file:
+        data = file.read()
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         offset = error.start + len(data) - len(error.object)  # utf-8-sig counts from the end of its mark
         raise ValueError(
-            f"read_text: {str(path)!r} is not {encoding}: bytes {error.object[error.start : error.end]!r} at offset "
+            f"read_text: {path!r} is not {encoding}: bytes {error.object[error.start : error.end]!r} at offset "
             f"{offset} ({error.reason}); name the encoding of the file, such as encoding='latin-1', or repair the bytes"
         ) from error
     except LookupError as error:
@@ -58,7 +55,7 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
             f"read_text: there is no text encoding {encoding!r}; name that of the file, such as 'utf-8' or 'latin-1'"
         ) from error
     if not text:
-        raise ValueError(f"read_text: {str(path)!r} is empty; give a file that holds text")
+        raise ValueError(f"read_text: {path!r} is empty; give a file that holds text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -110,6 +107,7 @@ def tiny_shakespeare(*, cache: str | os.PathLike[str] | None = None) -> str:
             the folder of the environment variable `XDG_CACHE_HOME`, or else in `~/.cache`.
 
     Raises:
+        TypeError: `cache` is no path.
         ConnectionError: the download failed; the message says where to put the file by hand.
         ValueError: the file in the cache, or the downloaded one, is a different file. A download is then not kept.
         OSError: the file could not be read or written.
@@ -122,8 +120,10 @@ def _fetch(call: str, source: _Source, cache: str | os.PathLike[str] | None) -> 
     import hashlib
     from pathlib import Path
 
-    path = (_default_cache() if cache is None else Path(cache)) / source.file
+    path = (_default_cache() if cache is None else Path(as_path(cache, call, "cache"))) / source.file
     cached = path.exists()
+    if cached:
+        check_source(str(path), call, repr(str(path)))
     data = path.read_bytes() if cached else _download(call, source, path)
     if hashlib.sha256(data).hexdigest() != source.sha256:
         where, cure = (
@@ -136,7 +136,8 @@ def _fetch(call: str, source: _Source, cache: str | os.PathLike[str] | None) -> 
         )
     if not cached:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, data)
+        with replacing(str(path), call) as file:
+            file.write(data)
     return data
 
 

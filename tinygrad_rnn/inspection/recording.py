@@ -255,14 +255,11 @@ def run(model: Any, inputs: tuple[Any, ...], state: Any, starts: Any) -> tuple[A
     return ys, lambda dys: model.backward(dys, None, cache)
 
 
-def _all_of(kind: Any, layer: Layer, name: str = "", within: tuple[Layer, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """`layer` and all layers in it that are of a kind, under every dotted name; also those inside one of the kind."""
+def _all_of(kind: Any, layer: Layer) -> Iterator[tuple[str, Any]]:
+    """`layer` and all layers in it that are of a kind, by dotted name; also those inside one of the kind."""
     if isinstance(layer, kind):
-        yield name, layer
-    within = (*within, layer)
-    for path, child in places(layer, lambda value: isinstance(value, kind), name and f"{name}."):
-        if child not in within:
-            yield from _all_of(kind, child, path, within)
+        yield "", layer
+    yield from places(layer, lambda value: isinstance(value, kind), seen=set())  # `layer` too, where a part knows it
 
 
 def _is_of_rows(value: Any, batch: int) -> bool:

@@ -70,8 +70,10 @@ class Bridge(Feedforward):
         out_sizes = tuple(check_size("Bridge", f"out_sizes[{i}]", size) for i, size in enumerate(out_sizes))
         check_rng("Bridge", rng)
         self.in_size, self.out_sizes, self.out_size = in_size, out_sizes, sum(out_sizes)
-        parts = [initializers.glorot((in_size, size), rng=rng) for size in out_sizes]
-        self.w = Parameter(namespace(parts[0]).concatenate(parts, axis=1))
+        self.w, end = Parameter(initializers.zeros((in_size, self.out_size))), 0
+        for size in out_sizes:
+            self.w.value[:, end : end + size] = initializers.glorot((in_size, size), rng=rng)
+            end += size
         self.b = Parameter(initializers.zeros((self.out_size,)))
 
     def forward(

@@ -1,23 +1,25 @@
-"""The architecture of a model as JSON, and the model rebuilt from it: classes, `config()`, tied parameters, weights."""
+"""The architecture of a model as JSON, and layers made of it again: classes and `config()`."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Array
-from ..core.layer import Layer, places
-from ..core.parameter import Parameter
+from ..core.filling import Filling, TooLarge, filling
+from ..core.layer import Layer
 from ..data.byte_tokenizer import ByteTokenizer
 from ..data.char_tokenizer import CharTokenizer
 from ..data.word_tokenizer import WordTokenizer
+from .safe_file import shortened
 
 TOKENIZERS = (ByteTokenizer, CharTokenizer, WordTokenizer)
 PACKAGE = f"{__name__.partition('.')[0]}."
+
+MOST_PLACES = 10_000
+"""In how many places layers may stand. Shared ones can make a small file a model of more places than can be counted."""
 
 
 def _subclasses(kind: type) -> Iterator[type]:
@@ -28,17 +30,18 @@ def _subclasses(kind: type) -> Iterator[type]:
         yield from _subclasses(below)
 
 
+def is_of_package(kind: type) -> bool:
+    """Whether it is a class of this package."""
+    return getattr(kind, "__module__", "").startswith(PACKAGE)
+
+
 def by_name(classes: Iterable[type], call: str) -> dict[str, type]:
     """The layers and tokenizers of this package and `classes`, by name.
 
     Raises:
         ValueError: two classes have the same name; the message begins with `call`.
     """
-    known = {
-        kind.__name__: kind
-        for kind in (*_subclasses(Layer), *TOKENIZERS)
-        if getattr(kind, "__module__", "").startswith(PACKAGE)
-    }
+    known = {kind.__name__: kind for kind in (*_subclasses(Layer), *TOKENIZERS) if is_of_package(kind)}
     for kind in classes:
         other = known.setdefault(kind.__name__, kind)
         if other is not kind:
@@ -52,6 +55,8 @@ def to_json(value: Any, place: str) -> Any:
     Raises:
         TypeError: it cannot; the message begins with `place` and the path to the part that JSON cannot hold.
     """
+    if isinstance(value, int) and value.bit_length() > 14_000:
+        raise TypeError(f"{place} is an integer of {value.bit_length()} bits, which JSON cannot hold. Make it a str")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
@@ -99,28 +104,74 @@ def _encode_argument(value: Any, place: str, parts: list[Any]) -> Any:
     return to_json(value, place)
 
 
-def decode(tree: Any, known: dict[str, type], parts: list[Any]) -> Any:
-    """The inverse of `encode`, with classes taken from `known`; what is made is added to `parts`.
+def check_places(*trees: Any) -> None:
+    """The layers of trees that `encode` made must stand in `MOST_PLACES` at most.
 
     Raises:
-        ValueError: a class does not take its config.
+        ValueError: they do not, or a layer is said to be the same as one that is not there.
+    """
+    counts: list[int] = []  # for each layer, how many places there are in it, with its own
+
+    def count(tree: Any) -> int:
+        total = 0
+        match tree:
+            case list(items) | {"tuple": list(items)}:
+                total = sum(map(count, items))
+            case {"dict": dict(items)}:
+                total = sum(map(count, items.values()))
+            case {"same": _}:
+                total = counts[_number(tree, len(counts))]
+            case {"class": _, "config": dict(config)}:
+                total = 1 + sum(map(count, config.values()))
+                counts.append(total)
+        if total > MOST_PLACES:
+            raise ValueError(
+                f"Its layers stand in more than {MOST_PLACES:,} places, for they share others: share fewer"
+            )
+        return total
+
+    for tree in trees:
+        count(tree)
+
+
+def _number(tree: dict[str, Any], count: int) -> int:
+    number = tree["same"]
+    if not isinstance(number, int) or not 0 <= number < count:
+        raise ValueError(f"A layer is the same as number {shortened(number)}, but {count} come before it")
+    return number
+
+
+def decode(tree: Any, known: dict[str, type], parts: list[Any], how: Filling | None = None) -> Any:
+    """The inverse of `encode`, with classes taken from `known`; what is made is added to `parts`.
+
+    Args:
+        tree: what `encode` gave, or what somebody made up.
+        known: the classes by name.
+        parts: a list to which what is made is added.
+        how: how arrays are made; None: as in a program.
+
+    Raises:
+        ValueError: `tree` is not what `encode` gives, or a class does not take its config.
     """
     if isinstance(tree, list):
-        return [decode(item, known, parts) for item in tree]
+        return [decode(item, known, parts, how) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    if "tuple" in tree:
-        return tuple(decode(tree["tuple"], known, parts))
-    if "dict" in tree:
-        return {key: decode(item, known, parts) for key, item in tree["dict"].items()}
-    if "same" in tree:
-        return parts[tree["same"]]
-    config = {name: decode(value, known, parts) for name, value in tree["config"].items()}
-    parts.append(_make(known[tree["class"]], config))
-    return parts[-1]
+    match tree:
+        case {"tuple": list(items)}:
+            return tuple([decode(item, known, parts, how) for item in items])
+        case {"dict": dict(items)}:
+            return {key: decode(item, known, parts, how) for key, item in items.items()}
+        case {"same": _}:
+            return parts[_number(tree, len(parts))]
+        case {"class": str(name), "config": dict(config)} if name in known:
+            arguments = {key: decode(value, known, parts, how) for key, value in config.items()}
+            parts.append(_make(known[name], arguments, how))
+            return parts[-1]
+    raise ValueError(f"{shortened(repr(tree))} stands where a layer or an argument was expected")
 
 
-def _make(kind: type, config: dict[str, Any]) -> Any:
+def _make(kind: type, config: dict[str, Any], how: Filling | None) -> Any:
     """`kind(**config)`, where config may also name `*layers`. Any `rng` will do, because weights are overwritten."""
     try:
         signature = inspect.signature(kind)
@@ -131,57 +182,11 @@ def _make(kind: type, config: dict[str, Any]) -> Any:
         arguments.arguments.update(config)
         if "rng" in signature.parameters:
             arguments.arguments["rng"] = np.random.default_rng(0)
-        return kind(*arguments.args, **arguments.kwargs)
+        with filling(how):
+            return kind(*arguments.args, **arguments.kwargs)
     except Exception as error:  # whatever the constructor of a class raises
-        raise ValueError(f"{kind.__name__} does not take {config}: {error}") from error
-
-
-def tied(model: Layer) -> dict[str, str]:
-    """The other names of each tied parameter, mapped to its first name."""
-    first: dict[int, str] = {}
-    return {name: first[id(p)] for name, p in _parameters(model) if first.setdefault(id(p), name) != name}
-
-
-def tie(model: Layer, names: dict[str, str]) -> None:
-    """Tie again what `tied` found; most layers have already tied their parameters themselves.
-
-    Raises:
-        ValueError: two parameters to be tied differ in shape.
-    """
-    parameters = dict(_parameters(model))
-    for name, first in names.items():
-        if name in parameters and first in parameters and parameters[name] is not parameters[first]:
-            here, there = parameters[name].shape, parameters[first].shape
-            if here != there:
-                raise ValueError(f"The file ties {name} {here} to {first} {there}, which is of another shape")
-            *path, attribute = name.split(".")
-            owner = reduce(lambda o, key: o[int(key)] if isinstance(o, (tuple, list)) else getattr(o, key), path, model)
-            setattr(owner, attribute, parameters[first])
-
-
-def _parameters(model: Layer) -> Iterator[tuple[str, Parameter]]:
-    """Like `named_parameters`, but with each name of a tied parameter."""
-    return places(model, lambda value: isinstance(value, Parameter))
-
-
-def fill(model: Layer, tensors: dict[str, Array]) -> None:
-    """Move a model to the CPU and to the dtype of the tensors, and write them into its parameters by name.
-
-    Raises:
-        ValueError: names or shapes differ; the message lists all differences. Nothing is changed.
-    """
-    parameters = dict(model.named_parameters())
-    wrong = [f"{name} {p.shape} is missing" for name, p in parameters.items() if name not in tensors]
-    wrong += [f"{name} {t.shape} is unexpected" for name, t in tensors.items() if name not in parameters]
-    for name in parameters.keys() & tensors.keys():
-        here, there = parameters[name].shape, tensors[name].shape
-        wrong += [f"{name} is {there}, expected {here}"] if here != there else []
-    if wrong:
-        raise ValueError(
-            f"The parameters in the file are not those of its classes: {'; '.join(sorted(wrong))}. Give the classes as "
-            "they were when it was saved"
-        )
-    if tensors:
-        model.to("cpu", next(iter(tensors.values())).dtype)
-    for name, parameter in parameters.items():
-        parameter.value = tensors[name]
+        if (
+            how is not None and not is_of_package(kind) and not isinstance(error, TooLarge)
+        ):  # it may not like weights that are all the same
+            return _make(kind, config, None)
+        raise ValueError(f"{kind.__name__} does not take {shortened(repr(config))}: {shortened(error)}") from error

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.arrays import Array
 from ..core.device import Device, as_device, device_of
+from ..core.files import as_path, check_source, check_target
 from ..core.layer import Layer
 from ..core.states import State
 from ..optim.base import Optimizer, OptimizerState
-from .architecture import by_name, decode, encode, fill, tie, tied, to_json
-from .safe_file import read, write
+from .architecture import by_name, encode, to_json
+from .before_saving import check_finite, check_optimizer, check_state, check_tokenizer, difference
+from .rebuilding import fill, rebuild, tied
+from .safe_file import read, shortened, write
 
 
 class Checkpoint(NamedTuple):
@@ -40,6 +44,7 @@ def save(
     metadata: dict[str, Any] | None = None,
     optimizer: Optimizer | None = None,
     state: State | None = None,
+    allow_nonfinite: bool = False,
 ) -> None:
     """Write a model to one safetensors file, from any device; with optimizer and state, all of the training state.
 
@@ -51,18 +56,23 @@ def save(
     computes what it would have computed without the interruption, to the bit.
 
     Args:
-        path: the file; an existing one is replaced. The usual suffix is `.safetensors`.
+        path: the file; an existing one is replaced, and keeps its permissions. The usual suffix is `.safetensors`.
         model: any layer. `load` needs its classes that are not of this package.
-        tokenizer: one with a `config()` from which its class makes an equal one, such as `CharTokenizer`.
+        tokenizer: the one of the ids of the model, with a `config()` from which its class makes an equal one, such as
+            `CharTokenizer`.
         metadata: a dict that JSON can hold. A tuple comes back as a list.
         optimizer: an optimizer of this model; its state is saved, its settings are not.
         state: the state of a sequence, to continue from.
+        allow_nonfinite: whether weights, optimizer state and state may hold NaN or infinity.
 
     Raises:
-        TypeError: `model` is not a layer, `tokenizer` has no `config()`, or JSON cannot hold the metadata or an
-            argument of a layer.
-        ValueError: two classes have the same name, the parameters differ in dtype, or the optimizer is another model's.
-        FileNotFoundError, IsADirectoryError: there can be no file at `path`.
+        TypeError: `path` is no path, `model` not a layer, `tokenizer` no tokenizer, `optimizer` no optimizer, `state`
+            no state, or JSON cannot hold the metadata or an argument of a layer.
+        ValueError: a number is not finite (the message says in which parameter); the tokenizer has another vocabulary
+            than the model; the optimizer or the state is another model's; the parameters differ in dtype; two classes
+            have the same name, or a class does not make the same layer of its `config()`; `path` is a device, a pipe
+            or a socket.
+        FileNotFoundError, IsADirectoryError, PermissionError: there can be no file at `path`.
         OSError: it could not be written.
 
     Example:
@@ -74,48 +84,74 @@ def save(
         >>> checkpoint.model, checkpoint.metadata, bool((checkpoint.model.w_x.value == model.w_x.value).all())
         (RNNCell(3, 4), {'epochs': 3}, True)
     """
-    call = f"save({str(path)!r})"
-    target = os.path.realpath(path)  # through a link, as open() writes
-    if os.path.isdir(target):
-        raise IsADirectoryError(f"{call}: this is a directory; give the path of a file in it")
-    if not os.path.isdir(os.path.dirname(target)):
-        raise FileNotFoundError(f"{call}: there is no directory {os.path.dirname(target)!r}; make it first")
+    where = as_path(path, "save")
+    call = f"save({where!r})"
+    check_target(where, call)
     if not isinstance(model, Layer):
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
-    if tokenizer is not None and not hasattr(tokenizer, "config"):
-        raise TypeError(f"{call}: tokenizer is a {type(tokenizer).__name__}, without the config() that saving needs")
     if not isinstance(metadata, (dict, type(None))):
         raise TypeError(f"{call}: metadata is a {type(metadata).__name__}, where a dict was expected")
-    parts: list[Any] = []
-    content = {
-        "model": encode(model, f"{call}: model", parts),
-        "tied": tied(model),
-        "tokenizer": None if tokenizer is None else encode(tokenizer, f"{call}: tokenizer", parts),
-        "metadata": to_json(metadata or {}, f"{call}: metadata"),
-        "classes": sorted({type(part).__name__ for part in parts}),
-        "generators": {name: _plain(stream.bit_generator.state) for name, stream in model.generators().items()},
-    }
-    by_name({type(part) for part in parts}, call)
-    tensors = {name: _host(parameter.value) for name, parameter in model.named_parameters()}
-    if len({array.dtype for array in tensors.values()}) > 1:
-        raise ValueError(f"{call}: the parameters differ in dtype: call model.to(dtype=...) first")
+    check_tokenizer(call, tokenizer, model)
+    check_optimizer(call, optimizer, model)
+    check_state(call, state, model)
+    try:
+        content, known = _describe(call, model, tokenizer, metadata or {})
+        tensors = {name: _host(parameter.value) for name, parameter in model.named_parameters()}
+        if len({array.dtype for array in tensors.values()}) > 1:
+            raise ValueError(f"{call}: the parameters differ in dtype: call model.to(dtype=...) first")
+        _check_comes_back(call, content, known, tensors)
+    except RecursionError as error:
+        raise ValueError(f"{call}: layers or metadata are nested too deeply, or hold themselves; nest less") from error
     if optimizer is not None:
-        if optimizer.model is not model:
-            raise ValueError(f"{call}: the optimizer belongs to another model, {optimizer.model!r}")
         memory = optimizer.memory()
         content["optimizer"] = {"kind": memory.kind, "steps": memory.steps, "arrays": list(memory.arrays)}
         for key, arrays in memory.arrays.items():
             tensors |= {f"optimizer/{key}/{name}": _host(array) for name, array in arrays.items()}
     if state is not None:
         content["state"] = _name_leaves(state, "state", tensors)
-    write(target, content, tensors)
+    if not allow_nonfinite:
+        check_finite(call, tensors)
+    write(where, call, content, tensors)
+
+
+def _describe(call: str, model: Layer, tokenizer: Any, metadata: Any) -> tuple[dict[str, Any], dict[str, type]]:
+    """The JSON of a file, and the classes in it by name."""
+    parts: list[Any] = []
+    content = {
+        "model": encode(model, f"{call}: model", parts),
+        "tied": tied(model),
+        "tokenizer": None if tokenizer is None else encode(tokenizer, f"{call}: tokenizer", parts),
+        "metadata": to_json(metadata, f"{call}: metadata"),
+        "classes": sorted({type(part).__name__ for part in parts}),
+        "generators": {name: _plain(stream.bit_generator.state) for name, stream in model.generators().items()},
+    }
+    return content, by_name({type(part) for part in parts}, call)
+
+
+def _check_comes_back(call: str, content: dict[str, Any], known: dict[str, type], tensors: Mapping[str, Array]) -> None:
+    """What `load` will make of `content` must be the model and the tokenizer that it was made of."""
+    reserved = next((name for name in tensors if "/" in name or name == "__metadata__"), None)
+    if reserved is not None:
+        raise ValueError(f"{call}: a parameter is named {reserved!r}, which means something else in a file; rename it")
+    try:
+        model, tokenizer = rebuild(content, known, _shapes(tensors), outline=True)
+        again, _ = _describe(call, model, tokenizer, {})
+    except ValueError as error:
+        raise ValueError(f"{call}: `load` would not make the model anew. {error}") from error
+    for key in ("model", "tied", "tokenizer"):
+        if again[key] != content[key]:
+            raise ValueError(
+                f"{call}: {difference(content[key], again[key], key)}. __init__ must keep its arguments as they are, "
+                "each under its own name"
+            )
 
 
 def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu") -> Checkpoint:
     """Read what `save` wrote: the rebuilt model, and all that was saved with it.
 
     Classes are found by name among the layers and tokenizers of this package and in `classes`; no other code is run.
-    The weights are written into the arrays that the layers made at construction.
+    The weights are written into the arrays that the layers made at construction, where the initializers of this package
+    draw nothing: first the shapes are compared with those of the file, before anything of such a size is made.
 
     Args:
         path: the file.
@@ -126,8 +162,9 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
         `Checkpoint(model, tokenizer, metadata, optimizer, state)`.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: `path` is not a file.
-        ValueError: the file is empty, truncated, damaged, of another program or a newer version of this one; a class
+        TypeError: `path` is no path.
+        FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read.
+        ValueError: `path` is a device, a pipe or a socket; the file is empty, truncated, damaged, of another program or a newer version of this one; a class
             is missing in `classes`, or has changed since the file was saved (the message lists every parameter that
             does not match); two classes have the same name; `device` is not the name of a device.
         RuntimeError: there is no such device.
@@ -144,39 +181,72 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
         >>> checkpoint.state[0].shape
         (2, 4)
     """
-    call, there = f"load({str(path)!r})", as_device(device)
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{call}: this is a directory; give the path of a file in it")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{call}: there is no such file (looked for {os.path.abspath(path)!r})")
-    if not os.path.getsize(path):
+    where, there = as_path(path, "load"), as_device(device)
+    call = f"load({where!r})"
+    found = check_source(where, call)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{call}: this is a device, a pipe or a socket; give the path of a file")
+    if not found.st_size:
         raise ValueError(f"{call}: the file is empty, so its writing was cut short; take another copy")
     known = by_name(classes, call)
-    content, tensors = read(path, call)
+    content, tensors = read(where, call)
     try:
+        _check_kinds(content)
         missing = ", ".join(name for name in content["classes"] if name not in known)
         if missing:
-            raise ValueError(f"It has classes that are not of this package: call load(..., classes=({missing},))")
-        parts: list[Any] = []
-        model, tokenizer = (decode(content[name], known, parts) for name in ("model", "tokenizer"))
-        tie(model, content["tied"])
-        fill(model, {name: array for name, array in tensors.items() if "/" not in name})
-        for name, stream in model.generators().items():
-            stream.bit_generator.state = content["generators"][name]
-        memory = content.get("optimizer")
-        if memory is not None:
-            memory = OptimizerState(
-                memory["kind"], memory["steps"], {key: _group(tensors, key) for key in memory["arrays"]}
-            )
+            names = shortened(missing)
+            raise ValueError(f"It has classes that are not of this package: call load(..., classes=({names},))")
+        weights = {name: array for name, array in tensors.items() if "/" not in name}
+        memory = _memory(content["optimizer"], tensors) if "optimizer" in content else None
         state = _with_leaves(content["state"], tensors, there) if "state" in content else None
+        rebuild(content, known, _shapes(weights), outline=True)  # what does not fit takes no memory, and no time
+        model, tokenizer = rebuild(content, known, _shapes(weights), outline=False)
+        fill(model, weights)
         return Checkpoint(model.to(there), tokenizer, content["metadata"], memory, state)
+    except RecursionError as error:
+        raise ValueError(f"{call}: the model cannot be made anew. Its layers are nested too deeply") from error
     except Exception as error:  # also any error that a forged header, with a right checksum, may cause
-        raise ValueError(f"{call}: the model cannot be made anew. {error}") from error
+        raise ValueError(f"{call}: the model cannot be made anew. {shortened(error, 5000)}") from error
+
+
+_KINDS: dict[str, Any] = {
+    "classes": list,
+    "model": dict,
+    "tied": dict,
+    "tokenizer": dict | None,
+    "metadata": dict,
+    "generators": dict,
+}
+"""The parts of each file."""
+
+
+def _check_kinds(content: dict[str, Any]) -> None:
+    """The content of a file must have the parts that `save` writes."""
+    for key, kind in _KINDS.items():
+        if not isinstance(content.get(key, ...), kind):
+            came = shortened(repr(content[key]), 80) if key in content else "not there"
+            raise ValueError(f"The part {key!r} of the file is {came}, which is not what `save` writes")
+    for name in (*content["classes"], *content["tied"].values()):
+        if not isinstance(name, str):
+            raise ValueError(f"{shortened(repr(name), 80)} stands where a name was expected")
+
+
+def _memory(described: Any, tensors: dict[str, Array]) -> OptimizerState:
+    """The optimizer state that a file holds."""
+    match described:
+        case {"kind": str(kind), "steps": int(steps), "arrays": list(keys)} if all(isinstance(k, str) for k in keys):
+            return OptimizerState(kind, steps, {key: _group(tensors, key) for key in keys})
+    raise ValueError(f"The optimizer is {shortened(repr(described))}, which is not what `save` writes")
+
+
+def _shapes(tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in tensors.items()}
 
 
 def _host(array: Array) -> Array:
     """On the host, and contiguous: safetensors would silently write wrong numbers for an array of another order."""
-    return np.asarray(device_of(array).to_host(array), order="C")
+    host = device_of(array).to_host(array)
+    return np.asarray(host, host.dtype.newbyteorder("="), order="C")
 
 
 def _plain(value: Any) -> Any:
@@ -203,7 +273,15 @@ def _name_leaves(tree: Any, name: str, tensors: dict[str, Array]) -> Any:
 
 
 def _with_leaves(tree: Any, tensors: dict[str, Array], device: Device) -> Any:
-    """The inverse of `_name_leaves`."""
+    """The inverse of `_name_leaves`.
+
+    Raises:
+        ValueError: `tree` is not what that gives, or names an array that is not there.
+    """
     if isinstance(tree, list):
-        return tuple(_with_leaves(part, tensors, device) for part in tree)
-    return None if tree is None else device.asarray(tensors[tree])
+        return tuple([_with_leaves(part, tensors, device) for part in tree])
+    if tree is None:
+        return None
+    if not isinstance(tree, str) or tree not in tensors:
+        raise ValueError(f"The state has {shortened(repr(tree))}, where the name of one of its arrays was expected")
+    return device.asarray(tensors[tree])

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ..core.arrays import Array
-from ..core.files import replace
+from ..core.files import replacing
 
 # safetensors, hashlib and json are imported where they are used: a program that saves nothing starts 7 to 10 ms faster.
 
@@ -15,21 +15,35 @@ from ..core.files import replace
 # model would not always give the same bytes.
 _KEY = "tinygrad_rnn"
 _VERSION = 1
+_LONGEST_HEADER = 100_000_000  # bytes
 _NUMBERS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F32", "F64"}
 
 
-def write(target: str, content: dict[str, Any], tensors: dict[str, Array]) -> None:
-    """Write `content` and `tensors`, which must be contiguous, beside `target`, and move the whole file there.
+def write(path: str, call: str, content: dict[str, Any], tensors: dict[str, Array]) -> None:
+    """Write `content` and `tensors`, which must be contiguous, in the place of `path`, whole or not at all.
 
     Raises:
-        OSError: it could not be written; what was at `target` before is still there.
+        ValueError: the content would not be read as it is; the message begins with `call`.
+        OSError: it could not be written; what was at `path` before is still there.
     """
     import safetensors.numpy
 
     text = _to_text({"version": _VERSION, "sha256": "", **content})
+    try:
+        same = _to_text(_from_text(text)) == text
+    except ValueError:  # two keys that differ, but have the same text
+        same = False
+    if not same:
+        raise ValueError(f"{call}: JSON would not be read as it is written; use plain dicts, lists, numbers and str")
     text = text.replace('"sha256": ""', f'"sha256": "{checksum(text, tensors)}"', 1)
     data = safetensors.numpy.save(tensors, {_KEY: text})
-    replace(target, data)
+    if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
+        raise ValueError(
+            f"{call}: the metadata and the tokenizer take {len(text)} characters, but no reader of safetensors takes "
+            f"more than {_LONGEST_HEADER} bytes of them. Keep what is large in a file of its own"
+        )
+    with replacing(path, call) as file:
+        file.write(data)
 
 
 def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -48,7 +62,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
             if text is None:
                 raise ValueError(
                     f"{call}: the file was not written by `save`, so it does not name the layers of its tensors: "
-                    f"{', '.join(names) or 'none'}. Read it with safetensors.numpy.load_file, and assign them to the "
+                    f"{shortened(', '.join(names)) or 'none'}. Read it with safetensors.numpy.load_file, and assign them to the "
                     "values of the parameters of a model"
                 )
             content = _content(text, call)
@@ -62,12 +76,18 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
     except safetensors.SafetensorError as error:
         raise ValueError(
             f"{call}: this is no whole safetensors file, but one that was cut short, damaged or of another kind "
-            f"({error}); take another copy"
+            f"({shortened(error)}); take another copy"
         ) from error
     expected = content["sha256"]
     if checksum(text.replace(expected, "", 1), tensors) != expected:
         raise ValueError(f"{call}: the file is damaged: its content does not match its checksum; take another copy")
     return content, tensors
+
+
+def shortened(value: Any, most: int = 300) -> str:
+    """The text of `value`, its middle left out where it is long: a message may quote a file, but not megabytes of it."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
 def checksum(text: str, tensors: dict[str, Array]) -> str:
@@ -92,7 +112,7 @@ def _content(text: str, call: str) -> dict[str, Any]:
         raise ValueError(f"{call}: the file is damaged: its header is not what `save` writes; take another copy")
     if version > _VERSION:
         raise ValueError(
-            f"{call}: the file is of format version {version}, and this tinygrad_rnn reads up to {_VERSION}: install a "
+            f"{call}: the file is of format version {shortened(version, 20)}, and this tinygrad_rnn reads up to {_VERSION}: install a "
             "newer one"
         )
     return content
@@ -110,4 +130,13 @@ def _from_text(text: str) -> Any:
     """The inverse of `_to_text`; `json` alone would read two lone surrogates in a row as one character."""
     import json
 
-    return json.loads(re.sub(r"\\(?:u(d[89a-f]..)|.)", lambda m: chr(int(m[1], 16)) if m[1] else m[0], text))
+    text = re.sub(r"\\(?:u(d[89a-f]..)|.)", lambda m: chr(int(m[1], 16)) if m[1] else m[0], text)
+    return json.loads(text, object_pairs_hook=_distinct)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict of `pairs`, of whose keys none may be there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found

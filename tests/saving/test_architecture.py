@@ -18,8 +18,8 @@ from tinygrad_rnn.layers.activation import Tanh
 from tinygrad_rnn.layers.embedding import Embedding
 from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.models.sequential import Sequential
-from tinygrad_rnn.saving.rebuilding import tie
 from tinygrad_rnn.saving.checkpoint import load, save
+from tinygrad_rnn.saving.rebuilding import tie
 
 
 def draw(rng: np.random.Generator, *shape: int) -> Any:

@@ -34,6 +34,21 @@ def as_path(path: str | os.PathLike[str], call: str, name: str = "path") -> str:
     return text
 
 
+def check_encoding(encoding: str, call: str) -> None:
+    """`encoding` must be the name of an encoding of texts.
+
+    Raises:
+        TypeError: it is no str.
+        ValueError: there is no such encoding.
+    """
+    if not isinstance(encoding, str):
+        raise TypeError(f"{call}: encoding is a {type(encoding).__name__}, where a name such as 'utf-8' was expected")
+    try:
+        "".encode(encoding)
+    except (LookupError, ValueError) as error:  # also where it is one of bytes, such as 'base64'
+        raise ValueError(f"{call}: {encoding!r} is not the name of an encoding, such as 'utf-8'") from error
+
+
 def check_source(path: str, call: str, subject: str = "this") -> os.stat_result:
     """`path` must be a file that can be read, or a pipe; gives what the system knows of it.
 
@@ -48,7 +63,7 @@ def check_source(path: str, call: str, subject: str = "this") -> os.stat_result:
         raise type(error)(f"{call}: {subject} cannot be reached ({error.strerror}); check the path") from error
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(f"{call}: {subject} is a directory; give the path of a file in it")
-    if not os.access(path, os.R_OK):
+    if not _may(path, os.R_OK):
         raise PermissionError(f"{call}: {subject} must not be read; change its permissions, or ask its owner")
     return found
 
@@ -75,7 +90,7 @@ def check_target(path: str, call: str) -> str:
     target = os.path.realpath(path)  # through a link, as open() writes
     if not os.path.isdir(os.path.dirname(target)):
         raise FileNotFoundError(f"{call}: there is no directory {os.path.dirname(target)!r}; make it first")
-    if os.path.exists(target) and not os.access(target, os.W_OK):
+    if os.path.exists(target) and not _may(target, os.W_OK):
         raise PermissionError(f"{call}: the file must not be written; change its permissions, or give another path")
     return target
 
@@ -113,6 +128,11 @@ def replacing(path: str, call: str) -> Iterator[BinaryIO]:
     _sync_folder(folder)
 
 
+def _may(path: str, how: int) -> bool:
+    """Whether the system lets this process, as the user whose rights it has now, do that."""
+    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _kind(mode: int) -> str:
     """What is no regular file, in words."""
     kinds = {stat.S_IFCHR: "device", stat.S_IFBLK: "device", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
@@ -131,10 +151,7 @@ def _new_file(folder: str, target: str) -> tuple[str, int]:
             break
         os.close(descriptor)
     if old is not None and sys.platform != "win32":
-        for owner in (
-            -1,
-            old.st_uid,
-        ):  # the group alone, which may be allowed where the rest is not; -1 changes nothing
+        for owner in (-1, old.st_uid):  # the group alone, as -1 changes nothing, may be allowed where the rest is not
             with contextlib.suppress(OSError):
                 os.fchown(descriptor, owner, old.st_gid)
         with contextlib.suppress(OSError):  # a file system without permissions

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import as_path, check_source, replacing
+from ..core.files import as_path, check_encoding, check_source, replacing
 
 # About how many characters, in whole lines, are encoded at a time: memory is needed only for one block and its ids.
 _BLOCK = 1 << 20
@@ -49,8 +49,9 @@ def encode_file(
         array([2, 1, 3, 1, 3, 1, 0], dtype=uint8)
     """
     source, target = as_path(path, "encode_file"), as_path(out, "encode_file", "out")
-    if isinstance(tokenizer, type) or not all(hasattr(tokenizer, name) for name in ("encode", "__len__")):
+    if isinstance(tokenizer, (type, str)) or not all(hasattr(tokenizer, name) for name in ("encode", "__len__")):
         raise TypeError(f"encode_file: tokenizer is {tokenizer!r:.80}, without the encode() and len() of a tokenizer")
+    check_encoding(encoding, "encode_file")
     call = f"encode_file: {source!r}"
     check_source(source, "encode_file", repr(source))
     if os.path.exists(target) and os.path.samefile(source, target):
@@ -66,8 +67,6 @@ def encode_file(
                     count, line = count + len(ids), line + len(lines)
                 if not count:
                     raise ValueError("it is empty; give a file that holds text")
-        except LookupError as error:
-            raise ValueError(f"{call}: {encoding!r} is not the name of an encoding, such as 'utf-8'") from error
         except ValueError as error:  # also UnicodeDecodeError
             raise ValueError(f"{call}, somewhere after line {line}: {error}") from error
         file.seek(0)

@@ -6,7 +6,7 @@ import os
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.files import as_path, check_source, replacing
+from ..core.files import as_path, check_encoding, check_source, replacing
 from ..data.vocabulary import require_str
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
         ValueError: the file is empty, its bytes are not of `encoding`, or there is no such encoding.
     """
     path = as_path(path, "read_text")
+    check_encoding(encoding, "read_text")
     check_source(path, "read_text", repr(path))
     with open(path, "rb") as file:
         data = file.read()
@@ -49,10 +50,6 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
         raise ValueError(
             f"read_text: {path!r} is not {encoding}: bytes {error.object[error.start : error.end]!r} at offset "
             f"{offset} ({error.reason}); name the encoding of the file, such as encoding='latin-1', or repair the bytes"
-        ) from error
-    except LookupError as error:
-        raise ValueError(
-            f"read_text: there is no text encoding {encoding!r}; name that of the file, such as 'utf-8' or 'latin-1'"
         ) from error
     if not text:
         raise ValueError(f"read_text: {path!r} is empty; give a file that holds text")

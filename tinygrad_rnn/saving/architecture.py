@@ -185,8 +185,6 @@ def _make(kind: type, config: dict[str, Any], how: Filling | None) -> Any:
         with filling(how):
             return kind(*arguments.args, **arguments.kwargs)
     except Exception as error:  # whatever the constructor of a class raises
-        if (
-            how is not None and not is_of_package(kind) and not isinstance(error, TooLarge)
-        ):  # it may not like weights that are all the same
-            return _make(kind, config, None)
+        if how is not None and not is_of_package(kind) and not isinstance(error, TooLarge):
+            return _make(kind, config, None)  # it may not like weights that are all the same
         raise ValueError(f"{kind.__name__} does not take {shortened(repr(config))}: {shortened(error)}") from error

@@ -164,9 +164,10 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
     Raises:
         TypeError: `path` is no path.
         FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read.
-        ValueError: `path` is a device, a pipe or a socket; the file is empty, truncated, damaged, of another program or a newer version of this one; a class
-            is missing in `classes`, or has changed since the file was saved (the message lists every parameter that
-            does not match); two classes have the same name; `device` is not the name of a device.
+        ValueError: `path` is a device, a pipe or a socket; the file is empty, truncated, damaged, of another program or
+            a newer version of this one; a class is missing in `classes`, or has changed since the file was saved (the
+            message lists every parameter that does not match); two classes have the same name; `device` is not the
+            name of a device.
         RuntimeError: there is no such device.
 
     Example:

@@ -62,8 +62,8 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
             if text is None:
                 raise ValueError(
                     f"{call}: the file was not written by `save`, so it does not name the layers of its tensors: "
-                    f"{shortened(', '.join(names)) or 'none'}. Read it with safetensors.numpy.load_file, and assign them to the "
-                    "values of the parameters of a model"
+                    f"{shortened(', '.join(names)) or 'none'}. Read it with safetensors.numpy.load_file, and assign "
+                    "them to the values of the parameters of a model"
                 )
             content = _content(text, call)
             # A name with a slash belongs to a state or an optimizer, not to a parameter.
@@ -85,7 +85,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
 
 
 def shortened(value: Any, most: int = 300) -> str:
-    """The text of `value`, its middle left out where it is long: a message may quote a file, but not megabytes of it."""
+    """The text of `value`, its middle left out where it is long: a message quotes a file, but not megabytes of it."""
     text = str(value)
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
@@ -112,8 +112,8 @@ def _content(text: str, call: str) -> dict[str, Any]:
         raise ValueError(f"{call}: the file is damaged: its header is not what `save` writes; take another copy")
     if version > _VERSION:
         raise ValueError(
-            f"{call}: the file is of format version {shortened(version, 20)}, and this tinygrad_rnn reads up to {_VERSION}: install a "
-            "newer one"
+            f"{call}: the file is of format version {shortened(version, 20)}, and this tinygrad_rnn reads up to "
+            f"{_VERSION}: install a newer one"
         )
     return content
 

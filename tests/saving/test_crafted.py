@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import struct
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -28,7 +27,6 @@ from tinygrad_rnn import (
     Parameter,
     RNNCell,
     Sequential,
-    Tanh,
     initializers,
     load,
     save,
@@ -71,7 +69,7 @@ def bounded(size: int) -> Iterator[None]:
     assert peak < size + 2**26, peak
 
 
-def assert_refused(path: Path, size: int, says: str = "", classes: tuple[type, ...] = ()) -> None:
+def assert_refused(path: Path, size: int, says: str = ".", classes: tuple[type, ...] = ()) -> None:
     with bounded(size), pytest.raises(ValueError, match=says) as caught:
         load(path, classes=classes)
     assert str(caught.value).startswith("load(")
@@ -102,8 +100,8 @@ def nested(depth: int) -> dict[str, Any]:
 
 BIG = "for which the file does not have the numbers"
 PARTS: dict[str, tuple[str, Any, str]] = {
-    "shared layers": ("model", diamond(30, layer("Tanh")), "stand in more than 10,000 places"),
-    "shared cells": ("model", diamond(1000, layer("Linear", in_size=2, out_size=2)), "10,000 places"),
+    "shared layers": ("model", diamond(30, layer("Tanh")), "stand in more than 5,000 places"),
+    "shared cells": ("model", diamond(100, layer("Linear", in_size=2, out_size=2)), "5,000 places"),
     "LSTMCell(1, 2000)": ("model", layer("LSTMCell", in_size=1, out_size=2000), BIG),
     "LSTMCell(1, 400)": ("model", layer("LSTMCell", in_size=1, out_size=400), "w_h is .* is missing|are not those of"),
     "LSTMCell(1, 10**12)": ("model", layer("LSTMCell", in_size=1, out_size=10**12), BIG),
@@ -117,7 +115,7 @@ PARTS: dict[str, tuple[str, Any, str]] = {
     "Bridge": ("model", layer("Bridge", in_size=1, out_sizes={"tuple": [2**20] * 1000}), BIG),
     "many of a large size": (
         "model",
-        sequential(*[layer("LayerNorm", size=1000, eps=1e-5, bias=False) for _ in range(9000)]),
+        sequential(*[layer("LayerNorm", size=1000, eps=1e-5, bias=False) for _ in range(4900)]),
         "are not those of its classes",
     ),
     "TiedLinear": (
@@ -126,7 +124,7 @@ PARTS: dict[str, tuple[str, Any, str]] = {
             layer("Embedding", vocab_size=2**20, out_size=1),
             *[layer("TiedLinear", embedding={"same": 0}) for _ in range(50)],
         ),
-        "",
+        "takes 1 features, but 1048576 come from",
     ),
     "a size of 4,000 digits": ("model", layer("Linear", in_size=10**4000, out_size=1), "Linear does not take"),
     "a negative size": ("model", layer("Linear", in_size=-3, out_size=1), "must be at least 1, not -3"),
@@ -138,12 +136,16 @@ PARTS: dict[str, tuple[str, Any, str]] = {
     "a config of strange names": ("model", layer("Linear", **{"x" * 10**6: 1}), "it has no argument"),
     "a class that is a list": ("model", {"class": ["Linear"], "config": {}}, "stands where a layer or an argument"),
     "a class that is not there": ("model", layer("x" * 10**6), "stands where a layer or an argument"),
-    "nesting": ("model", nested(2000), "nested too deeply|is not what `save` writes"),
+    "nesting": ("model", nested(150), "nested too deeply|are not those of its"),
     "nested lists": ("model", layer("Linear", in_size=json.loads("[" * 300 + "]" * 300), out_size=1), "nested|integer"),
     "the same as itself": ("model", {"same": 0}, "the same as number 0, but 0 come before it"),
     "the same as -1": ("model", sequential(layer("Tanh"), {"same": -1}), "the same as number -1, but 1 come before"),
     "the same as a str": ("model", {"same": "x" * 10**6}, "the same as number x"),
-    "a tokenizer as model": ("model", layer("CharTokenizer", characters="ab", special=[], unknown=None), "stands where"),
+    "a tokenizer as model": (
+        "model",
+        layer("CharTokenizer", characters="ab", special=[], unknown=None),
+        "stands where",
+    ),
     "a role as model": ("model", layer("Recurrent"), "Recurrent does not take"),
     "a list as model": ("model", [1], "The part 'model' of the file is"),
     "a list in a tuple": ("model", sequential([[layer("Tanh")]]), "takes Feedforward and Recurrent layers"),
@@ -155,19 +157,31 @@ PARTS: dict[str, tuple[str, Any, str]] = {
         "must occur once",
     ),
     "classes that are numbers": ("classes", [1], "1 stands where a name was expected"),
-    "a million classes": ("classes", [f"C{i}" for i in range(10**6)], "classes that are not of this package"),
-    "unequal ties": ("tied", {"layers.1.w_x": "layers.1.w_h"}, r"ties layers\.1\.w_x \(5, 3\) to layers\.1\.w_h \(3, 3\)"),
-    "a tie to a stream": ("tied", {"layers.1.b": "layers.2.rng"}, r"ties layers\.1\.b \(3,\) to layers\.2\.rng a stream"),
+    "many classes": ("classes", [f"C{i}" for i in range(10**5)], "classes that are not of this package"),
+    "unequal ties": (
+        "tied",
+        {"layers.1.w_x": "layers.1.w_h"},
+        r"ties layers\.1\.w_x \(5, 3\) to layers\.1\.w_h \(3, 3\)",
+    ),
+    "a tie to a stream": (
+        "tied",
+        {"layers.1.b": "layers.2.rng"},
+        r"ties layers\.1\.b \(3,\) to layers\.2\.rng a stream",
+    ),
     "ties of one parameter more": ("tied", {"layers.1.w_h": "layers.1.w_h", "x": "y"}, ""),
     "ties that are a list": ("tied", [["a", "b"]], "The part 'tied' of the file is"),
     "ties to a list": ("tied", {"layers.1.b": ["x" * 10**6]}, "stands where a name was expected"),
     "no streams": ("generators", {}, r"The random stream layers\.2\.rng is None"),
-    "a stream of nonsense": ("generators", {"layers.2.rng": {"bit_generator": "PCG64", "state": 3}}, ""),
+    "a stream of nonsense": (
+        "generators",
+        {"layers.2.rng": {"bit_generator": "PCG64", "state": 3}},
+        "is not in a state of a PCG64",
+    ),
     "a stream of another kind": ("generators", {"layers.2.rng": {"bit_generator": "default_rng"}}, "where a state was"),
     "a huge stream": (
         "generators",
         {"layers.2.rng": {"bit_generator": "PCG64", "state": {"state": 10**4000, "inc": 1}}},
-        "",
+        "is not in a state of a PCG64",
     ),
     "a state that is a number": ("state", [3], "The state has 3, where the name of one of its arrays"),
     "a state that is not there": ("state", ["x" * 10**6], "where the name of one of its arrays was expected"),
@@ -180,7 +194,9 @@ LOADS = {"ties of one parameter more"}
 
 @pytest.mark.messages
 @pytest.mark.parametrize(("key", "value", "says"), PARTS.values(), ids=PARTS)
-def test_a_part_that_was_made_up(tmp_path: Path, request: pytest.FixtureRequest, key: str, value: Any, says: str) -> None:
+def test_a_part_that_was_made_up(
+    tmp_path: Path, request: pytest.FixtureRequest, key: str, value: Any, says: str
+) -> None:
     path = tmp_path / "model"
     content, tensors = training(path)
     size = forge(path, content | {key: value}, tensors)
@@ -191,7 +207,9 @@ def test_a_part_that_was_made_up(tmp_path: Path, request: pytest.FixtureRequest,
         assert_refused(path, size, says)
 
 
-@pytest.mark.parametrize("key", ["model", "tied", "tokenizer", "metadata", "classes", "generators", "version", "sha256"])
+@pytest.mark.parametrize(
+    "key", ["model", "tied", "tokenizer", "metadata", "classes", "generators", "version", "sha256"]
+)
 def test_a_part_that_is_missing(tmp_path: Path, key: str) -> None:
     path = tmp_path / "model"
     content, tensors = training(path)
@@ -216,8 +234,12 @@ def test_a_part_that_is_missing(tmp_path: Path, key: str) -> None:
         '{"version": 1, "sha256": "", "metadata": {"x": 1e999}',
         '{"version": 1, "sha256": "", "metadata": {"x": \x00}}',
         '"' + "x" * 10**6,
+        '{"version": 1, "sha256": "", "model": '
+        + '{"class": "Sequential", "config": {"layers": [' * 9000
+        + "]}}" * 9000
+        + "}",
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_json_that_was_made_up(tmp_path: Path, text: str) -> None:
     assert_refused(tmp_path / "model", forge(tmp_path / "model", {}, {}, text), "is not what `save` writes|newer one")
@@ -226,8 +248,14 @@ def test_json_that_was_made_up(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}},
-        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "v": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}},
+        {
+            "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+            "v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        },
+        {
+            "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+            "v": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]},
+        },
         {"w": {"dtype": "F128", "shape": [1], "data_offsets": [0, 16]}},
         {"w": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}},
         {"w": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 0]}},
@@ -314,7 +342,9 @@ def other(value: Any, rng: np.random.Generator) -> Any:
     """What may stand in the place of a part of the header."""
     choices: list[Callable[[], Any]] = [
         lambda: None,
-        lambda: int(rng.choice([0, -1, 1, 2, 7, 255, 2**31, 2**63, -(2**63), 10**18])) if rng.random() < 0.9 else 10**30,
+        lambda: (
+            int(rng.choice([0, -1, 1, 2, 7, 255, 2**31, 2**63, -(2**63), 10**18])) if rng.random() < 0.9 else 10**30
+        ),
         lambda: float(rng.choice([0.0, -1.5, math.nan, math.inf, 1e308])),
         lambda: str(rng.choice(["", "x", "Linear", "LSTMCell", "Sequential", "layers.1.b", "tuple", "\ud800"])),
         lambda: [],
@@ -323,7 +353,9 @@ def other(value: Any, rng: np.random.Generator) -> Any:
         lambda: {"tuple": [value]},
         lambda: {"dict": {"a": value}},
         lambda: {"same": int(rng.integers(-1, 8))},
-        lambda: layer(str(rng.choice(["Linear", "LSTMCell", "Embedding"])), in_size=9, out_size=int(10 ** rng.integers(0, 9))),
+        lambda: layer(
+            str(rng.choice(["Linear", "LSTMCell", "Embedding"])), in_size=9, out_size=int(10 ** rng.integers(0, 9))
+        ),
         lambda: sequential(value, value),
     ]
     return choices[int(rng.integers(len(choices)))]()
@@ -348,7 +380,9 @@ def mutated(tree: Any, rng: np.random.Generator) -> Any:
     return copy
 
 
-def test_files_changed_at_random(tmp_path: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_changed_at_random(
+    tmp_path: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Others at each long run."""
     long = pytestconfig.getoption("--long")
     cases, first = (20_000, int(np.random.default_rng().integers(1 << 40))) if long else (300, 0)
@@ -373,13 +407,14 @@ def test_files_changed_at_random(tmp_path: Path, pytestconfig: pytest.Config, ca
         tracemalloc.start()
         try:
             load(path)
-            loaded += 1
+            loaded, message = loaded + 1, "load("
         except ValueError as error:
-            assert str(error).startswith("load("), f"seed {seed}"
-            assert len(str(error)) < 6000, f"seed {seed}"
+            message = str(error)
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
+        assert message.startswith("load("), f"seed {seed}"
+        assert len(message) < 6000, f"seed {seed}"
         slowest = max(slowest, time.process_time() - started)
         assert slowest < 4, f"seed {seed}"
         assert peak < path.stat().st_size + 2**26, f"seed {seed}"

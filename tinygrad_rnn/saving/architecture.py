@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from .safe_file import shortened
 TOKENIZERS = (ByteTokenizer, CharTokenizer, WordTokenizer)
 PACKAGE = f"{__name__.partition('.')[0]}."
 
-MOST_PLACES = 10_000
+MOST_PLACES = 5_000
 """In how many places layers may stand. Shared ones can make a small file a model of more places than can be counted."""
 
 
@@ -28,6 +29,9 @@ def _subclasses(kind: type) -> Iterator[type]:
     for below in kind.__subclasses__():
         yield below
         yield from _subclasses(below)
+
+
+_signature = functools.lru_cache(inspect.signature)  # which takes as long as making a layer does
 
 
 def is_of_package(kind: type) -> bool:
@@ -174,7 +178,7 @@ def decode(tree: Any, known: dict[str, type], parts: list[Any], how: Filling | N
 def _make(kind: type, config: dict[str, Any], how: Filling | None) -> Any:
     """`kind(**config)`, where config may also name `*layers`. Any `rng` will do, because weights are overwritten."""
     try:
-        signature = inspect.signature(kind)
+        signature = _signature(kind)
         unknown = config.keys() - signature.parameters.keys()
         if unknown:
             raise TypeError(f"it has no argument {', '.join(sorted(unknown))}")

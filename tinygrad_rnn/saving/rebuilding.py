@@ -56,7 +56,12 @@ def _set_stream(model: Layer, name: str, stream: Any, states: Any) -> None:
             if type(stream.bit_generator).__name__ != kind:  # a layer may make its own
                 stream = np.random.Generator(getattr(np.random, kind)(0))
                 put(model, name, stream)
-            stream.bit_generator.state = state
+            try:
+                stream.bit_generator.state = state
+            except (TypeError, ValueError, LookupError, OverflowError) as error:
+                raise ValueError(
+                    f"The random stream {name} is not in a state of a {kind}: {shortened(error)}"
+                ) from error
         case other:
             raise ValueError(f"The random stream {name} is {shortened(repr(other))}, where a state was expected")
 

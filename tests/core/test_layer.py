@@ -205,3 +205,42 @@ def test_sizes_of_layers_of_ids_are_positive_integers(rng: np.random.Generator) 
 def test_another_nonlinearity_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match='RNNCell: nonlinearity must be "tanh" or "relu", not \'sigmoid\''):
         RNNCell(2, 3, rng=rng, nonlinearity="sigmoid")
+
+
+def diamond(depth: int, inner: Layer) -> Any:
+    """Each layer twice in the next one: 2^depth ways to the innermost."""
+    for _ in range(depth):
+        inner = Holder((inner, inner))
+    return inner
+
+
+def test_a_layer_in_more_places_than_can_be_counted_is_visited_once(rng: np.random.Generator) -> None:
+    inner = Holder((Linear(2, 3, rng=rng), rng))
+    model = diamond(60, inner)
+    name = "items.0." * 61
+    assert [own for own, _ in model.named_parameters()] == [f"{name}w", f"{name}b"]
+    assert model.generators() == {f"{'items.0.' * 60}items.1": rng}
+    assert model.to(dtype="float64").dtype == np.float64
+    model.zero_grad()
+    lines = model.summary().split("\n")
+    assert (
+        len(lines) == 2 + 2 * 60 + 3 + 1
+    )  # heading and model; each twice, once without its inside; the innermost; sum
+    assert lines[-1] == "9 parameters, 72 bytes"
+    assert diamond(60, Tanh()).dtype == np.float32  # where there is no parameter to be found
+    assert len(repr(model)) < 5000
+
+
+def test_a_description_is_never_megabytes() -> None:
+    model = Sequential(*[Tanh() for _ in range(5000)])
+    assert repr(model).startswith("Sequential(Tanh(), Tanh(), ")
+    assert repr(model).endswith(", Tanh())")
+    assert len(repr(Sequential(model, model))) < 5000
+    assert model.summary().split("\n")[1].split() == ["Sequential(...)", "0"]
+    assert repr(Tree("x" * 10**6, rng=np.random.default_rng(0))).count("x") < 5000  # type: ignore[arg-type]
+
+
+def test_a_description_of_a_layer_that_holds_itself() -> None:
+    layer = Holder([Tanh()])
+    layer.items.append(layer)
+    assert repr(layer) == "Holder([Tanh(), Holder(...)])"

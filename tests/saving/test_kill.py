@@ -76,5 +76,31 @@ def test_a_killed_training_goes_on_exactly(tmp_path: Path, pytestconfig: pytest.
     np.testing.assert_array_equal(training.model.flat_value, load(whole).model.flat_value)
 
 
+def test_kills_while_saving_leave_nothing(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """Each kill hits a file of 8 MB half written, in a folder where two trainings save; another one still saves."""
+    kills = 100 if pytestconfig.getoption("--long") else 4
+    rng, left = np.random.default_rng(0), 0
+    for i in range(kills):
+        process = subprocess.Popen([sys.executable, __file__, str(tmp_path / "ab"[i % 2])])
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.01))
+        process.kill()
+        process.wait()
+        left += len(list(tmp_path.glob(".*.tmp")))
+        save(tmp_path / "next", network())
+        assert not list(tmp_path.glob(".*.tmp"))
+    assert left
+    for name in "ab":
+        if (tmp_path / name).exists():
+            load(tmp_path / name)
+
+
 if __name__ == "__main__":
-    train(int(sys.argv[2]), Path(sys.argv[1]))
+    if len(sys.argv) == 3:
+        train(int(sys.argv[2]), Path(sys.argv[1]))
+        sys.exit()
+    large = Linear(1000, 2000, rng=np.random.default_rng(0))
+    while True:
+        save(sys.argv[1], large)

@@ -276,14 +276,14 @@ def _description(layer: Layer, *, short: bool = False, known: dict[int, str] | N
 
     The texts of layers are `known` by their `id`, for a layer may stand in more places than can be counted.
     """
-    known = {} if known is None else known
+    known = {id(layer): f"{type(layer).__name__}(...)"} if known is None else known  # within itself
 
     def text(value: Any) -> str:
         if isinstance(value, Layer) and short:
             return "..."
         if isinstance(value, Layer) and type(value).__repr__ is Layer.__repr__:
             if id(value) not in known:
-                known[id(value)] = f"{type(value).__name__}(...)"  # within itself
+                known[id(value)] = f"{type(value).__name__}(...)"
                 known[id(value)] = _description(value, known=known)
             return known[id(value)]
         if type(value) in (tuple, list) and any(isinstance(item, Layer) for item in value):

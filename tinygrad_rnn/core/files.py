@@ -58,7 +58,8 @@ def check_source(path: str, call: str, subject: str = "this") -> os.stat_result:
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(f"{call}: there is no file {path!r} (looked for {os.path.abspath(path)!r})") from error
+        what = "such file" if subject == "this" else f"file {subject}"
+        raise FileNotFoundError(f"{call}: there is no {what} (looked for {os.path.abspath(path)!r})") from error
     except OSError as error:  # a circle of links, a directory that must not be searched
         raise type(error)(f"{call}: {subject} cannot be reached ({error.strerror}); check the path") from error
     if stat.S_ISDIR(found.st_mode):

@@ -119,18 +119,22 @@ def test_only_regular_files_are_replaced(
         os.mkfifo(path)
     elif kind == "socket":
         monkeypatch.chdir(tmp_path)
-        with socket.socket(socket.AF_UNIX) as there:
-            there.bind("it")  # the path of a socket must be short
-    elif kind == "link to a device":
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind("it")  # the path of a socket must be short
+    elif os.geteuid():  # who could do it no harm
         path.symlink_to("/dev/null")
-    else:
-        path = Path("/dev/null")
+    else:  # root could: so never the device that all programs use, but another node of it
+        device = path if kind == "device" else tmp_path / "device"
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        if kind != "device":
+            path.symlink_to(device)
+    there = sorted(tmp_path.iterdir())
     before = path.lstat()
     with pytest.raises(ValueError, match=rf"this is a {kind.split()[-1]}, which must not be replaced; give the path"):
         write(path)
     after = path.lstat()
     assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
-    assert len(list(tmp_path.iterdir())) == (kind != "device")
+    assert sorted(tmp_path.iterdir()) == there
 
 
 @writers

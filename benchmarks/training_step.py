@@ -91,7 +91,7 @@ def our_step(model: str, V: int, H: int, B: int) -> Step:
     )
     criterion = SoftmaxCrossEntropy()
     optimizer: Any = (
-        Adagrad(network, **ADAGRAD, clip=ClipValue(LIMIT))
+        Adagrad(network, lr=ADAGRAD["lr"], eps=ADAGRAD["eps"], clip=ClipValue(LIMIT))
         if one_hot
         else Adam(network, lr=ADAM["lr"], eps=ADAM["eps"], clip=ClipNorm(MAX_NORM))
     )

@@ -136,6 +136,8 @@ class VanillaRNN(Layer):
         Raises:
             ValueError: a shape does not fit, or a row of Y is neither one-hot nor all 0.
             TypeError: a dtype or device differs from the parameters'.
+            FloatingPointError: the gradient is not finite; the parameters stay as they are. On a GPU, that is all: an
+                error would need a wait.
         """
         xs = self._sequences(X)
         check_features(self, "hs", hs, self.n_h, self.cell.b.value)
@@ -196,7 +198,7 @@ class VanillaRNN(Layer):
         Raises:
             ValueError: there are no sequences, or fewer or more targets; or as in `backward`, before any change.
             TypeError: as in `backward`.
-            FloatingPointError: the loss is not finite.
+            FloatingPointError: the loss or a gradient is not finite.
         """
         epochs = check_size("VanillaRNN.train", "epochs", epochs)
         if print_interval is not None:
@@ -212,8 +214,14 @@ class VanillaRNN(Layer):
             total: Any = 0.0
             for X, Y, count in zip(X_train, Y_train, counts, strict=True):
                 hs, ys = self.forward(X)
-                total = total + count * self.compute_loss(Y, ys)
-                self.backward(X, Y, hs, ys)
+                loss = self.compute_loss(Y, ys)
+                total = total + count * loss
+                try:
+                    self.backward(X, Y, hs, ys)
+                except FloatingPointError:
+                    if math.isfinite(loss):
+                        raise
+                    break  # what follows says the same of the loss
             losses.append(float(device.to_host(total)) / max(sum(counts), 1))
             if not math.isfinite(losses[-1]):
                 raise FloatingPointError(f"{self!r}: the loss of epoch {epoch} is {losses[-1]}: restart with lower lr")

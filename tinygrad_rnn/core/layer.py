@@ -99,13 +99,13 @@ class Layer:
             ValueError: there are no parameters, or some are already packed with other parameters of another model.
             TypeError: they differ in dtype or device.
         """
-        vector, part = pack(self.parameters())
+        vector, part = pack(self.parameters(), self)
         return vector.value[part]
 
     @property
     def flat_grad(self) -> Array:
         """All gradients as one vector (P,), laid out like `flat_value`."""
-        vector, part = pack(self.parameters())
+        vector, part = pack(self.parameters(), self)
         return vector.grad[part]
 
     def zero_grad(self) -> None:

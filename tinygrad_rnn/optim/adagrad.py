@@ -8,7 +8,10 @@ from functools import partial
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
 from ..kernels.threads import divide_blocks
-from .base import Clipper, Optimizer
+from .base import Optimizer
+from .clip import Clipper
+from .finite import Nonfinite
+from .settings import number
 
 
 class Adagrad(Optimizer):
@@ -24,8 +27,10 @@ class Adagrad(Optimizer):
         lr: :math:`\eta`, a number or a function of the step number.
         eps: :math:`\varepsilon`, above 0.
         clip: a clipper or several.
+        nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
 
     Raises:
+        TypeError: an argument is of another type.
         ValueError: an argument is out of range, or the model has no parameters.
 
     References:
@@ -41,6 +46,7 @@ class Adagrad(Optimizer):
     """
 
     keeps = ("sum",)
+    eps: float = number("above 0")
 
     def __init__(
         self,
@@ -49,11 +55,10 @@ class Adagrad(Optimizer):
         *,
         eps: float = 1e-8,
         clip: Clipper | Sequence[Clipper] | None = None,
+        nonfinite: Nonfinite = "refuse",
     ) -> None:
-        if not eps > 0:
-            raise ValueError(f"Adagrad: eps must be above 0, not {eps}")
-        super().__init__(model, lr, clip=clip)
         self.eps = eps
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
         self.sum = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:

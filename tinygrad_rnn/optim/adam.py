@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
 from ..kernels.threads import divide_blocks
-from .base import Clipper, Optimizer
+from .base import Optimizer
+from .clip import Clipper
+from .finite import Nonfinite
+from .settings import check_number, number
 
 
 class Adam(Optimizer):
@@ -33,8 +37,10 @@ class Adam(Optimizer):
         betas: :math:`\beta_1` and :math:`\beta_2`, each 0 to below 1.
         eps: :math:`\varepsilon`, above 0.
         clip: a clipper or several.
+        nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
 
     Raises:
+        TypeError: an argument is of another type.
         ValueError: an argument is out of range, or the model has no parameters.
 
     References:
@@ -50,6 +56,7 @@ class Adam(Optimizer):
     """
 
     keeps = ("gradients", "squares")
+    eps: float = number("above 0")
 
     def __init__(
         self,
@@ -59,16 +66,28 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         clip: Clipper | Sequence[Clipper] | None = None,
+        nonfinite: Nonfinite = "refuse",
     ) -> None:
-        name = type(self).__name__
-        first, second = betas
-        if not (0 <= first < 1 and 0 <= second < 1):
-            raise ValueError(f"{name}: betas must be 0 to below 1, not {first} and {second}")
-        if not eps > 0:
-            raise ValueError(f"{name}: eps must be above 0, not {eps}")
-        super().__init__(model, lr, clip=clip)
-        self.betas, self.eps = (first, second), eps
+        self.betas, self.eps = betas, eps
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
         self.gradients, self.squares = self._zeros(), self._zeros()
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        r""":math:`\beta_1` and :math:`\beta_2`."""
+        return self._betas
+
+    @betas.setter
+    def betas(self, betas: Any) -> None:
+        name = type(self).__name__
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"{name}: betas must be two numbers, such as (0.9, 0.999), not {betas!r:.80}")
+        first, second = betas
+        try:
+            rates = (check_number(name, "each of betas", beta, "0 to below 1") for beta in betas)
+            self._betas: tuple[float, float] = (next(rates), next(rates))
+        except ValueError as error:
+            raise ValueError(f"{name}: betas must be 0 to below 1, not {first} and {second}") from error
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
         t = self.steps + 1

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import Any
 
 from ..core.arrays import Array
 from ..core.layer import Layer
+from ..core.packed import check_model
 from ..core.parameter import Parameter
 from .adam import Adam
-from .base import Clipper
+from .clip import Clipper
+from .finite import Nonfinite
+from .settings import number
 
 
 class AdamW(Adam):
@@ -30,8 +35,10 @@ class AdamW(Adam):
             two or more axes do; biases and gains do not. It is called when the optimizer is made, once per parameter,
             even a tied one.
         clip: a clipper or several.
+        nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
 
     Raises:
+        TypeError: an argument is of another type.
         ValueError: an argument is out of range, or the model has no parameters.
 
     References:
@@ -45,6 +52,8 @@ class AdamW(Adam):
         (array([[0.75, 0.75]], dtype=float32), array([1., 1.], dtype=float32))
     """
 
+    decay: float = number("at least 0")
+
     def __init__(
         self,
         model: Layer,
@@ -55,19 +64,28 @@ class AdamW(Adam):
         decay: float = 0.01,
         decays: Callable[[str, Parameter], bool] | None = None,
         clip: Clipper | Sequence[Clipper] | None = None,
+        nonfinite: Nonfinite = "refuse",
     ) -> None:
-        if not decay >= 0:
-            raise ValueError(f"AdamW: decay must be at least 0, not {decay}")
-        super().__init__(model, lr, betas=betas, eps=eps, clip=clip)
         self.decay = decay
-        self._decaying = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if (len(parameter.shape) >= 2 if decays is None else decays(name, parameter))
-        ]
+        check_model("AdamW", model)
+        chosen = [_decays(decays, name, parameter) for name, parameter in model.named_parameters()]
+        super().__init__(model, lr, betas=betas, eps=eps, clip=clip, nonfinite=nonfinite)
+        self._decaying = [*compress(model.parameters(), chosen)]
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:
         for parameter in self._decaying:  # many calls, but a fifth of the time of three passes with a mask
             weights = parameter.value
             weights *= 1 - lr * self.decay
         super()._update(value, grad, lr)
+
+
+def _decays(decays: Any, name: str, parameter: Parameter) -> bool:
+    """Whether the parameter decays."""
+    if decays is None:
+        return len(parameter.shape) >= 2
+    if not callable(decays):
+        raise TypeError(f"AdamW: decays must be a function of a name and a Parameter, or None, not {decays!r:.80}")
+    answer = decays(name, parameter)
+    if not isinstance(answer, bool):
+        raise TypeError(f"AdamW: decays must return True or False, but for {name} it returned {answer!r:.80}")
+    return answer

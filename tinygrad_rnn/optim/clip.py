@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..core.arrays import Array, Float, namespace
+from ..core.checks import check_array
+from ..core.layer import Layer
+from .settings import number
+
+Clipper = Callable[[Array], Array]
+"""Changes a gradient vector in place and returns its norm before that."""
 
 
 class ClipValue:
     """Clips each entry to between -`limit` and `limit`.
 
     Raises:
-        ValueError: `limit` is negative or NaN.
+        TypeError: `limit` is not a number; or, in a call, the gradient is not an array of floats.
+        ValueError: `limit` is negative or NaN; or the gradient is not a vector that can be written to.
 
     References:
         Mikolov, *Statistical Language Models Based on Neural Networks*, 2012.
@@ -22,16 +31,20 @@ class ClipValue:
         5.0 [ 3.  -3.5]
     """
 
+    limit: float = number("at least 0", finite=False)
+
     def __init__(self, limit: float) -> None:
-        if not limit >= 0:
-            raise ValueError(f"ClipValue: limit must be at least 0, not {limit}")
         self.limit = limit
 
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
         """Clip `grad` in place; returns its norm before that."""
+        _check_vector(self, grad)
         before = norm(grad)
         namespace(grad).clip(grad, -self.limit, self.limit, out=grad)
         return before
+
+    def __repr__(self) -> str:
+        return f"ClipValue({self.limit})"
 
 
 class ClipNorm:
@@ -40,7 +53,8 @@ class ClipNorm:
     A gradient of norm 0 stays 0; `max_norm` inf never clips. A NaN in any entry makes all entries NaN.
 
     Raises:
-        ValueError: `max_norm` is negative or NaN.
+        TypeError: `max_norm` is not a number; or, in a call, the gradient is not an array of floats.
+        ValueError: `max_norm` is negative or NaN; or the gradient is not a vector that can be written to.
 
     References:
         Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*, 2013.
@@ -51,13 +65,14 @@ class ClipNorm:
         5.0 [ 1.5 -2. ]
     """
 
+    max_norm: float = number("at least 0", finite=False)
+
     def __init__(self, max_norm: float) -> None:
-        if not max_norm >= 0:
-            raise ValueError(f"ClipNorm: max_norm must be at least 0, not {max_norm}")
         self.max_norm = max_norm
 
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
         """Clip `grad` in place; returns its norm before that."""
+        _check_vector(self, grad)
         before = norm(grad)
         if self.max_norm < math.inf:
             # `limit or 1.0` gives 0 / 1, not 0 / 0, where both are 0.
@@ -65,6 +80,9 @@ class ClipNorm:
             limit = min(self.max_norm, float(xp.finfo(grad.dtype).max))  # above it, a float32 would be inf
             grad *= limit / xp.maximum(before, limit or 1.0)
         return before
+
+    def __repr__(self) -> str:
+        return f"ClipNorm({self.max_norm})"
 
 
 def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
@@ -75,3 +93,50 @@ def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
     scaled = vector / divisor
     root: Array = xp.sqrt((scaled * scaled).sum())
     return divisor * root
+
+
+def as_clippers(owner: str, clip: Any) -> tuple[Clipper, ...]:
+    """The clippers that `clip` stands for: None, one, or a tuple or list of them.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    several = () if clip is None else clip if isinstance(clip, (tuple, list)) else (clip,)
+    for one in several:
+        if not callable(one) or isinstance(one, (type, Layer)):
+            limit = one if isinstance(one, (int, float)) and not isinstance(one, bool) else 5.0
+            raise TypeError(
+                f"{owner}: clip must be a clipper, such as ClipValue({limit}) or ClipNorm({limit}), or a tuple or list "
+                f"of clippers, not {one!r:.80}"
+            )
+    return tuple(several)
+
+
+def keeps_finite(clippers: Sequence[Clipper]) -> bool:
+    """Whether what these clippers make of a finite gradient is known to be finite."""
+    return all(type(clip) in (ClipNorm, ClipValue) for clip in clippers)
+
+
+def norm_of(clip: Clipper, grad: Array, owner: str) -> Array:
+    """What `clip` returns.
+
+    Raises:
+        TypeError: it is not a number, nor an array ().
+    """
+    before: Any = clip(grad)
+    if getattr(before, "shape", None) != () and not isinstance(before, (int, float)):
+        came = f"an array of shape {before.shape}" if hasattr(before, "shape") else f"a {type(before).__name__}"
+        raise TypeError(
+            f"{owner}: the clipper {clip!r:.80} must change the gradient in place and return its norm before that, a "
+            f"number; it returned {came}"
+        )
+    return before  # type: ignore[no-any-return]
+
+
+def _check_vector(clipper: object, grad: Any) -> None:
+    check_array(clipper, "grad", grad, None)
+    if type(grad) is not namespace(grad).ndarray:
+        raise TypeError(f"{clipper!r}: grad is a {type(grad).__name__}; make it a plain array: numpy.asarray(grad)")
+    if grad.ndim != 1 or not grad.size or not getattr(grad.flags, "writeable", True):
+        state = f"of shape {grad.shape}" if grad.ndim != 1 or not grad.size else "read-only"
+        raise ValueError(f"{clipper!r}: grad is {state}, but must be a vector (P,) that can be written to")

@@ -7,8 +7,10 @@ from typing import Any
 
 from ..core.arrays import device_name, namespace
 from ..core.layer import Layer
+from ..core.packed import PackedModel, check_model
 from ..core.parameter import Parameter
 from ..core.vector import pack
+from .settings import number
 
 
 class MovingAverage:
@@ -27,6 +29,7 @@ class MovingAverage:
         average: an ordinary layer, which can be evaluated, generated from and saved.
 
     Raises:
+        TypeError: `model` or `average` is not a layer, or `decay` is not a number.
         ValueError: `decay` is out of range; the model has no parameters; or the parameters of `average` differ in name,
             shape, dtype or device (the message lists all that differ).
 
@@ -42,40 +45,51 @@ class MovingAverage:
         array([1., 2.], dtype=float32)
     """
 
+    decay: float = number("0 to below 1")
+
     def __init__(self, model: Layer, *, decay: float = 0.999, average: Layer | None = None) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"MovingAverage: decay must be 0 to below 1, not {decay}")
+        self.decay = decay
+        check_model("MovingAverage", model)
         if average is not None:
             _check_same(model, average)
-        self.model, self.decay = model, decay
-        self._vector, self._part = pack(model.parameters())
-        self.average: Any = copy.deepcopy(model if average is None else average)
+        cure = "Make it after that: MovingAverage(model, average=moving.average) continues the same average"
+        self._model = PackedModel(model, "MovingAverage", "this", cure)
+        twin = copy.deepcopy(model if average is None else average)
         # Packed in the same order as the model's parameters, so that the two vectors correspond entry by entry.
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
-        twins = dict(self.average.named_parameters())
-        self._averages, _ = pack([twins[names[id(p)]] for p in self._vector.parameters if id(p) in names])
-        self._buffer = self._averages.zeros()
+        twins = dict(twin.named_parameters())
+        pack([twins[name] for name in self._model.names()], twin, "MovingAverage")
+        self._average = PackedModel(twin, "MovingAverage", "this", cure)
+        self._buffer = self._average.zeros()
+
+    @property
+    def model(self) -> Layer:
+        """The layer that is trained."""
+        return self._model.model
+
+    @property
+    def average(self) -> Any:
+        """The layer with the averages."""
+        return self._average.model
 
     def update(self) -> None:
         """Add the current parameters to the average; call this after each step of the optimizer.
 
         Raises:
-            RuntimeError: the parameters of the model or of the average have moved since this was made, to another
-                device or dtype or into the vector of a larger model.
+            RuntimeError: parameters of the model or of the average were replaced, added or removed since this was made;
+                or they have moved, to another device or dtype or into the vector of a larger model.
         """
-        if self._vector.replaced or self._averages.replaced:
-            raise RuntimeError(
-                "MovingAverage: the parameters have moved since this was made, by model.to or into a larger model's "
-                "vector. Make it after that: MovingAverage(model, average=moving.average) continues the same average"
-            )
-        average, change = self._averages.value, self._buffer
-        namespace(average).subtract(self._vector.value[self._part], average, out=change)
+        self._model.check()
+        self._average.check()
+        average, change = self._average.value, self._buffer
+        namespace(average).subtract(self._model.value, average, out=change)
         change *= 1 - self.decay
         average += change
 
 
 def _check_same(model: Layer, average: Layer) -> None:
     """The parameters of both must have the same names, shapes, dtypes and devices."""
+    if not isinstance(average, Layer):
+        raise TypeError(f"MovingAverage: average must be a layer, the average of another one, not {average!r:.80}")
     here, there = ({name: _kind(p) for name, p in layer.named_parameters()} for layer in (model, average))
     wrong = [f"{name} is missing" for name in here if name not in there]
     wrong += [f"{name} is unexpected" for name in there if name not in here]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.arrays import Array, Float
-from ..core.checks import check_size
+from ..core.arrays import Array, Float, device_name
 from .base import Optimizer
+from .settings import check_count, check_number, is_number, number
 
 
 class ReduceOnPlateau:
@@ -24,7 +24,7 @@ class ReduceOnPlateau:
 
     Raises:
         ValueError: an argument is out of range.
-        TypeError: the optimizer's `lr` is a function, or `patience` is not an integer.
+        TypeError: the optimizer's `lr` is a function, or an argument is of another type.
 
     Example:
         >>> optimizer = SGD(Linear(1, 2, rng=np.random.default_rng(0)), lr=1.0)
@@ -32,6 +32,10 @@ class ReduceOnPlateau:
         >>> [plateau.update(loss) for loss in (3.0, 2.0, 2.5, 2.0)], optimizer.lr
         ([False, False, False, True], 0.5)
     """
+
+    factor: float = number("above 0 to below 1")
+    threshold: float = number("at least 0")
+    min_lr: float = number("at least 0")
 
     def __init__(
         self,
@@ -42,17 +46,13 @@ class ReduceOnPlateau:
         threshold: float = 1e-4,
         min_lr: float = 0.0,
     ) -> None:
-        if not 0 < factor < 1:
-            raise ValueError(f"ReduceOnPlateau: factor must be above 0 to below 1, not {factor}")
-        check_size("ReduceOnPlateau", "patience", patience, 0)
-        if not threshold >= 0:
-            raise ValueError(f"ReduceOnPlateau: threshold must be at least 0, not {threshold}")
-        if not min_lr >= 0:
-            raise ValueError(f"ReduceOnPlateau: min_lr must be at least 0, not {min_lr}")
+        self.factor, self.threshold, self.min_lr = factor, threshold, min_lr
+        self.patience = check_count("ReduceOnPlateau", "patience", patience, 0)
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"ReduceOnPlateau: optimizer must be an optimizer, not {optimizer!r:.80}")
         if callable(optimizer.lr):
             raise TypeError("ReduceOnPlateau: the optimizer's lr is a function of the step, which nothing else can set")
         self.optimizer = optimizer
-        self.factor, self.patience, self.threshold, self.min_lr = factor, patience, threshold, min_lr
         self._best: float | None = None
         self._waited = 0
 
@@ -60,34 +60,65 @@ class ReduceOnPlateau:
         """Take the next loss, a number or an array (), on the host. Returns whether the learning rate was lowered.
 
         Raises:
-            TypeError: the optimizer's `lr` has become a function.
+            TypeError: `loss` is not a number on the host, or the optimizer's `lr` has become a function.
+            FloatingPointError, RuntimeError: as in `check` of the optimizer, which this calls: the loss was waited for.
         """
-        optimizer, loss = self.optimizer, float(loss)
-        if callable(optimizer.lr):
-            raise TypeError("ReduceOnPlateau: the optimizer's lr has become a function of the step")
-        best = self._best
+        optimizer, rate, loss, best = self.optimizer, self._rate(), _on_host(loss), self._best
+        optimizer.check()
         if math.isfinite(loss) and (best is None or loss < best - self.threshold * abs(best)):
             self._best, self._waited = loss, 0
             return False
         self._waited += 1
         if self._waited <= self.patience:
             return False
-        self._waited, lowered = 0, max(optimizer.lr * self.factor, self.min_lr)
-        if lowered >= optimizer.lr:
+        self._waited, lowered = 0, max(rate * self.factor, self.min_lr)
+        if lowered >= rate:
             return False
         optimizer.lr = lowered
         return True
 
     def memory(self) -> dict[str, Any]:
-        """Its state and the current learning rate, in a form for JSON: for the metadata of `save`."""
-        return {"best": self._best, "waited": self._waited, "lr": self.optimizer.lr}
+        """Its state and the current learning rate, in a form for JSON: for the metadata of `save`.
+
+        Raises:
+            TypeError: the optimizer's `lr` has become a function.
+        """
+        return {"best": self._best, "waited": self._waited, "lr": self._rate()}
 
     def restore(self, memory: dict[str, Any]) -> None:
         """Take over what `memory` of another one gave, and set the optimizer's learning rate.
 
         Raises:
-            ValueError: `memory` has other keys; nothing is changed.
+            TypeError: `memory` is not a dict, a value in it is of another type, or the optimizer's `lr` has become a
+                function.
+            ValueError: `memory` has other keys, or a value is out of range. Nothing is changed.
         """
-        if memory.keys() != self.memory().keys():
-            raise ValueError(f"ReduceOnPlateau.restore: expected {', '.join(self.memory())}, not {', '.join(memory)}")
-        self._best, self._waited, self.optimizer.lr = memory["best"], memory["waited"], memory["lr"]
+        owner, expected = "ReduceOnPlateau.restore", self.memory().keys()
+        if not isinstance(memory, dict):
+            raise TypeError(f"{owner}: memory must be a dict, what memory() gave, not a {type(memory).__name__}")
+        if memory.keys() != expected:
+            raise ValueError(f"{owner}: expected {', '.join(expected)}, not {', '.join(map(str, memory))}")
+        best, waited, lr = memory["best"], memory["waited"], memory["lr"]
+        if best is not None:
+            best = check_number(owner, "best", best, "finite")
+        waited, lr = check_count(owner, "waited", waited, 0), check_number(owner, "lr", lr, "at least 0")
+        self._best, self._waited, self.optimizer.lr = best, waited, lr
+
+    def _rate(self) -> float:
+        """The learning rate of the optimizer."""
+        lr = self.optimizer.lr
+        if callable(lr):
+            raise TypeError("ReduceOnPlateau: the optimizer's lr has become a function of the step")
+        return check_number("ReduceOnPlateau", "the optimizer's lr", lr, "at least 0")
+
+
+def _on_host(loss: Any) -> float:
+    """The loss as a Python float."""
+    if getattr(loss, "shape", None) == () and loss.dtype.kind in "fiu" and device_name(loss) == "cpu":
+        return float(loss)
+    if not is_number(loss):
+        raise TypeError(
+            "ReduceOnPlateau.update: loss must be a number, or an array () on the host, "
+            f"float(device.to_host(loss)), not {loss!r:.80}"
+        )
+    return float(loss)

@@ -9,7 +9,10 @@ from functools import partial
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
 from ..kernels.threads import divide_blocks
-from .base import Clipper, Optimizer
+from .base import Optimizer
+from .clip import Clipper
+from .finite import Nonfinite
+from .settings import number
 
 
 class RMSprop(Optimizer):
@@ -29,8 +32,10 @@ class RMSprop(Optimizer):
         decay: :math:`\rho`, 0 to below 1.
         eps: :math:`\varepsilon`, above 0.
         clip: a clipper or several.
+        nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
 
     Raises:
+        TypeError: an argument is of another type.
         ValueError: an argument is out of range, or the model has no parameters.
 
     References:
@@ -46,6 +51,8 @@ class RMSprop(Optimizer):
     """
 
     keeps = ("squares",)
+    decay: float = number("0 to below 1")
+    eps: float = number("above 0")
 
     def __init__(
         self,
@@ -55,13 +62,10 @@ class RMSprop(Optimizer):
         decay: float = 0.99,
         eps: float = 1e-8,
         clip: Clipper | Sequence[Clipper] | None = None,
+        nonfinite: Nonfinite = "refuse",
     ) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"RMSprop: decay must be 0 to below 1, not {decay}")
-        if not eps > 0:
-            raise ValueError(f"RMSprop: eps must be above 0, not {eps}")
-        super().__init__(model, lr, clip=clip)
         self.decay, self.eps = decay, eps
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
         self.squares = self._zeros()
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:

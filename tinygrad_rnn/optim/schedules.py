@@ -1,6 +1,7 @@
 """Learning rates that change: functions of the number of steps taken so far, for the `lr` of an optimizer.
 
-They depend on nothing else, so to resume training from a checkpoint only the number of steps is needed.
+They depend on nothing else, so to resume training from a checkpoint only the number of steps is needed. They can be
+pickled and copied. They raise a TypeError if the step is not an integer, and a ValueError if it is negative.
 
 Example:
     >>> from tinygrad_rnn import schedules
@@ -13,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
-from ..core.checks import check_size
+from .settings import check_count, check_number
 
 __all__ = ["constant", "cosine", "exponential", "step_decay"]
 
@@ -23,34 +25,33 @@ def constant(lr: float) -> Callable[[int], float]:
     """`lr` at every step.
 
     Raises:
-        ValueError: `lr` is negative.
+        TypeError: `lr` is not a number.
+        ValueError: `lr` is negative or not finite.
     """
-    _check_rate("constant", "lr", lr)
-    return lambda step: lr
+    return partial(_constant, check_number("constant", "lr", lr, "at least 0"))
 
 
 def step_decay(lr: float, *, every: int, factor: float) -> Callable[[int], float]:
     """`lr`, multiplied by `factor` after every `every` steps.
 
     Raises:
-        ValueError: `lr` is negative, `every` is below 1, or `factor` is not above 0 and at most 1.
-        TypeError: `every` is not an integer.
+        TypeError: `lr` or `factor` is not a number, or `every` is not an integer.
+        ValueError: `lr` is negative or not finite, `every` is below 1, or `factor` is not above 0 and at most 1.
     """
-    _check_rate("step_decay", "lr", lr)
-    check_size("step_decay", "every", every)
-    _check_factor("step_decay", "factor", factor)
-    return lambda step: lr * factor ** (step // every)
+    lr = check_number("step_decay", "lr", lr, "at least 0")
+    every = check_count("step_decay", "every", every, 1)
+    return partial(_step_decay, lr, every, check_number("step_decay", "factor", factor, "above 0 to 1"))
 
 
 def exponential(lr: float, *, rate: float) -> Callable[[int], float]:
     """`lr`, multiplied by `rate` after every step.
 
     Raises:
-        ValueError: `lr` is negative, or `rate` is not above 0 and at most 1.
+        TypeError: `lr` or `rate` is not a number.
+        ValueError: `lr` is negative or not finite, or `rate` is not above 0 and at most 1.
     """
-    _check_rate("exponential", "lr", lr)
-    _check_factor("exponential", "rate", rate)
-    return lambda step: lr * rate**step
+    lr = check_number("exponential", "lr", lr, "at least 0")
+    return partial(_exponential, lr, check_number("exponential", "rate", rate, "above 0 to 1"))
 
 
 def cosine(lr: float, *, steps: int, warmup: int = 0, final: float = 0.0) -> Callable[[int], float]:
@@ -60,32 +61,41 @@ def cosine(lr: float, *, steps: int, warmup: int = 0, final: float = 0.0) -> Cal
     it reaches after `steps` steps in all, and keeps.
 
     Raises:
-        ValueError: `lr` or `final` is negative, `steps` is below 1, or `warmup` is not 0 to below `steps`.
-        TypeError: `steps` or `warmup` is not an integer.
+        TypeError: `lr` or `final` is not a number, or `steps` or `warmup` is not an integer.
+        ValueError: `lr` or `final` is negative or not finite, `steps` is below 1, or `warmup` is not 0 to below
+            `steps`.
     """
-    _check_rate("cosine", "lr", lr)
-    check_size("cosine", "steps", steps)
-    check_size("cosine", "warmup", warmup, 0)
+    lr = check_number("cosine", "lr", lr, "at least 0")
+    steps = check_count("cosine", "steps", steps, 1)
+    warmup = check_count("cosine", "warmup", warmup, 0)
     if warmup >= steps:
         raise ValueError(f"cosine: warmup must be below steps, {steps}, not {warmup}")
-    _check_rate("cosine", "final", final)
-
-    def schedule(step: int) -> float:
-        if step < warmup:
-            return lr * (step + 1) / warmup
-        if step >= steps:
-            return final
-        part = 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / (steps - warmup))
-        return part * lr + (1 - part) * final
-
-    return schedule
+    return partial(_cosine, lr, steps, warmup, check_number("cosine", "final", final, "at least 0"))
 
 
-def _check_rate(owner: str, name: str, value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"{owner}: {name} must be at least 0, not {value}")
+# Functions of the module, because one within a function cannot be pickled.
 
 
-def _check_factor(owner: str, name: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise ValueError(f"{owner}: {name} must be above 0 to 1, not {value}")
+def _constant(lr: float, step: int) -> float:
+    check_count("constant", "the step", step, 0)
+    return lr
+
+
+def _step_decay(lr: float, every: int, factor: float, step: int) -> float:
+    passed: float = factor ** (check_count("step_decay", "the step", step, 0) // every)
+    return lr * passed
+
+
+def _exponential(lr: float, rate: float, step: int) -> float:
+    passed: float = rate ** check_count("exponential", "the step", step, 0)
+    return lr * passed
+
+
+def _cosine(lr: float, steps: int, warmup: int, final: float, step: int) -> float:
+    step = check_count("cosine", "the step", step, 0)
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    if step >= steps:
+        return final
+    part = 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / (steps - warmup))
+    return part * lr + (1 - part) * final

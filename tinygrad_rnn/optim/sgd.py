@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 
 from ..core.arrays import Array
 from ..core.layer import Layer
-from .base import Clipper, Optimizer
+from .base import Optimizer
+from .clip import Clipper
+from .finite import Nonfinite
+from .settings import number
 
 
 class SGD(Optimizer):
@@ -22,10 +25,12 @@ class SGD(Optimizer):
         model: the layer whose parameters to change.
         lr: :math:`\eta`, a number or a function of the step number.
         clip: a clipper or several.
+        nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
         momentum: :math:`\mu`, 0 to below 1.
         nesterov: whether to use Nesterov's momentum; needs `momentum`.
 
     Raises:
+        TypeError: an argument is of another type.
         ValueError: an argument is out of range, or the model has no parameters.
 
     References:
@@ -42,6 +47,7 @@ class SGD(Optimizer):
     """
 
     keeps = ("velocity",)
+    momentum: float = number("0 to below 1")
 
     def __init__(
         self,
@@ -49,15 +55,17 @@ class SGD(Optimizer):
         lr: float | Callable[[int], float],
         *,
         clip: Clipper | Sequence[Clipper] | None = None,
+        nonfinite: Nonfinite = "refuse",
         momentum: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        if not 0 <= momentum < 1:
-            raise ValueError(f"SGD: momentum must be 0 to below 1, not {momentum}")
+        self.momentum = momentum
+        if not isinstance(nesterov, bool):
+            raise TypeError(f"SGD: nesterov must be True or False, not {nesterov!r:.80}")
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0")
-        super().__init__(model, lr, clip=clip)
-        self.momentum, self.nesterov = momentum, nesterov
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
+        self.nesterov = nesterov
         self.velocity = self._zeros() if momentum else None
 
     def _update(self, value: Array, grad: Array, lr: float) -> None:

@@ -104,7 +104,8 @@ def save(
         raise ValueError(f"{call}: layers or metadata are nested too deeply, or hold themselves; nest less") from error
     if optimizer is not None:
         memory = optimizer.memory()
-        content["optimizer"] = {"kind": memory.kind, "steps": memory.steps, "arrays": list(memory.arrays)}
+        counts = {"steps": memory.steps, "skipped": memory.skipped}
+        content["optimizer"] = {"kind": memory.kind, "arrays": list(memory.arrays), **counts}
         for key, arrays in memory.arrays.items():
             tensors |= {f"optimizer/{key}/{name}": _host(array) for name, array in arrays.items()}
     if state is not None:
@@ -236,7 +237,9 @@ def _memory(described: Any, tensors: dict[str, Array]) -> OptimizerState:
     """The optimizer state that a file holds."""
     match described:
         case {"kind": str(kind), "steps": int(steps), "arrays": list(keys)} if all(isinstance(k, str) for k in keys):
-            return OptimizerState(kind, steps, {key: _group(tensors, key) for key in keys})
+            skipped = described.get("skipped", 0)  # files of before have none
+            if isinstance(skipped, int):
+                return OptimizerState(kind, steps, {key: _group(tensors, key) for key in keys}, skipped)
     raise ValueError(f"The optimizer is {shortened(repr(described))}, which is not what `save` writes")
 
 

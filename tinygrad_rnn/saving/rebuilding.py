@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Array
-from ..core.checks import is_generator
+from ..core.arguments import is_generator
 from ..core.filling import Filling
 from ..core.layer import Layer, places
 from ..core.parameter import Parameter

@@ -1,0 +1,71 @@
+"""The last door before the weights: a gradient passes it if every entry is finite."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from ..core.arrays import Array, device_name, namespace
+from ..core.device import device_of
+
+Nonfinite = Literal["refuse", "skip", "propagate"]
+"""What an optimizer does with a gradient that holds NaN or infinity."""
+
+
+class Door:
+    """Says whether a gradient may reach the weights, and counts those that did not.
+
+    On the CPU the answer is a bool. On a GPU it is an array (), because to read it would be to wait; what is counted is
+    one, too. There, with "refuse", no gradient passes after the first that did not.
+
+    Raises:
+        ValueError: `nonfinite` is none of the choices.
+    """
+
+    def __init__(self, owner: str, nonfinite: Any, skipped: int = 0) -> None:
+        if not isinstance(nonfinite, str) or nonfinite not in get_args(Nonfinite):
+            raise ValueError(f'{owner}: nonfinite must be "refuse", "skip" or "propagate", not {nonfinite!r:.80}')
+        self.nonfinite: Any = nonfinite
+        self._skipped: Any = skipped
+        self._stopped: Any = 0  # on a GPU, updates since the first gradient that was refused, its own included,
+        self._first: Any = -1  # and the index of its first entry that is not finite
+
+    def passes(self, grad: Array) -> Any:
+        """Whether `grad` (P,) passes."""
+        if self.nonfinite == "propagate":
+            return True
+        xp = namespace(grad)
+        finite = xp.isfinite(grad)
+        if device_name(grad) == "cpu":
+            return bool(finite.all())
+        at = xp.where(finite.all(), -1, finite.argmin())
+        if self.nonfinite == "refuse":
+            at = self._first = at if isinstance(self._first, int) else xp.where(self._first < 0, at, self._first)
+        return at < 0
+
+    def count(self, passed: Any) -> None:
+        """Count a gradient, unless it has passed."""
+        left_out = 1 if passed is False else namespace(passed).where(passed, 0, 1)
+        if self.nonfinite == "skip":
+            self._skipped = self._skipped + left_out
+        else:
+            self._stopped = self._stopped + left_out
+
+    @property
+    def skipped(self) -> int:
+        """How many were skipped."""
+        return _read(self._skipped)
+
+    def reopen(self) -> tuple[int, int]:
+        """How many updates a GPU has stopped, and the index of the entry that began it; from now on it stops none."""
+        found = _read(self._stopped), _read(self._first)
+        self._stopped, self._first = 0, -1
+        return found
+
+
+def first_nonfinite(grad: Array) -> int:
+    """The index of the first entry of `grad` (P,), on the CPU, that is not finite."""
+    return int(namespace(grad).isfinite(grad).argmin())
+
+
+def _read(number: Any) -> int:
+    return number if isinstance(number, int) else int(device_of(number).to_host(number))

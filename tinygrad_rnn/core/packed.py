@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from operator import is_
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 from .arrays import Array
 from .layer import Layer
 from .vector import pack
+
+_END = (object(),)
+"""Ends the places, so that they differ from others that only go on."""
 
 
 class PackedModel:
@@ -31,8 +34,8 @@ class PackedModel:
         self.model, self._owner, self._what, self._cure = model, owner, what, cure
         self._named = list(model.named_parameters())
         self.vector, self.part = pack([parameter for _, parameter in self._named], model, owner)
-        self._places: list[Collection[object]] = []  # where parameters and layers can be,
-        self._seen: list[object] = [None]  # and all that was there: at first, what cannot be equal
+        self._places: list[Iterable[object]] = [_END]  # where parameters and layers can be,
+        self._seen: list[object] = [None]  # and all that was there: at first, what cannot be the same
 
     @property
     def value(self) -> Array:
@@ -81,8 +84,7 @@ class PackedModel:
                 f"model's vector. {self._cure}"
             )
         # Each step asks this. A walk of the model takes ten times as long.
-        places, seen = self._places, self._seen
-        if sum(map(len, places)) != len(seen) or not all(map(is_, chain.from_iterable(places), seen)):
+        if not all(map(is_, chain.from_iterable(self._places), self._seen)):
             self._compare()
 
     def _compare(self) -> None:
@@ -98,14 +100,14 @@ class PackedModel:
                 f"{self._owner}: the model has other parameters than when {self._what} was made: {', '.join(changes)}. "
                 f"{self._cure}. To change only its numbers, write into a parameter: parameter.value = array"
             )
-        self._places = [*_places(self.model, set())]
+        self._places = [*_places(self.model, set()), _END]
         self._seen = [*chain.from_iterable(self._places)]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_places", "_seen")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _places=[], _seen=[None])
+        vars(self).update(state, _places=[_END], _seen=[None])
 
 
 def check_model(owner: str, model: Any) -> None:
@@ -122,7 +124,7 @@ def check_model(owner: str, model: Any) -> None:
         )
 
 
-def _places(layer: Layer, seen: set[int]) -> Iterator[Collection[object]]:
+def _places(layer: Layer, seen: set[int]) -> Iterator[Iterable[object]]:
     """The values of the attributes of `layer`, and the items of those that are lists; likewise of all layers in it."""
     seen.add(id(layer))
     yield vars(layer).values()

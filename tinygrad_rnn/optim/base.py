@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..core.arrays import Array, namespace
 from ..core.device import device_of
 from ..core.layer import Layer
-from ..core.packed import PackedModel
+from ..core.packed import PackedModel, check_model
 from .clip import Clipper, as_clippers, keeps_finite, norm_of
 from .finite import Door, Nonfinite, first_nonfinite
 from .settings import check_count, check_lr, check_number
@@ -71,11 +71,12 @@ class Optimizer(ABC):
     ) -> None:
         owner = type(self).__name__
         check_lr(owner, lr)
-        self.lr, self._clip = lr, as_clippers(owner, clip)
-        self._door = Door(owner, nonfinite)
+        self.lr, self.clip = lr, clip
         self.steps = 0
         self.last_norm: Array | None = None
         cure = f"Make the optimizer after that, on the larger model if there is one: {owner}(model, ...)"
+        check_model(owner, model)
+        self._door = Door(owner, nonfinite, on_cpu=model.device.name == "cpu")
         self._packed = PackedModel(model, owner, "this optimizer", cure)
 
     @property
@@ -91,6 +92,7 @@ class Optimizer(ABC):
     @clip.setter
     def clip(self, clip: Clipper | Sequence[Clipper] | None) -> None:
         self._clip = as_clippers(type(self).__name__, clip)
+        self._keeps_finite = keeps_finite(self._clip)
 
     @property
     def nonfinite(self) -> Nonfinite:
@@ -177,7 +179,10 @@ class Optimizer(ABC):
             raise ValueError(f"{owner}: the memory does not fit: {'; '.join(wrong)}")
         for name, array in here.items():
             array[...] = device.asarray(device_of(there[name]).to_host(there[name]))
-        self.steps, self._door = memory.steps, Door(owner, self.nonfinite, memory.skipped)
+        self.steps, self._door = (
+            memory.steps,
+            Door(owner, self.nonfinite, on_cpu=device.name == "cpu", skipped=memory.skipped),
+        )
 
     @abstractmethod
     def _update(self, value: Array, grad: Array, lr: float) -> None:
@@ -191,7 +196,7 @@ class Optimizer(ABC):
         if passed is not True:  # a clipper would spread NaN into the gaps between parameters, where it would stay
             xp.copyto(grad, 0, where=xp.logical_not(passed))
         norms = [norm_of(clip, grad, type(self).__name__) for clip in self._clip]
-        if not keeps_finite(self._clip):
+        if not self._keeps_finite:
             passed = passed & self._passes(grad)
         norm = norms[0] if norms else None
         return (norm if norm is None or isinstance(passed, bool) else xp.where(passed, norm, math.nan)), passed

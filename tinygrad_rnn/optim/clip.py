@@ -137,6 +137,7 @@ def _check_vector(clipper: object, grad: Any) -> None:
     check_array(clipper, "grad", grad, None)
     if type(grad) is not namespace(grad).ndarray:
         raise TypeError(f"{clipper!r}: grad is a {type(grad).__name__}; make it a plain array: numpy.asarray(grad)")
-    if grad.ndim != 1 or not grad.size or not getattr(grad.flags, "writeable", True):
-        state = f"of shape {grad.shape}" if grad.ndim != 1 or not grad.size else "read-only"
-        raise ValueError(f"{clipper!r}: grad is {state}, but must be a vector (P,) that can be written to")
+    if grad.ndim != 1 or not grad.size:
+        raise ValueError(f"{clipper!r}: grad has shape {grad.shape}, but must be a vector (P,), as flat_grad is")
+    if not getattr(grad.flags, "writeable", True):  # an array of CuPy always is
+        raise ValueError(f"{clipper!r}: grad is read-only, but is to be clipped in place; pass a copy")

@@ -13,7 +13,7 @@ from ..kernels.threads import divide_blocks
 from .base import Optimizer
 from .clip import Clipper
 from .finite import Nonfinite
-from .settings import check_number, number
+from .settings import check_number, number, shown
 
 
 class Adam(Optimizer):
@@ -81,7 +81,7 @@ class Adam(Optimizer):
     def betas(self, betas: Any) -> None:
         name = type(self).__name__
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"{name}: betas must be two numbers, such as (0.9, 0.999), not {betas!r:.80}")
+            raise TypeError(f"{name}: betas must be two numbers, such as (0.9, 0.999), not {shown(betas)}")
         first, second = betas
         try:
             rates = (check_number(name, "each of betas", beta, "0 to below 1") for beta in betas)

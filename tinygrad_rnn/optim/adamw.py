@@ -13,7 +13,7 @@ from ..core.parameter import Parameter
 from .adam import Adam
 from .clip import Clipper
 from .finite import Nonfinite
-from .settings import number
+from .settings import number, shown, takes
 
 
 class AdamW(Adam):
@@ -83,9 +83,9 @@ def _decays(decays: Any, name: str, parameter: Parameter) -> bool:
     """Whether the parameter decays."""
     if decays is None:
         return len(parameter.shape) >= 2
-    if not callable(decays):
-        raise TypeError(f"AdamW: decays must be a function of a name and a Parameter, or None, not {decays!r:.80}")
+    if not takes(decays, 2):
+        raise TypeError(f"AdamW: decays must be a function of a name and a Parameter, or None, not {shown(decays)}")
     answer = decays(name, parameter)
     if not isinstance(answer, bool):
-        raise TypeError(f"AdamW: decays must return True or False, but for {name} it returned {answer!r:.80}")
+        raise TypeError(f"AdamW: decays must return True or False, but for {name} it returned {shown(answer)}")
     return answer

@@ -13,7 +13,7 @@ from ..core.layer import Layer
 from ..core.packed import PackedModel, check_model
 from .clip import Clipper, as_clippers, keeps_finite, norm_of
 from .finite import Door, Nonfinite, first_nonfinite
-from .settings import check_count, check_lr, check_number
+from .settings import check_count, check_lr, check_number, setting
 
 
 class OptimizerState(NamedTuple):
@@ -58,6 +58,7 @@ class Optimizer(ABC):
             or `nonfinite` is none of the three.
     """
 
+    lr: float | Callable[[int], float] = setting(check_lr)
     keeps: tuple[str, ...] = ()
     """The names of the attributes that hold the optimizer state, each a vector (P,) or None."""
 
@@ -70,7 +71,6 @@ class Optimizer(ABC):
         nonfinite: Nonfinite = "refuse",
     ) -> None:
         owner = type(self).__name__
-        check_lr(owner, lr)
         self.lr, self.clip = lr, clip
         self.steps = 0
         self.last_norm: Array | None = None
@@ -226,13 +226,10 @@ class Optimizer(ABC):
 
     def _rate(self) -> float:
         """The learning rate of the next step, as a Python float: one of NumPy would make float64 of float32 arrays."""
-        lr, owner = self.lr, type(self).__name__
-        if type(lr) is float and 0 <= lr < math.inf:  # the usual case
-            return lr
+        lr = self.lr
         if not callable(lr):
-            check_lr(owner, lr)
             return float(lr)
-        return check_number(owner, f"what lr returns at step {self.steps}", lr(self.steps), "at least 0")
+        return check_number(type(self).__name__, f"what lr returns at step {self.steps}", lr(self.steps), "at least 0")
 
     def _views(self) -> dict[str, dict[str, Array]]:
         vectors = {key: getattr(self, key) for key in self.keeps}
@@ -254,9 +251,15 @@ def _check_memory(owner: str, memory: Any) -> None:
             f"{owner}: memory must be the `optimizer` of a Checkpoint that was saved with one, or what memory() gives, "
             f"not a {type(memory).__name__}"
         )
+    if not isinstance(memory.kind, str):
+        raise TypeError(f"{owner}: memory.kind must be the name of a class, not a {type(memory.kind).__name__}")
     check_count(owner, "memory.steps", memory.steps, 0)
     check_count(owner, "memory.skipped", memory.skipped, 0)
     arrays: Any = memory.arrays
     groups = arrays.values() if isinstance(arrays, dict) else [arrays]
-    if not all(isinstance(group, dict) and all(hasattr(a, "device") for a in group.values()) for group in groups):
+    if not all(isinstance(group, dict) and all(map(_is_array, group.values())) for group in groups):
         raise TypeError(f"{owner}: memory.arrays must hold arrays by attribute and by name of the parameter")
+
+
+def _is_array(value: object) -> bool:
+    return all(hasattr(value, name) for name in ("dtype", "shape", "device")) and not isinstance(value, type)

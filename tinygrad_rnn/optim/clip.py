@@ -8,8 +8,7 @@ from typing import Any
 
 from ..core.arrays import Array, Float, namespace
 from ..core.checks import check_array
-from ..core.layer import Layer
-from .settings import number
+from .settings import as_float, is_number, number, shown, takes
 
 Clipper = Callable[[Array], Array]
 """Changes a gradient vector in place and returns its norm before that."""
@@ -39,8 +38,8 @@ class ClipValue:
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
         """Clip `grad` in place; returns its norm before that."""
         _check_vector(self, grad)
-        before = norm(grad)
-        namespace(grad).clip(grad, -self.limit, self.limit, out=grad)
+        before, limit = norm(grad), _within(self.limit, grad)
+        namespace(grad).clip(grad, -limit, limit, out=grad)
         return before
 
     def __repr__(self) -> str:
@@ -75,10 +74,8 @@ class ClipNorm:
         _check_vector(self, grad)
         before = norm(grad)
         if self.max_norm < math.inf:
-            # `limit or 1.0` gives 0 / 1, not 0 / 0, where both are 0.
-            xp = namespace(grad)
-            limit = min(self.max_norm, float(xp.finfo(grad.dtype).max))  # above it, a float32 would be inf
-            grad *= limit / xp.maximum(before, limit or 1.0)
+            limit = _within(self.max_norm, grad)
+            grad *= limit / namespace(grad).maximum(before, limit or 1.0)  # `or 1.0`: not 0 / 0 where both are 0
         return before
 
     def __repr__(self) -> str:
@@ -95,6 +92,14 @@ def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
     return divisor * root
 
 
+def _within(limit: float, grad: Array) -> float:
+    """`limit`, or the largest number of the dtype, above which a float32 would be infinite."""
+    return min(limit, float(namespace(grad).finfo(grad.dtype).max))
+
+
+_OWN = (ClipNorm, ClipValue)
+
+
 def as_clippers(owner: str, clip: Any) -> tuple[Clipper, ...]:
     """The clippers that `clip` stands for: None, one, or a tuple or list of them.
 
@@ -103,18 +108,18 @@ def as_clippers(owner: str, clip: Any) -> tuple[Clipper, ...]:
     """
     several = () if clip is None else clip if isinstance(clip, (tuple, list)) else (clip,)
     for one in several:
-        if not callable(one) or isinstance(one, (type, Layer)):
-            limit = one if isinstance(one, (int, float)) and not isinstance(one, bool) else 5.0
+        if type(one) not in _OWN and not takes(one, 1):
+            limit = one if is_number(one) and 0 < as_float(one) < math.inf else 5.0
             raise TypeError(
                 f"{owner}: clip must be a clipper, such as ClipValue({limit}) or ClipNorm({limit}), or a tuple or list "
-                f"of clippers, not {one!r:.80}"
+                f"of clippers, not {shown(one)}"
             )
     return tuple(several)
 
 
 def keeps_finite(clippers: Sequence[Clipper]) -> bool:
     """Whether what these clippers make of a finite gradient is known to be finite."""
-    return all(type(clip) in (ClipNorm, ClipValue) for clip in clippers)
+    return all(type(clip) in _OWN for clip in clippers)
 
 
 def norm_of(clip: Clipper, grad: Array, owner: str) -> Array:
@@ -124,16 +129,18 @@ def norm_of(clip: Clipper, grad: Array, owner: str) -> Array:
         TypeError: it is not a number, nor an array ().
     """
     before: Any = clip(grad)
-    if getattr(before, "shape", None) != () and not isinstance(before, (int, float)):
+    if getattr(before, "shape", None) != () and not is_number(before):
         came = f"an array of shape {before.shape}" if hasattr(before, "shape") else f"a {type(before).__name__}"
         raise TypeError(
-            f"{owner}: the clipper {clip!r:.80} must change the gradient in place and return its norm before that, a "
+            f"{owner}: the clipper {shown(clip)} must change the gradient in place and return its norm before that, a "
             f"number; it returned {came}"
         )
     return before  # type: ignore[no-any-return]
 
 
 def _check_vector(clipper: object, grad: Any) -> None:
+    if not hasattr(grad, "ndim"):
+        raise TypeError(f"{clipper!r}: grad is a {type(grad).__name__}, not an array")
     check_array(clipper, "grad", grad, None)
     if type(grad) is not namespace(grad).ndarray:
         raise TypeError(f"{clipper!r}: grad is a {type(grad).__name__}; make it a plain array: numpy.asarray(grad)")

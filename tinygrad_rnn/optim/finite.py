@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from ..core.arrays import Array, namespace
 from ..core.device import device_of
+from .settings import shown
 
 Nonfinite = Literal["refuse", "skip", "propagate"]
 """What an optimizer does with a gradient that holds NaN or infinity."""
@@ -23,7 +24,7 @@ class Door:
 
     def __init__(self, owner: str, nonfinite: Any, *, on_cpu: bool, skipped: int = 0) -> None:
         if not isinstance(nonfinite, str) or nonfinite not in get_args(Nonfinite):
-            raise ValueError(f'{owner}: nonfinite must be "refuse", "skip" or "propagate", not {nonfinite!r:.80}')
+            raise ValueError(f'{owner}: nonfinite must be "refuse", "skip" or "propagate", not {shown(nonfinite)}')
         self.nonfinite: Any = nonfinite
         self._on_cpu = on_cpu
         self._skipped: Any = skipped

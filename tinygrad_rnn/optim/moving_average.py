@@ -10,7 +10,7 @@ from ..core.layer import Layer
 from ..core.packed import PackedModel, check_model
 from ..core.parameter import Parameter
 from ..core.vector import pack
-from .settings import number
+from .settings import number, shown
 
 
 class MovingAverage:
@@ -89,7 +89,7 @@ class MovingAverage:
 def _check_same(model: Layer, average: Layer) -> None:
     """The parameters of both must have the same names, shapes, dtypes and devices."""
     if not isinstance(average, Layer):
-        raise TypeError(f"MovingAverage: average must be a layer, the average of another one, not {average!r:.80}")
+        raise TypeError(f"MovingAverage: average must be a layer, the average of another one, not {shown(average)}")
     here, there = ({name: _kind(p) for name, p in layer.named_parameters()} for layer in (model, average))
     wrong = [f"{name} is missing" for name in here if name not in there]
     wrong += [f"{name} is unexpected" for name in there if name not in here]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.arrays import Array, Float, device_name
 from .base import Optimizer
-from .settings import check_count, check_number, is_number, number
+from .settings import as_float, check_count, check_number, is_number, number, shown
 
 
 class ReduceOnPlateau:
@@ -49,7 +49,7 @@ class ReduceOnPlateau:
         self.factor, self.threshold, self.min_lr = factor, threshold, min_lr
         self.patience = check_count("ReduceOnPlateau", "patience", patience, 0)
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"ReduceOnPlateau: optimizer must be an optimizer, not {optimizer!r:.80}")
+            raise TypeError(f"ReduceOnPlateau: optimizer must be an optimizer, not {shown(optimizer)}")
         if callable(optimizer.lr):
             raise TypeError("ReduceOnPlateau: the optimizer's lr is a function of the step, which nothing else can set")
         self.optimizer = optimizer
@@ -119,6 +119,6 @@ def _on_host(loss: Any) -> float:
     if not is_number(loss):
         raise TypeError(
             "ReduceOnPlateau.update: loss must be a number, or an array () on the host, "
-            f"float(device.to_host(loss)), not {loss!r:.80}"
+            f"float(device.to_host(loss)), not {shown(loss)}"
         )
-    return float(loss)
+    return as_float(loss)

@@ -9,7 +9,7 @@ from ..core.layer import Layer
 from .base import Optimizer
 from .clip import Clipper
 from .finite import Nonfinite
-from .settings import number
+from .settings import number, shown
 
 
 class SGD(Optimizer):
@@ -61,7 +61,7 @@ class SGD(Optimizer):
     ) -> None:
         self.momentum = momentum
         if not isinstance(nesterov, bool):
-            raise TypeError(f"SGD: nesterov must be True or False, not {nesterov!r:.80}")
+            raise TypeError(f"SGD: nesterov must be True or False, not {shown(nesterov)}")
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0")
         super().__init__(model, lr, clip=clip, nonfinite=nonfinite)

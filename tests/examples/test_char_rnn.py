@@ -362,7 +362,7 @@ def test_options_of_samples_are_checked(trained: tuple[Path, str], arguments: st
         (("train", "--resume", SAVED), r"char_rnn.safetensors has had 30 iterations: give more"),
         (("train", "--resume", SAVED, "--text", "short"), r"was trained on another text: give that one by --text"),
         (
-            ("train", "--text", "text", *SMALL, "--optimizer", "sgd", "--lr", "inf", "--out", "no"),
+            ("train", "--text", "text", *SMALL, "--optimizer", "sgd", "--lr", "1e39", "--out", "no"),
             r"iteration 2: the loss is nan; gradient norms: layers\.0 0, layers\.1 nan, layers\.2 nan",
         ),
     ],

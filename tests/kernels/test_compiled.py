@@ -18,7 +18,8 @@ from tinygrad_rnn.kernels import backends, products
 from tinygrad_rnn.kernels.backends import PLAIN, backend, is_compiled
 from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.kernels.compiled import products as compiled_products
-from tinygrad_rnn.kernels.compiled.door import SOURCES, In, Out, compiled
+from tinygrad_rnn.kernels.compiled.door import In, Out, compiled
+from tinygrad_rnn.kernels.compiled.kept import SOURCES
 from tinygrad_rnn.kernels.compiled.packed import TILE, Packed, multiply, pack, room_for_product
 from tinygrad_rnn.kernels.compiled.primitives import exp, tanh
 from tinygrad_rnn.kernels.plain import products as plain_products
@@ -94,6 +95,31 @@ def test_tanh(dtype: str, allowed: float) -> None:
     _, out = of_each(tanh_of, [0, -0.0, np.inf, -np.inf, 3e38, np.nan], dtype)
     np.testing.assert_allclose(out, [0, 0, 1, -1, 1, np.nan], rtol=0, atol=allowed)
     assert math.copysign(1, out[1]) == -1
+
+
+def near(least: float, most: float, dtype: str) -> Any:
+    """All numbers of float32 in between; of float64 a million."""
+    if dtype == "float64":
+        return np.linspace(least, most, 1_000_001)
+    first, last = (int(np.float32(bound).view(np.int32)) for bound in (least, most))
+    return np.arange(first, last + 1, dtype=np.int32).view(np.float32)
+
+
+@pytest.mark.parametrize(("dtype", "least", "most"), [("float32", 7.5, 10.5), ("float64", 17.9, 20)])
+def test_tanh_is_1_where_that_of_numpy_is(dtype: str, least: float, most: float) -> None:
+    """And so is a sigmoid, which is 1 before tanh is: no gate stays open or closed by a rounding error."""
+    x = near(least, most, dtype)
+    for sign in (1, -1):
+        x, out = of_each(tanh_of, sign * abs(x), dtype)
+        expected = np.tanh(x)
+        np.testing.assert_array_equal(out[abs(expected) == 1], sign)
+        np.testing.assert_array_equal((out * 0.5 + 0.5)[expected * 0.5 + 0.5 == (sign > 0)], sign > 0)
+        assert abs(out).max() == 1
+        np.testing.assert_allclose(out, np.tanh(x.astype(float)), rtol=float(3.4 * np.finfo(dtype).eps), atol=0)
+    _, out = of_each(tanh_of, [most, 1e6, 1e18, 1e30, float(np.finfo(dtype).max), np.inf], dtype)
+    np.testing.assert_array_equal(out, 1)
+    _, out = of_each(tanh_of, [-most, -1e6, -1e18, -1e30, -float(np.finfo(dtype).max), -np.inf], dtype)
+    np.testing.assert_array_equal(out, -1)
 
 
 @pytest.mark.parametrize(("dtype", "allowed"), [("float32", 4e-7), ("float64", 1e-15)])
@@ -204,6 +230,27 @@ def test_documents_begin_from_any_state(
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
         assert np.isfinite(one).all()
+
+
+@pytest.mark.usefixtures("on")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [LSTMCell, GRUCell])
+def test_a_memory_behind_an_open_gate_is_kept(make: Any, dtype: str, rng: np.random.Generator) -> None:
+    """For a million steps, to the bit, whatever comes: in sequences, and step by step."""
+    cell, H = make(1, 4, rng=rng).to(dtype=dtype), 4
+    begun = tuple(rng.uniform(-1, 1, (1, H)).astype(dtype) for _ in cell.state_sizes)
+    memory = begun[-1].copy()
+    if make is LSTMCell:
+        cell.b.value[:H], cell.b.value[H : 2 * H] = -50, 50  # nothing enters, nothing is forgotten
+    else:
+        cell.b.value[H : 2 * H] = 50
+    xs, state = rng.standard_normal((10_000, 1, 1)).astype(dtype), begun
+    for _ in range(100):
+        _, state = cell(xs, state)
+        np.testing.assert_array_equal(state[-1], memory)
+    for x in xs[:1000]:
+        _, state = cell.step(x, state)
+    np.testing.assert_array_equal(state[-1], memory)
 
 
 @pytest.mark.usefixtures("on")
@@ -382,10 +429,12 @@ assert attempt() is None
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_where_nothing_can_be_kept() -> None:
+def test_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numba keeps what it compiles beside the source, of which there is none here: it compiles it for the process."""
+    monkeypatch.setattr("tinygrad_rnn.kernels.compiled.kept._told", set())
     names: dict[str, Any] = {"compiled": compiled, "Out": Out, "__name__": "nowhere"}
     exec("def double(out: Out['array', 'B N']) -> None:\n    out[0, 0] *= 2\ndouble = compiled()(double)", names)
     out = np.ones((1, 1))
-    names["double"](out)
+    with pytest.warns(RuntimeWarning, match="no locator available"):
+        names["double"](out)
     assert out == 2

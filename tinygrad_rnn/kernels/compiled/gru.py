@@ -100,17 +100,18 @@ def _step(
 
 @njit(fastmath={"contract"})
 def _advance(r: Any, z: Any, n: Any, m: Any, from_r: Any, from_z: Any, factor: Any, h_prev: Any, h: Any) -> None:
-    """The gates of a row, in place: r_t, z_t and n_t = tanh(n + r_t * m_t); then h_t = z_t * (h_{t-1} - n_t) + n_t.
+    """The gates of a row, in place, with n_t = tanh(n + r_t * m_t); then h_t = (1 - z_t) * n_t + z_t * h_{t-1}.
 
-    What is in `r` and `z` is a part of the sum that a gate is of, what is in `from_r` and `from_z` the rest; `factor`
-    is that of `sigmoids`.
+    Where z_t is 1, h_t is h_{t-1} to the bit, which z_t * (h_{t-1} - n_t) + n_t is not. What is in `r` and `z` is a
+    part of the sum that a gate is of, what is in `from_r` and `from_z` the rest; `factor` is that of `sigmoids`.
     """
     sigmoids(r, from_r, factor)
     sigmoids(z, from_z, factor)
     for j in range(len(n)):
         n[j] = tanh(n[j] + r[j] * m[j])
+    one = h.dtype.type(1)
     for j in range(len(h)):
-        h[j] = z[j] * (h_prev[j] - n[j]) + n[j]
+        h[j] = (one - z[j]) * n[j] + z[j] * h_prev[j]
 
 
 def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, Array]]:

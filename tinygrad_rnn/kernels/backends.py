@@ -59,7 +59,8 @@ def set_compiled(on: bool = True) -> None:
     It holds for the whole process. A training step of an LSTM takes a half to two thirds of the time, with 128 units,
     and seven to nine tenths, with 512, by the processor; all results are the same to rounding. It needs Numba:
     `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
-    dtype some seconds, once on a machine: what was compiled is kept on the disk. It concerns only models on the CPU.
+    dtype some seconds, once on a machine: what was compiled is kept on the disk. Where that is damaged or cannot be
+    written, it is compiled again, and a RuntimeWarning says so once. It concerns only models on the CPU.
 
     Raises:
         TypeError: `on` is no bool.

@@ -7,24 +7,20 @@ what was declared, and then calls the other. It is compiled too: there the compa
 something does not fit, Python looks once more, to say what it is.
 """
 
-import contextlib
 import functools
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...core.arrays import Integers
-from .parts_of_numba import FunctionCache, njit, numba, types
+from .kept import keep
+from .parts_of_numba import njit, numba, types
 
 __all__ = ["Flags", "Ids", "In", "Kind", "Out", "compiled", "own_ids"]
 
-SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-"""A hash of all that is compiled."""
 HINT = "Caches, states and gradients go with the model and the call that gave them"
 
 _NUMBERS: dict[Any, Any] = {bool: types.boolean, int: types.intp, float: types.float64}
@@ -133,18 +129,10 @@ class Door:
         names: dict[str, Any] = {"body": body, "__name__": self.function.__module__}
         exec(compile(self.declaration.source(), f"<door of {self.declaration.name}>", "exec"), names)
         version: Any = njit(nogil=True, error_model="numpy")(names["enter"])
-        with contextlib.suppress(RuntimeError):  # there is nowhere to keep it
-            version._cache = Cache(self.function)
+        keep(version, self.function)
         version.compile(types.intp(*self.declaration.types(number)))
         version.disable_compile()
         return version
-
-
-class Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's, which looks for changes in the file of a function; and for changes in all files of this folder."""
-
-    def _index_key(self, *arguments: Any) -> Any:
-        return (*super()._index_key(*arguments), SOURCES)
 
 
 class Relation(NamedTuple):

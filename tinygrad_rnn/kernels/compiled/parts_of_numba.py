@@ -8,14 +8,17 @@ from llvmlite import binding, ir
 from numba import njit
 from numba.core import cgutils, types
 from numba.core.base import BaseContext
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.serialize import dumps
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
 __all__ = [
+    "CompileResultCacheImpl",
     "FunctionCache",
     "binding",
     "cgutils",
+    "dumps",
     "intrinsic",
     "ir",
     "njit",
@@ -26,7 +29,8 @@ __all__ = [
 ]
 
 ATTRIBUTES = (
-    (FunctionCache, ("_index_key",)),
+    (FunctionCache, ("_impl_class", "_index_key", "cache_path", "disable", "flush", "load_overload", "save_overload")),
+    (CompileResultCacheImpl, ("filename_base", "rebuild", "reduce")),
     (njit(lambda: None), ("_cache", "compile", "disable_compile")),
     (types, ("Array", "StarArgTuple", "boolean", "float64", "int64", "intp", "void")),
     (cgutils, ("unpack_tuple",)),

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_rnn import OneHotRows
+from tinygrad_rnn import Linear, OneHotRows, RNNCell
 from tinygrad_rnn.core.arrays import is_empty, no_gradient, select
 from tinygrad_rnn.core.one_hot import as_rows
+from tinygrad_rnn.kernels import backends
+from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.testing import StrictDevice
 
 ACTIVE = np.array([[True, True, False], [True, False, False]])
@@ -68,6 +71,42 @@ def test_rows_describe_the_array_that_they_stand_for() -> None:
     assert (rows.shape, rows.ndim, rows.device) == (dense.shape, dense.ndim, dense.device)
     assert rows.dtype == bool  # so that a product has the dtype of its other factor
     assert repr(rows) == "OneHotRows(shape=(2, 3, 5))"
+
+
+WRONG_ROWS: list[tuple[Any, Any, str]] = [
+    (np.array([0.9, 1.2]), 3, "OneHotRows: ids must be an integer array, not float64"),
+    (np.array([True]), 3, "OneHotRows: ids must be an integer array, not bool"),
+    ([0, 1], 3, "OneHotRows: ids must be an integer array, not a list"),
+    (np.array([0]), 2.5, "OneHotRows: size must be an integer, not 2.5"),
+]
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(("ids", "size", "message"), WRONG_ROWS)
+def test_what_is_no_ids(ids: Any, size: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        OneHotRows(ids, size)
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("ids", [np.array([1, -1]), np.array([1, 3], np.uint8), np.array([1, 2**64 - 1], np.uint64)])
+def test_ids_outside_of_their_rows(ids: Any, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy would take -1 for the last. Past a row's end they may be anything."""
+    if compiled:
+        monkeypatch.setattr(backends, "_compiled", COMPILED)
+    rng = np.random.default_rng(0)
+    cell, linear = RNNCell(3, 4, rng=rng), Linear(3, 4, rng=rng)
+    xs, x = OneHotRows(ids[:, None], 3), OneHotRows(ids, 3)
+    calls: dict[str, Any] = {
+        f"{cell!r}: id {ids[1]} at index (1, 0) is outside": lambda: cell(xs),
+        f"{cell!r}: id {ids[1]} at index (1,) is outside": lambda: cell.step(x, None),
+        f"{linear!r}: id {ids[1]} at index (1,) is outside": lambda: linear(x),
+    }
+    for message, call in calls.items():
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()
+    cell(xs, lengths=np.array([1]))
 
 
 def test_an_array_times_rows_is_a_type_error() -> None:

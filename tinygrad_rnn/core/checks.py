@@ -93,9 +93,10 @@ def check_features(owner: object, name: str, x: Any, size: int | None, like: Arr
     """Like `check_array`; also, the last axis must have `size` entries (None: any number).
 
     Raises:
-        ValueError: it does not.
+        ValueError: it does not, or an id of one-hot rows is outside theirs.
     """
     check_array(owner, name, x, like)
+    check_one_hot(owner, x)
     if x.ndim == 0 or (size is not None and x.shape[-1] != size):
         raise ValueError(
             f"{owner!r}: {name} has shape {x.shape}, but its last axis must have size {size or 'at least 1'}"
@@ -131,6 +132,16 @@ def check_ids(owner: object, ids: Any, size: int, cure: str = "") -> None:
             f"{owner!r}: id {ids[where]} at index {where} is outside the vocabulary, 0 to {size - 1}. Encode with the "
             f"tokenizer that the model was made for{cure}"
         )
+
+
+def check_one_hot(owner: object, x: Any) -> None:
+    """If `x` is one-hot rows, each of their ids must be below their size, and not negative: -1 would be the last.
+
+    Raises:
+        ValueError: an id is outside; the message says which and where.
+    """
+    if isinstance(x, OneHotRows):
+        check_ids(owner, x.ids, x.size)
 
 
 def check_fractions(owner: object, name: str, x: Any) -> None:

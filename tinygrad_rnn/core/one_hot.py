@@ -15,7 +15,15 @@ class OneHotRows:
     """One-hot rows that are never made dense: a product with them is a look-up, or a sum of rows.
 
     Stands for the array of shape `(*ids.shape, size)` that is 1 at the ids and 0 elsewhere. Its dtype is bool, the
-    smallest that holds 0 and 1, so a product has the dtype of its other factor. The ids are not checked here.
+    smallest that holds 0 and 1, so a product has the dtype of its other factor. The layers that are given them check
+    the values of the ids, but not those of padding.
+
+    Args:
+        ids: an integer array (...), each 0 to V - 1.
+        size: V, the numbers of a row.
+
+    Raises:
+        TypeError: `ids` is not an integer array, or `size` is not an integer.
 
     Example:
         >>> rows = OneHotRows(np.array([2, 0, 2]), 3)
@@ -33,6 +41,11 @@ class OneHotRows:
     __array_ufunc__ = None  # so that `array @ rows` is a TypeError, not an array of objects
 
     def __init__(self, ids: Integers, size: int) -> None:
+        if not hasattr(ids, "device") or ids.dtype.kind not in "iu":  # a cast would cut 0.9 to 0
+            came = str(ids.dtype) if hasattr(ids, "dtype") else f"a {type(ids).__name__}"
+            raise TypeError(f"OneHotRows: ids must be an integer array, not {came}")
+        if type(size) is not int and (isinstance(size, bool) or not hasattr(size, "__index__")):
+            raise TypeError(f"OneHotRows: size must be an integer, not {size!r}")
         self.ids, self.size = ids, size
         self.shape: tuple[int, ...] = (*ids.shape, size)
         self.ndim, self.dtype, self.device = len(self.shape), np.dtype(bool), ids.device

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, final
 from .arguments import check_size
 from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
 from .blas import with_one_blas_thread
-from .checks import check_array, check_cache, check_flags, check_integers
+from .checks import check_array, check_cache, check_flags, check_integers, check_one_hot
 from .device import keep_freed_memory
 from .layer import Layer
 from .rows import Rows, make_rows
@@ -189,6 +189,7 @@ class Recurrent(Layer):
         given, state = state, given_or_initial(self, "state", state, spec, batch, like)
         began = absent(given) if given is not state and learns(spec) else None
         xs = rows.clear(xs)
+        check_one_hot(self, xs)
         ys, state, inner = self.unroll_forward(xs, state, rows=rows, training=training)
         cache = SequenceCache(inner, rows, began, no_gradient(ys), tree_map(no_gradient, state), no_gradient(xs))
         return rows.clear(ys), state, cache
@@ -248,6 +249,7 @@ class Recurrent(Layer):
             raise ValueError(f"{self!r} has no step: its outputs depend on later inputs. Give it whole sequences")
         takes = "(B,), ids" if self.takes_ids else "(B, D)"
         like, batch = self._check_input("x", x, f"step takes {takes}", 2, "For a sequence call `forward`"), x.shape[0]
+        check_one_hot(self, x)
         state = given_or_initial(self, "state", state, self.state_spec, batch, like)
         if starts is not None:
             check_flags(self, "starts", starts, (batch,), x)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn
-from tinygrad_rnn.data.word_tokenizer import WordTokenizer
+from tinygrad_rnn.data.word_tokenizer import WordTokenizer, _tokens
 
-TEXTS = st.text(st.sampled_from("ab_1 .,\n\té\u0301\ud800\udc00\U0010ffff") | st.characters(exclude_categories=()))
+LETTERS = "ab_1 .,\n\té\u0301ि\u200c\u200d👩\ufe0f\ud800\udc00\U0010ffff"
+TEXTS = st.text(st.sampled_from(LETTERS) | st.characters(exclude_categories=()))
 
 
 def cut(text: str) -> list[str]:
@@ -22,12 +24,15 @@ def cut(text: str) -> list[str]:
     tokens: list[str] = []
     last = ""
     for character in text:
-        kind = "word" if character.isalnum() or character == "_" else "space" if character == " " else ""
-        if kind and kind == last:
+        mark = unicodedata.category(character)[0] == "M" or character in "\u200c\u200d"
+        kind = "space" if character == " " else "blank" if character.isspace() else "symbol"
+        kind = "word" if character.isalnum() or character == "_" else kind
+        joined = kind == last == "symbol" and tokens[-1][-1] == "\u200d"
+        if (mark and last in ("word", "symbol")) or (kind in ("word", "space") and kind == last) or joined:
             tokens[-1] += character
         else:
             tokens.append(character)
-        last = kind
+            last = kind
     return tokens
 
 
@@ -59,6 +64,47 @@ def test_the_split_that_is_documented() -> None:
     text = "Don't  go!\n"
     tokenizer = WordTokenizer.from_text(text)
     assert [tokenizer.decode([i]) for i in tokenizer.encode(text).tolist()] == ["Don", "'", "t", "  ", "go", "!", "\n"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["हिन्दी", " ", "में", " ", "लिखो"],
+        ["தமிழ்", " ", "மொழி", "!"],
+        ["ภาษาไทย", " ", "ไม่"],
+        ["اَلْعَرَبِيَّةُ"],
+        ["می\u200cخواهم", "."],
+        ["שָׁלוֹם"],
+        ["e\u0301te\u0301", " ", "été", "'", "s"],
+        ["👨\u200d👩\u200d👧", " ", "❤\ufe0f", "❤", "👍", "🏽", "!"],
+        ["a", "\n", "\u0301", "b", " ", "\u0301\u0301", "c"],
+        ["No", "\u00a0", "\u00b4", "marks", "\u2013", "ß²", "€"],
+    ],
+)
+def test_marks_belong_to_their_letters(words: list[str]) -> None:
+    text = "".join(words)
+    tokenizer = WordTokenizer.from_text(text)
+    assert [tokenizer.decode([i]) for i in tokenizer.encode(text).tolist()] == words
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_all_marks_are_known() -> None:
+    """Also those of the last planes."""
+    codes = [code for code in range(0x110000) if unicodedata.category(chr(code))[0] == "M"]
+    text = "".join(f"a{chr(code)}b " for code in codes)
+    assert list(_tokens(text)) == [token for code in codes for token in (f"a{chr(code)}b", " ")]
+
+
+def test_vocabularies_of_before_load() -> None:
+    """Their words may be single marks; texts without marks are encoded as before."""
+    tokenizer = WordTokenizer(["ह", "ि", "न", " ", "\u200d", "\n"], unknown=None)
+    assert tokenizer.encode("ह न\n").tolist() == [0, 3, 2, 5]
+    assert tokenizer.encode("\n\u200d ि").tolist() == [5, 4, 3, 1]
+
+
+@given(text=st.text(st.characters(exclude_categories=("Mn", "Mc", "Me"), exclude_characters="\u200c\u200d")))
+def test_without_marks_a_text_is_cut_as_before(text: str) -> None:
+    assert list(_tokens(text)) == re.findall(r"\w+| +|[^\w ]", text)
 
 
 def test_unknown_words() -> None:

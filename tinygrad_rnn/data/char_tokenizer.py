@@ -19,6 +19,9 @@ _BLOCK = 1 << 16
 class CharTokenizer:
     """One id per character (Unicode code point); special tokens, such as the start of a text, have their own ids.
 
+    A vowel sign or an accent that is a character of its own has an id of its own: "é" may be one id or two.
+    `unicodedata.normalize("NFC", text)` writes it as one wherever that exists.
+
     The special tokens have the ids 0 to S-1, the characters follow in their order, and `len(tokenizer)` is the size
     of the vocabulary. The attributes are named like the parameters (`special` is kept as a tuple).
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import reprlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,24 @@ from ..core.arrays import Integers, NDArray
 from ..core.checks import check_size
 from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
 
-# One of the three alternatives matches any character, so the tokens of a text, joined, are the text.
-_TOKEN = re.compile(r"\w+| +|[^\w ]")
+# One of the alternatives matches any character, so the tokens of a text, joined, are the text.
+_TOKEN_OF_ASCII = re.compile(r"\w+| +|[^\w ]")
 
 
 class WordTokenizer:
     r"""One id per word; the characters between words have ids too, so that no character of a text is lost.
 
-    A text is cut from left to right by the Unicode regular expression `\w+| +|[^\w ]`: a token is the longest run of
-    letters, digits and underscores, the longest run of spaces, or any other single character. "Don't  go!\n" becomes
-    Don, ', t, two spaces, go, !, and a newline.
+    A text is cut from left to right: a token is the longest run of letters, digits and underscores, the longest run of
+    spaces, or any other single character. "Don't  go!\n" becomes Don, ', t, two spaces, go, !, and a newline.
+
+    Combining marks, such as vowel signs and accents, belong to the character before them, unless that is white space;
+    so do the zero-width joiner and non-joiner. So "हिन्दी" is one word, and "é" is one token however it is written.
+    Symbols with joiners between them are one token, such as the emoji of a family. No text is normalised: "é" written
+    as one character and as "e" with an accent are different words; `unicodedata.normalize` makes them one.
+
+    Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words, so here a whole clause is
+    one "word", and hardly any occurs twice. Take a `CharTokenizer` or a `ByteTokenizer` for them, or let a library
+    for that language find the words, and join them by spaces.
 
     The special tokens have the ids 0 to S-1, the words follow in their order, and `len(tokenizer)` is the size of the
     vocabulary.
@@ -63,9 +73,9 @@ class WordTokenizer:
             self.special = special_tokens("WordTokenizer", (*self.special, unknown))
         for word in self.words:
             require_str(word, "WordTokenizer: a word")
-            if not _TOKEN.fullmatch(word):
+            if not _token(word).fullmatch(word):
                 raise ValueError(
-                    f"WordTokenizer: the word {word!r} is cut into the tokens {_TOKEN.findall(word)}, so no text has "
+                    f"WordTokenizer: the word {word!r} is cut into the tokens {list(_tokens(word))}, so no text has "
                     "it as a token; give these instead, or make it a special token"
                 )
         self._tokens = (*self.special, *self.words)
@@ -102,7 +112,7 @@ class WordTokenizer:
         # Token by token: a list of all tokens would take some 60 bytes for each.
         ids = np.fromiter((self._ids.get(token, missing) for token in _tokens(text)), np.int32)
         if ids.min(initial=0) < 0:
-            match = next(islice(_TOKEN.finditer(text), int(np.argmax(ids < 0)), None))
+            match = next(islice(_token(text).finditer(text), int(np.argmax(ids < 0)), None))
             raise ValueError(
                 f"WordTokenizer.encode: {match[0]!r} at position {match.start()} is not one of the {len(self.words)} "
                 "words known; build the tokenizer from a text that holds it, name a token for such words "
@@ -152,4 +162,27 @@ class WordTokenizer:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    return (match[0] for match in _TOKEN.finditer(text))
+    return (match[0] for match in _token(text).finditer(text))
+
+
+def _token(text: str) -> re.Pattern[str]:
+    """What cuts `text` into its tokens. For ASCII, which has no marks, it is an expression that is quick to compile."""
+    return _TOKEN_OF_ASCII if text.isascii() else _token_with_marks()
+
+
+@functools.cache
+def _token_with_marks() -> re.Pattern[str]:
+    """`re` has no name for marks, so this lists them, which takes some 20 ms."""
+    marks = f"[{_marks()}\u200c\u200d]"
+    # That none of them is below U+0300 is asked first: it is so after most words, and takes less time than the list.
+    some, any_ = f"(?![\x00-\u02ff]){marks}+", f"(?:(?![\x00-\u02ff]){marks}+)?"
+    symbol = rf"[^\w\s]{any_}"
+    return re.compile(rf"\w+(?:{some}\w*)*| +|{symbol}(?:(?<=\u200d){symbol})*|\s")
+
+
+def _marks() -> str:
+    """The combining marks, as the ranges of a regular expression. All are in these planes of Unicode."""
+    codes = [*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)]
+    marks = [code for code in codes if unicodedata.category(chr(code))[0] == "M"]
+    runs = (list(run) for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0]))
+    return "".join(f"{chr(run[0][1])}-{chr(run[-1][1])}" for run in runs)

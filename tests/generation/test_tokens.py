@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Iterator
 from itertools import accumulate, islice
 from typing import Any
@@ -18,6 +19,7 @@ from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.core.states import State, StateSpec
 from tinygrad_rnn.generation.sampling import token_probabilities
 from tinygrad_rnn.generation.tokens import generate
+from tinygrad_rnn.layers.linear import Linear
 from tinygrad_rnn.layers.one_hot import OneHot
 from tinygrad_rnn.models.sequential import Sequential
 from tinygrad_rnn.testing import StrictDevice
@@ -238,6 +240,19 @@ class Counted(RNNCell):
         assert not training
         self.taken = (*getattr(self, "taken", ()), x.shape[0])
         return super().step_forward(x, state, training=training)
+
+
+def test_a_long_prompt_takes_little_memory(rng: np.random.Generator) -> None:
+    """Not that of all its steps, which would be 200 MB; and it gives what its steps give."""
+    model = Sequential(OneHot(65), RNNCell(65, 128, rng=rng), Linear(128, 65, rng=rng))
+    prompt = rng.integers(0, 65, 100_000)
+    tracemalloc.start()
+    (chosen,) = generate(model, prompt, length=1, temperature=0, rng=rng)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    ys, _ = model(prompt[:, None])
+    assert chosen == ys[-1, 0].argmax()
 
 
 def test_there_is_no_step_after_the_last_id(rng: np.random.Generator) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -44,6 +45,19 @@ def test_nothing_is_drawn_or_kept() -> None:
     (after,) = (generator.bit_generator.state for generator in model.generators().values())
     assert before == after
     assert all(not parameter.grad.any() for parameter in model.parameters())
+
+
+def test_long_chunks_take_little_memory() -> None:
+    """A stream of one chunk is 200 MB at once; the result does not depend on it."""
+    rng = np.random.default_rng(0)
+    model = Sequential(OneHot(65), RNNCell(65, 128, rng=rng), Linear(128, 65, rng=rng))
+    ids = rng.integers(0, 65, 100_000)
+    tracemalloc.start()
+    found = evaluate(model, TokenStream(ids, batch=1, steps=len(ids)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+    assert math.isclose(found, evaluate(model, TokenStream(ids, batch=1, steps=1000)), rel_tol=1e-6)
 
 
 def test_a_model_on_another_device() -> None:

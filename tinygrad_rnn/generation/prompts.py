@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.arrays import Array
 from ..core.checks import check_ids, check_integers
+from ..core.chunks import in_chunks
 from ..core.foreign import check_is_array
 from ..core.roles import Recurrent
 from ..core.states import State
@@ -54,8 +55,9 @@ def run_prompt(owner: str, model: Any, ids: Any, state: Any) -> tuple[Any, State
     xs = model.device.asarray(ids.astype(np.int64).reshape(len(ids), -1))
     if not model.causal:
         model.step(xs[0], state)  # raises with the reason, here and not after the first id
-    ys, state = model(xs, state)
-    return ys[-1], state
+    for ys, after in in_chunks(model, xs, state):
+        last, state = ys[-1], after
+    return last, state
 
 
 def check_stop(owner: str, stop: Any) -> frozenset[int]:

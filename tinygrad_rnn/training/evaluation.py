@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.chunks import in_chunks
 from ..core.roles import Recurrent
 from ..data.streams import TokenStream
 from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -14,8 +15,9 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
 
     The state is carried from chunk to chunk and reset at each document, so a stream of `batch=1` measures every
     document from its start to its end, whatever its `steps`. The model runs at inference: there is no dropout, no
-    random stream advances, and training in progress is not disturbed. Perplexity is `math.exp` of the result; for bits
-    divide it by `math.log(2)`.
+    random stream advances, and training in progress is not disturbed. A causal model runs long chunks in shorter ones,
+    so memory does not grow with the `steps` of the stream. Perplexity is `math.exp` of the result; for bits divide it
+    by `math.log(2)`.
 
     Args:
         model: maps ids (T, B) to logits (T, B, V), on any device.
@@ -44,6 +46,8 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
     total = 0.0
     for batch in stream:
         xs, targets, starts = (device.asarray(array) for array in (batch.xs, batch.targets, batch.starts))
-        logits, state = model(xs, state, starts=starts)
-        total += float(device.to_host(criterion(logits, targets)))
+        first = 0
+        for logits, after in in_chunks(model, xs, state, starts=starts):
+            total += float(device.to_host(criterion(logits, targets[first : first + len(logits)])))
+            first, state = first + len(logits), after
     return total / max(stream.transitions, 1)

@@ -29,9 +29,7 @@ def test_chunks_are_the_whole(
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("vocabulary", "batch", "steps"), [(65, 1, 4096), (65, 32, 128), (65, 1000, 16), (2048, 1, 2048)]
-)
+@pytest.mark.parametrize(("size", "batch", "steps"), [(65, 1, 4096), (65, 32, 128), (65, 1000, 16), (2048, 1, 2048)])
 def test_how_long_they_are(size: int, batch: int, steps: int) -> None:
     model = Sequential(OneHot(size))
     (ys, _), *_ = in_chunks(model, np.zeros((5000, batch), np.uint8), None)

@@ -51,6 +51,38 @@ def test_a_memory_map_stays_on_disk(tmp_path: Path) -> None:
     assert all(np.shares_memory(document, mapped) for document in documents)
 
 
+def test_many_documents_take_little_memory() -> None:
+    """Views of all of them would take 130 bytes each; those that are asked for are as if they were a list."""
+    ids = np.tile(np.array([1, 2, 3, 0], np.uint8), 250_000)
+    tracemalloc.start()
+    documents = split_documents(ids, 0)
+    split = tracemalloc.get_traced_memory()[1]
+    stream = TokenStream(documents, batch=10, steps=30)
+    both = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert split < 30 * len(documents)
+    assert both < 80 * len(documents)
+    assert (len(documents), stream.transitions) == (250_000, 750_000)
+    assert [document.tolist() for document in documents[-2:]] == [[1, 2, 3, 0]] * 2
+    assert [len(documents[part]) for part in (slice(3), slice(5, 2), slice(-2, None), slice(0, 9, 4))] == [3, 0, 2, 3]
+    assert documents[1:][:1][0].tolist() == [1, 2, 3, 0]
+    assert documents[-1].tolist() == documents[249_999].tolist() == [1, 2, 3, 0]
+    with pytest.raises(IndexError):
+        documents[250_000]
+    assert repr(documents) == "<250000 documents of 1000000 ids>"
+    assert len(split_documents(ids[:0], 0)) == 0
+
+
+def test_a_stream_of_them_is_that_of_a_list(rng: np.random.Generator) -> None:
+    documents = split_documents(rng.integers(0, 4, 200), 0)
+    for one, other in zip(
+        TokenStream(documents, batch=3, steps=7), TokenStream(list(documents), batch=3, steps=7), strict=True
+    ):
+        for found, expected in zip(one[:2], other[:2], strict=True):
+            np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(one.starts, other.starts)
+
+
 @pytest.mark.messages
 @pytest.mark.parametrize(
     ("ids", "token", "error", "message"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..core.arrays import Booleans, Integers
 from ..core.checks import check_size
 from .batch import Batch
+from .documents import Documents
 
 
 class TokenStream:
@@ -31,11 +33,12 @@ class TokenStream:
     checked here. The stream itself takes 16 bytes per document, whatever the length.
 
     Args:
-        ids: one document, an integer array (N,), or a list or tuple of such arrays, one per document.
+        ids: one document, an integer array (N,), or a list or tuple of such arrays, one per document, or what
+            `split_documents` gives.
         batch: the number B of rows.
         steps: the number T of steps in a batch.
 
-    Attributes: `batch`, `steps`, `documents` (a tuple of the given arrays), `tokens` and `transitions` (the total
+    Attributes: `batch`, `steps`, `documents` (a sequence of the given arrays), `tokens` and `transitions` (the total
     numbers of both).
 
     Raises:
@@ -54,7 +57,7 @@ class TokenStream:
         steps = check_size("TokenStream", "steps", steps)
         self.batch, self.steps = int(batch), int(steps)
         self.documents = _documents(ids)
-        sizes = np.fromiter(map(len, self.documents), np.int64, len(self.documents))
+        sizes = _sizes(self.documents)
         # Where each document begins, counted in tokens and in transitions; one more entry is where the last one ends.
         self._tokens = np.append(0, np.cumsum(sizes))
         self._transitions = np.append(0, np.cumsum(np.maximum(sizes - 1, 0)))
@@ -110,31 +113,43 @@ class TokenStream:
         return tokens[places - start], tokens[places - start + 1], transitions == self._transitions[of]
 
 
-def _documents(ids: Integers | Sequence[Integers]) -> tuple[Integers, ...]:
+def _documents(ids: Any) -> Sequence[Integers]:
     """The documents of `ids`, not copied; an error says which of them is wrong."""
-    if isinstance(ids, list | tuple):
-        if ids and all(isinstance(item, int | np.integer) for item in ids):
-            raise TypeError(
-                f"TokenStream: ids is a {type(ids).__name__} of ints, where an array was expected; "
-                "give np.asarray(ids), or a list of arrays, one per document"
-            )
-        named = [(f"ids[{index}]", item) for index, item in enumerate(ids)]
-    else:
-        named = [("ids", ids)]
-    for name, document in named:
-        if not isinstance(document, np.ndarray):
-            raise TypeError(
-                f"TokenStream: {name} is a {type(document).__name__}, where an integer NumPy array (N,) was "
-                "expected; give np.asarray of one document's ids, or a list of such arrays"
-            )
-        if document.ndim != 1:
-            raise ValueError(
-                f"TokenStream: {name} has the shape {document.shape}, where (N,) was expected; "
-                "give one array per document"
-            )
-        if document.dtype.kind not in "iu":
-            raise TypeError(
-                f"TokenStream: {name} is of dtype {document.dtype}, where integers were expected; "
-                "a tokenizer's encode gives them"
-            )
-    return tuple(document for _, document in named)
+    if isinstance(ids, Documents):
+        return ids
+    if not isinstance(ids, list | tuple):
+        _check("ids", ids)
+        return (ids,)
+    if ids and all(isinstance(item, int | np.integer) for item in ids):
+        raise TypeError(
+            f"TokenStream: ids is a {type(ids).__name__} of ints, where an array was expected; "
+            "give np.asarray(ids), or a list of arrays, one per document"
+        )
+    for index, document in enumerate(ids):
+        _check(f"ids[{index}]", document)
+    return tuple(ids)
+
+
+def _check(name: str, document: Any) -> None:
+    """A document must be an integer array of one axis."""
+    if not isinstance(document, np.ndarray):
+        raise TypeError(
+            f"TokenStream: {name} is a {type(document).__name__}, where an integer NumPy array (N,) was "
+            "expected; give np.asarray of one document's ids, or a list of such arrays"
+        )
+    if document.ndim != 1:
+        raise ValueError(
+            f"TokenStream: {name} has the shape {document.shape}, where (N,) was expected; give one array per document"
+        )
+    if document.dtype.kind not in "iu":
+        raise TypeError(
+            f"TokenStream: {name} is of dtype {document.dtype}, where integers were expected; "
+            "a tokenizer's encode gives them"
+        )
+
+
+def _sizes(documents: Sequence[Integers]) -> Integers:
+    """The number of tokens of each."""
+    if isinstance(documents, Documents):
+        return documents.lengths
+    return np.fromiter(map(len, documents), np.int64, len(documents))

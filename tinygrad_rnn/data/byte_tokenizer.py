@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Integers, NDArray
-from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
+from .vocabulary import joined, require_distinct, require_str, row_of_ids, special_tokens
 
 
 class ByteTokenizer:
@@ -69,7 +69,7 @@ class ByteTokenizer:
             'n\ufffd'
         """
         array = row_of_ids("ByteTokenizer", ids, len(self))
-        return b"".join([self._tokens[index] for index in array.tolist()]).decode("utf-8", _ERRORS)
+        return joined(self._tokens, array).decode("utf-8", _ERRORS)
 
     def id_of(self, token: str) -> int:
         """The id of a special token or of an ASCII character; ValueError if it is neither."""

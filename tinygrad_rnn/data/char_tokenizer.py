@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Integers, NDArray
-from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
+from .vocabulary import joined, require_distinct, require_str, row_of_ids, special_tokens
 
 # How many characters are encoded at a time: the code points and indices of one block stay in a core's cache, so that
 # encoding needs little memory beyond its result (a whole text at once would take 16 more bytes per character).
@@ -99,7 +99,8 @@ class CharTokenizer:
             ValueError: `ids` are not one row, or one of them is outside the vocabulary.
         """
         array = row_of_ids("CharTokenizer", ids, len(self))
-        return "".join([self._tokens[index] for index in array.tolist()])
+        text: str = joined(self._tokens, array)
+        return text
 
     def id_of(self, token: str) -> int:
         """The id of a special token or of a character; ValueError if it is neither, even with an `unknown` token."""

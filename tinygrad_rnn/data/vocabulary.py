@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import AnyStr
 
 import numpy as np
 
 from ..core.arrays import Integers
+
+_BLOCK = 1 << 16  # ids
 
 
 def require_str(value: object, what: str) -> None:
@@ -50,6 +53,13 @@ def require_distinct(owner: str, tokens: Sequence[str], kinds: str) -> None:
             f"{owner}: {twice!r} occurs {count} times among the {kinds}, where each must occur once; leave out "
             "the others, or give the special token another text, such as '<start>'"
         )
+
+
+def joined(tokens: Sequence[AnyStr], ids: Integers) -> AnyStr:
+    """The tokens of `ids` (N,) as one, joined in blocks: a list of all of them takes up to 100 bytes for each."""
+    nothing = tokens[0][:0]
+    blocks = (ids[start : start + _BLOCK].tolist() for start in range(0, len(ids), _BLOCK))
+    return nothing.join([nothing.join([tokens[index] for index in block]) for block in blocks])
 
 
 def row_of_ids(owner: str, ids: Sequence[int] | Integers, size: int) -> Integers:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.arrays import Integers, NDArray
 from ..core.checks import check_size
-from .vocabulary import require_distinct, require_str, row_of_ids, special_tokens
+from .vocabulary import joined, require_distinct, require_str, row_of_ids, special_tokens
 
 # One of the alternatives matches any character, so the tokens of a text, joined, are the text.
 _TOKEN_OF_ASCII = re.compile(r"\w+| +|[^\w ]")
@@ -130,7 +130,7 @@ class WordTokenizer:
             TypeError: `ids` are not integers.
             ValueError: `ids` are not one row, or one of them is outside the vocabulary.
         """
-        return "".join([self._tokens[index] for index in row_of_ids("WordTokenizer", ids, len(self)).tolist()])
+        return joined(self._tokens, row_of_ids("WordTokenizer", ids, len(self)))
 
     def id_of(self, token: str) -> int:
         """The id of a special token or of a word; ValueError if it is neither, even with an `unknown` token."""

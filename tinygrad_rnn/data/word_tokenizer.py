@@ -172,7 +172,7 @@ def _token(text: str) -> re.Pattern[str]:
 
 @functools.cache
 def _token_with_marks() -> re.Pattern[str]:
-    """`re` has no name for marks, so this lists them, which takes some 20 ms."""
+    """`re` has no name for marks, so this lists them, which takes some 40 ms, once."""
     marks = f"[{_marks()}\u200c\u200d]"
     # That none of them is below U+0300 is asked first: it is so after most words, and takes less time than the list.
     some, any_ = f"(?![\x00-\u02ff]){marks}+", f"(?:(?![\x00-\u02ff]){marks}+)?"

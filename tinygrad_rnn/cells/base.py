@@ -70,6 +70,8 @@ class Cell(Recurrent):
     out_size: int
     state_sizes: tuple[int, ...]
     """The features of each array of the state; each starts as zeros (B, size). Else override `state_spec`."""
+    gates: tuple[str, ...] = ()
+    """The names of the blocks of columns in the weights, in their order. `check_gradients` names a wrong one by it."""
 
     @property
     def state_spec(self) -> StateSpec:

@@ -92,6 +92,8 @@ class GRUCell(Cell):
         ((5, 2, 4), (2, 4))
     """
 
+    gates = ("r", "z", "n")
+
     def __init__(self, in_size: int, out_size: int, *, rng: Generator, reset: str = "after") -> None:
         in_size = check_size("GRUCell", "in_size", in_size)
         out_size = check_size("GRUCell", "out_size", out_size)

@@ -82,6 +82,8 @@ class LayerNormLSTMCell(Cell):
         ((5, 2, 4), (2, 4), (2, 4))
     """
 
+    gates = ("i", "f", "o", "g")
+
     def __init__(self, in_size: int, out_size: int, *, rng: Generator, eps: float = 1e-5) -> None:
         in_size = check_size("LayerNormLSTMCell", "in_size", in_size)
         out_size = check_size("LayerNormLSTMCell", "out_size", out_size)

@@ -75,6 +75,8 @@ class LSTMCell(Cell):
         [0. 0. 0. 0. 1. 1. 1. 1. 0. 0. 0. 0. 0. 0. 0. 0.]
     """
 
+    gates = ("i", "f", "o", "g")
+
     def __init__(self, in_size: int, out_size: int, *, rng: Generator) -> None:
         in_size = check_size("LSTMCell", "in_size", in_size)
         out_size = check_size("LSTMCell", "out_size", out_size)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import Booleans, Generator, Integers
 from ..core.layer import Layer
-from .examples import Arrays, Example, examples
-
-STEP = 1e-5
-"""The step of the differences: it causes an error of about 1e-11, and rounding as much."""
+from .differences import analytic as _analytic
+from .differences import drawn_before, relative_error
+from .differences import numerical as _numerical
+from .examples import examples
+from .locate import locate
 
 
 def check_gradients(
@@ -57,7 +57,14 @@ def check_gradients(
     for example in examples(layer, rng, lengths, starts):
         upstream = example.upstream(rng)
         numerical = _numerical(example, upstream)
-        analytic = _analytic(example, upstream, rng)
+        before = drawn_before(example, rng)
+        try:
+            analytic = _analytic(example, upstream, before)
+        except Exception as error:
+            fault = locate(layer, rng, lengths, starts, tolerance, check_gradients)
+            error.add_note(f"check_gradients was at {layer!r}{example.how or ','} in float64. {fault.words}")
+            error.fault = fault  # type: ignore[attr-defined]
+            raise
         for name, expected in numerical.items():
             if name not in analytic:
                 wrong.append(f"{name}{example.how}: backward gives no gradient")
@@ -67,45 +74,17 @@ def check_gradients(
                     f"{name}{example.how}: backward gives the shape {analytic[name].shape}, expected {expected.shape}"
                 )
                 continue
-            largest = float(abs(expected).max(initial=0))
-            error = abs(analytic[name] - expected) / (largest if largest > 1e-6 else 1.0)
+            error = relative_error(analytic[name], expected)
             worst = error.max(initial=0)
             errors[name] = float(np.maximum(errors.get(name, 0.0), worst))  # NaN stays NaN
             if not worst <= tolerance:  # `not <=`, so that NaN is wrong
                 wrong.append(_report(name, example.how, analytic[name], expected, error, tolerance))
     if wrong:
-        raise AssertionError(f"{layer!r}: backward does not fit forward.\n  " + "\n  ".join(wrong))
+        fault = locate(layer, rng, lengths, starts, tolerance, check_gradients)
+        failure = AssertionError(f"{layer!r}: backward does not fit forward. {fault.words}\n  " + "\n  ".join(wrong))
+        failure.fault = fault  # type: ignore[attr-defined]  # for who locates mistakes by a script
+        raise failure
     return errors
-
-
-def _analytic(example: Example, upstream: Arrays, rng: Generator) -> Arrays:
-    """The gradients from backward w.r.t. the variables and the parameters."""
-    parameters = dict(example.layer.named_parameters())
-    before = {name: rng.standard_normal(p.shape) for name, p in parameters.items()}
-    for name, parameter in parameters.items():
-        parameter.grad = before[name]  # backward must add to it
-    _, cache = example.forward()
-    gradients = example.backward(upstream, cache)
-    return gradients | {name: p.grad - before[name] for name, p in parameters.items()}
-
-
-def _numerical(example: Example, upstream: Arrays) -> Arrays:
-    """Central differences of the sum of outputs times upstream gradients, w.r.t. every entry of every array."""
-    gradients = {}
-    parameters = {name: p.value for name, p in example.layer.named_parameters()}
-    for name, array in (example.variables | parameters).items():
-        gradient = np.zeros(array.shape)
-        for index in np.ndindex(array.shape):
-            kept = array[index]
-            array[index] = kept + STEP
-            above = copy.deepcopy(example.forward()[0])  # an output may be the input itself
-            array[index] = kept - STEP
-            below = copy.deepcopy(example.forward()[0])
-            array[index] = kept
-            # The difference first, then the sum: fewer digits cancel.
-            gradient[index] = sum((upstream[key] * (above[key] - below[key])).sum() for key in upstream) / (2 * STEP)
-        gradients[name] = gradient
-    return gradients
 
 
 def _report(name: str, how: str, analytic: Any, expected: Any, error: Any, tolerance: float) -> str:

@@ -7,14 +7,13 @@ transpose.
 from __future__ import annotations
 
 import ast
-import inspect
-import textwrap
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any, NamedTuple
+
+from .sources import compiled, definition_of, original_of
 
 
 class Mutant(NamedTuple):
@@ -43,15 +42,10 @@ def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
         >>> print(next(mutants(Tanh.backward)).description)
         tinygrad_rnn.layers.activation.Tanh.backward, line 1: `y = cache` deleted
     """
-    original = inspect.unwrap(getattr(function, "__func__", function))
-    if not isinstance(original, FunctionType) or original.__name__ == "<lambda>":
+    original = original_of(function)
+    if original is None:
         raise TypeError(f"mutants: {function!r} is not a function written with `def`")
-    definition = ast.parse(textwrap.dedent(inspect.getsource(original))).body[0]
-    assert isinstance(definition, ast.FunctionDef)
-    definition.decorator_list = []
-    # This replaces the docstring: names of the closure (`__class__`, for `super()`), which a mutant keeps if unused.
-    free = list(original.__code__.co_freevars)
-    definition.body[: ast.get_docstring(definition) is not None] = [ast.Nonlocal(free) if free else ast.Pass()]
+    definition = definition_of(original)
     line_before = definition.body[1].lineno - 1 if len(definition.body) > 1 else 0
 
     seen, described = {ast.unparse(definition)}, Counter[str]()
@@ -70,7 +64,7 @@ def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
                 described[description] += 1
                 if described[description] > 1:
                     description += f" ({described[description]})"
-                yield Mutant(description, _function(source, original))
+                yield Mutant(description, compiled(source, original))
 
 
 def deleted(node: ast.AST) -> Iterator[ast.AST]:
@@ -234,21 +228,6 @@ def _places(parent: ast.AST) -> Iterator[tuple[Callable[[ast.AST], None], ast.AS
             yield partial(setattr, parent, field) if i is None else partial(value.__setitem__, i), node
             if not isinstance(node, ast.Raise):
                 yield from _places(node)
-
-
-def _function(source: str, original: FunctionType) -> FunctionType:
-    """The function of `source`, as if it were defined where `original` is."""
-    name, free = original.__name__, ", ".join(original.__code__.co_freevars)
-    # Without `global`, a function that calls itself, or a function of its name, would find the one local to `outer`.
-    outer = f"def outer({free}):\n global {name}\n{textwrap.indent(source, ' ')}"
-    flags = original.__code__.co_flags & annotations.compiler_flag
-    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # a mutant may be odd, like `(a, b)[:, 0]`
-        code = compile(outer, f"<mutant of {original.__qualname__}>", "exec", flags, dont_inherit=True)
-    for inner in ("outer", name):
-        code = next(part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == inner)
-    function = FunctionType(code, original.__globals__, name, original.__defaults__, original.__closure__)
-    function.__kwdefaults__, function.__qualname__ = original.__kwdefaults__, original.__qualname__
-    return function
 
 
 def _shown(node: ast.AST) -> str:

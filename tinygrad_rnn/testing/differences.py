@@ -1,0 +1,70 @@
+"""The two gradients that are compared: that of the backward, and that of central differences."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import Generator
+from .examples import Arrays, Example
+
+STEP = 1e-5
+"""The step of the differences: it causes an error of about 1e-11, and rounding as much."""
+
+
+def drawn_before(example: Example, rng: Generator) -> Arrays:
+    """What the gradients of the parameters hold before a backward, which must add to it."""
+    return {name: rng.standard_normal(p.shape) for name, p in example.layer.named_parameters()}
+
+
+def analytic(example: Example, upstream: Arrays, before: Arrays) -> Arrays:
+    """The gradients from backward w.r.t. the variables and the parameters."""
+    parameters = dict(example.layer.named_parameters())
+    for name, parameter in parameters.items():
+        parameter.grad = before[name]
+    _, cache = example.forward()
+    gradients = example.backward(upstream, cache)
+    return gradients | {name: p.grad - before[name] for name, p in parameters.items()}
+
+
+def numerical(example: Example, upstream: Arrays) -> Arrays:
+    """Central differences of the sum of outputs times upstream gradients, w.r.t. every entry of every array."""
+    parameters = {name: p.value for name, p in example.layer.named_parameters()}
+    return {
+        name: differences(example, upstream, array.shape, _mover(array))
+        for name, array in (example.variables | parameters).items()
+    }
+
+
+def differences(
+    example: Example, upstream: Arrays, shape: tuple[int, ...], shift: Callable[[tuple[int, ...], float], None]
+) -> Any:
+    """The gradient w.r.t. what `shift(index, step)` moves; a step of 0 puts it back."""
+    gradient = np.zeros(shape)
+    for index in np.ndindex(shape):
+        shift(index, STEP)
+        above = copy.deepcopy(example.forward()[0])  # an output may be the input itself
+        shift(index, -STEP)
+        below = copy.deepcopy(example.forward()[0])
+        shift(index, 0.0)
+        # The difference first, then the sum: fewer digits cancel.
+        gradient[index] = sum((upstream[key] * (above[key] - below[key])).sum() for key in upstream) / (2 * STEP)
+    return gradient
+
+
+def _mover(array: Any) -> Callable[[tuple[int, ...], float], None]:
+    kept = array.copy()
+
+    def shift(index: tuple[int, ...], step: float) -> None:
+        array[index] = kept[index] + step
+
+    return shift
+
+
+def relative_error(found: Any, expected: Any) -> Any:
+    """The error of each entry, as a part of the largest."""
+    largest = float(abs(expected).max(initial=0))
+    return abs(found - expected) / (largest if largest > 1e-6 else 1.0)

@@ -1,0 +1,110 @@
+"""Where a fault of a backward lies: in the smallest setting that has it, and the first wrong value of the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+from ..core.arrays import Booleans, Generator, Integers
+from ..core.layer import Layer, places
+from ..core.roles import Feedforward, Loss, Recurrent
+from .differences import analytic, drawn_before, numerical
+from .examples import Arrays, Example, RecurrentExample, StepsExample, examples
+from .faults import Fault, Report, wrong_in
+from .probes import Watch, watched
+
+
+def locate(
+    layer: Layer,
+    rng: Generator,
+    lengths: Integers | None,
+    starts: Booleans | None,
+    tolerance: float,
+    check: Callable[..., object],
+) -> Fault:
+    """Where the fault lies that `check`, the gradient check, has found: in a child, or in the layer itself."""
+    for name, child in places(layer, lambda value: isinstance(value, Layer) and value is not layer):
+        options = {"lengths": lengths, "starts": starts} if isinstance(child, Recurrent) else {}
+        try:
+            check(child, rng=rng, tolerance=tolerance, **options)
+        except AssertionError as error:
+            fault: Fault | None = getattr(error, "fault", None)
+            names = tuple(f"{name}.{inner}" for inner in fault.names) if fault else ()
+            return Fault(names, f"The fault is in {name} by itself. {str(error).splitlines()[0]}")
+        except Exception:  # noqa: S112  # it cannot be checked by itself
+            continue
+    for words, example in _settings(layer, rng, lengths, starts):
+        found = _examine(words, example, rng, tolerance)
+        if found is not None:
+            return found
+    return Fault((), "")
+
+
+def _settings(
+    layer: Layer, rng: Generator, lengths: Integers | None, starts: Booleans | None
+) -> Iterator[tuple[str, Example]]:
+    """Calls of the layer, the smallest first, with what it means if this is the first that is wrong."""
+    if not isinstance(layer, Recurrent):
+        yield "", examples(layer, rng)[0]
+        if lengths is not None:
+            yield "Without `lengths` all is right. ", examples(layer, rng, lengths)[0]
+        return
+    one = {"T": slice(0, 1)}
+    if layer.causal:
+        steps = StepsExample(layer, rng)
+        yield "One step from a given state is already wrong. ", steps.cut(one)
+        yield "One step is right, but a loop of steps is wrong. ", steps
+    whole = RecurrentExample(layer, rng)
+    single = "All is right step by step. " if layer.causal else ""
+    yield f"{single}A sequence of one step is wrong. ", whole.cut(one)
+    yield f"{single}A sequence of one step is right, one of {len(whole.xs)} steps is wrong. ", whole
+    if lengths is not None:
+        yield "Without `lengths` all is right; the fault is where rows end. ", RecurrentExample(layer, rng, lengths)
+    if starts is not None:
+        words = "Without `starts` all is right; the fault is where documents begin"
+        if layer.causal:
+            yield f"{words}, also step by step. ", StepsExample(layer, rng, None, starts)
+        yield f"{words}. ", RecurrentExample(layer, rng, None, starts)
+        if lengths is not None:
+            yield f"{words} in rows that end early. ", RecurrentExample(layer, rng, lengths, starts)
+
+
+def _examine(words: str, example: Example, rng: Generator, tolerance: float) -> Fault | None:
+    """The fault, if this example has one."""
+    upstream, before, watch = example.upstream(rng), drawn_before(example, rng), Watch()
+    expected = numerical(example, upstream)
+    found: Arrays = {}
+    step = isinstance(example, StepsExample)
+    methods = ("step_forward", "step_backward") if step else ("forward", "backward")
+    can_open = isinstance(example, (Feedforward, Loss)) or (step and example.given["xs"].shape[0] == 1)
+    crash: BaseException | None = None
+    with ExitStack() as stack:
+        if can_open:
+            try:
+                stack.enter_context(watched(example.layer, methods[1], watch))
+            except OSError:  # its source is not available
+                can_open = False
+        try:
+            found = analytic(example, upstream, before)
+        except Exception as error:
+            crash = error
+    if crash is None and not wrong_in(found, expected, tolerance):
+        return None
+    report = Report(example, found, expected, before, tolerance)
+    if can_open:
+        report.open(*methods, upstream, watch.values)
+    if crash is not None:
+        return report.fault(words, watch.set_where(crash, report.results))
+    if isinstance(example, RecurrentExample):
+        words += _without(example, upstream, before, tolerance)
+    return report.fault(words, [])
+
+
+def _without(example: Example, upstream: Arrays, before: Arrays, tolerance: float) -> str:
+    """Whether all is right if nothing comes in w.r.t. the state, or the output."""
+    for zeroed, what in (("state", "the state that goes on"), ("ys", "the output")):
+        part = {name: array * (not name.startswith(zeroed)) for name, array in upstream.items()}
+        if not wrong_in(analytic(example, part, before), numerical(example, part), tolerance):
+            return f"It is right if the gradient w.r.t. {what} is 0. "
+    return ""

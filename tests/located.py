@@ -22,7 +22,7 @@ import numpy as np
 from tinygrad_rnn import DropConnect, GRUCell, LayerNormLSTMCell, LSTMCell, RNNCell, Zoneout
 from tinygrad_rnn.testing import Mutant, check_gradients, mutants
 from tinygrad_rnn.testing.chains import chain_of, pairs, statements
-from tinygrad_rnn.testing.sources import definition_of
+from tinygrad_rnn.testing.sources import definition_of, original_of
 
 Make = Callable[[Any, np.random.Generator], Any]
 CELLS: dict[type, list[Make]] = {
@@ -55,11 +55,14 @@ def report_of(kind: type, mutant: Mutant) -> Any:
 
 def targets_of(kind: Any, mutant: Mutant) -> set[str]:
     """The names whose statements differ."""
-    before, after = (
-        definition_of(function) for function in (vars(kind)["step_backward"], mutant.function)
-    )
-    one, other = Counter(_set_in(before, kind)), Counter(_set_in(after, kind))
+    one, other = (Counter(_set_in(_tree(function), kind)) for function in (kind.step_backward, mutant.function))
     return {name for name, *_ in (one - other) + (other - one)}
+
+
+def _tree(function: Any) -> ast.FunctionDef:
+    original = original_of(function)
+    assert original is not None
+    return definition_of(original)
 
 
 def _set_in(definition: ast.FunctionDef, kind: Any) -> Iterator[tuple[str, str, int, str]]:
@@ -88,7 +91,7 @@ def judged(kind: type, mutant: Mutant, error: Any) -> str:
     named = {name.partition("[")[0] if name[:5] != "state" else name for name in fault.names}
     if named & targets and len(named) <= MOST:
         return "exact"
-    definition = definition_of(vars(kind)["step_backward"])
+    definition = _tree(vars(kind)["step_backward"])
     paths = ["w_x.grad", "w_h.grad", "b.grad", "b_h.grad", "cell.w_h.grad"]
     reads = chain_of(definition, results_of(kind), paths).reads
     fed = {name for name in reads if reads[name] & targets}
@@ -97,7 +100,8 @@ def judged(kind: type, mutant: Mutant, error: Any) -> str:
 
 def main() -> None:
     total = Counter[str]()
-    for kind in CELLS:
+    chosen = [name for name in sys.argv[1:] if name[0] != "-"]
+    for kind in (kind for kind in CELLS if not chosen or kind.__name__ in chosen):
         found = Counter[str]()
         for mutant in mutants(vars(kind)["step_backward"]):
             error = report_of(kind, mutant)

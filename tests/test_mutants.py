@@ -56,8 +56,9 @@ from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, packed, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.plain import products as plain_products
-from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, gradients
+from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients
 from tinygrad_rnn.testing.examples import RecurrentExample
+from tinygrad_rnn.testing.faults import Fault
 from tinygrad_rnn.testing.mutants import mutants
 from tinygrad_rnn.testing.sequences import STARTS
 
@@ -512,7 +513,7 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
         if code in BACKWARD_CODES:
             depth += (event == "call") - (event == "return")
 
-    numerical = gradients._numerical
+    numerical = differences.numerical
 
     def unwatched(*arguments: Any) -> Any:
         """Differences, for which a forward is run a hundred times: only the first, which comes after, is watched."""
@@ -524,13 +525,21 @@ def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
 
     start = time.perf_counter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gradients, "_numerical", unwatched)
+        patch.setattr(differences, "numerical", unwatched)
         sys.setprofile(watch)
         try:
             run()
         finally:
             sys.setprofile(None)
     return Job(run, time.perf_counter() - start, *called)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_locating() -> Iterator[None]:
+    """Here a mistake need only be caught: to locate it takes longer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradients, "locate", lambda *_: Fault((), ""))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -218,7 +218,7 @@ def arrays(message: str) -> set[str]:
 )
 def test_a_fault_is_caught_in_the_arrays_that_have_it(kind: type[RNNCell], wrong: set[str]) -> None:
     message = failures(cell(kind))
-    assert message.startswith(f"{kind.__name__}(3, 3): backward does not fit forward.\n")
+    assert message.startswith(f"{kind.__name__}(3, 3): backward does not fit forward. ")
     assert arrays(message) == wrong
 
 
@@ -277,7 +277,8 @@ def test_the_message_says_where_and_what() -> None:
     message = failures(OneEntry())
     number = r"(-?\d+\.?\d*(?:e-\d+)?)"
     found = re.fullmatch(
-        r"OneEntry\(\): backward does not fit forward\.\n"
+        r"OneEntry\(\): backward does not fit forward\. `dx` in backward is wrong in step 2, row 1, though what it is "
+        r"computed from is right\. The gradient w\.r\.t\. x \(step 2, row 1\) is wrong because of this\.\n"
         rf"  x at \[2, 1, 3\], time step 2, row 1, backward gives {number}, central differences {number}; "
         rf"error {number} of the largest entry, allowed 1\.0e-07; 1 of 60 entries are wrong",
         message,
@@ -320,7 +321,9 @@ class Constant(OneEntry):
 
 
 def test_an_absent_gradient_is_caught() -> None:
-    assert failures(Nothing()) == "Nothing(): backward does not fit forward.\n  x: backward gives no gradient"
+    assert failures(Nothing()) == (
+        "Nothing(): backward does not fit forward. The gradient w.r.t. x is absent.\n  x: backward gives no gradient"
+    )
 
 
 def test_a_gradient_of_another_shape_is_caught() -> None:

@@ -48,6 +48,7 @@ def chain_of(definition: ast.FunctionDef, results: list[str], parameters: list[s
             chain.repeated.update(name for part in inner for name in set_by(part))
     for name, path in aliases.items():
         chain.reads.setdefault(path, set()).add(name)
+    written = set(chain.reads)
     for call in (node for node in ast.walk(definition) if isinstance(node, ast.Call)):
         receiver = ast.unparse(call.func).rpartition(".")[0]
         if receiver in ("self", "super()") or receiver.startswith("self."):
@@ -55,8 +56,7 @@ def chain_of(definition: ast.FunctionDef, results: list[str], parameters: list[s
             read = set().union(*map(_names, (*call.args, *(k.value for k in call.keywords))))
             for path in parameters:
                 if path.startswith(inside and f"{inside}.") and path not in aliases.values():
-                    written = path in chain.reads and not inside
-                    chain.reads.setdefault(path, set()).update(set() if written else read)
+                    chain.reads.setdefault(path, set()).update(read if inside or path not in written else ())
     chain.given.update(chain.reads.keys() - computed - {*results, *parameters})
     return chain
 
@@ -75,6 +75,7 @@ def ancestors(reads: dict[str, set[str]], name: str, *, until: set[str]) -> set[
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements, also those in blocks, in order."""
     for statement in body:
         yield statement
         if not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):

@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.roles import Recurrent
 from .chains import Chain, ancestors, chain_of
 from .differences import relative_error
-from .examples import Arrays, Example, StepsExample, leaves
-from .probes import inner_arrays, inner_gradients
+from .examples import Arrays, Example, StepsExample
+from .probes import inner_arrays, inner_gradients, written
 from .slips import Known, slip_of
-from .sources import definition_of, original_of
 
 
 class Fault(NamedTuple):
@@ -31,15 +29,18 @@ MOST = 3
 class Report:
     """The gradients of one call, right and found, from which the first wrong one is told."""
 
-    def __init__(self, example: Example, found: Arrays, expected: Arrays, before: Arrays, tolerance: float) -> None:
+    def __init__(
+        self, example: Example, found: Arrays | None, expected: Arrays, before: Arrays, tolerance: float
+    ) -> None:
         self.example, self.tolerance, self.before = example, tolerance, before
         self.layer: Any = example.layer
         self.parameters = {name: p.value for name, p in self.layer.named_parameters()}
         self.checked: dict[str, tuple[Any, Any]] = {}
         """What the backward gives for each of its names and results, and what is right."""
-        self.crashed = not found
-        for name, right in expected.items() if found else ():
-            self.checked[self._result(name)] = (found.get(name), right)
+        self.crashed = found is None
+        for name, right in expected.items():
+            if found is not None:
+                self.checked[self._result(name)] = (found.get(name), right)
         self.results = [self._result(name) for name in example.inputs]
         self.chain = Chain({}, set(), set(), {})
         self.method = "backward"
@@ -52,12 +53,13 @@ class Report:
 
     def open(self, forward: str, backward: str, upstream: Arrays, local: dict[str, Any]) -> None:
         """Look into the step: check also the names of its backward, given the values that these hold."""
-        original = original_of(getattr(self.layer, backward))
-        assert original is not None  # it was watched
-        definition = definition_of(original)
+        _, definition = written(self.layer, backward)
         self.method = backward
         self.chain = chain_of(definition, self.results, [f"{name}.grad" for name in self.parameters])
-        gates, names = getattr(self.layer, "gates", ()), self.chain.reads.keys() - self.chain.given - self.chain.repeated
+        gates, names = (
+            getattr(self.layer, "gates", ()),
+            self.chain.reads.keys() - self.chain.given - self.chain.repeated,
+        )
         wanted = {name[1:].split("_")[0] for name in names if name[0] == "d"} | {n[1:] for n in names if n[0] == "d"}
         try:
             values, right = inner_gradients(self.example, forward, upstream, lambda name: name in wanted)
@@ -65,6 +67,8 @@ class Report:
             return
         for name in names & local.keys():
             parts = inner_arrays(name, local[name])
+            if not parts and name[0] == "d" and name[1:] in right:
+                self.checked[name] = (None, right[name[1:]])
             for part, array in parts.items():
                 columns = None if part[1:] in right else _columns(name[1:], right, gates)
                 if part[0] == "d" and part[1:] in right:
@@ -74,12 +78,10 @@ class Report:
                 else:
                     self._alias(part, array)
         arrays = {part: a for name, value in values.items() for part, a in inner_arrays(name, value).items()}
-        for name in self.chain.reads.keys() & values.keys() & local.keys() - self.chain.repeated:
-            for part, array in inner_arrays(name, local[name]).items():
-                if part in arrays and part not in self.checked and not _equal(array, arrays[part]):
-                    self.strange[part] = next((n for n, other in arrays.items() if _equal(array, other)), "")
-                elif part in arrays and part not in self.checked:
-                    self.checked[part] = (array, array)
+        for name in self.chain.reads.keys() & values.keys() & local.keys() - self.chain.repeated - self.checked.keys():
+            self.checked[name] = (np.zeros(()), np.zeros(()))
+            if not _equal(local[name], values[name]):
+                self.strange[name] = next((other for other, its in values.items() if _equal(local[name], its)), "")
         # Those that the backward uses come first: a slip is told by the names that stand there.
         flat = {name: arrays[name] for name in sorted(arrays, key=lambda name: name not in self.chain.reads)}
         incoming = {"dy": upstream["ys"][0]} if isinstance(self.example, StepsExample) and "ys" in upstream else {}
@@ -105,39 +107,46 @@ class Report:
         roots = [name for name in wrong if not ancestors(reads, name, until=right) & wrong.keys()] or list(wrong)
         roots = roots or crashed_at
         causes = self._causes(roots, wrong.keys() | right)
-        common = [name for name, fed in causes.items() if len(fed) > 1 and fed == set(roots)]
-        sentences = [self._about(root, wrong.get(root, root)) for root in roots[:MOST]]
+        most = max([len(fed) for fed in causes.values()], default=0)
+        common = [name for name, fed in causes.items() if most > 1 and len(fed) == most and 2 * most > len(roots)]
+        if any(self._mistaken(wrong.get(root, root)) for root in roots):
+            common = []
+        if len(roots) > 1 and not reads:
+            sentences = [f"{_gradients([self._follower(root) for root in roots])} wrong."]
+        else:
+            sentences = [self._about(root, wrong.get(root, root)) for root in roots[:MOST]]
         if common:
-            names, verb = " or ".join(f"`{name}`" for name in common), "is" if len(roots) == 1 else "are"
-            sentences.append(f"What {'they have' if verb == 'are' else 'it has'} in common comes from {names}.")
+            sentences.append(f"All this comes from {' or '.join(f'`{name}`' for name in common)}, so look there.")
         alone = [name for name, fed in causes.items() if len(fed) == 1 and not common and len(roots) == 1]
         if alone:
             sentences.append(f"It alone is computed from {_listed(f'`{name}`' for name in alone)}, so look there too.")
-        followers = sorted(self._plain(name) for name in wrong if name not in roots and self._is_result(name))
+        followers = sorted(self._follower(name) for name in wrong if name not in roots and self._is_result(name))
         if followers:
-            sentences.append(f"The gradients w.r.t. {_listed(followers)} are wrong because of this.")
+            sentences.append(f"{_gradients(followers)} wrong because of this.")
         fine = sorted(self._plain(name) for name in right if self._is_result(name))
         if fine:
-            sentences.append(f"The gradients w.r.t. {_listed(fine)} are right.")
-        named = common or [*roots, *alone]
+            sentences.append(f"{_gradients(fine)} right.")
+        covered = set().union(*(causes[name] for name in common))
+        named = [*common, *(root for root in roots if root not in covered), *alone]
         return Fault(tuple(name.removeprefix("return ") for name in named), words + " ".join(sentences))
 
     def _judged(self) -> tuple[dict[str, str], set[str]]:
         """The wrong names, each with the part of its value that is wrong; and the right ones."""
-        wrong = {}
+        wrong: dict[str, str] = {}
         for part, (found, right) in self.checked.items():
-            if differ(found, right, self.tolerance):
+            # Where the backward raised, only a value of another shape can be the reason.
+            if (
+                found is None
+                or found.shape != right.shape
+                or (not self.crashed and differ(found, right, self.tolerance))
+            ):
                 wrong.setdefault(self._base(part), part)
+        wrong |= {name: name for name in self.strange}
         fine = {self._base(part) for part in self.checked} - wrong.keys()
-        if self.crashed:
-            return wrong | {name: name for name in self.strange}, fine - self.strange.keys()
-        known = wrong.keys() | fine
-        for name in [*wrong, *self.strange]:  # one from which nothing wrong comes has another meaning than by its name
-            fed = {n for n in known if n != name and name in ancestors(self.chain.reads, n, until=known)}
-            if not self._is_result(name) and fed and fed <= fine:
-                wrong.pop(name, None)
-            elif name in self.strange and not fed & fine:
-                wrong[name] = name
+        for name in list(wrong):  # one from which something right comes has another meaning than by its name
+            fed = {n for n in fine if name in ancestors(self.chain.reads, n, until=wrong.keys() | fine)}
+            if fed and not self._is_result(name):
+                del wrong[name]
         return wrong, fine
 
     def _causes(self, roots: list[str], checked: set[str]) -> dict[str, set[str]]:
@@ -150,21 +159,36 @@ class Report:
                 found[name] = fed
         return found
 
+    def _follower(self, name: str) -> str:
+        """A gradient that is wrong because of another, and in which columns."""
+        found, right = self.checked[name]
+        if found is None or found.shape != right.shape:
+            return self._plain(name)
+        where = self._where(name, ~(relative_error(found, right) <= self.tolerance))
+        return self._plain(name) + (f" ({where.removeprefix(' in ')})" if where else "")
+
+    def _mistaken(self, part: str) -> bool:
+        """Whether it holds another gradient."""
+        found, right = self.checked.get(part, (None, None))
+        others = (g for g in self.known.gradients.values() if found is not None and g.shape == found.shape)
+        return any(g is not right and not differ(found, g, self.tolerance) for g in others)
+
     def _about(self, name: str, part: str) -> str:
         """One sentence that says what is wrong, and if possible one that says how."""
         if name in self.strange:
             holds = f"but {self.strange[name]}" if self.strange[name] else "but something else"
             return f"`{name}` in {self.method} does not hold {name} of the forward, {holds}."
         found, right = self.checked.get(part, (None, None))
+        subject = f"`{part}` in {self.method}"
         if self._is_result(name):
             subject = f"The gradient w.r.t. {self._plain(name)}"
-        else:
-            subject = f"`{part}` in {self.method}"
         if right is None:
             return f"{subject} cannot be computed."
         if found is None:
-            return f"{subject} is absent."
-        where = "" if found.shape != right.shape else self._where(name, ~(relative_error(found, right) <= self.tolerance))
+            return f"{subject} is no array." if not self._is_result(name) else f"{subject} is absent."
+        where = (
+            "" if found.shape != right.shape else self._where(name, ~(relative_error(found, right) <= self.tolerance))
+        )
         first = "" if self._is_result(name) and not self.chain.reads else ", though what it is computed from is right"
         before = self.before.get(name.removesuffix(".grad")) if name.endswith(".grad") else None
         slip = slip_of(found, right, self.known._replace(before=before))
@@ -172,18 +196,18 @@ class Report:
 
     def _where(self, name: str, mask: Any) -> str:
         """Where the wrong entries lie: steps and rows, or columns and their gates."""
-        axes = self.example.axes(self._plain(name)) if name.startswith("return ") else ""
+        axes = self.example.axes(self._plain(name)) if name.startswith("return ") else "TB" * (mask.ndim == 3)
         parts = []
-        for axis, (letter, word) in enumerate(zip(axes, ("step", "row"), strict=False)):
+        for axis, letter in enumerate(axes[: mask.ndim]):
             its = np.flatnonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)))
-            if letter in "TBS" and 0 < len(its) < mask.shape[axis]:
-                parts.append(f"in {_range({'B': 'row'}.get(letter, 'step'), its)}")
+            if 0 < len(its) < mask.shape[axis]:
+                parts.append(_range("row" if letter == "B" else "step", its))
         if not axes and mask.ndim:
             columns = mask.reshape(-1, mask.shape[-1]).any(axis=0)
             its = np.flatnonzero(columns)
             if 0 < len(its) < len(columns):
-                parts.append(f"in {self._gates(columns)}{_range('column', its)}")
-        return f" {' '.join(parts)}" if parts else ""
+                parts.append(f"{self._gates(columns)}{_range('column', its)}")
+        return f" in {', '.join(parts)}" if parts else ""
 
     def _gates(self, columns: Any) -> str:
         """`f, ` for the columns of gate f."""
@@ -241,6 +265,11 @@ def _range(word: str, numbers: Any) -> str:
     return f"{word}s {_listed(str(int(i)) for i in numbers)}"
 
 
+def _gradients(names: list[str]) -> str:
+    """The beginning of a sentence about these."""
+    return f"The gradient{'s'[: len(names) > 1]} w.r.t. {_listed(names)} {'are' if len(names) > 1 else 'is'}"
+
+
 def _listed(names: Any) -> str:
     """`a, b and c`."""
     *most, last = names
@@ -248,4 +277,11 @@ def _listed(names: Any) -> str:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return bool(one.shape == other.shape and (one == other).all())
+    """Whether two values of a step are the same; of other than arrays, tuples and numbers, if their types are."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, np.ndarray):
+        return one.shape == other.shape and bool((one == other).all())
+    return not isinstance(one, (int, float, str)) or one == other

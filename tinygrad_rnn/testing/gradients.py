@@ -8,9 +8,8 @@ import numpy as np
 
 from ..core.arrays import Booleans, Generator, Integers
 from ..core.layer import Layer
-from .differences import analytic as _analytic
-from .differences import drawn_before, relative_error
-from .differences import numerical as _numerical
+from . import differences
+from .differences import relative_error
 from .examples import examples
 from .locate import locate
 
@@ -30,6 +29,12 @@ def check_gradients(
     gradients that are not 0 before. A cell is checked as a whole sequence and step by step. This cannot tell whether
     the forward is correct: compare the forward with an independent version.
 
+    If the check fails, the fault is located: first in the layers inside, then in one step from a given state, in a loop
+    of steps, in a sequence, with `lengths`, with `starts`. In a step, each name of the backward is checked that has a
+    counterpart in the forward: `dc` must be the gradient w.r.t. `c`, `da_f` that w.r.t. the columns of gate f of `a`
+    (`gates` of the cell gives their order), and `h_prev` must hold what it holds in the forward. So the first wrong
+    name of the chain is told from those that only follow from it.
+
     Args:
         layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it is not changed.
         rng: draws all of this.
@@ -43,7 +48,8 @@ def check_gradients(
         numerical one; if the layer is checked in two ways, the larger error.
 
     Raises:
-        AssertionError: an error is above `tolerance`; the message says in which arrays and where.
+        AssertionError: an error is above `tolerance`; the message says where the fault lies, which likely slip would
+            explain it, and which arrays are wrong where. What the backward raises gets a note that says so.
         TypeError: the layer has none of these roles.
 
     Example:
@@ -56,14 +62,14 @@ def check_gradients(
     wrong = []
     for example in examples(layer, rng, lengths, starts):
         upstream = example.upstream(rng)
-        numerical = _numerical(example, upstream)
-        before = drawn_before(example, rng)
+        numerical = differences.numerical(example, upstream)
+        before = differences.drawn_before(example, rng)
         try:
-            analytic = _analytic(example, upstream, before)
-        except Exception as error:
+            analytic = differences.analytic(example, upstream, before)
+        except Exception as raised:
             fault = locate(layer, rng, lengths, starts, tolerance, check_gradients)
-            error.add_note(f"check_gradients was at {layer!r}{example.how or ','} in float64. {fault.words}")
-            error.fault = fault  # type: ignore[attr-defined]
+            raised.add_note(f"check_gradients was at {layer!r}{example.how or ','} in float64. {fault.words}".rstrip())
+            raised.fault = fault  # type: ignore[attr-defined]
             raise
         for name, expected in numerical.items():
             if name not in analytic:
@@ -81,7 +87,8 @@ def check_gradients(
                 wrong.append(_report(name, example.how, analytic[name], expected, error, tolerance))
     if wrong:
         fault = locate(layer, rng, lengths, starts, tolerance, check_gradients)
-        failure = AssertionError(f"{layer!r}: backward does not fit forward. {fault.words}\n  " + "\n  ".join(wrong))
+        first = f"{layer!r}: backward does not fit forward. {fault.words}".rstrip()
+        failure = AssertionError("\n  ".join([first, *wrong]))
         failure.fault = fault  # type: ignore[attr-defined]  # for who locates mistakes by a script
         raise failure
     return errors

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .chains import pairs, set_by
 from .differences import differences
 from .examples import Arrays, Example, leaves, planted
 from .sources import CHANGED, LINES_BEFORE, compiled, definition_of, original_of
+
 
 class Watch:
     """A probe that keeps the last value of each name, and moves one number of one of them."""
@@ -53,6 +54,8 @@ class Watch:
             if trace.tb_frame.f_code.co_filename.startswith(CHANGED):
                 line = trace.tb_lineno - LINES_BEFORE
             trace = trace.tb_next
+        if not line:
+            return results  # it raised where the results are used
         nodes = [n for n in ast.walk(ast.parse(self.source)) if isinstance(n, ast.stmt) and n.lineno <= line]
         its = [n for n in nodes if (n.end_lineno or 0) >= line and not isinstance(n, ast.FunctionDef)]
         return [name for statement in its[-1:] for name, _ in pairs(statement, results)]
@@ -95,10 +98,7 @@ def watched(layer: Layer, method: str, probe: Watch) -> Iterator[None]:
     Raises:
         OSError: the source of the method is not available.
     """
-    original = original_of(getattr(layer, method))
-    if original is None:
-        raise OSError(f"{method} is not written with `def`")
-    definition = definition_of(original)
+    original, definition = written(layer, method)
     arguments = definition.args
     names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)][1:]
     definition.body = [definition.body[0], *map(_call, names), *_probed(definition.body[1:])]
@@ -111,6 +111,29 @@ def watched(layer: Layer, method: str, probe: Watch) -> Iterator[None]:
         del vars(layer)[method]
         if kept is not None:
             vars(layer)[method] = kept
+
+
+def written(layer: Layer, method: str) -> tuple[FunctionType, ast.FunctionDef]:
+    """The function that computes what a method does, and its tree: of `return super().method(...)` that of the parent.
+
+    Raises:
+        OSError: the source is not available.
+    """
+    inherited = iter([kind for kind in type(layer).__mro__ if method in vars(kind)])
+    function = vars(layer).get(method) or vars(next(inherited))[method]
+    while True:
+        original = original_of(function)
+        if original is None:
+            raise OSError(f"{method} is not written with `def`")
+        definition = definition_of(original)
+        match definition.body:
+            case [_, ast.Return(value=ast.Call(func=ast.Attribute(value=parent, attr=name), args=args))]:
+                given = [arg.id for arg in args if isinstance(arg, ast.Name)]
+                own = [a.arg for a in definition.args.args][1:]
+                if (ast.unparse(parent), name, given) == ("super()", method, own):
+                    function = vars(next(inherited))[method]
+                    continue
+        return original, definition
 
 
 def _probed(body: list[ast.stmt]) -> list[ast.stmt]:

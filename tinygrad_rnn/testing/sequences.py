@@ -73,7 +73,8 @@ def gradients_that_do_not_fit_raise(layer: Layer, rng: Generator) -> None:
     outputs, cache = example.forward()
     calls: list[tuple[type[Exception], str, Callable[[], object]]] = []
     for name, array in outputs.items():
-        calls.append((ValueError, name, partial(example.backward, outputs | {name: array[:, :1]}, cache)))
+        other = array[:, :1] if array.shape[1] > 1 else array.repeat(2, axis=1)
+        calls.append((ValueError, name, partial(example.backward, outputs | {name: other}, cache)))
         calls.append((TypeError, name, partial(example.backward, outputs | {name: array.astype("float32")}, cache)))
     if isinstance(example, RecurrentExample):
         state = planted("state", example.state, outputs)

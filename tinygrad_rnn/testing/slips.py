@@ -49,8 +49,11 @@ def _slips(found: Any, right: Any, known: Known) -> Iterator[str]:
         yield "`=` stands in place of `+=`: what was in the gradient before is lost"
     if known.before is not None and _close(found, -right - known.before):
         yield "`= -` stands in place of `+=`: what was in the gradient before is lost"
+    for name, gradient in known.gradients.items():
+        if _close(found, gradient):
+            yield f"It is {name}"
     ratio = (found * right).sum() / (right * right).sum()
-    if _close(found, ratio * right):
+    if abs(ratio - 1) > CLOSE and _close(found, ratio * right):
         yield f"It is {_number(ratio)} times what it must be"
     if found.ndim == 2 and found.shape[0] == found.shape[1] and _close(found, right.T):
         yield "It is transposed"
@@ -66,7 +69,9 @@ def _other_product(found: Any, right: Any, known: Known) -> Iterator[str]:
     pairs = {
         f"{v}.T @ {d}": value.T @ gradient
         for (v, value), (d, gradient) in product(known.values.items(), known.gradients.items())
-        if value.ndim == gradient.ndim == 2 and (value.shape[1], gradient.shape[1]) == right.shape
+        if value.ndim == gradient.ndim == 2
+        and len(value) == len(gradient)
+        and (value.shape[1], gradient.shape[1]) == right.shape
     }
     for belongs in (name for name, made in pairs.items() if _close(made, right)):
         for name, made in pairs.items():
@@ -85,7 +90,8 @@ def _forms(known: Known) -> Arrays:
 
 
 def _factors(found: Any, right: Any, known: Known) -> Iterator[str]:
-    forms = {name: form for name, form in _forms(known).items() if form.shape == right.shape}
+    forms = _forms(known) | known.gradients
+    forms = {name: form for name, form in forms.items() if form.shape == right.shape}
     for sign, words in ((1, ""), (-1, ", and has the opposite sign")):
         for name, form in forms.items():
             if _close(found * form * sign, right):
@@ -99,12 +105,16 @@ def _factors(found: Any, right: Any, known: Known) -> Iterator[str]:
 
 def _terms(found: Any, right: Any, known: Known) -> Iterator[str]:
     missing = right - found
-    if missing.shape[-1:] != right.shape[-1:] or not abs(missing).max() > CLOSE * abs(right).max():
+    if not abs(missing).max() > CLOSE * abs(right).max():
         return
     terms = {d: gradient for d, gradient in known.gradients.items() if gradient.shape == right.shape}
     products = {f"{d} * {f}": g * v for (d, g), (f, v) in product(terms.items(), _forms(known).items()) if _same(g, v)}
+    plain = {v: value for v, value in known.values.items() if _same(value, right)}
+    for (v, value), (name, term) in product(plain.items(), list(products.items())):
+        products[name.replace(" * ", f" * {v} * ", 1)] = value * term
     for (d, gradient), (name, w) in product(known.gradients.items(), known.weights.items()):
-        if gradient.ndim == w.ndim == 2 and (gradient.shape, w.shape[0]) == ((len(right), w.shape[1]), right.shape[1]):
+        flat = right.ndim == gradient.ndim == w.ndim == 2
+        if flat and (*gradient.shape, w.shape[0]) == (len(right), w.shape[1], right.shape[1]):
             products[f"{d} @ {name}.T"] = gradient @ w.T
             if w.shape[0] == w.shape[1] and _close(missing, gradient @ w.T - gradient @ w):
                 yield f"The product {d} @ {name}.T lacks the transpose"

@@ -1,0 +1,142 @@
+"""The gradient check says where a mistake is: measured on mutants, and as sentences."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from located import CELLS, judged, report_of
+from tinygrad_rnn import GRUCell, Linear, LSTMCell, RNNCell, Sequential
+from tinygrad_rnn.core.states import State
+from tinygrad_rnn.testing import check_gradients, mutants
+
+SAMPLE = 12
+
+pytestmark = pytest.mark.messages  # a mutant raises where the checks of shapes would speak first
+
+
+def test_nine_of_ten_mutants_of_the_steps_are_located() -> None:
+    verdicts = []
+    for kind in CELLS:
+        for mutant in mutants(vars(kind)["step_backward"]):
+            if zlib.crc32(mutant.description.encode()) % SAMPLE == 0:
+                error = report_of(kind, mutant)
+                if error is not None:
+                    verdicts.append(judged(kind, mutant, error))
+    assert len(verdicts) > 30
+    assert verdicts.count("wrong") <= 0.1 * len(verdicts), verdicts
+
+
+def report(layer: Any, **options: Any) -> str:
+    with pytest.raises(AssertionError) as caught:
+        check_gradients(layer, rng=np.random.default_rng(1), **options)
+    return str(caught.value).splitlines()[0]
+
+
+def broken(kind: type, old: str, new: str) -> Any:
+    """The class, with one change in its `step_backward`."""
+    changes = [m for m in mutants(vars(kind)["step_backward"]) if m.description.endswith(f"`{old}` {new}")]
+    return type(kind.__name__, (kind,), {"step_backward": changes[0].function})
+
+
+R = np.random.default_rng(0)
+BEGIN = "backward does not fit forward. One step from a given state is already wrong. "
+
+
+def test_a_gate_is_named_and_what_it_lacks() -> None:
+    cell = broken(LSTMCell, "df * f", "-> `df`")(3, 4, rng=R)
+    assert report(cell) == (
+        f"LSTMCell(3, 4): {BEGIN}`da_f` in step_backward is wrong, though what it is computed from is right. It lacks "
+        "the factor f. The gradients w.r.t. b (f, columns 4 to 7), state[0], w_h (f, columns 4 to 7), w_x (f, columns "
+        "4 to 7) and xs are wrong because of this. The gradient w.r.t. state[1] is right."
+    )
+
+
+def test_the_columns_of_a_weight_are_named_by_their_gates() -> None:
+    cell = broken(GRUCell, "dw_rz += h_prev.T @ da_rz", "-> `dw_rz -= h_prev.T @ da_rz`")(3, 4, rng=R)
+    assert report(cell) == (
+        f"GRUCell(3, 4): {BEGIN}`dw_rz` in step_backward is wrong, though what it is computed from is right. It has "
+        "the opposite sign. The gradient w.r.t. w_h (r and z, columns 0 to 7) is wrong because of this. The gradients "
+        "w.r.t. b, b_h, state[0], w_x and xs are right."
+    )
+
+
+def test_equals_for_plus_equals_is_told() -> None:
+    cell = broken(RNNCell, "self.w_h.grad += h_prev.T @ da", "-> `self.w_h.grad = h_prev.T @ da`")(3, 4, rng=R)
+    assert "The gradient w.r.t. w_h is wrong" in report(cell)
+    assert "`=` stands in place of `+=`" in report(cell)
+
+
+class TForTMinusOne(RNNCell):
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, _, h = cache
+        (dh,) = dstate
+        dh = dy + dh
+        da = dh * (1 - h * h)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h.T @ da
+        self.b.grad += da.sum(axis=0)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
+
+
+class NotTransposed(TForTMinusOne):
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, h_prev, h = cache
+        (dh,) = dstate
+        da = (dy + dh) * (1 - h * h)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h_prev.T @ da
+        self.b.grad += da.sum(axis=0)
+        return da @ self.w_x.value.T, (da @ self.w_h.value,)
+
+
+class NoTermOfTheState(TForTMinusOne):
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, h_prev, h = cache
+        da = dy * (1 - h * h)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h_prev.T @ da
+        self.b.grad += da.sum(axis=0)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
+
+
+class OverTime(RNNCell):
+    """The steps are right, the sequence is not."""
+
+    def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dxs, dstate = super().unroll_backward(dys, dstate, cache)
+        if len(dxs) > 1:
+            dxs[1] *= -1
+        return dxs, dstate
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (TForTMinusOne, "It is h.T @ da where h_prev.T @ da belongs."),
+        (NotTransposed, "The product da @ w_h.T lacks the transpose."),
+        (NoTermOfTheState, "It is right if the gradient w.r.t. the state that goes on is 0. `da` in step_backward"),
+        (
+            OverTime,
+            "one of 4 steps is wrong. The gradient w.r.t. xs is wrong in step 1.",
+        ),
+    ],
+)
+def test_a_slip_is_told(kind: Any, words: str) -> None:
+    assert words in report(kind(3, 3, rng=R))
+
+
+def test_the_layer_inside_is_named() -> None:
+    model = Sequential(Linear(3, 3, rng=R), TForTMinusOne(3, 3, rng=R))
+    assert "The fault is in layers.1 by itself. TForTMinusOne(3, 3): backward" in report(model)
+
+
+def test_an_exception_of_the_backward_says_what_could_not_be_computed() -> None:
+    cell = broken(RNNCell, "h_prev.T", "-> `h_prev`")(3, 4, rng=R)
+    with pytest.raises(ValueError, match="matmul") as caught:
+        check_gradients(cell, rng=R)
+    assert "RNNCell(3, 4)" in caught.value.__notes__[0]
+    assert "The gradient w.r.t. w_h cannot be computed." in caught.value.__notes__[0]

@@ -25,6 +25,7 @@ from ..core.states import (
 )
 from ..kernels.backends import is_compiled
 from ..kernels.kernel import Kernel
+from .step_checks import check_backward, check_forward
 
 
 @functools.lru_cache  # making the leaves takes a tenth of the time of a step
@@ -156,7 +157,10 @@ class Cell(Recurrent):
         for t in range(T):
             if rows.starts is not None:
                 state = begin(spec, state, rows.starts[t])
-            y, after, cache = self.step_forward(xs[t], state, training=training)
+            made = self.step_forward(xs[t], state, training=training)
+            if t == 0:
+                check_forward(self, t, made, B, like)
+            y, after, cache = made
             state = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, state)
             ys.append(y)
             caches.append(cache)
@@ -168,11 +172,14 @@ class Cell(Recurrent):
         (caches, (_, active, starts), no_dxs), spec, dxs = cache, self.state_spec, []
         for t in reversed(range(len(caches))):
             if active is None:
-                dx, dstate = self.step_backward(dys[t], dstate, caches[t])
+                made = self.step_backward(dys[t], dstate, caches[t])
             else:
                 running = tree_map(lambda d, t=t: select(active[t], d, 0), dstate)
-                dx, before = self.step_backward(dys[t], running, caches[t])
-                dstate = tree_map(partial(select, active[t]), before, dstate)
+                made = self.step_backward(dys[t], running, caches[t])
+            if t == len(caches) - 1:
+                check_backward(self, t, made, dstate)
+            dx, before = made
+            dstate = before if active is None else tree_map(partial(select, active[t]), before, dstate)
             if starts is not None:
                 dstate = begin_backward(spec, dstate, starts[t])
             dxs.append(dx)

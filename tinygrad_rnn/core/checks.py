@@ -164,7 +164,12 @@ def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any
     """
     check_integers(owner, "lengths", lengths, like)
     if lengths.shape != (batch,):
-        raise ValueError(f"{owner!r}: lengths has shape {lengths.shape}, expected ({batch},): one per row of the batch")
+        hint = ""
+        if lengths.shape == (steps,):
+            hint = f". Time comes first, (T, B, D): if {steps} is the batch, pass xs.swapaxes(0, 1)"
+        raise ValueError(
+            f"{owner!r}: lengths has shape {lengths.shape}, expected ({batch},): one per row of the batch{hint}"
+        )
     if isinstance(lengths, np.ndarray) and batch and not (lengths.min() >= 0 and lengths.max() <= steps):
         row = int(np.argmax((lengths < 0) | (lengths > steps)))
         raise ValueError(f"{owner!r}: lengths[{row}] is {lengths[row]}, but with {steps} steps it must be 0 to {steps}")

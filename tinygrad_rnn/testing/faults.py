@@ -83,7 +83,9 @@ class Report:
             if not _equal(local[name], values[name]):
                 self.strange[name] = next((other for other, its in values.items() if _equal(local[name], its)), "")
         # Those that the backward uses come first: a slip is told by the names that stand there.
-        flat = {name: arrays[name] for name in sorted(arrays, key=lambda name: name not in self.chain.reads)}
+        flat = {
+            name: arrays[name] for name in sorted(arrays, key=lambda name: ("[" in name, name not in self.chain.reads))
+        }
         incoming = {"dy": upstream["ys"][0]} if isinstance(self.example, StepsExample) and "ys" in upstream else {}
         gradients = {f"d{name}": gradient for name, gradient in right.items()}
         gradients |= {name: its[1] for name, its in self.checked.items() if name[0] == "d" and name.isidentifier()}

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Array
 from ..core.arguments import is_generator
+from ..core.arrays import Array
 from ..core.filling import Filling
 from ..core.layer import Layer, places
 from ..core.parameter import Parameter

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tinygrad_rnn import (
@@ -122,6 +122,7 @@ def test_optimizers_name_themselves(name: str, value: Any) -> None:
 @few
 @given(value=junk)
 def test_the_memory_of_an_optimizer_is_looked_at(name: str, field: str, value: Any) -> None:
+    assume(not (field in ("steps", "skipped") and isinstance(value, np.ndarray)))  # of one integer, it is one
     optimizer = METHODS[name](linear(), 0.1)
     if (field, name, value if isinstance(value, dict) else None) != ("arrays", "SGD", {}):
         named(f"{name}.restore", lambda: optimizer.restore(optimizer.memory()._replace(**{field: value})))
@@ -263,7 +264,7 @@ def test_any_real_number_is_kept_as_a_float_of_python(half: Any) -> None:
             lambda: METHODS["SGD"](linear(), 0.1).restore(None),
             r"SGD\.restore: memory must be the `optimizer` of a Checkpoint .* not a NoneType",
         ),
-        (lambda: ClipNorm(1.0)(np.ma.ones(3)), r"ClipNorm\(1\.0\): grad is a MaskedArray; make it a plain array"),
+        (lambda: ClipNorm(1.0)(np.ma.ones(3)), r"ClipNorm\(1\.0\): grad is a numpy\.ma\.MaskedArray, not an array"),
         (lambda: ClipNorm(1.0)(np.ones((2, 2))), r"ClipNorm\(1\.0\): grad has shape \(2, 2\), but must be a vector"),
         (lambda: ClipNorm(1.0)(np.broadcast_to(1.0, 3)), r"ClipNorm\(1\.0\): grad is read-only"),
         (

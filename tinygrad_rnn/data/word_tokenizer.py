@@ -130,7 +130,8 @@ class WordTokenizer:
             TypeError: `ids` are not integers.
             ValueError: `ids` are not one row, or one of them is outside the vocabulary.
         """
-        return joined(self._tokens, row_of_ids("WordTokenizer", ids, len(self)))
+        text: str = joined(self._tokens, row_of_ids("WordTokenizer", ids, len(self)))
+        return text
 
     def id_of(self, token: str) -> int:
         """The id of a special token or of a word; ValueError if it is neither, even with an `unknown` token."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ..core.arguments import check_size
 from ..core.arrays import Array, namespace
 from ..core.device import device_of
 from ..core.layer import Layer
 from ..core.packed import PackedModel, check_model
 from .clip import Clipper, as_clippers, keeps_finite, norm_of
 from .finite import Door, Nonfinite, first_nonfinite
-from .settings import check_count, check_lr, check_number, setting
+from .settings import check_lr, check_number, setting
 
 
 class OptimizerState(NamedTuple):
@@ -179,10 +181,9 @@ class Optimizer(ABC):
             raise ValueError(f"{owner}: the memory does not fit: {'; '.join(wrong)}")
         for name, array in here.items():
             array[...] = device.asarray(device_of(there[name]).to_host(there[name]))
-        self.steps, self._door = (
-            memory.steps,
-            Door(owner, self.nonfinite, on_cpu=device.name == "cpu", skipped=memory.skipped),
-        )
+        skipped = operator.index(memory.skipped)
+        self._door = Door(owner, self.nonfinite, on_cpu=device.name == "cpu", skipped=skipped)
+        self.steps = operator.index(memory.steps)
 
     @abstractmethod
     def _update(self, value: Array, grad: Array, lr: float) -> None:
@@ -253,8 +254,8 @@ def _check_memory(owner: str, memory: Any) -> None:
         )
     if not isinstance(memory.kind, str):
         raise TypeError(f"{owner}: memory.kind must be the name of a class, not a {type(memory.kind).__name__}")
-    check_count(owner, "memory.steps", memory.steps, 0)
-    check_count(owner, "memory.skipped", memory.skipped, 0)
+    check_size(owner, "memory.steps", memory.steps, 0)
+    check_size(owner, "memory.skipped", memory.skipped, 0)
     arrays: Any = memory.arrays
     groups = arrays.values() if isinstance(arrays, dict) else [arrays]
     if not all(isinstance(group, dict) and all(map(_is_array, group.values())) for group in groups):

@@ -139,11 +139,7 @@ def norm_of(clip: Clipper, grad: Array, owner: str) -> Array:
 
 
 def _check_vector(clipper: object, grad: Any) -> None:
-    if not hasattr(grad, "ndim"):
-        raise TypeError(f"{clipper!r}: grad is a {type(grad).__name__}, not an array")
     check_array(clipper, "grad", grad, None)
-    if type(grad) is not namespace(grad).ndarray:
-        raise TypeError(f"{clipper!r}: grad is a {type(grad).__name__}; make it a plain array: numpy.asarray(grad)")
     if grad.ndim != 1 or not grad.size:
         raise ValueError(f"{clipper!r}: grad has shape {grad.shape}, but must be a vector (P,), as flat_grad is")
     if not getattr(grad.flags, "writeable", True):  # an array of CuPy always is

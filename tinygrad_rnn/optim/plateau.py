@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..core.arguments import check_size
 from ..core.arrays import Array, Float, device_name
 from .base import Optimizer
-from .settings import as_float, check_count, check_number, is_number, number, shown
+from .settings import as_float, check_number, is_number, number, shown
 
 
 class ReduceOnPlateau:
@@ -47,7 +48,7 @@ class ReduceOnPlateau:
         min_lr: float = 0.0,
     ) -> None:
         self.factor, self.threshold, self.min_lr = factor, threshold, min_lr
-        self.patience = check_count("ReduceOnPlateau", "patience", patience, 0)
+        self.patience = check_size("ReduceOnPlateau", "patience", patience, 0)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"ReduceOnPlateau: optimizer must be an optimizer, not {shown(optimizer)}")
         if callable(optimizer.lr):
@@ -101,7 +102,7 @@ class ReduceOnPlateau:
         best, waited, lr = memory["best"], memory["waited"], memory["lr"]
         if best is not None:
             best = check_number(owner, "best", best, "finite")
-        waited, lr = check_count(owner, "waited", waited, 0), check_number(owner, "lr", lr, "at least 0")
+        waited, lr = check_size(owner, "waited", waited, 0), check_number(owner, "lr", lr, "at least 0")
         self._best, self._waited, self.optimizer.lr = best, waited, lr
 
     def _rate(self) -> float:

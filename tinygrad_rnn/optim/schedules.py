@@ -16,7 +16,8 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from .settings import check_count, check_number
+from ..core.arguments import check_size
+from .settings import check_number
 
 __all__ = ["constant", "cosine", "exponential", "step_decay"]
 
@@ -39,7 +40,7 @@ def step_decay(lr: float, *, every: int, factor: float) -> Callable[[int], float
         ValueError: `lr` is negative or not finite, `every` is below 1, or `factor` is not above 0 and at most 1.
     """
     lr = check_number("step_decay", "lr", lr, "at least 0")
-    every = check_count("step_decay", "every", every, 1)
+    every = check_size("step_decay", "every", every, 1)
     return partial(_step_decay, lr, every, check_number("step_decay", "factor", factor, "above 0 to 1"))
 
 
@@ -66,8 +67,8 @@ def cosine(lr: float, *, steps: int, warmup: int = 0, final: float = 0.0) -> Cal
             `steps`.
     """
     lr = check_number("cosine", "lr", lr, "at least 0")
-    steps = check_count("cosine", "steps", steps, 1)
-    warmup = check_count("cosine", "warmup", warmup, 0)
+    steps = check_size("cosine", "steps", steps, 1)
+    warmup = check_size("cosine", "warmup", warmup, 0)
     if warmup >= steps:
         raise ValueError(f"cosine: warmup must be below steps, {steps}, not {warmup}")
     return partial(_cosine, lr, steps, warmup, check_number("cosine", "final", final, "at least 0"))
@@ -77,22 +78,22 @@ def cosine(lr: float, *, steps: int, warmup: int = 0, final: float = 0.0) -> Cal
 
 
 def _constant(lr: float, step: int) -> float:
-    check_count("constant", "the step", step, 0)
+    check_size("constant", "the step", step, 0)
     return lr
 
 
 def _step_decay(lr: float, every: int, factor: float, step: int) -> float:
-    passed: float = factor ** (check_count("step_decay", "the step", step, 0) // every)
+    passed: float = factor ** (check_size("step_decay", "the step", step, 0) // every)
     return lr * passed
 
 
 def _exponential(lr: float, rate: float, step: int) -> float:
-    passed: float = rate ** check_count("exponential", "the step", step, 0)
+    passed: float = rate ** check_size("exponential", "the step", step, 0)
     return lr * passed
 
 
 def _cosine(lr: float, steps: int, warmup: int, final: float, step: int) -> float:
-    step = check_count("cosine", "the step", step, 0)
+    step = check_size("cosine", "the step", step, 0)
     if step < warmup:
         return lr * (step + 1) / warmup
     if step >= steps:

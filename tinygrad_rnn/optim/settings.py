@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -50,23 +49,6 @@ def check_number(owner: str, name: str, value: Any, within: str, *, finite: bool
     if finite and result == math.inf:
         raise ValueError(f"{owner}: {name} must be finite, not {shown(value, str)}")
     return result
-
-
-def check_count(owner: str, name: str, value: Any, least: int) -> int:
-    """`value` as a Python int.
-
-    Raises:
-        TypeError: it is not an integer; True and False are none, nor are arrays.
-        ValueError: it is below `least`, or has more than 63 bits.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{owner}: {name} must be an integer, not {shown(value)}")
-    count = operator.index(value)
-    if count < least:
-        raise ValueError(f"{owner}: {name} must be at least {least}, not {shown(count)}")
-    if count.bit_length() > 63:
-        raise ValueError(f"{owner}: {name} must be below 2**63, not {shown(count)}")
-    return count
 
 
 def check_lr(owner: str, name: str, lr: Any) -> Any:

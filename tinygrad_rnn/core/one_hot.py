@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .arguments import check_size
 from .arrays import Array, Integers, namespace
 from .blas import with_one_blas_thread
+from .foreign import check_is_array
 
 
 class OneHotRows:
@@ -41,11 +43,12 @@ class OneHotRows:
     __array_ufunc__ = None  # so that `array @ rows` is a TypeError, not an array of objects
 
     def __init__(self, ids: Integers, size: int) -> None:
-        if not hasattr(ids, "device") or ids.dtype.kind not in "iu":  # a cast would cut 0.9 to 0
-            came = str(ids.dtype) if hasattr(ids, "dtype") else f"a {type(ids).__name__}"
-            raise TypeError(f"OneHotRows: ids must be an integer array, not {came}")
-        if type(size) is not int and (isinstance(size, bool) or not hasattr(size, "__index__")):
-            raise TypeError(f"OneHotRows: size must be an integer, not {size!r}")
+        if type(ids) is not np.ndarray:
+            check_is_array("OneHotRows", "ids", ids, "an integer array")
+        if ids.dtype.kind not in "iu":  # a cast would cut 0.9 to 0
+            raise TypeError(f"OneHotRows: ids must be an integer array, not {ids.dtype}")
+        if type(size) is not int or not 0 < size < 1 << 48:
+            size = check_size("OneHotRows", "size", size)
         self.ids, self.size = ids, size
         self.shape: tuple[int, ...] = (*ids.shape, size)
         self.ndim, self.dtype, self.device = len(self.shape), np.dtype(bool), ids.device

@@ -9,11 +9,35 @@ import numpy as np
 import pytest
 
 from located import CELLS, judged, report_of
-from tinygrad_rnn import GRUCell, Linear, LSTMCell, RNNCell, Sequential
+from tinygrad_rnn import (
+    AdditiveAttention,
+    AttentionDecoder,
+    Bidirectional,
+    Bridge,
+    DotAttention,
+    DropConnect,
+    Embedding,
+    EncoderDecoder,
+    Feedforward,
+    GeneralAttention,
+    GRUCell,
+    InputFeedingDecoder,
+    Layer,
+    LayerNorm,
+    LayerNormLSTMCell,
+    Linear,
+    LSTMCell,
+    OneHot,
+    Residual,
+    RNNCell,
+    Sequential,
+    TiedLinear,
+    Zoneout,
+)
 from tinygrad_rnn.core.states import State
-from tinygrad_rnn.testing import check_gradients, mutants
+from tinygrad_rnn.testing import check_contract, check_gradients, mutants
 
-SAMPLE = 12
+SAMPLE = 24
 
 pytestmark = pytest.mark.messages  # a mutant raises where the checks of shapes would speak first
 
@@ -26,7 +50,7 @@ def test_nine_of_ten_mutants_of_the_steps_are_located() -> None:
                 error = report_of(kind, mutant)
                 if error is not None:
                     verdicts.append(judged(kind, mutant, error))
-    assert len(verdicts) > 30
+    assert len(verdicts) > 12
     assert verdicts.count("wrong") <= 0.1 * len(verdicts), verdicts
 
 
@@ -140,3 +164,52 @@ def test_an_exception_of_the_backward_says_what_could_not_be_computed() -> None:
         check_gradients(cell, rng=R)
     assert "RNNCell(3, 4)" in caught.value.__notes__[0]
     assert "The gradient w.r.t. w_h cannot be computed." in caught.value.__notes__[0]
+
+
+class WrongInside(LSTMCell):
+    def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> Any:
+        inner = super().inner_gradients(dy, dstate, cache)
+        return inner | {"f": -inner["f"]}
+
+
+def test_inner_gradients_are_checked_one_by_one() -> None:
+    with pytest.raises(AssertionError) as caught:
+        check_gradients(WrongInside(3, 4, rng=R), rng=R)
+    assert str(caught.value) == (
+        "WrongInside(3, 4): the backward is right, but inner_gradients is not.\n  inner_gradients, f: it is not the "
+        "gradient w.r.t. f of step_forward. It has the opposite sign."
+    )
+
+
+@pytest.mark.parametrize("reset", ["after", "before"])
+def test_right_inner_gradients_pass(reset: str) -> None:
+    check_gradients(GRUCell(3, 4, rng=R, reset=reset), rng=R)
+
+
+def ones() -> dict[str, Layer]:
+    """Layers whose every size is 1."""
+    table = Embedding(1, 1, rng=R)
+    cell = RNNCell(1, 1, rng=R)
+    layers = (
+        *(kind(1, 1, rng=R) for kind in (RNNCell, LSTMCell, GRUCell, LayerNormLSTMCell, Linear)),
+        GRUCell(1, 1, rng=R, reset="before"),
+        *(kind(RNNCell(1, 1, rng=R), 0.4, rng=R) for kind in (Zoneout, DropConnect)),
+        *(OneHot(1), table, TiedLinear(table), LayerNorm(1), Bridge(1, (1, 1), rng=R), Residual(cell)),
+        Sequential(OneHot(1), RNNCell(1, 1, rng=R), Linear(1, 1, rng=R)),
+        *(Bidirectional(RNNCell(1, 1, rng=R), cell, merge=merge) for merge in ("concat", "sum", "mul", "mean")),
+        *(DotAttention(), GeneralAttention(1, 1, rng=R), AdditiveAttention(1, 1, 1, rng=R)),
+        AttentionDecoder(RNNCell(1, 1, rng=R), GeneralAttention(1, 1, rng=R), Linear(2, 1, rng=R)),
+        InputFeedingDecoder(table, LSTMCell(2, 1, rng=R), DotAttention(), Linear(2, 1, rng=R)),
+        EncoderDecoder(RNNCell(1, 1, rng=R), AttentionDecoder(RNNCell(1, 1, rng=R), DotAttention())),
+        RNNCell(3, 1, rng=R),
+    )
+    return {f"{layer!r} {i}": layer for i, layer in enumerate(layers)}
+
+
+@pytest.mark.parametrize("layer", ones().values(), ids=ones())
+def test_a_right_layer_of_size_1_passes(layer: Layer) -> None:
+    check_contract(layer, rng=np.random.default_rng(0))
+    check_gradients(layer, rng=np.random.default_rng(0))
+    for lengths in ([3], [1], [0]):
+        if not isinstance(layer, Feedforward):
+            check_gradients(layer, rng=np.random.default_rng(0), lengths=np.array(lengths))

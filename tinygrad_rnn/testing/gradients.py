@@ -11,7 +11,11 @@ from ..core.layer import Layer
 from . import differences
 from .differences import relative_error
 from .examples import examples
+from .inner import wrong_inner_gradients
 from .locate import locate
+
+NEAR = 1e-4
+"""An error below this may be that of the differences, which are then made more exact."""
 
 
 def check_gradients(
@@ -28,6 +32,8 @@ def check_gradients(
     `starts`), a random initial state, random upstream gradients for every output and the final state, and parameter
     gradients that are not 0 before. A cell is checked as a whole sequence and step by step. This cannot tell whether
     the forward is correct: compare the forward with an independent version.
+
+    The `inner_gradients` of a cell are checked one by one, by the names of the values in its step.
 
     If the check fails, the fault is located: first in the layers inside, then in one step from a given state, in a loop
     of steps, in a sequence, with `lengths`, with `starts`. In a step, each name of the backward is checked that has a
@@ -71,6 +77,10 @@ def check_gradients(
             raised.add_note(f"check_gradients was at {layer!r}{example.how or ','} in float64. {fault.words}".rstrip())
             raised.fault = fault  # type: ignore[attr-defined]
             raise
+        pairs = ((analytic.get(name), right) for name, right in numerical.items())
+        found = [relative_error(a, n).max(initial=0) for a, n in pairs if a is not None and a.shape == n.shape]
+        if tolerance < max(found, default=0) < NEAR:
+            numerical = differences.refined(example, upstream, numerical)
         for name, expected in numerical.items():
             if name not in analytic:
                 wrong.append(f"{name}{example.how}: backward gives no gradient")
@@ -85,6 +95,8 @@ def check_gradients(
             errors[name] = float(np.maximum(errors.get(name, 0.0), worst))  # NaN stays NaN
             if not worst <= tolerance:  # `not <=`, so that NaN is wrong
                 wrong.append(_report(name, example.how, analytic[name], expected, error, tolerance))
+    if not wrong and (inner := wrong_inner_gradients(layer, rng, tolerance)):
+        raise AssertionError("\n  ".join([f"{layer!r}: the backward is right, but inner_gradients is not.", *inner]))
     if wrong:
         fault = locate(layer, rng, lengths, starts, tolerance, check_gradients)
         first = f"{layer!r}: backward does not fit forward. {fault.words}".rstrip()

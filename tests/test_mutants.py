@@ -9,6 +9,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 import time
 import zlib
@@ -25,6 +26,7 @@ from interpreted import by_python, multiply, row, unwritten
 from table import CASES, LENGTHS
 from tinygrad_rnn import (
     SGD,
+    Attention,
     AttentionDecoder,
     Bidirectional,
     Cell,
@@ -32,11 +34,13 @@ from tinygrad_rnn import (
     Device,
     DotAttention,
     Embedding,
+    EncoderDecoder,
     Feedforward,
     GRUCell,
     Layer,
     Leaf,
     Linear,
+    Loss,
     OneHot,
     OneHotRows,
     Parameter,
@@ -57,7 +61,7 @@ from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients
-from tinygrad_rnn.testing.examples import RecurrentExample
+from tinygrad_rnn.testing.examples import FeedforwardExample, LossExample, RecurrentExample
 from tinygrad_rnn.testing.faults import Fault
 from tinygrad_rnn.testing.mutants import mutants
 from tinygrad_rnn.testing.sequences import STARTS
@@ -214,6 +218,35 @@ def wrong_states_raise(layer: Layer, rng: Generator) -> None:
         y, state, cache = example.layer.step_forward(example.xs[0], example.state)
         with pytest.raises(ValueError, match=r"zip|unpack"):
             example.layer.step_backward(y, (y, *state), cache)
+
+
+def what_no_forward_gave(layer: Layer, rng: Generator) -> None:
+    """An upstream gradient of another shape or dtype, and something else as a cache, are refused by name."""
+    if isinstance(layer, OneHot):  # which has no gradient
+        return
+    name = re.escape(repr(layer))
+    if isinstance(layer, Feedforward):
+        example = FeedforwardExample(layer, rng)
+        for training in (True, False):
+            y, cache = example.layer.forward(example.x, training=training)
+            wrong = [1j * y] if cache is None else [1j * y, y.astype("float32"), y[:1]]  # None: nothing was dropped
+            for dy in wrong:
+                with pytest.raises((TypeError, ValueError), match=f"^{name}: dy "):
+                    example.layer.backward(dy, cache)
+            with pytest.raises(TypeError, match=f"^{name}: cache must be"):
+                example.layer.backward(y, "cache")
+    elif isinstance(layer, Loss):
+        loss = LossExample(layer, rng)
+        value, cache = loss.layer.forward(loss.ys, loss.targets)
+        for dloss in (np.ones((7, *value.shape)), 1j * np.ones(value.shape)):
+            with pytest.raises((TypeError, ValueError), match=f"^{name}: dloss "):
+                loss.layer.backward(cache, dloss)
+        with pytest.raises(TypeError, match=f"^{name}: cache must be"):
+            loss.layer.backward("cache")
+    elif isinstance(layer, (Attention, EncoderDecoder, Recurrent)):
+        back: Any = layer.backward
+        with pytest.raises(TypeError, match=f"^{name}: cache must be"):
+            back(*(None,) * (1 if isinstance(layer, EncoderDecoder) else 2), "cache")
 
 
 def no_step(layer: Layer, rng: Generator) -> None:
@@ -557,6 +590,7 @@ def jobs() -> list[Job]:
         compiled_loss,
         a_cache_of_another_call,
         wrong_states_raise,
+        what_no_forward_gave,
         no_step,
         many_ids,
         large_products,

@@ -277,8 +277,9 @@ def test_the_message_says_where_and_what() -> None:
     message = failures(OneEntry())
     number = r"(-?\d+\.?\d*(?:e-\d+)?)"
     found = re.fullmatch(
-        r"OneEntry\(\): backward does not fit forward\. `dx` in backward is wrong in step 2, row 1, though what it is "
-        r"computed from is right\. The gradient w\.r\.t\. x \(step 2, row 1\) is wrong because of this\.\n"
+        r"OneEntry\(\): backward does not fit forward\. `dx` in backward is wrong in step 2, row 1, though all "
+        r"that can be checked before it is right\. The gradient w\.r\.t\. x \(step 2, row 1\) is wrong "
+        r"because of this\.\n"
         rf"  x at \[2, 1, 3\], time step 2, row 1, backward gives {number}, central differences {number}; "
         rf"error {number} of the largest entry, allowed 1\.0e-07; 1 of 60 entries are wrong",
         message,

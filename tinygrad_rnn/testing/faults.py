@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.states import leaves as state_leaves
 from .chains import Chain, ancestors, chain_of
 from .differences import relative_error
 from .examples import Arrays, Example, StepsExample
@@ -21,6 +22,8 @@ class Fault(NamedTuple):
     words: str
     """The sentences of the report."""
 
+
+BEFORE = ", though all that can be checked before it is right"
 
 MOST = 3
 """As many wrong names are described; where there are more, they have no common cause that could be told."""
@@ -56,16 +59,15 @@ class Report:
         _, definition = written(self.layer, backward)
         self.method = backward
         self.chain = chain_of(definition, self.results, [f"{name}.grad" for name in self.parameters])
-        gates, names = (
-            getattr(self.layer, "gates", ()),
-            self.chain.reads.keys() - self.chain.given - self.chain.repeated,
-        )
+        gates = getattr(self.layer, "gates", ())
+        names = [name for name in self.chain.reads if name not in self.chain.given | self.chain.repeated]
         wanted = {name[1:].split("_")[0] for name in names if name[0] == "d"} | {n[1:] for n in names if n[0] == "d"}
+        wanted |= {leaf.name for leaf in state_leaves(getattr(self.layer, "state_spec", ()))}  # for what a slip lacks
         try:
             values, right = inner_gradients(self.example, forward, upstream, lambda name: name in wanted)
         except OSError:  # no source
             return
-        for name in names & local.keys():
+        for name in (name for name in names if name in local):
             parts = inner_arrays(name, local[name])
             if not parts and name[0] == "d" and name[1:] in right:
                 self.checked[name] = (None, right[name[1:]])
@@ -78,7 +80,8 @@ class Report:
                 else:
                     self._alias(part, array)
         arrays = {part: a for name, value in values.items() for part, a in inner_arrays(name, value).items()}
-        for name in self.chain.reads.keys() & values.keys() & local.keys() - self.chain.repeated - self.checked.keys():
+        both = values.keys() & local.keys() - self.chain.repeated - self.checked.keys()
+        for name in (name for name in self.chain.reads if name in both):
             self.checked[name] = (np.zeros(()), np.zeros(()))
             if not _equal(local[name], values[name]):
                 self.strange[name] = next((other for other, its in values.items() if _equal(local[name], its)), "")
@@ -107,7 +110,8 @@ class Report:
         wrong, right = self._judged()
         reads = self.chain.reads
         roots = [name for name in wrong if not ancestors(reads, name, until=right) & wrong.keys()] or list(wrong)
-        roots = roots or crashed_at
+        order = {name: i for i, name in enumerate(reads)}
+        roots = sorted(roots, key=lambda name: order.get(name, len(order))) or crashed_at
         causes = self._causes(roots, wrong.keys() | right)
         most = max([len(fed) for fed in causes.values()], default=0)
         common = [name for name, fed in causes.items() if most > 1 and len(fed) == most and 2 * most > len(roots)]
@@ -118,6 +122,7 @@ class Report:
         else:
             sentences = [self._about(root, wrong.get(root, root)) for root in roots[:MOST]]
         if common:
+            sentences = [sentence.replace(BEFORE, "") for sentence in sentences]
             sentences.append(f"All this comes from {' or '.join(f'`{name}`' for name in common)}, so look there.")
         alone = [name for name, fed in causes.items() if len(fed) == 1 and not common and len(roots) == 1]
         if alone:
@@ -155,7 +160,7 @@ class Report:
         """Names that are not checked by themselves, from which come wrong ones only; with the first that do."""
         reads = self.chain.reads
         found = {}
-        for name in reads.keys() - checked:
+        for name in (name for name in reads if name not in checked):
             fed = {n for n in checked if name in ancestors(reads, n, until=checked)}
             if fed and fed <= set(roots):
                 found[name] = fed
@@ -191,7 +196,7 @@ class Report:
         where = (
             "" if found.shape != right.shape else self._where(name, ~(relative_error(found, right) <= self.tolerance))
         )
-        first = "" if self._is_result(name) and not self.chain.reads else ", though what it is computed from is right"
+        first = "" if self._is_result(name) and not self.chain.reads else BEFORE
         before = self.before.get(name.removesuffix(".grad")) if name.endswith(".grad") else None
         slip = slip_of(found, right, self.known._replace(before=before))
         return f"{subject} is wrong{where}{first}. {slip}".rstrip()
@@ -258,13 +263,10 @@ def _columns(name: str, right: Arrays, gates: tuple[str, ...]) -> tuple[str, sli
 
 
 def _range(word: str, numbers: Any) -> str:
-    """`steps 0 to 2`."""
-    first, last = int(numbers[0]), int(numbers[-1])
-    if first == last:
-        return f"{word} {first}"
-    if len(numbers) == last - first + 1:
-        return f"{word}s {first} to {last}"
-    return f"{word}s {_listed(str(int(i)) for i in numbers)}"
+    """`steps 0 to 2 and 5`."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    spans = (str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    return f"{word}{'s'[: len(numbers) > 1]} {_listed(spans)}"
 
 
 def _gradients(names: list[str]) -> str:

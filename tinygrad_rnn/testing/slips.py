@@ -39,7 +39,9 @@ def slip_of(found: Any, right: Any, known: Known = NOTHING) -> str:
         return "It is 0: nothing is added to it." if known.before is not None else "It is 0."
     if not right.any():
         return "It must be 0."
-    return next((f"{words}." for words in _slips(found, right, known)), "")
+    shape = right.shape  # a rate of each unit is a factor of every row
+    values = {n: np.broadcast_to(v, shape) if v.shape == shape[-1:] else v for n, v in known.values.items()}
+    return next((f"{words}." for words in _slips(found, right, known._replace(values=values))), "")
 
 
 def _slips(found: Any, right: Any, known: Known) -> Iterator[str]:

@@ -416,6 +416,25 @@ def updates(layer: Layer, rng: Generator) -> None:
             layer.backward(X, Y, hs[..., 1:], probabilities)
 
 
+class ListsCell(RNNCell):
+    """Its backward gives a list for a state."""
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> Any:
+        dx, dstate = super().step_backward(dy, dstate, cache)
+        return dx, [*dstate]
+
+
+def steps_that_give_something_else(layer: Layer, rng: Generator) -> None:
+    """Are told so, at the first step that a backward takes."""
+    if isinstance(layer, RNNCell):
+        cell = ListsCell(3, 4, rng=rng)
+        for steps in (1, 3):
+            ys, _, cache = cell.forward(rng.standard_normal((steps, 2, 3)).astype("float32"))
+            words = rf"^ListsCell\(3, 4\): step_backward at step {steps - 1} gave a list as dstate, expected a tuple"
+            with pytest.raises(TypeError, match=words):
+                cell.backward(ys, None, cache)
+
+
 class CarelessCell(RNNCell):
     """Gives no gradient by one-hot rows, and leaves anything in the padding, as it may: its base class cares."""
 
@@ -584,6 +603,7 @@ def jobs() -> list[Job]:
         one_state_given_and_one_not,
         padding_of_infinite_slope,
         a_cache_of_another_kind,
+        steps_that_give_something_else,
         one_hot_rows,
         several_threads,
         compiled_steps,

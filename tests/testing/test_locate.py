@@ -74,8 +74,8 @@ def test_a_gate_is_named_and_what_it_lacks() -> None:
     cell = broken(LSTMCell, "df * f", "-> `df`")(3, 4, rng=R)
     assert report(cell) == (
         f"LSTMCell(3, 4): {BEGIN}`da_f` in step_backward is wrong, though all that can be checked before it is right. "
-        "It lacks the factor f. The gradients w.r.t. b (f, columns 4 to 7), state[0], w_h (f, columns 4 to 7), w_x (f, columns "
-        "4 to 7) and xs are wrong because of this. The gradient w.r.t. state[1] is right."
+        "It lacks the factor f. The gradients w.r.t. b (f, columns 4 to 7), state[0], w_h (f, columns 4 to 7), w_x (f, "
+        "columns 4 to 7) and xs are wrong because of this. The gradient w.r.t. state[1] is right."
     )
 
 
@@ -83,8 +83,8 @@ def test_the_columns_of_a_weight_are_named_by_their_gates() -> None:
     cell = broken(GRUCell, "dw_rz += h_prev.T @ da_rz", "-> `dw_rz -= h_prev.T @ da_rz`")(3, 4, rng=R)
     assert report(cell) == (
         f"GRUCell(3, 4): {BEGIN}`dw_rz` in step_backward is wrong, though all that can be checked before it is right. "
-        "It has the opposite sign. The gradient w.r.t. w_h (r and z, columns 0 to 7) is wrong because of this. The gradients "
-        "w.r.t. b, b_h, state[0], w_x and xs are right."
+        "It has the opposite sign. The gradient w.r.t. w_h (r and z, columns 0 to 7) is wrong because of this. "
+        "The gradients w.r.t. b, b_h, state[0], w_x and xs are right."
     )
 
 

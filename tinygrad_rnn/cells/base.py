@@ -25,7 +25,7 @@ from ..core.states import (
 )
 from ..kernels.backends import is_compiled
 from ..kernels.kernel import Kernel
-from .step_checks import check_backward, check_forward
+from .step_checks import Where, check_step
 
 
 @functools.lru_cache  # making the leaves takes a tenth of the time of a step
@@ -159,7 +159,7 @@ class Cell(Recurrent):
                 state = begin(spec, state, rows.starts[t])
             made = self.step_forward(xs[t], state, training=training)
             if t == 0:
-                check_forward(self, t, made, B, like)
+                check_step(Where(self, "step_forward", t), made, "(y, state, cache)", B, like)
             y, after, cache = made
             state = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, state)
             ys.append(y)
@@ -177,7 +177,7 @@ class Cell(Recurrent):
                 running = tree_map(lambda d, t=t: select(active[t], d, 0), dstate)
                 made = self.step_backward(dys[t], running, caches[t])
             if t == len(caches) - 1:
-                check_backward(self, t, made, dstate)
+                check_step(Where(self, "step_backward", t), made, "(dx, dstate)", dys.shape[1], dys)
             dx, before = made
             dstate = before if active is None else tree_map(partial(select, active[t]), before, dstate)
             if starts is not None:

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..core.states import Leaf, State, StateSpec, leaves
-
-
-def check_forward(cell: Any, t: int, made: Any, batch: int, like: Any) -> None:
-    """`made` must be `(y, state, cache)`, with y (B, H) and a state as declared, in the dtype of `like`.
-
-    Raises:
-        TypeError: it is no such tuple, or an array has another dtype.
-        ValueError: a shape differs.
-    """
-    where = f"{cell!r}: step_forward at step {t}"
-    _check_tuple(where, made, "(y, state, cache)", 3)
-    y, state, _ = made
-    _check_array(where, "y", y, (batch, cell.out_size), like)
-    _check_state(where, "state", state, cell.state_spec, batch, like)
+from ..core.states import Leaf, StateSpec
 
 
-def check_backward(cell: Any, t: int, made: Any, dstate: State) -> None:
-    """`made` must be `(dx, dstate)`, with gradients of the shapes and dtypes of those that came in.
+class Where(NamedTuple):
+    """The beginning of a message, which is written only if there is one: a repr takes longer than the step."""
+
+    cell: Any
+    method: str
+    t: int
+
+    def __str__(self) -> str:
+        return f"{self.cell!r}: {self.method} at step {self.t}"
+
+
+def check_step(where: Where, made: Any, expected: str, batch: int, like: Any) -> None:
+    """`made` must be `(y, state, cache)` or `(dx, dstate)`, with arrays as declared, in the dtype of `like`.
 
     Raises:
         TypeError: it is no such tuple, or an array has another dtype.
         ValueError: a shape differs.
     """
-    where = f"{cell!r}: step_backward at step {t}"
-    _check_tuple(where, made, "(dx, dstate)", 2)
-    batch = next((d.shape[0] for d in leaves(dstate) if d is not None), None)
-    like = next((d for d in leaves(dstate) if d is not None), None)
-    if batch is not None:
-        _check_state(where, "dstate", made[1], cell.state_spec, batch, like)
+    first, second, *_ = expected[1:-1].split(", ")
+    _check_tuple(where, made, expected)
+    if first == "y":
+        _check_array(where, first, made[0], (batch, where.cell.out_size), like)
+    _check_state(where, second, made[1], where.cell.state_spec, batch, like)
 
 
-def _check_tuple(where: str, made: Any, expected: str, size: int) -> None:
-    if not isinstance(made, tuple) or len(made) != size:
+def _check_tuple(where: Where, made: Any, expected: str) -> None:
+    if not isinstance(made, tuple) or len(made) != expected.count(",") + 1:
         came = f"a tuple of {len(made)}" if isinstance(made, tuple) else f"a {type(made).__name__}"
         raise TypeError(f"{where} gave {came}, expected {expected}: end it with `return {expected[1:-1]}`")
 
 
-def _check_state(where: str, name: str, state: Any, spec: StateSpec | Leaf, batch: int, like: Any) -> None:
+def _check_state(where: Where, name: str, state: Any, spec: StateSpec | Leaf, batch: int, like: Any) -> None:
     if isinstance(spec, Leaf):
         if not spec.integer:
             _check_array(where, name, state, (batch, *spec.shape), like)
@@ -56,15 +52,16 @@ def _check_state(where: str, name: str, state: Any, spec: StateSpec | Leaf, batc
         _check_state(where, f"{name}[{i}]", part, own, batch, like)
 
 
-def _check_array(where: str, name: str, array: Any, shape: tuple[int | None, ...], like: Any) -> None:
+def _check_array(where: Where, name: str, array: Any, shape: tuple[int | None, ...], like: Any) -> None:
     if not hasattr(array, "dtype") or not hasattr(array, "shape"):
         raise TypeError(f"{where} gave a {type(array).__name__} as {name}, expected an array")
-    sizes = ", ".join("any" if size is None else str(size) for size in shape)
-    if len(array.shape) != len(shape) or any(
-        size not in (None, there) for size, there in zip(shape, array.shape, strict=True)
+    if array.shape != shape and (
+        len(array.shape) != len(shape)
+        or any(size not in (None, there) for size, there in zip(shape, array.shape, strict=True))
     ):
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{where} gave {name} of shape {array.shape}, expected ({sizes}): the batch first")
-    if like is not None and like.dtype.kind == array.dtype.kind == "f" and array.dtype != like.dtype:
+    if like is not None and array.dtype != like.dtype and like.dtype.kind == array.dtype.kind == "f":
         raise TypeError(
             f"{where} gave {name} in {array.dtype}, expected {like.dtype}, as the parameters. A number such as "
             "np.float64(0.5), or an array made without a dtype, turns what it touches into float64: write 0.5, or take "

@@ -249,6 +249,17 @@ def what_no_forward_gave(layer: Layer, rng: Generator) -> None:
             back(*(None,) * (1 if isinstance(layer, EncoderDecoder) else 2), "cache")
 
 
+def a_step_that_gives_something_else(layer: Layer, rng: Generator) -> None:
+    """It is told so, of the step that runs first."""
+    if type(layer) is not RNNCell:
+        return
+    cell: Any = RNNCell(3, 4, rng=rng)
+    cell.step_backward = lambda *given: None
+    ys, _, cache = cell.forward(np.zeros((5, 2, 3), np.float32))
+    with pytest.raises(TypeError, match="step_backward at step 4 gave a NoneType"):
+        cell.backward(ys, None, cache)
+
+
 def no_step(layer: Layer, rng: Generator) -> None:
     """There is none, forth or back."""
     if isinstance(layer, Bidirectional):
@@ -611,6 +622,7 @@ def jobs() -> list[Job]:
         a_cache_of_another_call,
         wrong_states_raise,
         what_no_forward_gave,
+        a_step_that_gives_something_else,
         no_step,
         many_ids,
         large_products,

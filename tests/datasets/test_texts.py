@@ -50,7 +50,9 @@ def test_read_text_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
         read_text(".")
     path.write_bytes(b"a")
     for encoding in ("nonsense", "rot13", ""):
-        with pytest.raises(ValueError, match=f"read_text: there is no text encoding '{encoding}'; name that of"):
+        with pytest.raises(
+            ValueError, match=f"read_text: '{encoding}' is not the name of an encoding, such as 'utf-8'"
+        ):
             read_text(path, encoding=encoding)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="read_text: 'text' is empty; give a file that holds text"):

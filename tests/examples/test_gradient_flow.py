@@ -52,8 +52,8 @@ def test_the_seed_determines_all(tmp_path: Path) -> None:
     [
         (("--text", "missing"), "there is no file 'missing'"),
         (("--text", "text", "--steps", 3000), "characters: --steps must be below that, not 3000"),
-        (("--text", ""), "'.' is a directory"),
-        (("--text", "text", "--encoding", ""), "there is no text encoding ''"),
+        (("--text", ""), "there is no file ''"),
+        (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
         (("--text", "text", "--folder", "text"), "File exists: 'text'"),
     ],
     ids=["missing text", "many steps", "no text", "no encoding", "no folder"],

@@ -104,8 +104,8 @@ def test_the_seed_determines_all(folder: Path) -> None:
     ("arguments", "message"),
     [
         (("--text", "missing"), "there is no file 'missing'"),
-        (("--text", ""), "'.' is a directory"),
-        (("--text", "text", "--encoding", ""), "there is no text encoding ''"),
+        (("--text", ""), "there is no file ''"),
+        (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
     ],
 )
 def test_a_text_that_cannot_be_read_is_one_line(folder: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -99,6 +99,7 @@ def test_arrays_of_each_device_are_arrays() -> None:
     assert ys.shape == (3, 2, 3)
 
 
+@pytest.mark.messages
 def test_sizes_become_ints_that_neither_overflow_nor_fail_to_be_saved(tmp_path: Path) -> None:
     sizes: list[tuple[Any, Any]] = [(np.int8(4), size) for size in (np.uint8(100), np.array(100), np.int64(100))]
     for pair in sizes:

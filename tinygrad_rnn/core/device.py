@@ -42,7 +42,7 @@ class Device:
 
     @property
     def name(self) -> str:
-        """`"cpu"`, or `"cuda:0"` and so on."""
+        """The name in full; that of the first GPU has its number too."""
         return self._name
 
     @property

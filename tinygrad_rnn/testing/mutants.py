@@ -40,7 +40,7 @@ def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
 
     Example:
         >>> print(next(mutants(Tanh.backward)).description)
-        tinygrad_rnn.layers.activation.Tanh.backward, line 1: `y = cache` deleted
+        tinygrad_rnn.layers.activation.Tanh.backward, line 1: `check_cached_array(self, cache)` deleted
     """
     original = original_of(function)
     if original is None:

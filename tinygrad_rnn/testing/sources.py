@@ -30,7 +30,8 @@ def definition_of(original: FunctionType) -> ast.FunctionDef:
     """
     source = vars(original).get("source") or textwrap.dedent(inspect.getsource(original))
     definition = ast.parse(source).body[0]
-    assert isinstance(definition, ast.FunctionDef)
+    if not isinstance(definition, ast.FunctionDef) or definition.name != original.__name__:
+        raise OSError("the source that Python finds is that of something else")
     definition.decorator_list = []
     # This replaces the docstring: names of the closure (`__class__`, for `super()`), which are kept even if unused.
     free = list(original.__code__.co_freevars)

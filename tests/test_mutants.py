@@ -238,7 +238,8 @@ def what_no_forward_gave(layer: Layer, rng: Generator) -> None:
     elif isinstance(layer, Loss):
         loss = LossExample(layer, rng)
         value, cache = loss.layer.forward(loss.ys, loss.targets)
-        for dloss in (np.ones((7, *value.shape)), 1j * np.ones(value.shape)):
+        elsewhere: Any = StrictDevice().asarray(np.ones(value.shape))
+        for dloss in (np.ones((7, *value.shape)), 1j * np.ones(value.shape), elsewhere):
             with pytest.raises((TypeError, ValueError), match=f"^{name}: dloss "):
                 loss.layer.backward(cache, dloss)
         with pytest.raises(TypeError, match=f"^{name}: cache must be"):

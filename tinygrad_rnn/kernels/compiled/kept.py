@@ -4,13 +4,12 @@ Nothing that is wrong with the files ends a forward. They save some seconds, and
 """
 
 import hashlib
-import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .parts_of_numba import CompileResultCacheImpl, FunctionCache, dumps
+from .parts_of_numba import CompileResultCacheImpl, FunctionCache
 
 __all__ = ["SOURCES", "keep"]
 
@@ -33,17 +32,22 @@ def keep(version: Any, function: Callable[..., None]) -> None:
 
 
 class Whole(CompileResultCacheImpl):  # type: ignore[misc]
-    """Numba's form of what is kept, with a hash: the machine code of a damaged file would be run."""
+    """Numba's form of what is kept, with a hash of the machine code: that of a damaged file would be run."""
 
-    def reduce(self, result: Any) -> tuple[bytes, bytes]:
-        code: bytes = dumps(super().reduce(result))
-        return hashlib.sha256(code).digest(), code
+    def reduce(self, result: Any) -> tuple[str, Any]:
+        reduced = super().reduce(result)
+        return _digest(reduced), reduced
 
-    def rebuild(self, target_context: Any, kept: tuple[bytes, bytes]) -> Any:
-        expected, code = kept
-        if hashlib.sha256(code).digest() != expected:
+    def rebuild(self, target_context: Any, kept: tuple[str, Any]) -> Any:
+        expected, reduced = kept
+        if _digest(reduced) != expected:
             raise ValueError("it does not hold what was written to it")
-        return super().rebuild(target_context, pickle.loads(code))
+        return super().rebuild(target_context, reduced)
+
+
+def _digest(reduced: Any) -> str:
+    """The hash of the library, with its machine code, which comes first in what Numba writes."""
+    return hashlib.sha256(repr(reduced[0]).encode()).hexdigest()
 
 
 class Cache(FunctionCache):  # type: ignore[misc]

@@ -9,7 +9,6 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.core.base import BaseContext
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
-from numba.core.serialize import dumps
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
@@ -18,7 +17,6 @@ __all__ = [
     "FunctionCache",
     "binding",
     "cgutils",
-    "dumps",
     "intrinsic",
     "ir",
     "njit",

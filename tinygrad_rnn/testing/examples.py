@@ -369,14 +369,14 @@ def planted(name: str, like: Any, arrays: Arrays) -> Any:
     return tuple(planted(f"{name}[{i}]", part, arrays) for i, part in enumerate(like))
 
 
-def same(expected: Arrays, found: Arrays, message: str, tolerance: float = 0.0, least: float = 1e-3) -> None:
-    """Assert that arrays are equal: to the bit, or within `tolerance` of the largest entry, or of `least`."""
+def same(expected: Arrays, found: Arrays, message: str, tolerance: float = 0.0) -> None:
+    """Assert that arrays of the same names are equal: to the bit, or within `tolerance` of the largest entry."""
     assert expected.keys() == found.keys(), f"{message}: there are {sorted(found)}, expected {sorted(expected)}"
     for name, array in expected.items():
         other = found[name]
         assert array.shape == other.shape, f"{message}: {name} has shape {other.shape}, expected {array.shape}"
         if tolerance:
-            wrong = ~(abs(array - other) <= tolerance * max(abs(array).max(initial=0), least))
+            wrong = ~(abs(array - other) <= tolerance * max(abs(array).max(initial=0), 1e-6))
         else:
             wrong = (array != other) & ~((array != array) & (other != other))  # NaN equals NaN
         if wrong.any():

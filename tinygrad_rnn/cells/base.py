@@ -135,9 +135,10 @@ class Cell(Recurrent):
         if isinstance(cache, StepCaches):
             return self._steps_backward(dys, dstate, cache)
         kernel, steps, rows = cache
-        if not all(hasattr(self, name) for name in kernel.weights._fields):
-            raise TypeError(f"{self!r}: the cache is that of another kind of cell, a {type(steps).__name__}")
-        weights, gradients = self._weights(kernel, "value"), self._weights(kernel, "grad")
+        try:
+            weights, gradients = self._weights(kernel, "value"), self._weights(kernel, "grad")
+        except AttributeError:
+            raise TypeError(f"{self!r}: the cache is that of another kind of cell, a {type(steps).__name__}") from None
         dxs, dstate, dbegun = kernel.backward(dys, dstate, steps, weights, rows, gradients)
         if dbegun is not None:
             add_initial_gradient(self.state_spec, dbegun, True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -102,8 +104,39 @@ def test_no_import_hides_in_a_function_to_escape_a_circle() -> None:
             assert needs_numba or not own, f"{module}, line {node.lineno}: {ast.unparse(node)} inside of a function"
 
 
-def test_no_module_is_found_by_its_name_in_a_string() -> None:
+def test_the_face_imports_when_used_what_it_imports_for_type_checkers() -> None:
+    (block,) = (
+        node for node in trees()[""].body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    for_checkers = {
+        (node.module or "", alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    rooms = {("", name) for name in tinygrad_rnn._ROOMS}
+    assert for_checkers == rooms | {(m, name) for m, names in tinygrad_rnn._WHEN_USED.items() for name in names}
+    for module, name in for_checkers:
+        value = getattr(tinygrad_rnn, name)
+        assert name in dir(tinygrad_rnn)
+        assert value is getattr(sys.modules[f"tinygrad_rnn.{module}".rstrip(".")], name)
+    with pytest.raises(AttributeError, match="module 'tinygrad_rnn' has no attribute 'LSTM'"):
+        getattr(tinygrad_rnn, "LSTM")  # noqa: B009 (mypy would know that it is missing)
+
+
+def test_all_layers_are_imported_at_once_for_load_finds_classes_by_name() -> None:
+    code = "import tinygrad_rnn, sys; print(*(name for name in sys.modules if name.startswith('tinygrad_rnn.')))"
+    at_once = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    rooms = {"layers", "cells", "losses", "models", "optim"}
+    here = {f"tinygrad_rnn.{module}" for module in trees() if module.split(".")[0] in rooms}
+    assert here <= at_once
+    assert not any(name.split(".")[1] in {"data", "saving", "inspection", "training"} for name in at_once)
+
+
+def test_no_module_but_the_face_finds_another_by_its_name_in_a_string() -> None:
     for module, tree in trees().items():
+        if module == "":  # its strings are held against imports above
+            continue
         for node in ast.walk(tree):
             text = ast.unparse(node) if isinstance(node, ast.Call) else ""
             assert not text.startswith(("importlib.import_module(", "__import__(", "import_module(")), (

@@ -61,6 +61,7 @@ from .optim.sgd import SGD
 if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from . import datasets as datasets
     from . import testing as testing
+    from .data.batch import Batch as Batch
     from .data.batches import length_batches as length_batches
     from .data.batches import pad as pad
     from .data.byte_tokenizer import ByteTokenizer as ByteTokenizer
@@ -84,11 +85,21 @@ if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from .saving.checkpoint import Checkpoint as Checkpoint
     from .saving.checkpoint import load as load
     from .saving.checkpoint import save as save
+    from .training.callbacks import BestCheckpoint as BestCheckpoint
+    from .training.callbacks import EarlyStopping as EarlyStopping
+    from .training.callbacks import JSONLines as JSONLines
+    from .training.callbacks import Sample as Sample
     from .training.evaluation import evaluate as evaluate
+    from .training.fit import Report as Report
+    from .training.fit import fit as fit
+    from .training.gradients import gradients as gradients
+    from .training.history import History as History
+    from .training.measuring import measure as measure
 
 __version__ = "0.1.0"
 
 _WHEN_USED = {
+    "data.batch": ("Batch",),
     "data.batches": ("length_batches", "pad"),
     "data.byte_tokenizer": ("ByteTokenizer",),
     "data.char_tokenizer": ("CharTokenizer",),
@@ -103,7 +114,12 @@ _WHEN_USED = {
     "inspection.recording": ("LayerRecord", "Recording", "record"),
     "kernels.threads": ("set_threads",),
     "saving.checkpoint": ("Checkpoint", "load", "save"),
+    "training.callbacks": ("BestCheckpoint", "EarlyStopping", "JSONLines", "Sample"),
     "training.evaluation": ("evaluate",),
+    "training.fit": ("Report", "fit"),
+    "training.gradients": ("gradients",),
+    "training.history": ("History",),
+    "training.measuring": ("measure",),
 }
 """The names that are imported when they are first used, by module."""
 _ROOMS = ("datasets", "testing")
@@ -175,12 +191,20 @@ __all__ = [
     "CharTokenizer",
     "ByteTokenizer",
     "WordTokenizer",
+    "Batch",
     "TokenStream",
     "split_documents",
     "encode_file",
     "pad",
     "length_batches",
     # Training, generation, inspection
+    "gradients",
+    "fit",
+    "EarlyStopping",
+    "BestCheckpoint",
+    "JSONLines",
+    "Sample",
+    "measure",
     "evaluate",
     "generate",
     "generate_samples",

@@ -1,1 +1,1 @@
-"""Measuring a model: `evaluate`. The loop of a training is your own code."""
+"""Training: the gradients of a batch, `fit`, its callbacks and history, and measuring a model."""

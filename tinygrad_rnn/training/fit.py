@@ -1,0 +1,202 @@
+"""`fit`: the loop of a training."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..core.arguments import check_size
+from ..core.layer import Layer
+from ..core.roles import Loss
+from ..data.batch import Batch
+from ..optim.base import Optimizer
+from ..saving.checkpoint import Checkpoint, save
+from .bar import Bar
+from .gradients import gradients
+from .history import History
+from .measuring import measure, on_device
+from .place import Place, endless
+from .stopping import signals_held
+
+
+class Report(NamedTuple):
+    """What a callback of `fit` is given, after some steps."""
+
+    history: History
+    """All reports; the last is the one of now."""
+    model: Layer
+    """The model."""
+    optimizer: Optimizer
+    """Its optimizer."""
+    save: Callable[[str | os.PathLike[str]], None]
+    """Writes a checkpoint, from which `fit(..., resume=load(path))` goes on."""
+
+    @property
+    def step(self) -> int:
+        """The steps that the optimizer has taken in this training."""
+        step: int = self.history[-1]["step"]
+        return step
+
+
+def fit(
+    model: Layer,
+    criterion: Loss,
+    optimizer: Optimizer,
+    batches: Iterable[Batch],
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    seconds: float | None = None,
+    every: int | None = None,
+    validation: Iterable[Batch] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callable[[Report], str | None]] = (),
+    accumulate: int = 1,
+    checkpoint: str | os.PathLike[str] | None = None,
+    tokenizer: Any = None,
+    metadata: dict[str, Any] | None = None,
+    resume: Checkpoint | None = None,
+    progress: bool | None = None,
+) -> History:
+    """Train a model: for each batch forward, loss and backward, and a step of the optimizer.
+
+    The state is carried from batch to batch where the batches say by `starts` where documents begin, as those of a
+    `TokenStream` do; gradients do not go back into the batch before. After each epoch, or `every` so many steps, comes
+    a report: a row of the history, with the loss of the validation, and then the callbacks.
+
+    Ctrl-C and SIGTERM end the training after the step that has begun; then a checkpoint is written, and the signal
+    delivered. A training that was stopped and goes on by `resume` computes the same, to the bit, as one that was not.
+
+    Args:
+        model: a `Recurrent` or a `ManyToOne`, on any device.
+        criterion: its loss.
+        optimizer: an optimizer of the model.
+        batches: any iterable of `Batch`, on the host, such as a `TokenStream`, `SequenceBatches` or a list. It is gone
+            through again and again. To resume, it must be one with `len` and `[k]`, or with `epoch(number)`.
+        epochs: how long, in epochs, those of before `resume` too. Give exactly one of `epochs`, `steps` and `seconds`.
+        steps: how long, in steps of the optimizer, likewise.
+        seconds: how long, without the time of before.
+        every: the steps from report to report; None is an epoch.
+        validation: batches that are not trained on; their state is their own.
+        metrics: measures of the validation by name, such as `{"accuracy": metrics.Accuracy()}`.
+        callbacks: functions of a `Report`. What one returns ends the training: a str that says why, or None.
+        accumulate: how many batches make one step; the gradient is the mean of theirs.
+        checkpoint: the file that is written at the end, and when a signal stops the training.
+        tokenizer: what checkpoints hold beside model, optimizer and state, as in `save`.
+        metadata: likewise.
+        resume: what `load` gave of such a file; `model` must be its model, and the optimizer new or restored.
+        progress: whether a bar is shown, on the standard error; None: in a terminal or a notebook.
+
+    Returns:
+        The history, a table with a row for each report.
+
+    Raises:
+        FloatingPointError: the loss or a gradient is not finite; the message says in which step, and which layers.
+        TypeError, ValueError: an argument is of another kind or out of range, or as `gradients` does.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> model = Sequential(OneHot(5), GRUCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
+        >>> stream = TokenStream(np.arange(400) % 5, batch=4, steps=10)
+        >>> history = fit(model, SoftmaxCrossEntropy(), Adam(model, 0.05), stream, epochs=3)
+        >>> [row["step"] for row in history], history[-1]["loss"] < history[0]["loss"]
+        ([10, 20, 30], True)
+    """
+    _check(model, optimizer, callbacks, resume)
+    accumulate = check_size("fit", "accumulate", accumulate)
+    memory = None if resume is None else resume.metadata.get("fit", {})
+    place = Place(memory, epochs=epochs, steps=steps, seconds=seconds, every=every)
+    device, state = model.device, None if resume is None else resume.state
+    part = None if accumulate == 1 else 1 / accumulate
+
+    def write(path: str | os.PathLike[str]) -> None:
+        about = {**(metadata or {}), "fit": place.memory()}
+        save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=state)
+
+    def report() -> str | None:
+        measures = {} if validation is None else measure(model, criterion, validation, metrics=metrics)
+        place.report(_rate(optimizer), {f"validation_{name}": value for name, value in measures.items()})
+        bar.report(place.history[-1])
+        reasons = [callback(Report(place.history, model, optimizer, write)) for callback in callbacks]
+        return next(filter(None, map(_check_reason, reasons)), None)
+
+    with signals_held() as signals, Bar(place, progress, _steps_of(batches, accumulate)) as bar:
+        stopped = None
+        model.zero_grad()
+        for batch in () if place.is_over() else endless(batches, place):
+            if batch is not None:
+                batch = on_device(batch, device)
+                loss, _, after = gradients(model, criterion, batch, state, dloss=part)
+                state = after if batch.starts is not None else None
+                place.add(float(loss) if device.name == "cpu" else loss)
+            if place.pending == accumulate or (batch is None and place.pending):
+                _take_step(model, optimizer, place, loss)
+                bar.update()
+            elif place.pending:
+                continue
+            if signals:
+                stopped = f"signal {signals[0]}"
+            elif place.is_due(batch is None):
+                stopped = report()
+            if stopped is not None or place.is_over():
+                break
+        place.history.stopped = stopped
+        if checkpoint is not None:
+            write(checkpoint)
+    return place.history
+
+
+def _take_step(model: Layer, optimizer: Optimizer, place: Place, loss: Any) -> None:
+    """A step of the optimizer, with gradients that are cleared afterwards."""
+    if optimizer.nonfinite == "refuse" and model.device.name == "cpu" and not math.isfinite(loss):
+        squares: dict[str, float] = {}
+        for name, p in model.named_parameters():
+            layer = name.rpartition(".")[0] or repr(model)
+            squares[layer] = squares.get(layer, 0.0) + float((p.grad.astype("float64") ** 2).sum())
+        norms = ", ".join(f"{name} {math.sqrt(square):.3g}" for name, square in squares.items())
+        raise FloatingPointError(
+            f"fit: the loss of step {place.step + 1} is {float(loss)}; the norms of its gradients are {norms}. Nothing "
+            "was changed. Look for NaN and infinity in the data, lower lr, or clip"
+        )
+    try:
+        optimizer.step()
+    except FloatingPointError as error:
+        raise FloatingPointError(f"fit: step {place.step + 1}: {error}") from error
+    model.zero_grad()
+    place.step, place.pending = place.step + 1, 0
+
+
+def _rate(optimizer: Optimizer) -> float:
+    """The learning rate of the next step."""
+    return float(optimizer.lr(optimizer.steps) if callable(optimizer.lr) else optimizer.lr)
+
+
+def _steps_of(batches: Any, accumulate: int) -> int | None:
+    """How many steps an epoch has; None if nobody knows."""
+    return -(-len(batches) // accumulate) if hasattr(batches, "__len__") else None
+
+
+def _check(model: Any, optimizer: Any, callbacks: Any, resume: Any) -> None:
+    """The arguments that nothing else looks at before the first step; and the optimizer goes on where it was."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: optimizer must be an optimizer, such as Adam(model, 0.01), not {optimizer!r}")
+    if optimizer.model is not model:
+        raise ValueError("fit: optimizer is one of another model")
+    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+        raise TypeError(f"fit: callbacks must be a list of functions of a Report, not {callbacks!r}")
+    if resume is None:
+        return
+    if not isinstance(resume, Checkpoint):
+        raise TypeError(f"fit: resume must be what load gave, not a {type(resume).__name__}")
+    if resume.model is not model:
+        raise ValueError("fit: to resume, give the model of the checkpoint, and an optimizer of it")
+    if resume.optimizer is not None:
+        optimizer.restore(resume.optimizer)
+
+
+def _check_reason(reason: Any) -> str | None:
+    if reason is None or isinstance(reason, str):
+        return reason
+    raise TypeError(f"fit: a callback returned {reason!r}; it returns None, or a str that says why to stop")

@@ -1,0 +1,72 @@
+"""The history of a training: a table with a row for each report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from ..core.files import as_path, replacing
+
+
+class History(list[dict[str, Any]]):
+    """The reports of a training, oldest first: a list of dicts, with the same keys in each.
+
+    Keys are `step`, `epoch`, `loss` (the mean over the steps since the last report), `lr`, `seconds`, and with
+    validation `validation_loss` and `validation_` before the name of each metric.
+
+    Args:
+        rows: the reports.
+
+    Example:
+        >>> history = History([{"step": 10, "loss": 2.5}, {"step": 20, "loss": 2.25}])
+        >>> history.column("loss"), history[-1]["step"]
+        ([2.5, 2.25], 20)
+    """
+
+    stopped: str | None = None
+    """Why the training ended before its time, if a callback or a signal ended it."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__(dict(row) for row in rows)
+
+    def column(self, name: str) -> list[Any]:
+        """The value of each row under this name.
+
+        Raises:
+            ValueError: a row has none; the message lists the names.
+        """
+        for index, row in enumerate(self):
+            if name not in row:
+                raise ValueError(f"History.column: row {index} has no {name!r}; it has {', '.join(row)}")
+        return [row[name] for row in self]
+
+    def best(self, name: str, mode: str = "min") -> int:
+        """The index of the first row with the least value under this name, or the largest, for mode "max".
+
+        Values that are not finite count as worst. Without rows it is -1.
+
+        Raises:
+            ValueError: a row has no such value, or `mode` is neither "min" nor "max".
+        """
+        if mode not in ("min", "max"):
+            raise ValueError(f'History.best: mode must be "min" or "max", not {mode!r}')
+        sign = 1 if mode == "min" else -1
+        values = [sign * value if value - value == 0 else float("inf") for value in self.column(name)]
+        return min(range(len(values)), key=values.__getitem__, default=-1)
+
+    def save_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as CSV, with a line of names.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        names = list(dict.fromkeys(name for row in self for name in row))
+        with replacing(as_path(path, "History.save_csv"), "History.save_csv") as file:
+            text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+            lines = csv.DictWriter(text, names, lineterminator="\n")
+            lines.writeheader()
+            lines.writerows(self)
+            text.detach()

@@ -104,7 +104,9 @@ def fit(
         >>> [row["step"] for row in history], history[-1]["loss"] < history[0]["loss"]
         ([10, 20, 30], True)
     """
-    _check(model, optimizer, callbacks, resume)
+    _check(model, optimizer, batches, callbacks, resume)
+    if metrics is not None and validation is None:
+        raise TypeError("fit: metrics are of the validation, which is not given")
     accumulate = check_size("fit", "accumulate", accumulate)
     memory = None if resume is None else resume.metadata.get("fit", {})
     place = Place(memory, epochs=epochs, steps=steps, seconds=seconds, every=every)
@@ -178,12 +180,14 @@ def _steps_of(batches: Any, accumulate: int) -> int | None:
     return -(-len(batches) // accumulate) if hasattr(batches, "__len__") else None
 
 
-def _check(model: Any, optimizer: Any, callbacks: Any, resume: Any) -> None:
+def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, resume: Any) -> None:
     """The arguments that nothing else looks at before the first step; and the optimizer goes on where it was."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be an optimizer, such as Adam(model, 0.01), not {optimizer!r}")
     if optimizer.model is not model:
         raise ValueError("fit: optimizer is one of another model")
+    if not any(hasattr(batches, name) for name in ("__iter__", "__getitem__", "epoch")):
+        raise TypeError(f"fit: batches must be an iterable of Batch, such as a TokenStream, not {batches!r}")
     if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
         raise TypeError(f"fit: callbacks must be a list of functions of a Report, not {callbacks!r}")
     if resume is None:

@@ -38,6 +38,7 @@ class Place:
         if memory is not None:
             self._restore(memory)
         self.pending, self._start = 0, time.monotonic()
+        self.length: int | None = None  # batches of this epoch, if that is known
 
     @property
     def seconds(self) -> float:
@@ -72,7 +73,8 @@ class Place:
 
     def report(self, lr: float, measures: Mapping[str, Any]) -> None:
         """Add a row to the history, and begin the next mean."""
-        row = {"step": self.step, "epoch": self.epoch, "loss": self.loss, "lr": lr, "seconds": self.seconds}
+        epochs = self.epoch + (self.batch == self.length)
+        row = {"step": self.step, "epoch": epochs, "loss": self.loss, "lr": lr, "seconds": self.seconds}
         self.history.append({**row, **measures})
         self.total, self.counted = 0.0, 0
 
@@ -103,6 +105,7 @@ def endless(batches: Iterable[Batch], place: Place) -> Iterator[Batch | None]:
     while True:
         epoch = source.epoch(place.epoch) if hasattr(source, "epoch") else source
         if hasattr(epoch, "__getitem__") and hasattr(epoch, "__len__"):
+            place.length = len(epoch)
             epoch = map(epoch.__getitem__, range(place.batch, len(epoch)))
         elif place.batch:
             raise TypeError(

@@ -234,3 +234,29 @@ def test_a_parameter_is_replaced_in_a_copy() -> None:
     model, _ = copy.deepcopy((model, SGD(model, 0.1)))
     model.bias = parameter(3)
     SGD(model, 0.1).step()
+
+
+class Hidden(Layer):
+    """Parameters where no walk of a model looks, beside one that is found."""
+
+    def __init__(self, parts: Any) -> None:
+        self.linear, self.parts = linear(), parts
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("make", [SGD, MovingAverage])
+@pytest.mark.parametrize(
+    "parts", [{"a": linear()}, ((linear(),),), [[linear().w]], {1: [linear()]}, {linear().w}, (Tanh(), {"b": linear()})]
+)
+def test_parameters_that_are_not_found_are_an_error_not_left_untrained(parts: Any, make: Any) -> None:
+    model = Hidden(Hidden(parts))
+    arguments = () if make is MovingAverage else (0.1,)
+    with pytest.raises(TypeError, match=rf"^{make.__name__}: parts\.parts holds .*neither trained nor saved\. Keep"):
+        make(model, *arguments)
+    assert all(parameter.vector is None for parameter in model.parameters())
+
+
+def test_a_second_way_to_the_same_layers_may_be_of_any_form() -> None:
+    model = Hidden(None)
+    model.parts = {"first": model.linear, "all": [[model.linear.w]]}
+    SGD(model, 0.1)

@@ -17,6 +17,7 @@ from tinygrad_rnn.core.roles import Feedforward
 from tinygrad_rnn.layers.activation import Tanh
 from tinygrad_rnn.layers.embedding import Embedding
 from tinygrad_rnn.layers.linear import Linear
+from tinygrad_rnn.layers.one_hot import OneHot
 from tinygrad_rnn.models.sequential import Sequential
 from tinygrad_rnn.saving.checkpoint import load, save
 from tinygrad_rnn.saving.rebuilding import tie
@@ -126,9 +127,12 @@ def test_arguments_come_back_as_they_were(path: Path, rng: np.random.Generator, 
 
 
 def test_layers_within_arguments(path: Path, rng: np.random.Generator) -> None:
-    options = {"a": [Linear(2, 3, rng=rng)], "b": (Scale(3, rng=rng),)}
+    options = {"a": [Tanh()], "b": (OneHot(3), Tanh())}
     loaded = round_trip(path, Scale(2, options=options, rng=rng), Scale)
     assert repr(loaded.options) == repr(options)
+    hidden = Scale(2, options={"a": [Linear(2, 3, rng=rng)]}, rng=rng)
+    with pytest.raises(TypeError, match=r"^save\(.*\): options holds Linear\(2, 3\), which is not found there"):
+        save(path, hidden, allow_nonfinite=True)
 
 
 def test_a_class_without_arguments(path: Path) -> None:

@@ -243,6 +243,34 @@ def places(
             yield from places(item, wanted, f"{prefix}{name}.", seen)
 
 
+def check_found(owner: str, layer: Layer) -> None:
+    """All parameters in the attributes of `layer` must be among `layer.parameters()`.
+
+    Raises:
+        TypeError: one lies where it is not found, as in a dict, and so would be neither trained nor saved.
+    """
+    known = {id(parameter) for parameter in layer.parameters()}
+    for name, part in (("", layer), *places(layer, lambda value: isinstance(value, Layer))):
+        for attribute, value in vars(part).items():
+            for inner in _inside(value):
+                if any(id(p) not in known for p in (inner.parameters() if isinstance(inner, Layer) else [inner])):
+                    where = f"{name}.{attribute}" if name else attribute
+                    raise TypeError(
+                        f"{owner}: {where} holds {inner!r}, which is not found there, and would be neither trained nor "
+                        "saved. Keep layers and parameters as attributes, or in a tuple or list that is an attribute"
+                    )
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """The parameters and layers in a collection, however deep."""
+    if isinstance(value, (Parameter, Layer)):
+        yield value
+    elif isinstance(value, (dict, list, tuple, set, frozenset)):
+        for item in value.values() if isinstance(value, dict) else value:
+            if type(item) not in _PLAIN:
+                yield from _inside(item)
+
+
 def _summary_rows(
     layer: Layer, name: str, within: tuple[Layer, ...], first: dict[int, str], seen: set[int]
 ) -> tuple[list[Row], int]:

@@ -8,7 +8,7 @@ from operator import is_
 from typing import Any
 
 from .arrays import Array
-from .layer import Layer
+from .layer import Layer, check_found
 from .vector import pack
 
 _END = (object(),)
@@ -111,10 +111,10 @@ class PackedModel:
 
 
 def check_model(owner: str, model: Any) -> None:
-    """`model` must be a layer.
+    """`model` must be a layer, and have no parameters that it does not know of.
 
     Raises:
-        TypeError: it is not.
+        TypeError: it is not, or has.
     """
     if not isinstance(model, Layer):
         came = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
@@ -122,6 +122,7 @@ def check_model(owner: str, model: Any) -> None:
             f"{owner}: model must be a layer, not {came}. Give the model itself, not model.parameters(): "
             f"{owner}(model, ...)"
         )
+    check_found(owner, model)
 
 
 def _places(layer: Layer, seen: set[int]) -> Iterator[Iterable[object]]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.arrays import Array
 from ..core.device import Device, as_device, device_of
 from ..core.files import as_path, check_source, check_target
-from ..core.layer import Layer
+from ..core.layer import Layer, check_found
 from ..core.states import State
 from ..optim.base import Optimizer, OptimizerState
 from .architecture import by_name, encode, to_json
@@ -91,6 +91,7 @@ def save(
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
     if not isinstance(metadata, (dict, type(None))):
         raise TypeError(f"{call}: metadata is a {type(metadata).__name__}, where a dict was expected")
+    check_found(call, model)
     check_tokenizer(call, tokenizer, model)
     check_optimizer(call, optimizer, model)
     check_state(call, state, model)

@@ -81,6 +81,8 @@ def test_what_does_not_fit_is_told_why() -> None:
         (lambda: LayerNorm(wrong), TypeError, "LayerNorm: size must be an integer, not 2.5"),
         (lambda: LayerNorm(3, eps=0.0), ValueError, "LayerNorm: eps must be above 0, not 0.0"),
         (lambda: LayerNorm(3, eps=float("nan")), ValueError, "LayerNorm: eps must be above 0, not nan"),
+        (lambda: LayerNorm(3, eps=float("inf")), ValueError, "LayerNorm: eps must be finite, not inf"),
+        (lambda: LayerNorm(3, eps=1e-50), ValueError, "LayerNorm: eps is 1e-50, which float32 may take for 0"),
         (lambda: LayerNorm(3)(np.ones((2, 4), np.float32)), ValueError, r"x has shape \(2, 4\), but its last axis"),
         (lambda: LayerNorm(3)(np.ones((2, 3))), TypeError, "x is float64, but the parameters are float32"),
     ):

@@ -68,4 +68,6 @@ def test_eps_is_above_zero(eps: float) -> None:
     model: Any = Weights()
     with pytest.raises(ValueError, match=f"^Adagrad: eps must be above 0, not {eps}$"):
         Adagrad(model, 0.1, eps=eps)
+    with pytest.raises(ValueError, match=r"^Adagrad: eps is 1e-50, which float32 may take for 0: give at least 1e-37$"):
+        Adagrad(model, 0.1, eps=1e-50)
     assert model.w.vector is None

@@ -51,6 +51,7 @@ def test_a_parameter_without_gradient_stays() -> None:
         ({"decay": math.nan}, "decay must be 0 to below 1, not nan"),
         ({"eps": 0.0}, r"eps must be above 0, not 0\.0"),
         ({"eps": math.nan}, "eps must be above 0, not nan"),
+        ({"eps": 1e-50}, "eps is 1e-50, which float32 may take for 0: give at least 1e-37"),
     ],
 )
 def test_arguments_out_of_range_are_refused_and_change_nothing(options: dict[str, float], message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace, sigmoid
-from ..core.checks import check_number, check_rng, check_size
+from ..core.checks import check_eps, check_rng, check_size
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import State
@@ -68,7 +68,7 @@ class LayerNormLSTMCell(Cell):
     `norm_c.b` (H,). State `(h, c)`, each (B, H), with c before its norm.
 
     Raises:
-        ValueError: a size is below 1, or `eps` is not above 0.
+        ValueError: a size is below 1, or `eps` is not above 0 in float32, or not finite.
         TypeError: a size is not an integer, or `rng` is not a generator.
 
     References:
@@ -88,9 +88,7 @@ class LayerNormLSTMCell(Cell):
         in_size = check_size("LayerNormLSTMCell", "in_size", in_size)
         out_size = check_size("LayerNormLSTMCell", "out_size", out_size)
         check_rng("LayerNormLSTMCell", rng)
-        eps = check_number("LayerNormLSTMCell", "eps", eps)
-        if not eps > 0:  # also NaN
-            raise ValueError(f"LayerNormLSTMCell: eps must be above 0, not {eps}")
+        eps = check_eps("LayerNormLSTMCell", "eps", eps)
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size, out_size)
         self.eps = eps
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))

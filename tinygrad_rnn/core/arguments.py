@@ -89,6 +89,23 @@ def check_rate(owner: str, name: str, rate: Any) -> float:
     return float(rate)
 
 
+def check_eps(owner: object, name: str, eps: Any) -> float:
+    """`eps`, which keeps a division from being one by 0, must be above 0 in float32 too; gives it as a float.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: 0 or less, or so small that float32 takes it for 0, or not finite.
+    """
+    value = check_number(owner, name, eps)
+    if not value > 0:  # also NaN
+        raise ValueError(f"{owner}: {name} must be above 0, not {value}")
+    if value == math.inf:
+        raise ValueError(f"{owner}: {name} must be finite, not {value}")
+    if value < 1e-37:
+        raise ValueError(f"{owner}: {name} is {value}, which float32 may take for 0: give at least 1e-37")
+    return value
+
+
 def float_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
     """`dtype` as a NumPy dtype; it must be float32 or float64.
 

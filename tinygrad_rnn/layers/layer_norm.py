@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..core import initializers
 from ..core.arrays import Array, Float, namespace
-from ..core.checks import check_cache, check_features, check_gradient, check_number, check_size
+from ..core.checks import check_cache, check_eps, check_features, check_gradient, check_size
 from ..core.one_hot import as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -47,7 +47,8 @@ class LayerNorm(Feedforward):
     Parameters `g` (D,), 1; `b` (D,), 0, absent with `bias=False`. `forward` takes (..., D) and gives (..., D).
 
     Raises:
-        ValueError: `size` is below 1, or `eps` is not above 0; in `forward`, the last axis of x is not D.
+        ValueError: `size` is below 1, or `eps` not above 0 in float32, or not finite; in `forward`, the last axis of x
+            is not D.
         TypeError: in `forward`, the dtype or device of x differs from the parameters'.
 
     References:
@@ -61,9 +62,7 @@ class LayerNorm(Feedforward):
 
     def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True) -> None:
         size = check_size("LayerNorm", "size", size)
-        eps = check_number("LayerNorm", "eps", eps)
-        if not eps > 0:  # also NaN
-            raise ValueError(f"LayerNorm: eps must be above 0, not {eps}")
+        eps = check_eps("LayerNorm", "eps", eps)
         if not isinstance(bias, bool):
             raise TypeError(f"LayerNorm: bias must be True or False, not {bias!r}")
         self.size = self.in_size = self.out_size = size

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..core.arguments import check_eps
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
 from ..kernels.threads import divide_blocks
 from .base import Optimizer
 from .clip import Clipper
 from .finite import Nonfinite
-from .settings import number
+from .settings import setting
 
 
 class Adagrad(Optimizer):
@@ -46,7 +47,7 @@ class Adagrad(Optimizer):
     """
 
     keeps = ("sum",)
-    eps: float = number("above 0")
+    eps: float = setting(check_eps)
 
     def __init__(
         self,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ..core.arguments import check_eps
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
 from ..kernels.threads import divide_blocks
 from .base import Optimizer
 from .clip import Clipper
 from .finite import Nonfinite
-from .settings import check_number, number, shown
+from .settings import check_number, setting, shown
 
 
 class Adam(Optimizer):
@@ -56,7 +57,7 @@ class Adam(Optimizer):
     """
 
     keeps = ("gradients", "squares")
-    eps: float = number("above 0")
+    eps: float = setting(check_eps)
 
     def __init__(
         self,

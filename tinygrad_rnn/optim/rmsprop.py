@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..core.arguments import check_eps
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
 from ..kernels.threads import divide_blocks
 from .base import Optimizer
 from .clip import Clipper
 from .finite import Nonfinite
-from .settings import number
+from .settings import number, setting
 
 
 class RMSprop(Optimizer):
@@ -52,7 +53,7 @@ class RMSprop(Optimizer):
 
     keeps = ("squares",)
     decay: float = number("0 to below 1")
-    eps: float = number("above 0")
+    eps: float = setting(check_eps)
 
     def __init__(
         self,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -402,3 +403,22 @@ def test_a_model_can_be_pickled_and_computes_the_same() -> None:
     xs = np.ones((4, 2, 5), np.float32)
     np.testing.assert_array_equal(again(xs)[0], model(xs)[0])
     assert repr(again) == repr(model)
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("name", ["value", "grad"])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *(True, None, "x", 1j, [1.0, 2.0], 10**400, np.True_, np.complex64(1), np.ma.masked, np.array([True, False])),
+        *(np.ones(2, complex), np.ones(2, object), np.ma.masked_array(np.ones(2), True), np.ones(2).view(np.recarray)),
+    ],
+)
+def test_only_real_numbers_are_assigned(name: str, junk: Any) -> None:
+    parameter = Parameter(np.zeros(2, np.float32))
+    with pytest.raises((TypeError, ValueError), match=f"^Parameter(.|: ){name}"):
+        setattr(parameter, name, junk)
+    np.testing.assert_array_equal(parameter.value, 0)
+    np.testing.assert_array_equal(parameter.grad, 0)
+    setattr(parameter, name, Fraction(1, 2))
+    np.testing.assert_array_equal(getattr(parameter, name), 0.5)

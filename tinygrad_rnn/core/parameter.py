@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
-from .arguments import float_dtype
+from .arguments import check_number, float_dtype
 from .arrays import Array, device_name, namespace
 from .checks import check_device
 from .device import Device, device_of
@@ -22,7 +23,7 @@ class Parameter:
         value: a float array of any shape; it is copied. Its dtype is the dtype of all that is computed with it.
 
     Raises:
-        TypeError: `value` is not a float32 or float64 array; or an array of another device is assigned.
+        TypeError: `value` is not a float32 or float64 array; or what is assigned is not real, or on another device.
         ValueError: an array of another shape is assigned.
 
     Example:
@@ -96,12 +97,17 @@ class Parameter:
             self._vector = None
 
     def _write(self, array: Array, new: Any, name: str) -> None:
-        if not hasattr(new, "shape") and not isinstance(new, (int, float)):
-            raise TypeError(f"Parameter.{name} takes an array or a number, not a {type(new).__name__}")
-        if getattr(new, "shape", ()) not in ((), self.shape):
+        if not hasattr(new, "shape"):
+            if isinstance(new, bool) or not isinstance(new, Real):
+                raise TypeError(f"Parameter.{name} takes an array or a number, not a {type(new).__name__}")
+            array[...] = check_number("Parameter", name, new)
+            return
+        check_is_array(f"Parameter.{name}", "what was assigned", new)
+        if new.dtype.kind not in "fiu":
+            raise TypeError(f"Parameter.{name} takes real numbers, but an array of {new.dtype} was assigned")
+        if new.shape not in ((), self.shape):
             raise ValueError(f"Parameter.{name} has shape {self.shape}, but {new.shape} was assigned")
-        if hasattr(new, "device"):
-            check_device(self, f"what {name} was assigned", new, array)
+        check_device(self, f"what {name} was assigned", new, array)
         array[...] = new
 
     def __reduce__(self) -> tuple[Any, ...]:

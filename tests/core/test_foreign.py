@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tinygrad_rnn.core.checks import check_number, check_size
 from tinygrad_rnn.testing import StrictDevice
 
 RNG = np.random.default_rng(0)
+MODEL = rnn.Sequential(rnn.OneHot(4), rnn.RNNCell(4, 3, rng=RNG))
 XS, IDS = np.zeros((3, 2, 4), np.float32), np.ones((3, 2), np.int64)
 
 
@@ -201,3 +203,42 @@ def test_the_gradient_w_r_t_the_loss_weighs_no_other_axis(kind: Any, reduction: 
         with pytest.raises(TypeError, match="dloss"):
             criterion.backward(cache, wrong)
     np.testing.assert_array_equal(criterion.backward(cache, np.ones(loss.shape)), criterion.backward(cache))
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda ids: rnn.TokenStream(ids, batch=1, steps=2), "TokenStream: ids"),
+        (lambda ids: rnn.TokenStream([IDS[:, 0], ids], batch=1, steps=2), "TokenStream: ids[1]"),
+        (lambda ids: rnn.split_documents(ids, 1), "split_documents: ids"),
+        (lambda ids: rnn.length_batches(ids, batch=2), "length_batches: lengths"),
+        (rnn.CharTokenizer("ab").decode, "CharTokenizer.decode: ids"),
+    ],
+)
+def test_no_mask_of_a_row_of_ids_is_ignored(call: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(name)} is a numpy.ma.MaskedArray"):
+        call(np.ma.masked_array(np.ones(6, np.int64), True))
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda ids: next(rnn.generate(MODEL, ids, length=1, rng=RNG)), "generate: ids"),
+        (lambda ids: rnn.greedy_search(MODEL, ids, length=1), "greedy_search: ids"),
+        (lambda ids: rnn.length_batches(ids, batch=2), "length_batches: lengths"),
+        (rnn.CharTokenizer("ab").decode, "CharTokenizer.decode: ids"),
+    ],
+)
+def test_lists_of_different_lengths_are_no_row(call: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} holds items of different lengths, where one row was expected"):
+        call([[1, 0], [1]])
+
+
+def test_ids_that_are_mapped_from_a_file_are_taken(tmp_path: Path) -> None:
+    np.save(tmp_path / "ids.npy", np.arange(20) % 4)
+    ids = np.load(tmp_path / "ids.npy", mmap_mode="r")
+    batch = rnn.TokenStream(ids, batch=2, steps=3)[0]
+    assert MODEL(batch.xs)[0].shape == (3, 2, 3)
+    assert len(list(rnn.generate(MODEL, ids, length=2, rng=RNG))) == 2

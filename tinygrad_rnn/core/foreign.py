@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import NDArray
 from .device import Device
 
 
@@ -18,6 +19,30 @@ def is_array(value: object) -> bool:
     return (cupy is not None and type(value) is cupy.ndarray) or (
         hasattr(value, "__array_namespace__") and isinstance(getattr(value, "device", None), Device)
     )
+
+
+def as_array(owner: str, name: str, values: Any) -> NDArray[Any]:
+    """`values`, numbers in a list or in an array of any kind but a masked one, as an array of NumPy.
+
+    Raises:
+        TypeError: they are a masked array.
+        ValueError: they are lists of different lengths.
+    """
+    check_not_masked(owner, name, values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{owner}: {name} holds items of different lengths, where one row was expected") from error
+
+
+def check_not_masked(owner: str, name: str, values: Any) -> None:
+    """Where subclasses of arrays are taken, `values` must not be masked.
+
+    Raises:
+        TypeError: they are.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        check_is_array(owner, name, values)
 
 
 def check_is_array(owner: object, name: str, value: Any, wanted: str = "") -> None:

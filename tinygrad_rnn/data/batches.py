@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.arrays import Integers, NDArray
 from ..core.checks import check_rng, check_size
+from ..core.foreign import as_array
 
 
 def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -115,7 +116,7 @@ def length_batches(
     batch = check_size("length_batches", "batch", batch)
     if rng is not None:
         check_rng("length_batches", rng)
-    array = np.asarray(lengths)
+    array = as_array("length_batches", "lengths", lengths)
     if array.ndim != 1:
         raise ValueError(f"length_batches: lengths has the shape {array.shape}, where (N,) was expected")
     if not array.size:  # also [], which NumPy makes a float array

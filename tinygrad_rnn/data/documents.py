@@ -8,6 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..core.arrays import Integers
+from ..core.foreign import check_not_masked
 
 # How many ids are searched at a time: a mask of all ids would take one byte per token, a gigabyte for a large text.
 _BLOCK = 1 << 20
@@ -89,6 +90,7 @@ def _check(ids: Any, token: Any) -> None:
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
         came = f"an array of {ids.dtype}" if isinstance(ids, np.ndarray) else f"a {type(ids).__name__}"
         raise TypeError(f"split_documents: ids is {came}, where an integer NumPy array (N,) was expected")
+    check_not_masked("split_documents", "ids", ids)
     if ids.ndim != 1:
         raise ValueError(f"split_documents: ids has the shape {ids.shape}, where (N,) was expected")
     if isinstance(token, bool) or not isinstance(token, int | np.integer):

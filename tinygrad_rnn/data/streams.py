@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.arrays import Booleans, Integers
 from ..core.checks import check_size
+from ..core.foreign import check_not_masked
 from .batch import Batch
 from .documents import Documents
 
@@ -137,6 +138,7 @@ def _check(name: str, document: Any) -> None:
             f"TokenStream: {name} is a {type(document).__name__}, where an integer NumPy array (N,) was "
             "expected; give np.asarray of one document's ids, or a list of such arrays"
         )
+    check_not_masked("TokenStream", name, document)
     if document.ndim != 1:
         raise ValueError(
             f"TokenStream: {name} has the shape {document.shape}, where (N,) was expected; give one array per document"

@@ -9,6 +9,7 @@ from typing import AnyStr
 import numpy as np
 
 from ..core.arrays import Integers
+from ..core.foreign import as_array
 
 _BLOCK = 1 << 16  # ids
 
@@ -69,7 +70,7 @@ def row_of_ids(owner: str, ids: Sequence[int] | Integers, size: int) -> Integers
         TypeError: they are not integers.
         ValueError: they are not one row, or one is outside this range.
     """
-    array = np.asarray(ids)
+    array = as_array(f"{owner}.decode", "ids", ids)
     if array.ndim != 1:
         raise ValueError(
             f"{owner}.decode: ids is a {type(ids).__name__} of shape {array.shape}, where (N,) was expected; "

@@ -10,20 +10,9 @@ import numpy as np
 from ..core.arrays import Array
 from ..core.checks import check_ids, check_integers
 from ..core.chunks import in_chunks
-from ..core.foreign import check_is_array
+from ..core.foreign import as_array
 from ..core.roles import Recurrent
 from ..core.states import State
-
-
-def on_host(owner: str, ids: Any) -> Any:
-    """`ids`, a list or an array, as an array.
-
-    Raises:
-        TypeError: they are a masked array, or another subclass of an array.
-    """
-    if isinstance(ids, np.ndarray):
-        check_is_array(owner, "ids", ids)
-    return np.asarray(ids)
 
 
 def one_prompt(owner: str, ids: Any) -> Any:
@@ -32,7 +21,7 @@ def one_prompt(owner: str, ids: Any) -> Any:
     Raises:
         ValueError: they are not one row.
     """
-    prompt = on_host(owner, ids)
+    prompt = as_array(owner, "ids", ids)
     if prompt.ndim != 1:
         raise ValueError(f"{owner}: ids has shape {prompt.shape}, expected (N,): one prompt. Give one row, ids[:, b]")
     return prompt

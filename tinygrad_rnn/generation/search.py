@@ -10,9 +10,10 @@ import numpy as np
 
 from ..core.arrays import Array, Integers
 from ..core.checks import check_number, check_size
+from ..core.foreign import as_array
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
-from .prompts import check_finite, check_stop, on_host, one_prompt, run_prompt
+from .prompts import check_finite, check_stop, one_prompt, run_prompt
 from .sampling import log_probabilities
 
 
@@ -54,7 +55,7 @@ def greedy_search(
         >>> len(rows), max(len(row) for row in rows) <= 20, any(4 in row for row in rows)
         (3, True, False)
     """
-    prompts = on_host("greedy_search", ids)
+    prompts = as_array("greedy_search", "ids", ids)
     if prompts.ndim not in (1, 2):
         raise ValueError(
             f"greedy_search: ids has shape {prompts.shape}, expected (B,), one id per row, or (N, B), prompts of one "

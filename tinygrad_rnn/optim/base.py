@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ..core.arguments import check_size
 from ..core.arrays import Array, namespace
 from ..core.device import device_of
+from ..core.foreign import is_array
 from ..core.layer import Layer
 from ..core.packed import PackedModel, check_model
 from .clip import Clipper, as_clippers, keeps_finite, norm_of
@@ -258,9 +259,5 @@ def _check_memory(owner: str, memory: Any) -> None:
     check_size(owner, "memory.skipped", memory.skipped, 0)
     arrays: Any = memory.arrays
     groups = arrays.values() if isinstance(arrays, dict) else [arrays]
-    if not all(isinstance(group, dict) and all(map(_is_array, group.values())) for group in groups):
+    if not all(isinstance(group, dict) and all(map(is_array, group.values())) for group in groups):
         raise TypeError(f"{owner}: memory.arrays must hold arrays by attribute and by name of the parameter")
-
-
-def _is_array(value: object) -> bool:
-    return all(hasattr(value, name) for name in ("dtype", "shape", "device")) and not isinstance(value, type)

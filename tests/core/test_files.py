@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -176,6 +178,45 @@ def test_a_path_may_be_bytes_and_holds_no_null(tmp_path: Path) -> None:
     assert (tmp_path / "file").exists()
     with pytest.raises(ValueError, match=r"^save: path holds a null character"):
         save_to("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("path", "what"), [("", "is empty, where the path"), ("\ud800", "is '.ud800', which the system")]
+)
+def test_what_is_the_name_of_no_file(path: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, call in {"save: path": save_to, "load: path": load, "read_text: path": read_text}.items():
+        with pytest.raises(ValueError, match=f"^{name} {what}"):
+            call(path)
+    with pytest.raises(ValueError, match=f"^encode_file: out {what}"):
+        encode_to(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"^save\('.*file'\): it could not be written \(File too large\); nothing was"
+        ):
+            save_to(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"old"
+
+
+def test_no_text_comes_from_a_socket(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        with pytest.raises(
+            ValueError, match=r"^read_text: '.*socket' is a socket, not a file; give the path of a file"
+        ):
+            read_text(tmp_path / "socket")
 
 
 def test_what_may_not_be_read(somebody: None) -> None:

@@ -24,13 +24,19 @@ def as_path(path: str | os.PathLike[str], call: str, name: str = "path") -> str:
 
     Raises:
         TypeError: it is no path; a number would be taken for an open file, and closed.
-        ValueError: it holds a null character.
+        ValueError: it is empty, or holds characters that the name of no file can.
     """
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"{call}: {name} is a {type(path).__name__}, where the path of a file was expected")
     text = os.fsdecode(path)
+    if not text:
+        raise ValueError(f"{call}: {name} is empty, where the path of a file was expected")
     if "\0" in text:
         raise ValueError(f"{call}: {name} holds a null character, which the name of no file can")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{call}: {name} is {text!r}, which the system cannot take for a name") from error
     return text
 
 
@@ -54,6 +60,7 @@ def check_source(path: str, call: str, subject: str = "this") -> os.stat_result:
 
     Raises:
         FileNotFoundError, IsADirectoryError, PermissionError: it is not; the message begins with `call`.
+        ValueError: it is a socket.
     """
     try:
         found = os.stat(path)
@@ -64,6 +71,8 @@ def check_source(path: str, call: str, subject: str = "this") -> os.stat_result:
         raise type(error)(f"{call}: {subject} cannot be reached ({error.strerror}); check the path") from error
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(f"{call}: {subject} is a directory; give the path of a file in it")
+    if stat.S_ISSOCK(found.st_mode):
+        raise ValueError(f"{call}: {subject} is a socket, not a file; give the path of a file")
     if not _may(path, os.R_OK):
         raise PermissionError(f"{call}: {subject} must not be read; change its permissions, or ask its owner")
     return found
@@ -122,9 +131,11 @@ def replacing(path: str, call: str) -> Iterator[BinaryIO]:
                 os.replace(temporary, target)  # before the file is closed, which ends the lock
         if sys.platform == "win32":
             os.replace(temporary, target)  # which moves no open file
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, as where the disk is full
+            raise type(error)(f"{call}: it could not be written ({error.strerror}); nothing was changed") from error
         raise
     _sync_folder(folder)
 

@@ -422,3 +422,32 @@ def test_files_changed_at_random(
         with capsys.disabled():
             print(f"\n{cases} files from {first} on: {loaded} loaded, the slowest in {slowest:.2f} s")
     assert loaded < cases / 2
+
+
+SMALL_VALUES = {
+    "lists": [[]] * 3_000_000,
+    "dicts": [{"": 0}] * 1_000_000,
+    "keys": {f"{i:x}": 0 for i in range(1_000_000)},
+    "zeros": [0] * 3_000_000,
+    "lone surrogates": "\ud800" * 1_000_000,
+}
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("value", SMALL_VALUES.values(), ids=SMALL_VALUES)
+def test_values_that_take_more_memory_than_room_in_a_file(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "model"
+    content, tensors = training(path)
+    size = forge(path, content | {"metadata": {"a": value}}, tensors)
+    assert_refused(path, size, r"hold about [\d,]+ values, which would take far more memory than the file")
+
+
+def test_what_a_file_would_not_be_read_with_is_not_saved(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with pytest.raises(
+        ValueError, match=r"^save\(.*hold about [\d,]+ values, .* Keep what is large in a file of its own"
+    ):
+        save(path, Linear(2, 2, rng=np.random.default_rng(0)), metadata={"a": [[]] * 600_000})
+    assert not path.exists()
+    losses = ", ".join(["2.3456789012345678"] * 3_000_000)
+    safe_file.check_values("save", losses, 3, len(losses))  # any number of losses

@@ -16,6 +16,7 @@ from ..core.files import replacing
 _KEY = "tinygrad_rnn"
 _VERSION = 1
 _LONGEST_HEADER = 100_000_000  # bytes
+_MOST_VALUES = 1_000_000
 _NUMBERS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F32", "F64"}
 
 
@@ -37,6 +38,7 @@ def write(path: str, call: str, content: dict[str, Any], tensors: dict[str, Arra
         raise ValueError(f"{call}: JSON would not be read as it is written; use plain dicts, lists, numbers and str")
     text = text.replace('"sha256": ""', f'"sha256": "{checksum(text, tensors)}"', 1)
     data = safetensors.numpy.save(tensors, {_KEY: text})
+    check_values(call, text, len(tensors), len(data))
     if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
         raise ValueError(
             f"{call}: the metadata and the tokenizer take {len(text)} characters, but no reader of safetensors takes "
@@ -65,6 +67,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
                     f"{shortened(', '.join(names)) or 'none'}. Read it with safetensors.numpy.load_file, and assign "
                     "them to the values of the parameters of a model"
                 )
+            check_values(call, text, len(names), os.path.getsize(path))
             content = _content(text, call)
             # A name with a slash belongs to a state or an optimizer, not to a parameter.
             kinds = {name: file.get_slice(name).get_dtype() for name in names}
@@ -82,6 +85,23 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
     if checksum(text.replace(expected, "", 1), tensors) != expected:
         raise ValueError(f"{call}: the file is damaged: its content does not match its checksum; take another copy")
     return content, tensors
+
+
+def check_values(call: str, text: str, tensors: int, size: int) -> None:
+    """The values of the JSON `text`, and so many tensors, must not be far more than a file of `size` bytes should have.
+
+    A value may take 2 bytes in a file, and 100 in memory. Numbers of full length, as losses are, may be any number.
+
+    Raises:
+        ValueError: they are more.
+    """
+    weights = {"]": 1, ",": 1, ":": 3, "}": 3, r"\ud": 3}  # by the memory that they stand for
+    values = sum(text.count(mark) * weight for mark, weight in weights.items()) + 12 * tensors
+    if values > _MOST_VALUES + size // 20:
+        raise ValueError(
+            f"{call}: the metadata, the tokenizer and the names of the tensors hold about {values:,} values, which "
+            "would take far more memory than the file is large. Keep what is large in a file of its own"
+        )
 
 
 def shortened(value: Any, most: int = 300) -> str:
@@ -130,7 +150,8 @@ def _from_text(text: str) -> Any:
     """The inverse of `_to_text`; `json` alone would read two lone surrogates in a row as one character."""
     import json
 
-    text = re.sub(r"\\(?:u(d[89a-f]..)|.)", lambda m: chr(int(m[1], 16)) if m[1] else m[0], text)
+    if r"\ud" in text:
+        text = re.sub(r"\\(?:u(d[89a-f]..)|.)", lambda m: chr(int(m[1], 16)) if m[1] else m[0], text)
     return json.loads(text, object_pairs_hook=_distinct)
 
 

@@ -185,8 +185,9 @@ def test_a_path_may_be_bytes_and_holds_no_null(tmp_path: Path) -> None:
 )
 def test_what_is_the_name_of_no_file(path: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, call in {"save: path": save_to, "load: path": load, "read_text: path": read_text}.items():
-        with pytest.raises(ValueError, match=f"^{name} {what}"):
+    calls: dict[str, Callable[[str], object]] = {"save": save_to, "load": load, "read_text": read_text}
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=f"^{name}: path {what}"):
             call(path)
     with pytest.raises(ValueError, match=f"^encode_file: out {what}"):
         encode_to(path)

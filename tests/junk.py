@@ -6,8 +6,11 @@ message begins with what was called, or take what its kind of argument allows; a
 
 from __future__ import annotations
 
+import contextlib
 import math
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,6 +137,9 @@ TAKEN: dict[str, set[str]] = {
     "lengths": {"empty list", "empty tuple", "list", "ints"},
     "two or None": {"None", "ints"},
     "flags": {"None", "bools"},
+    "path": {"str", "bytes"},
+    "dict or None": {"dict", "None"},
+    "no classes": {"empty tuple", "empty list", "empty set"},
     "shape": {"list"},
     "any shape": {"list", "empty tuple", "empty list"},
     "empty tuple": {"empty tuple"},
@@ -472,14 +478,117 @@ def calls_of_layers() -> Iterator[Call]:
     )
 
 
+def calls_of_decoders() -> Iterator[Call]:
+    """Decoders with attention, and a whole encoder and decoder."""
+    rng = np.random.default_rng(0)
+    f4 = rng.standard_normal((T, B, 3)).astype("f4")
+    cell, dot = rnn.RNNCell(3, 3, rng=rng), rnn.DotAttention()
+    parts: dict[str, Any] = {"decoder": cell, "attention": dot, "output": rnn.Linear(6, 4, rng=rng)}
+    attending = rnn.AttentionDecoder(cell, dot, parts["output"])
+    yield Call(
+        "AttentionDecoder",
+        lambda decoder, attention, output: rnn.AttentionDecoder(decoder, attention, output),
+        parts,
+        {"decoder": "nothing", "attention": "nothing", "output": "layer"},
+    )
+    fed: dict[str, Any] = {
+        "embedding": rnn.Linear(3, 2, rng=rng),
+        "decoder": rnn.RNNCell(2 + 4, 3, rng=rng),
+        "attention": dot,
+    }
+    fed |= {"combine": rnn.Linear(6, 4, rng=rng), "output": rnn.Tanh()}
+    yield Call(
+        "InputFeedingDecoder",
+        lambda embedding, decoder, attention, combine, output: rnn.InputFeedingDecoder(
+            embedding, decoder, attention, combine, output
+        ),
+        fed,
+        {**dict.fromkeys(fed, "nothing"), "embedding": "layer", "output": "layer"},
+    )
+    feeding = rnn.InputFeedingDecoder(*fed.values())
+    for layer in (attending, feeding):
+        state = layer.attach(None, f4)
+        ys, after, cache = layer.forward(f4, state)
+        kinds = {"xs": "nothing", "state": "None", "lengths": "two or None", "starts": "None"}
+        yield Call(repr(layer), layer.forward, {"xs": f4, "state": state}, kinds)
+        yield Call(repr(layer), layer, {"xs": f4, "state": state}, kinds)
+        yield Call(repr(layer), layer.alignments, {"xs": f4, "state": state}, kinds)
+        yield Call(
+            repr(layer),
+            layer.backward,
+            {"dys": ys, "dstate": None, "cache": cache},
+            {"dys": "None", "dstate": "None", "cache": "nothing"},
+        )
+        yield Call(
+            repr(layer), layer.step, {"x": f4[0], "state": state}, {"x": "nothing", "state": "None", "starts": "flags"}
+        )
+        yield Call(
+            repr(layer),
+            layer.attach,
+            {"state": after, "memory": f4},
+            {"state": "None", "memory": "nothing", "lengths": "two or None"},
+        )
+        yield Call(repr(layer), layer.initial_state, {"batch": 2}, {"batch": "size from 0"})
+    model = rnn.EncoderDecoder(rnn.RNNCell(3, 3, rng=rng), attending)
+    ys, kept = model.forward(f4, f4)
+    both = {"sources": f4, "targets": f4}
+    lengths = {"source_lengths": "two or None", "target_lengths": "two or None"}
+    kinds = {"sources": "nothing", "targets": "nothing", **lengths}
+    yield Call(repr(model), model.forward, both, kinds)
+    yield Call(repr(model), model, both, kinds)
+    yield Call(repr(model), model.alignments, both, kinds)
+    yield Call(repr(model), model.encode, {"sources": f4}, {"sources": "nothing", "lengths": "two or None"})
+    yield Call(repr(model), model.backward, {"dys": ys, "cache": kept}, {"dys": "None", "cache": "nothing"})
+
+
+def calls_of_files() -> Iterator[Call]:
+    """What reads and writes files, each call in a folder of its own."""
+    rng = np.random.default_rng(0)
+    model = rnn.Sequential(rnn.OneHot(V), rnn.RNNCell(V, 4, rng=rng), rnn.Linear(4, V, rng=rng))
+
+    def within(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+                Path("text").write_text("abba")
+                rnn.save("model", model)
+                return function(**arguments)
+
+        return call
+
+    yield Call(
+        "save",
+        within(rnn.save),
+        {"path": "other", "model": model},
+        {
+            "path": "path",
+            "model": "layer",
+            "tokenizer": "None",
+            "metadata": "dict or None",
+            "optimizer": "None",
+            "state": "None",
+            "allow_nonfinite": "bool",
+        },
+    )
+    yield Call(
+        "load", within(rnn.load), {"path": "model"}, {"path": "nothing", "classes": "no classes", "device": "nothing"}
+    )
+    yield Call(
+        "encode_file",
+        within(rnn.encode_file),
+        {"path": "text", "tokenizer": rnn.CharTokenizer("ab"), "out": "ids"},
+        {"path": "nothing", "tokenizer": "nothing", "out": "path", "encoding": "nothing"},
+    )
+    yield Call("read_text", within(datasets.read_text), {"path": "text"}, {"path": "nothing", "encoding": "nothing"})
+
+
 def fault_of(call: Call, argument: str, junk: str) -> str:
     """What is wrong with the outcome of `call` with `junk` as `argument`; empty where nothing is."""
     try:
         call.function(**{**call.arguments, argument: JUNK[junk]})
-    except (TypeError, ValueError) as error:
-        given = tuple(
-            repr(value) for value in call.arguments.values() if isinstance(value, (rnn.Layer, rnn.CharTokenizer))
-        )
+    except (TypeError, ValueError, OSError) as error:
+        owner = getattr(call.function, "__self__", call.function)  # a layer, whose parts may be those that complain
+        named = (*call.arguments.values(), *getattr(owner, "__dict__", {}).values())
+        given = tuple(repr(value) for value in named if isinstance(value, (rnn.Layer, rnn.CharTokenizer)))
         return (
             ""
             if str(error).startswith((call.name, *OBJECTS, *given))
@@ -505,8 +614,10 @@ def report(calls: list[Call]) -> tuple[int, list[str]]:
     return count, lines
 
 
+GROUPS = constructors, functions, calls_of_layers, calls_of_decoders, calls_of_files
+
 if __name__ == "__main__":
     for compiled in (False, True):
         rnn.set_compiled(compiled)
-        count, lines = report([*constructors(), *functions(), *calls_of_layers()])
+        count, lines = report([call for group in GROUPS for call in group()])
         print(*lines, f"{count} calls, {'compiled' if compiled else 'NumPy'}: {len(lines)} faults", sep="\n")

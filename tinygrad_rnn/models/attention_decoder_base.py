@@ -66,6 +66,10 @@ class AttentionDecoderBase(Recurrent):
             ValueError: a shape or a length does not fit.
             TypeError: a dtype or device differs from the parameters'.
         """
+        if not isinstance(state, tuple | None):
+            raise TypeError(
+                f"{self!r}: state is a {type(state).__name__}, where a tuple was expected, as forward gives it"
+            )
         check_array(self, "memory", memory, self._like())
         if memory.ndim != 3:
             raise ValueError(f"{self!r}: memory has shape {memory.shape}, expected (S, B, M)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,18 @@ def is_of_package(kind: type) -> bool:
     return getattr(kind, "__module__", "").startswith(PACKAGE)
 
 
-def by_name(classes: Iterable[type], call: str) -> dict[str, type]:
+def by_name(classes: Collection[type], call: str) -> dict[str, type]:
     """The layers and tokenizers of this package and `classes`, by name.
 
     Raises:
-        ValueError: two classes have the same name; the message begins with `call`.
+        TypeError: `classes` are no classes; the message begins with `call`.
+        ValueError: two classes have the same name.
     """
+    if not isinstance(classes, (tuple, list, set, frozenset)):
+        raise TypeError(f"{call}: classes must be a tuple of classes, such as (MyCell,), not {shortened(classes, 80)}")
+    wrong = [kind for kind in classes if not isinstance(kind, type)]
+    if wrong:
+        raise TypeError(f"{call}: classes must be classes, but one is {shortened(repr(wrong[0]), 80)}")
     known = {kind.__name__: kind for kind in (*_subclasses(Layer), *TOKENIZERS) if is_of_package(kind)}
     for kind in classes:
         other = known.setdefault(kind.__name__, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +91,8 @@ def save(
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
     if not isinstance(metadata, (dict, type(None))):
         raise TypeError(f"{call}: metadata is a {type(metadata).__name__}, where a dict was expected")
+    if not isinstance(allow_nonfinite, bool):
+        raise TypeError(f"{call}: allow_nonfinite must be True or False, not {shortened(repr(allow_nonfinite), 80)}")
     check_found(call, model)
     check_tokenizer(call, tokenizer, model)
     check_optimizer(call, optimizer, model)
@@ -148,7 +150,7 @@ def _check_comes_back(call: str, content: dict[str, Any], known: dict[str, type]
             )
 
 
-def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: Device | str = "cpu") -> Checkpoint:
+def load(path: str | os.PathLike[str], *, classes: Collection[type] = (), device: Device | str = "cpu") -> Checkpoint:
     """Read what `save` wrote: the rebuilt model, and all that was saved with it.
 
     Classes are found by name among the layers and tokenizers of this package and in `classes`; no other code is run.
@@ -164,7 +166,7 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = (), device: 
         `Checkpoint(model, tokenizer, metadata, optimizer, state)`.
 
     Raises:
-        TypeError: `path` is no path.
+        TypeError: `path` is no path, or `classes` are no classes.
         FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read.
         ValueError: `path` is a device, a pipe or a socket; the file is empty, truncated, damaged, of another program or
             a newer version of this one; a class is missing in `classes`, or has changed since the file was saved (the

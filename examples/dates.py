@@ -124,6 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
 
         if Path(args.plot).suffix not in (".png", ".svg", ".pdf"):
             parser.error(f"--plot must name a file that ends in .png, .svg or .pdf, not {args.plot!r}")
+        if Path(args.plot).is_dir():
+            parser.error(f"--plot {args.plot} is a folder")
         try:
             with TemporaryFile(dir=Path(args.plot).parent):
                 pass

@@ -105,3 +105,9 @@ def test_without_matplotlib_it_says_so_before_the_training(tmp_path: Path) -> No
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("python -m pip install 'tinygrad-rnn[plot]'\n")
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_as_plot_is_told_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    done = run(tmp_path, "--plot", "folder.png")
+    assert done.stderr.splitlines()[-1] == "dates.py: error: --plot folder.png is a folder"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -41,3 +42,36 @@ def test_what_is_not_causal_stays_whole(rng: np.random.Generator, monkeypatch: p
     model = Bidirectional(RNNCell(2, 3, rng=rng), RNNCell(2, 3, rng=rng))
     ((ys, _),) = in_chunks(model, rng.standard_normal((40, 1, 2)).astype(np.float32), None)
     assert len(ys) == 40
+
+
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_a_long_call_is_the_forward_without_its_cache(
+    with_lengths: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Sequential(OneHot(5), LSTMCell(5, 4, rng=rng), Linear(4, 5, rng=rng)).to(dtype="float64")
+    xs, flags = rng.integers(0, 5, (70, 3)), rng.random((70, 3)) < 0.1
+    how: dict[str, Any] = {"starts": flags, "lengths": np.array([70, 20, 0], np.uint8) if with_lengths else None}
+    ys, state, _ = model.forward(xs, None, **how, training=False)
+    monkeypatch.setattr(chunks, "ROWS", 48)
+    monkeypatch.setattr(chunks, "LONG", 100)
+    found, after = model(xs, **how)
+    np.testing.assert_allclose(found, ys, rtol=0, atol=1e-12)
+    for one, other in zip(leaves(after), leaves(state), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+    assert Sequential(OneHot(5))(xs)[0].shape == (70, 3, 5)
+    xs[60, 0] = 7
+    with pytest.raises(ValueError, match=r"id 7 at index \(60, 0\) is outside the vocabulary"):
+        model(xs, **how)
+    with pytest.raises(ValueError, match=r"lengths has shape \(2,\), expected \(3,\)"):
+        model(xs, lengths=np.array([1, 2]))
+
+
+def test_a_long_call_takes_little_more_memory_than_its_output(rng: np.random.Generator) -> None:
+    model = Sequential(OneHot(5), LSTMCell(5, 32, rng=rng), Linear(32, 5, rng=rng))
+    tracemalloc.start()
+    try:
+        ys, _ = model(rng.integers(0, 5, (60_000, 1)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < ys.nbytes + 2**23  # all at once it would be 40 MB

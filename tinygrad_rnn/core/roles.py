@@ -14,6 +14,7 @@ from .arguments import check_size
 from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
 from .blas import with_one_blas_thread
 from .checks import check_array, check_cache, check_flags, check_integers, check_one_hot
+from .chunks import is_long, joined
 from .device import keep_freed_memory
 from .layer import Layer
 from .rows import Rows, make_rows
@@ -228,7 +229,12 @@ class Recurrent(Layer):
         lengths: Integer[Integers, " B"] | None = None,
         starts: Bool[Booleans, "T B"] | None = None,
     ) -> tuple[Any, State]:
-        """`(ys, state)` at inference: `forward` with `training=False`, without the cache."""
+        """`(ys, state)` at inference: `forward` with `training=False`, without the cache.
+
+        Long sequences are computed in chunks, so that the memory needed is little more than that of `ys`.
+        """
+        if is_long(self, xs):
+            return joined(self, xs, state, lengths, starts)
         ys, state, _ = self.forward(xs, state, lengths=lengths, starts=starts, training=False)
         return ys, state
 

@@ -39,6 +39,10 @@ def stepped(change: Any, name: str = "step_forward") -> Any:
         (lambda y, s, c: (y, (s[0].T,), c), ValueError, r"gave state\[0\] of shape \(4, 32\), expected \(32, 4\)"),
         (lambda y, s, c: (y * np.float64(2), s, c), TypeError, r"gave y in float64, expected float32"),
         (lambda y, s, c: (y, (s[0] * np.float64(2),), c), TypeError, r"gave state\[0\] in float64"),
+        (lambda y, s, c: (y * 1j, s, c), TypeError, r"gave y in complex64, expected float32, as the parameters$"),
+        (lambda y, s, c: (y > 0, s, c), TypeError, r"gave y in bool, expected float32, as the parameters$"),
+        (lambda y, s, c: (y.astype(object), s, c), TypeError, r"gave y in object, expected float32"),
+        (lambda y, s, c: (np.ma.masked_array(y), s, c), TypeError, r"gave a MaskedArray as y, expected an array"),
     ],
 )
 def test_what_a_step_gives_is_checked(change: Any, error: type[Exception], words: str) -> None:

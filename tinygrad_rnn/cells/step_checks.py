@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..core.foreign import is_array
 from ..core.states import Leaf, StateSpec
 
 
@@ -53,7 +54,7 @@ def _check_state(where: Where, name: str, state: Any, spec: StateSpec | Leaf, ba
 
 
 def _check_array(where: Where, name: str, array: Any, shape: tuple[int | None, ...], like: Any) -> None:
-    if not hasattr(array, "dtype") or not hasattr(array, "shape"):
+    if not is_array(array):
         raise TypeError(f"{where} gave a {type(array).__name__} as {name}, expected an array")
     if array.shape != shape and (
         len(array.shape) != len(shape)
@@ -61,9 +62,12 @@ def _check_array(where: Where, name: str, array: Any, shape: tuple[int | None, .
     ):
         sizes = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{where} gave {name} of shape {array.shape}, expected ({sizes}): the batch first")
-    if like is not None and array.dtype != like.dtype and like.dtype.kind == array.dtype.kind == "f":
+    if like is not None and array.dtype != like.dtype and like.dtype.kind == "f":
+        advice = (
+            ". A number such as np.float64(0.5), or an array made without a dtype, turns what it touches into float64: "
+            "write 0.5, or take the dtype of x"
+        )
         raise TypeError(
-            f"{where} gave {name} in {array.dtype}, expected {like.dtype}, as the parameters. A number such as "
-            "np.float64(0.5), or an array made without a dtype, turns what it touches into float64: write 0.5, or take "
-            "the dtype of x"
+            f"{where} gave {name} in {array.dtype}, expected {like.dtype}, as the parameters"
+            f"{advice if array.dtype.kind == 'f' else ''}"
         )

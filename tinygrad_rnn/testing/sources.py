@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import linecache
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -28,10 +29,10 @@ def definition_of(original: FunctionType) -> ast.FunctionDef:
     Raises:
         OSError: its source is not available.
     """
-    source = vars(original).get("source") or textwrap.dedent(inspect.getsource(original))
-    definition = ast.parse(source).body[0]
-    if not isinstance(definition, ast.FunctionDef) or definition.name != original.__name__:
-        raise OSError("the source that Python finds is that of something else")
+    changed = vars(original).get("source")
+    definition = ast.parse(changed).body[0] if changed else _found(original)
+    if not isinstance(definition, ast.FunctionDef):
+        raise OSError(f"the source of {original.__qualname__} is not available")
     definition.decorator_list = []
     # This replaces the docstring: names of the closure (`__class__`, for `super()`), which are kept even if unused.
     free = list(original.__code__.co_freevars)
@@ -54,3 +55,41 @@ def compiled(source: str, original: FunctionType, names: Mapping[str, Any] | Non
     function.__kwdefaults__, function.__qualname__ = original.__kwdefaults__, original.__qualname__
     vars(function)["source"] = source  # so that it can be changed again
     return function
+
+
+def _found(original: FunctionType) -> ast.FunctionDef | None:
+    """The definition in the file of a function from which the same code comes.
+
+    There is none if the file has changed since it was imported, or if other code has the same file name, as all blocks
+    of a page have in doctest.
+    """
+    code = original.__code__
+    linecache.checkcache(code.co_filename)
+    source = "".join(linecache.getlines(code.co_filename, original.__globals__))
+    flags = code.co_flags & annotations.compiler_flag
+    try:
+        tree, whole = ast.parse(source), compile(source, code.co_filename, "exec", flags, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return None
+    lines = {part.co_firstlineno for part in _inside(whole) if _same(part, code)}
+    named = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == code.co_name)
+    return next((n for n in named if min([n.lineno, *(d.lineno for d in n.decorator_list)]) in lines), None)
+
+
+def _inside(code: CodeType) -> Iterator[CodeType]:
+    """A piece of code, and all pieces in it."""
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _inside(part)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two pieces of code, or two constants in them, are the same, on whatever lines they stand."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, CodeType) and isinstance(other, CodeType):
+        return _same(
+            *((c.co_name, c.co_code, c.co_consts, c.co_names, c.co_varnames, c.co_freevars) for c in (one, other))
+        )
+    return type(one) is type(other) and bool(one == other)

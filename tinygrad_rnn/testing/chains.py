@@ -16,8 +16,6 @@ class Chain(NamedTuple):
     """Names that are only taken out of an argument."""
     repeated: set[str]
     """Names that a loop sets, which have many values."""
-    statements: dict[int, list[str]]
-    """What each line sets."""
 
 
 def chain_of(definition: ast.FunctionDef, results: list[str], parameters: list[str]) -> Chain:
@@ -29,20 +27,19 @@ def chain_of(definition: ast.FunctionDef, results: list[str], parameters: list[s
         parameters: the gradients of the parameters, `w.grad`.
     """
     arguments = {a.arg for a in (*definition.args.posonlyargs, *definition.args.args, *definition.args.kwonlyargs)}
-    chain = Chain({}, set(), set(), {})
+    chain = Chain({}, set(), set())
     aliases: dict[str, str] = {}  # local names of gradients of parameters
     computed: set[str] = set()
     for statement in statements(definition.body):
-        found = list(pairs(statement, results))
-        for name, value in found:
+        for name, value in pairs(statement, results):
             read = _names(value)
             path = next((p for p in map(_gradient, ast.walk(value)) if p in parameters), None)
             if path is not None and name.isidentifier() and not isinstance(statement, ast.AugAssign):
                 aliases[name] = path
-            taken = isinstance(value, (ast.Name, ast.Subscript)) and read <= arguments
+            unpacked = isinstance(value, ast.Subscript) or isinstance(getattr(statement, "targets", [0])[0], ast.Tuple)
+            taken = unpacked and isinstance(value, (ast.Name, ast.Subscript)) and read <= arguments
             computed |= set() if taken else {name}
             chain.reads.setdefault(name, set()).update(read)
-            chain.statements.setdefault(statement.lineno, []).append(name)
         if isinstance(statement, (ast.For, ast.While)):
             inner = (part for part in ast.walk(statement) if isinstance(part, ast.stmt))
             chain.repeated.update(name for part in inner for name in set_by(part))

@@ -78,3 +78,15 @@ def relative_error(found: Any, expected: Any) -> Any:
     """The error of each entry, as a part of the largest; of 1 where all are 0 or nearly."""
     largest = float(abs(expected).max(initial=0))
     return abs(found - expected) / (largest if largest > 1e-6 else 1.0)
+
+
+def differ(found: Any, right: Any, tolerance: float) -> bool:
+    """Whether a gradient is wrong, or absent."""
+    if found is None or found.shape != right.shape:
+        return True
+    return not (relative_error(found, right) <= tolerance).all()
+
+
+def wrong_in(found: Arrays, expected: Arrays, tolerance: float) -> list[str]:
+    """The names of the gradients that are wrong or absent."""
+    return [name for name, right in expected.items() if differ(found.get(name), right, tolerance)]

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from ..core.arrays import Booleans, Generator, Integers
 from ..core.layer import Layer, places
 from ..core.roles import Feedforward, Loss, Recurrent
-from .differences import analytic, drawn_before, numerical
+from .differences import analytic, drawn_before, numerical, wrong_in
 from .examples import Arrays, Example, RecurrentExample, StepsExample, examples
-from .faults import Fault, Report, wrong_in
+from .faults import Fault, Report
 from .probes import Watch, watched
 
 
@@ -91,22 +91,24 @@ def _examine(words: str, example: Example, rng: Generator, tolerance: float) -> 
             found = analytic(example, upstream, before)
         except Exception as error:
             crash = error
-    if found is not None and not wrong_in(found, expected, tolerance):
+    wrong = list(expected) if found is None else wrong_in(found, expected, tolerance)
+    if not wrong:
         return None
     report = Report(example, found, expected, before, tolerance)
     if can_open:
         report.open(*methods, upstream, watch.values)
     if crash is not None:
-        return report.fault(words, watch.set_where(crash, report.results))
+        return report.fault(words, watch.set_where(crash, [f"return {name}" for name in example.inputs]))
     if isinstance(example, RecurrentExample):
-        words += _without(example, upstream, before, tolerance)
+        words += _without(example, upstream, before, tolerance, wrong)
     return report.fault(words, [])
 
 
-def _without(example: Example, upstream: Arrays, before: Arrays, tolerance: float) -> str:
-    """Whether all is right if nothing comes in w.r.t. the state, or the output."""
+def _without(example: Example, upstream: Arrays, before: Arrays, tolerance: float, wrong: list[str]) -> str:
+    """Whether all is right, and not 0 for that alone, if nothing comes in w.r.t. the state, or the output."""
     for zeroed, what in (("state", "the state that goes on"), ("ys", "the output")):
         part = {name: array * (not name.startswith(zeroed)) for name, array in upstream.items()}
-        if not wrong_in(analytic(example, part, before), numerical(example, part), tolerance):
+        right = numerical(example, part)
+        if any(right[name].any() for name in wrong) and not wrong_in(analytic(example, part, before), right, tolerance):
             return f"It is right if the gradient w.r.t. {what} is 0. "
     return ""

@@ -65,7 +65,7 @@ class Watch:
 
 
 def inner_gradients(
-    example: Example, method: str, upstream: Arrays, wanted: Callable[[str], bool]
+    example: Example, method: str, upstream: Arrays, wanted: Callable[[str], bool] = lambda name: True
 ) -> tuple[dict[str, Any], Arrays]:
     """What the forward computes, by name, and the gradients w.r.t. the wanted: `c`, or `zoned[0]` in a tuple."""
     watch, found = Watch(), Arrays()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import zlib
 from typing import Any
 
@@ -35,6 +36,7 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.states import State
 from tinygrad_rnn.testing import check_contract, check_gradients, mutants
+from tinygrad_rnn.testing.sources import compiled, definition_of
 
 SAMPLE = 24
 
@@ -136,9 +138,65 @@ class OverTime(RNNCell):
         return dxs, dstate
 
 
+class StateNotCounted(TForTMinusOne):
+    """The name of the whole gradient is `d`; `dh` is only what comes from the next step."""
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, h_prev, h = cache
+        (dh,) = dstate
+        d = dy + dh
+        da = d * (1 - h * h)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h_prev.T @ da
+        self.b.grad += da.sum(axis=1)
+        return da @ self.w_x.value.T, (dh @ self.w_h.value.T,)
+
+
+class NamedOtherwise(TForTMinusOne):
+    """No name of the backward tells what it holds."""
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, h_prev, h = cache
+        g = dy
+        k = g * (1 - h * h)
+        self.w_x.grad += x.T @ k
+        self.w_h.grad += h_prev.T @ k
+        self.b.grad += k.sum(axis=0)
+        return k @ self.w_x.value.T, (k @ self.w_h.value.T,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "words"),
+    [
+        (GRUCell, "[da_r, da_z]", "[da_z, da_r]", "Its blocks are in the order z and r, not r and z."),
+        (GRUCell, "h_prev.T @ dm", "h_prev.T @ da_n", "It is h_prev.T @ da_n where h_prev.T @ dm belongs."),
+        (GRUCell, "dh * z + da_rz", "dh * (1 - z) + da_rz", "It has the term dh * (1 - z) where dh * z belongs."),
+        (GRUCell, "dh = dy + dh", "pass", "All of these are computed from `dh`, so look there."),
+        (LSTMCell, "[da_i, da_f, da_o, da_g]", "[da_i, da_f, da_g, da_o]", "in the order i, f, g and o, not i, f, o"),
+        (
+            LSTMCell,
+            "dc = dc + dh",
+            "dc = dh",
+            "`dc` in step_backward is wrong, though all that can be checked before it",
+        ),
+        (LSTMCell, "dc = dc + dh", "dc = dh", "It lacks the term dstate[1]."),
+        (LSTMCell, "tanh_c = xp.tanh(c)", "tanh_c = c", "`dc` and `do` in step_backward are wrong. All of these are"),
+    ],
+)
+def test_a_slip_in_a_built_in_cell_is_told(kind: type, old: str, new: str, words: str) -> None:
+    function = vars(kind)["step_backward"]
+    source = ast.unparse(definition_of(function))
+    assert source.count(old) == 1
+    changed = type(kind.__name__, (kind,), {"step_backward": compiled(source.replace(old, new), function)})
+    assert words in report(changed(3, 4, rng=R))
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        (StateNotCounted, "The gradient w.r.t. b is wrong. It is da.sum(axis=1) where da.sum(axis=0) belongs."),
+        (StateNotCounted, "The gradient w.r.t. state[0] is wrong. It is dh @ w_h.T where da @ w_h.T belongs."),
+        (NamedOtherwise, "w_x, w_h, b, xs and state[0] are wrong. All of these are computed from `g` and `k`, so look"),
         (TForTMinusOne, "It is h.T @ da where h_prev.T @ da belongs."),
         (NotTransposed, "The product da @ w_h.T lacks the transpose."),
         (NoTermOfTheState, "It is right if the gradient w.r.t. the state that goes on is 0. `da` in step_backward"),
@@ -178,6 +236,31 @@ def test_inner_gradients_are_checked_one_by_one() -> None:
         "WrongInside(3, 4): the backward is right, but inner_gradients is not.\n  inner_gradients, f: it is not the "
         "gradient w.r.t. f of step_forward. It has the opposite sign."
     )
+
+
+class Float64Inside(LSTMCell):
+    def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> Any:
+        inner = super().inner_gradients(dy, dstate, cache)
+        return inner | {"f": inner["f"] * np.float64(1)}
+
+
+class FarInFloat32(LSTMCell):
+    def inner_gradients(self, dy: Any, dstate: State, cache: Any) -> Any:
+        inner = super().inner_gradients(dy, dstate, cache)
+        return inner | {"f": inner["f"] + dy.dtype.type(0.01) * (dy.dtype == "float32")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Float64Inside, "with parameters of float32, f of inner_gradients is float64"),
+        (FarInFloat32, "inner_gradients in float32 are far from float64: f at"),
+    ],
+)
+def test_inner_gradients_stay_float32(kind: Any, words: str) -> None:
+    check_gradients(kind(3, 4, rng=R), rng=R)
+    with pytest.raises(AssertionError, match=words):
+        check_contract(kind(3, 4, rng=R), rng=R)
 
 
 @pytest.mark.parametrize("reset", ["after", "before"])

@@ -21,6 +21,7 @@ from ..layers.attention.base import Attention
 from ..models.encoder_decoder import EncoderDecoder
 from . import sequences
 from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same
+from .inner import check_inner_float32
 
 
 def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
@@ -154,7 +155,7 @@ def nothing_is_kept_on_the_layer(layer: Layer, rng: Generator) -> None:
 
 
 def float32_stays_float32(layer: Layer, rng: Generator) -> None:
-    """Outputs and gradients have the dtype of the parameters; in float32 they are close to those in float64."""
+    """Outputs and gradients, also inner ones, have the parameters' dtype; in float32 they are close to float64."""
     for example in _all(layer, rng):
         upstream = example.upstream(rng)
         single = example.to(Device("cpu"), "float32")
@@ -165,6 +166,7 @@ def float32_stays_float32(layer: Layer, rng: Generator) -> None:
             for name, array in floats(leaves("the initial state", single.layer.initial_state(3))).items():
                 assert array.dtype == "float32", f"{layer!r}: with parameters of float32, {name} is {array.dtype}"
         same(example.everything(upstream), found, f"{layer!r}: float32 is far from float64", 1e-4)
+    check_inner_float32(layer, rng)
 
 
 def mixed_dtypes_raise(layer: Layer, rng: Generator) -> None:

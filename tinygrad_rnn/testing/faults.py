@@ -54,15 +54,21 @@ class Report:
         """The first wrong names, and the sentences about them; `crashed_at` is what the line sets that raised."""
         wrong, right = self._judged()
         reads = self.inside.chain.reads
-        roots = [name for name in wrong if not ancestors(reads, name, until=right) & wrong.keys()] or list(wrong)
+        first = [name for name in wrong if not ancestors(reads, name, until=right) & wrong.keys()]
         order = {name: i for i, name in enumerate(reads)}
-        roots = sorted(roots, key=lambda name: order.get(name, len(order))) or crashed_at
+        roots = sorted(first or wrong, key=lambda name: order.get(name, len(order))) or crashed_at
         causes = self._causes(wrong.keys(), right)
         common, covered = _common(causes, roots)
-        if any(self._is_another(wrong.get(root, root)) for root in roots):
-            common = []
-        sentences, slips = self._about(roots, wrong)
-        alone = [] if len(roots) > 1 or slips else [name for name, fed in causes.items() if fed == set(roots)]
+        if any(self._is_another(wrong.get(root, root)) for root in roots):  # which explains it better
+            common, covered = [], []
+        # A result that is wrong because of what it is computed from has no slip of its own.
+        slips = {
+            root: self._slip(root, wrong) for root in roots[:MOST] if not (root in covered and self._is_result(root))
+        }
+        sentences = self._about(roots, wrong, slips)
+        alone = (
+            [] if len(roots) > 1 or any(slips.values()) else [name for name, fed in causes.items() if fed == set(roots)]
+        )
         if common:
             these = "All of these are" if len(covered) == len(roots) else self._all_of(covered)
             sentences.append(f"{these} computed from {listed(f'`{name}`' for name in common)}, so look there.")
@@ -75,7 +81,7 @@ class Report:
         fine = sorted(filter(self._is_result, right), key=_plain)
         if fine:
             sentences.append(f"{self._all_of(fine)} right.")
-        named = [*common, *(root for root in roots if not common or root not in covered), *alone]
+        named = [*common, *(root for root in roots if root not in covered), *alone]
         return Fault(tuple(name.removeprefix("return ") for name in named), words + " ".join(sentences))
 
     def _judged(self) -> tuple[dict[str, str], set[str]]:
@@ -111,9 +117,8 @@ class Report:
         others = (*self.inside.right.values(), *self.inside.incoming.values()) if found is not None else ()
         return any(differ(g, right, self.tolerance) and not differ(found, g, self.tolerance) for g in others)
 
-    def _about(self, roots: list[str], wrong: dict[str, str]) -> tuple[list[str], bool]:
-        """A sentence for each of the first wrong names; and whether a slip is told."""
-        slips = {root: self._slip(root, wrong) for root in roots[:MOST]}
+    def _about(self, roots: list[str], wrong: dict[str, str], slips: dict[str, str]) -> list[str]:
+        """What is wrong with the first wrong names, a sentence for each that has a slip, and one for all others."""
         explained = [root for root in roots if slips.get(root) or root in self.inside.strange or root not in wrong]
         others = [root for root in roots if root not in explained]
         if len(roots) == 1:
@@ -126,7 +131,7 @@ class Report:
             sentences.append(f"{self._shown(wrong.get(root, root))} {how}. {slips.get(root, '')}".rstrip())
         if others:
             sentences.append(f"{self._all_of(others)} wrong.")
-        return sentences, any(slips.values())
+        return sentences
 
     def _slip(self, name: str, wrong: dict[str, str]) -> str:
         """The sentence with the slip that explains it, if there is one."""

@@ -6,9 +6,10 @@ from typing import Any
 
 from ..cells.base import Cell
 from ..core.arrays import Generator
+from ..core.device import Device
 from ..core.layer import Layer
 from .differences import differ
-from .examples import StepsExample, planted
+from .examples import Arrays, StepsExample, planted, same
 from .insides import NOTHING, incoming_of, known_in
 from .probes import inner_gradients
 from .slips import slip_of
@@ -16,25 +17,51 @@ from .slips import slip_of
 
 def wrong_inner_gradients(layer: Layer, rng: Generator, tolerance: float) -> list[str]:
     """A sentence for each inner gradient that is wrong; those are checked whose names the step uses."""
-    if not isinstance(layer, Cell) or type(layer).inner_gradients is Cell.inner_gradients:
+    example = _step(layer, rng)
+    if example is None:
         return []
-    example = StepsExample(layer, rng).cut({"T": slice(0, 1)})
     upstream = example.upstream(rng)
-    _, (cache,) = example.forward()
-    cell: Any = example.layer
-    dy, dstate = upstream["ys"][0], planted("state", example.state, upstream)
-    found = cell.inner_gradients(dy, dstate, cache)
+    found = _found(example, upstream)
     try:
+        _, right = inner_gradients(example, "step_forward", upstream, lambda name: name in found)
+        wrong = [name for name in found if name in right and differ(found[name], right[name], tolerance)]
+        if not wrong:
+            return []
         values, right = inner_gradients(example, "step_forward", upstream)
     except OSError:  # the source of the step is not available
         return []
-    inside = NOTHING._replace(
-        local={"dy": dy, "dstate": dstate}, values=values, right=right, incoming=incoming_of(upstream)
-    )
+    incoming = incoming_of(upstream)
+    dstate = planted("state", example.state, upstream)
+    inside = NOTHING._replace(local=incoming | {"dstate": dstate}, values=values, right=right, incoming=incoming)
     known = known_in(inside, "", (), {})
-    wrong = []
-    for name, gradient in found.items():
-        if name in right and differ(gradient, right[name], tolerance):
-            words = f"inner_gradients, {name}: it is not the gradient w.r.t. {name} of step_forward."
-            wrong.append(f"{words} {slip_of(gradient, right[name], known)}".rstrip())
-    return wrong
+    words = "inner_gradients, {0}: it is not the gradient w.r.t. {0} of step_forward. {1}"
+    return [words.format(name, slip_of(found[name], right[name], known)).rstrip() for name in wrong]
+
+
+def check_inner_float32(layer: Layer, rng: Generator) -> None:
+    """Assert that the inner gradients have the dtype of the parameters, and are close to those in float64."""
+    example = _step(layer, rng)
+    if example is None:
+        return
+    upstream = example.upstream(rng)
+    single = example.to(Device("cpu"), "float32")
+    found = _found(single, {name: array.astype("float32") for name, array in upstream.items()})
+    for name, array in found.items():
+        assert array.dtype == "float32", (
+            f"{layer!r}: with parameters of float32, {name} of inner_gradients is {array.dtype}"
+        )
+    same(_found(example, upstream), found, f"{layer!r}: inner_gradients in float32 are far from float64", 1e-4)
+
+
+def _step(layer: Layer, rng: Generator) -> StepsExample | None:
+    """A call of one step, if the layer has inner gradients."""
+    if not isinstance(layer, Cell) or type(layer).inner_gradients is Cell.inner_gradients:
+        return None
+    return StepsExample(layer, rng).cut({"T": slice(0, 1)})
+
+
+def _found(example: StepsExample, upstream: Arrays) -> Arrays:
+    cell: Any = example.layer
+    _, (cache,) = example.forward()
+    found: Arrays = cell.inner_gradients(upstream["ys"][0], planted("state", example.state, upstream), cache)
+    return found

@@ -6,11 +6,30 @@ itself is written as `{code-block} python` with `:class: fragment`.
 
 from __future__ import annotations
 
+import itertools
+import linecache
+from types import CodeType
+from typing import Any
+
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.ext.doctest import DocTestBuilder
 from sphinx.util.typing import ExtensionMetadata
 
 KINDS = {"python": "testcode", "output": "testoutput"}
+
+
+class Builder(DocTestBuilder):
+    """The doctest builder, whose blocks have a file name each: `inspect` then finds their source, as in a script."""
+
+    name = "doctest"
+    numbers = itertools.count()
+
+    def compile(self, code: str, name: str, type: str, flags: Any, dont_inherit: bool) -> CodeType:
+        file = f"{name}, block {next(self.numbers)}"
+        linecache.cache[file] = len(code), None, code.splitlines(keepends=True), file
+        compiled: CodeType = super().compile(code, file, type, flags, dont_inherit)
+        return compiled
 
 
 def mark(app: Sphinx, doctree: nodes.document) -> None:
@@ -21,5 +40,7 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
+    app.setup_extension("sphinx.ext.doctest")
+    app.add_builder(Builder, override=True)
     app.connect("doctree-read", mark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -189,6 +189,59 @@ def test_a_slip_in_a_built_in_cell_is_told(kind: type, old: str, new: str, words
     assert source.count(old) == 1
     changed = type(kind.__name__, (kind,), {"step_backward": compiled(source.replace(old, new), function)})
     assert words in report(changed(3, 4, rng=R))
+
+
+class Kept(NamedTuple):
+    x: Any
+    hs: Any
+
+
+class Twice(TForTMinusOne):
+    """Two layers in a step; the forward keeps a list, the cache a tuple of it. The backward lacks a transpose."""
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        hs = [state[0]]
+        hs.append(np.tanh(x @ self.w_x.value + hs[0] @ self.w_h.value + self.b.value))
+        hs.append(np.tanh(hs[1] @ self.w_h.value))
+        return hs[2], (hs[2],), Kept(x, tuple(hs))
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, hs = cache
+        da = (dy + dstate[0]) * (1 - hs[2] * hs[2])
+        self.w_h.grad += hs[1].T @ da
+        da = (da @ self.w_h.value) * (1 - hs[1] * hs[1])
+        self.w_h.grad += hs[0].T @ da
+        self.w_x.grad += x.T @ da
+        self.b.grad += da.sum(axis=0)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
+
+
+class PrivateSlope(TForTMinusOne):
+    def __slope(self, h: Any) -> Any:
+        return 1 + h * h
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, h_prev, h = cache
+        da = (dy + dstate[0]) * self.__slope(h)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h_prev.T @ da
+        self.b.grad += da.sum(axis=0)
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
+
+
+class TooMuch(Zoneout):
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        dx, (dh,) = super().step_backward(dy, dstate, cache)
+        return dx, (dh + dstate[0],)
+
+
+def test_nothing_false_is_said() -> None:
+    words = report(Twice(3, 3, rng=R))
+    assert "hold" not in words
+    assert "w_h, w_x, b, xs and state[0] are wrong. All of these are computed from `da`, so look there." in words
+    words = report(PrivateSlope(3, 3, rng=R))
+    assert "`da` in step_backward is wrong, though all that can be checked before it is right. The" in words
+    assert "It has the term dstate[0] too much." in report(TooMuch(RNNCell(3, 4, rng=R), 0.4, rng=R))
 
 
 @pytest.mark.parametrize(

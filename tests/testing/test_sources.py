@@ -77,3 +77,17 @@ def test_a_changed_function_keeps_its_changed_source(define: Define) -> None:
     function = compiled("def f(x):\n    return x * 3", define("def f(x):\n    return x + 1\n"))
     assert function(2) == 6
     assert "return x * 3" in ast.unparse(definition_of(function))
+
+
+class Private:
+    def __two(self) -> int:
+        return 2
+
+    def three(self) -> int:
+        return self.__two() + 1
+
+
+def test_a_changed_method_finds_the_private_names_of_its_class() -> None:
+    function = original_of(Private.three)
+    assert function is not None
+    assert compiled("def three(self):\n    return self.__two() + 2", function)(Private()) == 4

@@ -139,8 +139,6 @@ class Report:
         found, right = self.checked.get(part, (None, None))
         if found is None or name in self.inside.strange:
             return ""
-        if found.ndim == 3 and found.shape == right.shape and len(right) == 1:  # of a single step
-            found, right = found[0], right[0]
         path, columns = self.inside.columns.get(name, (name, slice(None)))
         before = self.before[_plain(path)][..., columns] if path.endswith(".grad") else None
         known = known_in(self.inside, name, wrong, self.parameters)

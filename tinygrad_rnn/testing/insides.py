@@ -134,9 +134,8 @@ def known_in(inside: Inside, name: str, wrong: Iterable[str], parameters: Arrays
     }
     for label, array in inside.right.items():
         # A name of the backward that holds something else, such as `dh` of the next step, must not stand for this.
-        free = f"d{label}" not in local or f"d{label}" in wrong
-        its = _name_of(array, sums) or (f"d{label}" if free else None)
-        if its and _name_of(array, gradients) is None:
+        its = _name_of(array, sums) or (f"d{label}" if f"d{label}" not in local else None)
+        if its and label != "_" and _name_of(array, gradients) is None:
             gradients[its] = array
     parts = {part: a for part, a in values.items() if any(np.shares_memory(a, p) for p in parameters.values())}
     unread = frozenset(inside.local.keys() - here) if here else frozenset()
@@ -167,11 +166,9 @@ SAME = 1e-7
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two values of a step are the same; of other than arrays, tuples and numbers, if their types are."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, tuple):
+    """Whether two values of a step are the same; of other than arrays, numbers and tuples, if their types are."""
+    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
         return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, np.ndarray):
-        return one.shape == other.shape and bool((one == other).all())
-    return not isinstance(one, (int, float, str)) or one == other
+    if isinstance(one, (np.ndarray, float, int, np.number)) and isinstance(other, (np.ndarray, float, int, np.number)):
+        return np.shape(one) == np.shape(other) and bool(np.all(one == other))
+    return type(one) is type(other) and (not isinstance(one, str) or one == other)

@@ -49,7 +49,15 @@ def slip_of(found: Any, right: Any, known: Known = NOTHING) -> str:
         return "It is 0: nothing is added to it." if known.before is not None else "It is 0."
     if not right.any():
         return "It must be 0."
+    if right.ndim == 3:  # of a sequence: what is said of its rows does not depend on the steps that they belong to
+        found, right = _rows(found), _rows(right)
+        values, gradients = ({name: _rows(a) for name, a in its.items()} for its in (known.values, known.gradients))
+        known = known._replace(values=values, gradients=gradients)
     return next((f"{words}." for words in _slips(found, right, known)), "")
+
+
+def _rows(array: Any) -> Any:
+    return array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array
 
 
 def _slips(found: Any, right: Any, known: Known) -> Iterator[str]:
@@ -112,7 +120,7 @@ def _forms(right: Any, known: Known) -> Arrays:
         forms |= {f"(1 - {name} * {name})": 1 - v * v}
     for name, v in values.items():
         forms |= {f"tanh({name})": np.tanh(v), f"(1 - tanh({name})²)": 1 - np.tanh(v) ** 2}
-    return _each_once(forms)
+    return _each_once({name: form for name, form in forms.items() if form.any()})
 
 
 def _factors(found: Any, right: Any, known: Known, forms: Arrays) -> Iterator[str]:

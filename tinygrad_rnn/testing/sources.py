@@ -13,7 +13,7 @@ from typing import Any
 
 CHANGED = "<a changed "
 """How the file names of changed functions begin."""
-LINES_BEFORE = 2
+LINES_BEFORE = 3
 """Lines that come before their source."""
 
 
@@ -43,13 +43,14 @@ def definition_of(original: FunctionType) -> ast.FunctionDef:
 def compiled(source: str, original: FunctionType, names: Mapping[str, Any] | None = None) -> FunctionType:
     """The function of `source`, as if it were defined where `original` is; `names` are added to what it finds there."""
     name, free = original.__name__, ", ".join(original.__code__.co_freevars)
+    owner = original.__qualname__.rpartition(".")[0].rpartition(".")[2]  # the class, which private names belong to
     # Without `global`, a function that calls itself, or a function of its name, would find the one local to `outer`.
-    outer = f"def outer({free}):\n global {name}\n{textwrap.indent(source, ' ')}"
+    outer = f"class {owner if owner.isidentifier() else '_'}:\n def outer({free}):\n  global {name}\n"
     flags = original.__code__.co_flags & annotations.compiler_flag
     with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # a mutant may be odd, like `(a, b)[:, 0]`
-        code = compile(outer, f"{CHANGED}{original.__qualname__}>", "exec", flags, dont_inherit=True)
-    for inner in ("outer", name):
-        code = next(part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == inner)
+        file = f"{CHANGED}{original.__qualname__}>"
+        code = compile(outer + textwrap.indent(source, "  "), file, "exec", flags, dont_inherit=True)
+    code = next(part for part in _inside(code) if part.co_name == name)
     found = original.__globals__ if names is None else {**original.__globals__, **names}
     function = FunctionType(code, found, name, original.__defaults__, original.__closure__)
     function.__kwdefaults__, function.__qualname__ = original.__kwdefaults__, original.__qualname__

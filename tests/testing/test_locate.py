@@ -241,7 +241,7 @@ def test_nothing_false_is_said() -> None:
     assert "w_h, w_x, b, xs and state[0] are wrong. All of these are computed from `da`, so look there." in words
     words = report(PrivateSlope(3, 3, rng=R))
     assert "`da` in step_backward is wrong, though all that can be checked before it is right. The" in words
-    assert "It has the term dstate[0] too much." in report(TooMuch(RNNCell(3, 4, rng=R), 0.4, rng=R))
+    assert "It has one term dstate[0] too many." in report(TooMuch(RNNCell(3, 4, rng=R), 0.4, rng=R))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class Fault(NamedTuple):
 
 
 MOST = 3
-"""As many wrong names are described; where there are more, they have no common cause that could be told."""
+"""Of so many wrong names a slip is told; the others are only listed."""
 
 
 class Report:
@@ -62,13 +62,10 @@ class Report:
         if any(self._is_another(wrong.get(root, root)) for root in roots):  # which explains it better
             common, covered = [], []
         # A result that is wrong because of what it is computed from has no slip of its own.
-        slips = {
-            root: self._slip(root, wrong) for root in roots[:MOST] if not (root in covered and self._is_result(root))
-        }
+        told = [root for root in roots[:MOST] if root not in covered or not self._is_result(root)]
+        slips = {root: slip for root in told if (slip := self._slip(root, wrong))}
+        alone = [name for name, fed in causes.items() if fed == set(roots) and len(roots) == 1 and not slips]
         sentences = self._about(roots, wrong, slips)
-        alone = (
-            [] if len(roots) > 1 or any(slips.values()) else [name for name, fed in causes.items() if fed == set(roots)]
-        )
         if common:
             these = "All of these are" if len(covered) == len(roots) else self._all_of(covered)
             sentences.append(f"{these} computed from {listed(f'`{name}`' for name in common)}, so look there.")
@@ -119,14 +116,14 @@ class Report:
 
     def _about(self, roots: list[str], wrong: dict[str, str], slips: dict[str, str]) -> list[str]:
         """What is wrong with the first wrong names, a sentence for each that has a slip, and one for all others."""
-        explained = [root for root in roots if slips.get(root) or root in self.inside.strange or root not in wrong]
+        explained = [root for root in roots if root in slips or root in self.inside.strange or root not in wrong]
         others = [root for root in roots if root not in explained]
         if len(roots) == 1:
             explained, others = roots, []
         sentences = []
         for root in explained:
             how = self._how(root, wrong.get(root, root))
-            if len(roots) == 1 and self.inside.chain.reads and root in wrong and root not in self.inside.strange:
+            if how.startswith("is wrong") and len(roots) == 1 and self.inside.chain.reads:
                 how += ", though all that can be checked before it is right"
             sentences.append(f"{self._shown(wrong.get(root, root))} {how}. {slips.get(root, '')}".rstrip())
         if others:

@@ -39,9 +39,14 @@ def wrong_inner_gradients(layer: Layer, rng: Generator, tolerance: float) -> lis
 
 
 def check_inner_float32(layer: Layer, rng: Generator) -> None:
-    """Assert that the inner gradients have the dtype of the parameters, and are close to those in float64."""
+    """Assert that the inner gradients have the dtype of the parameters, and are close to those in float64.
+
+    Those that a class inherits from one with other steps are not checked: they are not meant for its own.
+    """
     example = _step(layer, rng)
-    if example is None:
+    steps = {"step_forward", "step_backward", "inner_gradients"}
+    author = next((kind for kind in type(layer).__mro__ if steps & vars(kind).keys()), type(layer))
+    if example is None or "inner_gradients" not in vars(author):
         return
     upstream = example.upstream(rng)
     single = example.to(Device("cpu"), "float32")

@@ -16,6 +16,8 @@ from .probes import inner_arrays, inner_gradients, written
 from .slips import Known
 
 Pairs = dict[str, tuple[Any, Any]]
+SAME = 1e-7
+"""How near two gradients are that are taken for the same."""
 
 
 class Inside(NamedTuple):
@@ -105,12 +107,12 @@ def _columns(array: Any, gradients: Arrays, results: Pairs) -> tuple[str, slice]
 
 
 def known_in(inside: Inside, name: str, wrong: Iterable[str], parameters: Arrays) -> Known:
-    """What a slip in one name may have to do with, by the names that stand in the backward.
+    """What a slip may have to do with, under the names that the backward has for it.
 
     Args:
         inside: the backward.
-        name: what the slip is in; what it is computed from comes first.
-        wrong: names that are not to be told by.
+        name: where the slip is. Of two names for the same array, the one that it is computed from is taken.
+        wrong: names that hold something wrong, which must not stand for what is right.
         parameters: the values of the parameters.
     """
     reads = inside.chain.reads
@@ -144,25 +146,15 @@ def known_in(inside: Inside, name: str, wrong: Iterable[str], parameters: Arrays
 
 def _arrays(values: dict[str, Any], first: Iterable[Container[str]]) -> Arrays:
     """The arrays, also those in tuples, in the order in which they are told by; of equal ones the first is."""
-    arrays = {
-        part: a
-        for name, value in values.items()
-        for part, a in inner_arrays(name, value).items()
-        if a.ndim and name != "_"
-    }
-    return {
-        part: arrays[part]
-        for part in sorted(arrays, key=lambda part: ("[" in part, *(part not in names for names in first)))
-    }
+    parts = [inner_arrays(name, value) for name, value in values.items() if name != "_"]
+    arrays = {part: array for its in parts for part, array in its.items() if array.ndim}
+    order = sorted(arrays, key=lambda part: ("[" in part, *(part not in names for names in first)))
+    return {part: arrays[part] for part in order}
 
 
 def _name_of(array: Any, arrays: Arrays) -> str | None:
     """The first name of an array of these values."""
-    return next((name for name, its in arrays.items() if array is not None and not differ(its, array, SAME)), None)
-
-
-SAME = 1e-7
-"""How near two gradients are that are taken for the same."""
+    return next((name for name, its in arrays.items() if not differ(its, array, SAME)), None)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -23,16 +23,18 @@ class Known(NamedTuple):
     values: Arrays
     """What the forward computes, and the parameters with one axis."""
     gradients: Arrays
-    """By the names that the backward has for them, if it has any: what came in, what it computes, and right gradients
-    such as `dc`."""
+    """Those that the backward was given, those that it computes, and right ones such as `dc`."""
     weights: Arrays
+    """The parameters, and parts of them."""
     before: Any = None
     """What the gradient of the parameter held before."""
     gates: tuple[str, ...] = ()
+    """The names of its blocks of columns."""
     unread: frozenset[str] = frozenset()
-    """Names of the backward that it is not computed from: what is said to be in it holds none of them."""
+    """The names that do not stand in the statements that compute it."""
 
     def may_hold(self, term: str) -> bool:
+        """Whether a term may stand in these statements: a report must not blame what is not there."""
         return self.unread.isdisjoint(re.findall(r"\w+", term))
 
 
@@ -49,7 +51,7 @@ def slip_of(found: Any, right: Any, known: Known = NOTHING) -> str:
         return "It is 0: nothing is added to it." if known.before is not None else "It is 0."
     if not right.any():
         return "It must be 0."
-    if right.ndim == 3:  # of a sequence: what is said of its rows does not depend on the steps that they belong to
+    if right.ndim == 3:  # the rows of all steps, one after the other
         found, right = _rows(found), _rows(right)
         values, gradients = ({name: _rows(a) for name, a in its.items()} for its in (known.values, known.gradients))
         known = known._replace(values=values, gradients=gradients)
@@ -130,7 +132,7 @@ def _factors(found: Any, right: Any, known: Known, forms: Arrays) -> Iterator[st
             if _close(found * form * sign, right):
                 yield f"It lacks the factor {name}{words}"
             if _close(found, right * form * sign) and known.may_hold(name):
-                yield f"It has the factor {name} too much{words}"
+                yield f"It has one factor {name} too many{words}"
     for (one, wrong), (other, belongs) in product(forms.items(), forms.items()):
         if _close(found * belongs, right * wrong) and known.may_hold(one):
             yield f"It has the factor {one} where {other} belongs"
@@ -159,7 +161,7 @@ def _terms(found: Any, right: Any, known: Known, forms: Arrays) -> Iterator[str]
     yield from _other_term(missing, terms, nothing, known)
     yield from _other_term(missing, terms, nothing | forms, known)
     too_much = filter(known.may_hold, _that_are(-missing, every))
-    yield from (f"It has the term {name} too much" for name in too_much)
+    yield from (f"It has one term {name} too many" for name in too_much)
 
 
 def _other_term(missing: Any, gradients: Arrays, forms: Arrays, known: Known) -> Iterator[str]:

@@ -30,15 +30,19 @@ SIDEWAYS = {("datasets", "data")}
 """Imports between two rooms of one floor."""
 
 
-@cache
-def trees() -> dict[str, ast.Module]:
+def files() -> dict[str, Path]:
     """Every module by its name within the package; the face is `""`."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """What is written in each."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in files().items()}
 
 
 def imported(module: str, tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
@@ -68,11 +72,11 @@ def floor(module: str) -> int:
 
 
 def test_the_root_holds_the_face_alone() -> None:
-    files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
-    assert files == {"__init__.py", "py.typed"}
+    found = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    assert found == {"__init__.py", "py.typed"}
 
 
-@pytest.mark.parametrize("module", sorted(trees().keys() - {""}))
+@pytest.mark.parametrize("module", sorted(files().keys() - {""}))
 def test_a_module_imports_only_from_the_rooms_below(module: str) -> None:
     room = module.split(".")[0]
     for other, node in imported(module, trees()[module]):

@@ -15,8 +15,9 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import CodeType, FrameType, FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,9 +62,9 @@ from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients
-from tinygrad_rnn.testing.examples import FeedforwardExample, LossExample, RecurrentExample
+from tinygrad_rnn.testing.examples import Arrays, Example, FeedforwardExample, LossExample, RecurrentExample
 from tinygrad_rnn.testing.faults import Fault
-from tinygrad_rnn.testing.mutants import mutants
+from tinygrad_rnn.testing.mutants import Mutant, mutants
 from tinygrad_rnn.testing.sequences import STARTS
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
@@ -132,16 +133,29 @@ EQUIVALENT = (
 """Mutants that compute the same as the function, and why."""
 
 
-def recipe(layer: Layer, rng: Generator) -> None:
-    if isinstance(layer, VanillaRNN):  # it has no role, but `updates`
-        return
-    check_gradients(layer, rng=rng)
-    if not isinstance(layer, Feedforward):
+def gradients_of_whole_rows(layer: Layer, rng: Generator) -> None:
+    if not isinstance(layer, VanillaRNN):  # it has no role, but `updates`
+        check_gradients(layer, rng=rng)
+
+
+def gradients_with_lengths(layer: Layer, rng: Generator) -> None:
+    if not isinstance(layer, (VanillaRNN, Feedforward)):
         check_gradients(layer, rng=rng, lengths=LENGTHS)
+
+
+def gradients_with_starts(layer: Layer, rng: Generator) -> None:
     if isinstance(layer, Recurrent):
         check_gradients(layer, rng=rng, starts=STARTS)
         check_gradients(layer, rng=rng, lengths=LENGTHS, starts=STARTS)
-    check_contract(layer, rng=rng)
+
+
+def contract(layer: Layer, rng: Generator) -> None:
+    if not isinstance(layer, VanillaRNN):
+        check_contract(layer, rng=rng)
+
+
+RECIPE = gradients_of_whole_rows, gradients_with_lengths, gradients_with_starts, contract
+"""Each a check by itself: what the first catches, the others need not run for."""
 
 
 def an_initial_state_that_learns(layer: Layer, rng: Generator) -> None:
@@ -552,50 +566,88 @@ CODES_OF_BLAS = frozenset(
 TALLY = Counter[str]()
 
 
-class Job(NamedTuple):
-    """A check, and the functions of the package that it calls outside and inside of a backward."""
-
-    run: Callable[[], None]
-    seconds: float
-    outside: set[CodeType]
-    inside: set[CodeType]
+numerical = differences.numerical
 
 
-def job(name: str, check: Callable[[Layer, Generator], None]) -> Job:
-    """`check` of the layer `name`; it must pass."""
+class Job:
+    """A check of the layer `name`, and the functions of the package that it calls outside and inside of a backward."""
 
-    def run() -> None:
-        check(LAYERS[name](np.random.default_rng(0)), np.random.default_rng(1))
+    def __init__(self, name: str, check: Callable[[Layer, Generator], None]) -> None:
+        self.name, self.check = name, check
+        self.outside, self.inside, self.in_differences = (set[CodeType]() for _ in range(3))
+        self.passed = False
+        self.known: dict[Any, Arrays] = {}
+        self.seconds = self.record()
 
-    called, depth = (set[CodeType](), set[CodeType]()), 0  # outside and inside; how many backwards are running
+    def run(self, *, fresh: bool = False) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            if not fresh:
+                patch.setattr(differences, "numerical", self.numerical)
+            self.check(LAYERS[self.name](np.random.default_rng(0)), np.random.default_rng(1))
 
-    def watch(frame: FrameType, event: str, _: Any) -> None:
-        nonlocal depth
-        code = frame.f_code
-        if event == "call" and code in FUNCTIONS:
-            called[depth > 0].add(code)
-        if code in BACKWARD_CODES:
+    def numerical(self, example: Example, upstream: Arrays, step: float = differences.STEP) -> Arrays:
+        """The differences of a forward, which no mutant of a backward changes: so they are computed once."""
+        arrays = [*example.variables.values(), *(p.value for p in example.layer.parameters()), *upstream.values()]
+        key = (type(example), example.how, step, *(np.asarray(array).tobytes() for array in arrays))
+        if key not in self.known:
+            self.known[key] = numerical(example, upstream, step)
+        return self.known[key]
+
+    def must_pass(self) -> None:
+        """Where no function is changed: it is run the first time that it matters."""
+        if not self.passed:
+            self.run()
+            self.passed = True
+
+    def catches(self, function: FunctionType, mutant: FunctionType) -> bool:
+        code, function.__code__ = function.__code__, mutant.__code__  # by whatever name it was imported elsewhere
+        try:
+            self.run(fresh=code in self.in_differences)
+            return False
+        except (Exception, pytest.fail.Exception):
+            pass
+        finally:
+            function.__code__ = code
+        self.must_pass()  # or it would catch anything
+        return True
+
+    def record(self) -> float:
+        """Note what is called, and give the seconds that a run takes, about."""
+        depth, differing, expected = 0, False, 0.0  # how many backwards are running
+
+        def watch(frame: FrameType, event: str, _: Any) -> Any:
+            """Every call, and the end of those of a backward."""
+            nonlocal depth
+            code = frame.f_code
+            if event == "call" and code in FUNCTIONS:
+                (self.in_differences if differing else self.inside if depth else self.outside).add(code)
+            if code not in BACKWARD_CODES:
+                return None
             depth += (event == "call") - (event == "return")
+            frame.f_trace_lines = False
+            return watch
 
-    numerical = differences.numerical
+        def stand_in(example: Example, upstream: Arrays, step: float = differences.STEP) -> Arrays:
+            """What the backward gives, in place of differences, for which a forward is run a hundred times."""
+            nonlocal differing, expected
+            differing, began = True, time.perf_counter()
+            example.forward()
+            differing, took = False, time.perf_counter() - began
+            parameters = dict(example.layer.named_parameters())
+            found = differences.analytic(example, upstream, {name: np.zeros(p.shape) for name, p in parameters.items()})
+            arrays = example.variables | {name: p.value for name, p in parameters.items()}
+            expected += sum(2 * took * array.size for array in arrays.values())
+            return {name: found.get(name, np.zeros(array.shape)) for name, array in arrays.items()}
 
-    def unwatched(*arguments: Any) -> Any:
-        """Differences, for which a forward is run a hundred times: only the first, which comes after, is watched."""
-        sys.setprofile(None)
-        try:
-            return numerical(*arguments)
-        finally:
-            sys.setprofile(watch)
-
-    start = time.perf_counter()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(differences, "numerical", unwatched)
-        sys.setprofile(watch)
-        try:
-            run()
-        finally:
-            sys.setprofile(None)
-    return Job(run, time.perf_counter() - start, *called)
+        start, tracing = time.perf_counter(), sys.gettrace()  # that of coverage, perhaps
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(differences, "numerical", stand_in)
+            sys.settrace(watch)
+            try:
+                self.run(fresh=True)
+            finally:
+                sys.settrace(tracing)
+        return expected + time.perf_counter() - start
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -610,7 +662,7 @@ def no_locating() -> Iterator[None]:
 def jobs() -> list[Job]:
     """Every check of every layer, the quickest first."""
     every_check = (
-        recipe,
+        *RECIPE,
         an_initial_state_that_learns,
         one_state_given_and_one_not,
         padding_of_infinite_slope,
@@ -629,37 +681,30 @@ def jobs() -> list[Job]:
         large_products,
         updates,
     )
-    return sorted((job(name, check) for name in LAYERS for check in every_check), key=lambda job: job.seconds)
+    return sorted((Job(name, check) for name in LAYERS for check in every_check), key=lambda job: job.seconds)
 
 
 def helpers(jobs: list[Job]) -> list[FunctionType]:
     """The functions that are called in a backward and nowhere else."""
     inside = {code for job in jobs for code in job.inside}
-    elsewhere = BACKWARD_CODES.union(CODES_OF_BLAS, *(job.outside for job in jobs))
+    elsewhere = BACKWARD_CODES.union(CODES_OF_BLAS, *(job.outside | job.in_differences for job in jobs))
     return [function for code, function in FUNCTIONS.items() if code in inside - elsewhere]
 
 
-def is_caught(function: FunctionType, mutant: FunctionType, jobs: list[Job]) -> bool:
-    code, function.__code__ = function.__code__, mutant.__code__  # by whatever name it was imported elsewhere
-    try:
-        for job in jobs:
-            job.run()
-    except (Exception, pytest.fail.Exception):
-        return True
-    finally:
-        function.__code__ = code
-    return False
+@cache
+def mutants_of(function: FunctionType) -> list[Mutant]:
+    return list(mutants(function))
 
 
 def check_mutants(function: FunctionType, jobs: list[Job], config: pytest.Config) -> None:
-    jobs = [job for job in jobs if function.__code__ in job.inside | job.outside]
+    jobs = [job for job in jobs if function.__code__ in job.inside | job.outside | job.in_differences]
     assert jobs, f"no check of the table calls {function.__qualname__}"
     wrong = []
-    for description, mutant in mutants(function):
+    for description, mutant in mutants_of(function):
         equivalent = description in EQUIVALENT
         if not config.getoption("--all-mutants") and (equivalent or zlib.crc32(description.encode()) % SAMPLE):
             continue
-        caught = is_caught(function, mutant, jobs)
+        caught = any(job.catches(function, mutant) for job in jobs)
         TALLY["caught" if caught else "equivalent" if equivalent else "survived"] += 1
         if caught == equivalent:
             wrong.append(f"{description} is " + ("listed as equivalent, but caught" if caught else "not caught"))
@@ -677,6 +722,13 @@ def test_every_mutant_of_what_only_backwards_call_is_caught(jobs: list[Job], pyt
         check_mutants(function, jobs, pytestconfig)
 
 
+def test_every_check_passes(jobs: list[Job]) -> None:
+    """Of the functions as they are; but for the recipe of a layer of the table, which has tests of its own."""
+    for job in jobs:
+        if job.check not in RECIPE or job.name not in CASES:
+            job.must_pass()
+
+
 def test_every_backward_is_tried() -> None:
     """None that the sources hold is overlooked, such as one inside of a function."""
     nodes = [node for module in package_modules() for node in ast.walk(ast.parse(inspect.getsource(module)))]
@@ -686,7 +738,9 @@ def test_every_backward_is_tried() -> None:
 
 
 def test_every_equivalent_mutant_exists(jobs: list[Job]) -> None:
-    found = {mutant.description for function in [*BACKWARDS.values(), *helpers(jobs)] for mutant in mutants(function)}
+    found = {
+        mutant.description for function in [*BACKWARDS.values(), *helpers(jobs)] for mutant in mutants_of(function)
+    }
     assert set(EQUIVALENT) <= found
 
 

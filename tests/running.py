@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -20,6 +22,38 @@ def run_example(name: str, folder: Path, *arguments: object, code: str = "") -> 
         encoding="utf-8",
         timeout=60,
     )
+
+
+EACH = """
+import contextlib, io, json, runpy, sys
+script, *calls = json.loads(sys.argv[1])
+for arguments in calls:
+    sys.argv, out, err, code = [script, *arguments], io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+            if isinstance(code, str):
+                print(code, file=sys.stderr)
+                code = 1
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+def run_each(
+    name: str, folder: Path, calls: Iterable[tuple[object, ...]]
+) -> dict[tuple[object, ...], subprocess.CompletedProcess[str]]:
+    """What `run_example` gives of each of the calls, all of them made in one process.
+
+    It is for calls that end before a training: of a process for each, nearly all of the time is that of its imports.
+    """
+    calls = list(calls)
+    script = [str(EXAMPLES / f"{name}.py"), *([str(argument) for argument in call] for call in calls)]
+    done = run_example(name, folder, json.dumps(script), code=EACH)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, len(calls)), done.stderr
+    ended = [json.loads(line) for line in done.stdout.splitlines()]
+    return {call: subprocess.CompletedProcess([*map(str, call)], *end) for call, end in zip(calls, ended, strict=True)}
 
 
 def run_alone(code: str, **environment: str) -> str:

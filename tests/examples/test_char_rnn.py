@@ -7,11 +7,12 @@ import os
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, run_each, run_example
 from tinygrad_rnn import RNNCell, load, save
 
 SCRIPT = EXAMPLES / "char_rnn.py"
@@ -247,44 +248,48 @@ def test_a_text_may_have_another_encoding(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        *(
-            (f"--{name} 0", f"--{name} must be at least 1, not 0")
-            for name in ("layers", "hidden", "embedding", "batch")
-        ),
-        *((f"--{name} 0", f"--{name} must be at least 1, not 0") for name in ("steps", "iterations", "top-k")),
-        *((f"--{name} -1", f"--{name} must be at least 1, not -1") for name in ("validate-every", "sample-every")),
-        *((f"--{name} -1", f"--{name} must be at least 0, not -1") for name in ("length", "seed")),
-        *((f"--{name} 0", f"--{name} must be above 0, not 0.0") for name in ("lr", "clip", "seconds", "top-p")),
-        *((f"--{name} nan", f"--{name} must be above 0, not nan") for name in ("lr", "clip", "seconds", "top-p")),
-        ("--top-p 1.5", "--top-p must be at most 1, not 1.5"),
-        ("--sample-temperature -1", "the temperature must be at least 0, and finite, not -1.0"),
-        ("--sample-temperature nan", "the temperature must be at least 0, and finite, not nan"),
-        ("--dropout 1", "--dropout must be 0 to below 1, not 1.0"),
-        ("--dropout nan", "--dropout must be 0 to below 1, not nan"),
-        ("--schedule cosine", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
-        ("--schedule cosine --seconds 5", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
-        ("--seconds 5 --iterations 5", "argument --iterations: not allowed with argument --seconds"),
-        ("--out missing/model", f"--out missing/model: no file can be written in {os.sep}"),
-        ("--out text/model", "--out text/model: no file can be written in "),
-        ("--out .", "--out . is not a file"),
-        ("--out=", "--out  is not a file"),
-        ("--out ./text", "--out ./text is the text"),
-    ],
-)
-def test_an_option_that_is_out_of_range_is_an_error_before_the_training(
-    trained: tuple[Path, str], arguments: str, message: str
-) -> None:
+OUT_OF_RANGE = [
+    *((f"--{name} 0", f"--{name} must be at least 1, not 0") for name in ("layers", "hidden", "embedding", "batch")),
+    *((f"--{name} 0", f"--{name} must be at least 1, not 0") for name in ("steps", "iterations", "top-k")),
+    *((f"--{name} -1", f"--{name} must be at least 1, not -1") for name in ("validate-every", "sample-every")),
+    *((f"--{name} -1", f"--{name} must be at least 0, not -1") for name in ("length", "seed")),
+    *((f"--{name} 0", f"--{name} must be above 0, not 0.0") for name in ("lr", "clip", "seconds", "top-p")),
+    *((f"--{name} nan", f"--{name} must be above 0, not nan") for name in ("lr", "clip", "seconds", "top-p")),
+    ("--top-p 1.5", "--top-p must be at most 1, not 1.5"),
+    ("--sample-temperature -1", "the temperature must be at least 0, and finite, not -1.0"),
+    ("--sample-temperature nan", "the temperature must be at least 0, and finite, not nan"),
+    ("--dropout 1", "--dropout must be 0 to below 1, not 1.0"),
+    ("--dropout nan", "--dropout must be 0 to below 1, not nan"),
+    ("--schedule cosine", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
+    ("--schedule cosine --seconds 5", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
+    ("--seconds 5 --iterations 5", "argument --iterations: not allowed with argument --seconds"),
+    ("--out missing/model", f"--out missing/model: no file can be written in {os.sep}"),
+    ("--out text/model", "--out text/model: no file can be written in "),
+    ("--out .", "--out . is not a file"),
+    ("--out=", "--out  is not a file"),
+    ("--out ./text", "--out ./text is the text"),
+]
+
+
+@pytest.fixture(scope="module")
+def out_of_range(trained: tuple[Path, str]) -> Any:
+    """What comes of each of these, and the names of the files before and after them."""
     folder, _ = trained
     before = sorted(folder.iterdir())
-    done = run(folder, "train", "--text", "text", *arguments.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    *_, last = done.stderr.splitlines()
-    assert last.startswith(f"char_rnn.py train: error: {message}"), last
-    assert sorted(folder.iterdir()) == before
-    assert (folder / "text").read_text(encoding="utf-8") == TEXT
+    done = run_each("char_rnn", folder, [("train", "--text", "text", *each.split()) for each, _ in OUT_OF_RANGE])
+    return list(done.values()), before, sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("which", range(len(OUT_OF_RANGE)), ids=[arguments for arguments, _ in OUT_OF_RANGE])
+def test_an_option_that_is_out_of_range_is_an_error_before_the_training(
+    trained: tuple[Path, str], out_of_range: Any, which: int
+) -> None:
+    done, before, after = out_of_range
+    assert (done[which].returncode, done[which].stdout) == (2, "")
+    *_, last = done[which].stderr.splitlines()
+    assert last.startswith(f"char_rnn.py train: error: {OUT_OF_RANGE[which][1]}"), last
+    assert after == before
+    assert (trained[0] / "text").read_text(encoding="utf-8") == TEXT
 
 
 def test_an_encoding_without_a_file_is_an_error(tmp_path: Path) -> None:
@@ -293,32 +298,37 @@ def test_an_encoding_without_a_file_is_an_error(tmp_path: Path) -> None:
     assert done.stderr.endswith("char_rnn.py train: error: --encoding is that of --text, which is not given\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "was"),
-    [
-        ("--hidden 17", "16"),
-        ("--cell lstm", "rnn"),
-        ("--layers 2", "1"),
-        ("--dropout 0.1", "0.0"),
-        ("--embedding 8", "not given"),
-        ("--documents", "not given"),
-        ("--batch 5", "4"),
-        ("--steps 8", "16"),
-        ("--optimizer adam", "adagrad"),
-        ("--seed 1", "0"),
-    ],
-)
-def test_an_option_that_contradicts_the_resumed_training_is_an_error(
-    trained: tuple[Path, str], arguments: str, was: str
-) -> None:
+CONTRADICTIONS = {
+    "--hidden 17": "16",
+    "--cell lstm": "rnn",
+    "--layers 2": "1",
+    "--dropout 0.1": "0.0",
+    "--embedding 8": "not given",
+    "--documents": "not given",
+    "--batch 5": "4",
+    "--steps 8": "16",
+    "--optimizer adam": "adagrad",
+    "--seed 1": "0",
+}
+
+
+@pytest.fixture(scope="module")
+def contradicted(trained: tuple[Path, str]) -> Any:
+    """What comes of each of these, and the saved model before and after them."""
     folder, _ = trained
-    original = (folder / SAVED).read_bytes()
-    done = run(folder, "train", "--resume", SAVED, "--iterations", 31, *arguments.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    option = arguments.split()[0]
+    original, resume = (folder / SAVED).read_bytes(), ("train", "--resume", SAVED, "--iterations", 31)
+    done = run_each("char_rnn", folder, [(*resume, *arguments.split()) for arguments in CONTRADICTIONS])
+    return dict(zip(CONTRADICTIONS, done.values(), strict=True)), original, (folder / SAVED).read_bytes()
+
+
+@pytest.mark.parametrize("arguments", CONTRADICTIONS)
+def test_an_option_that_contradicts_the_resumed_training_is_an_error(contradicted: Any, arguments: str) -> None:
+    done, before, after = contradicted
+    assert (done[arguments].returncode, done[arguments].stdout) == (2, "")
+    option, was = arguments.split()[0], CONTRADICTIONS[arguments]
     message = f"{option} was {was} when {SAVED} was trained: leave it out, or train a new model"
-    assert done.stderr.endswith(f"char_rnn.py train: error: {message}\n")
-    assert (folder / SAVED).read_bytes() == original
+    assert done[arguments].stderr.endswith(f"char_rnn.py train: error: {message}\n")
+    assert after == before
 
 
 @pytest.mark.parametrize("command", [("train", "--resume"), ("generate",)], ids=" ".join)
@@ -330,62 +340,70 @@ def test_a_model_of_another_program_is_an_error(tmp_path: Path, command: tuple[s
     assert done.stderr.endswith(f"char_rnn.py {command[0]}: error: {message}\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--samples 0", "--samples must be at least 1, not 0"),
-        ("--temperature nan", "the temperature must be at least 0, and finite, not nan"),
-        ("--length -5", "--length must be at least 0, not -5"),
-        ("--top-k 0", "--top-k must be at least 1, not 0"),
-    ],
-)
-def test_options_of_samples_are_checked(trained: tuple[Path, str], arguments: str, message: str) -> None:
-    done = run(trained[0], "generate", SAVED, *arguments.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith(f"char_rnn.py generate: error: {message}\n")
+OF_SAMPLES = {
+    "--samples 0": "--samples must be at least 1, not 0",
+    "--temperature nan": "the temperature must be at least 0, and finite, not nan",
+    "--length -5": "--length must be at least 0, not -5",
+    "--top-k 0": "--top-k must be at least 1, not 0",
+}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("train", "--text", "missing"), r"there is no file 'missing'"),
-        (("train", "--text", ""), "there is no file ''"),
-        (("train", "--text", "text", "--encoding", ""), r"'' is not the name of an encoding"),
-        (("train", "--text", "text", "--encoding", "rot13"), r"'rot13' is not the name of an encoding"),
-        (("train", "--text", "short", *SMALL), r"3 tokens .* too short for batch=4: .* The largest batch is 2"),
-        (("generate", SAVED, "--prompt", "Zoë"), r"'Z' \(U\+005A\) at position 0 is not one of the"),
-        (
-            ("train", "--text", "text", *SMALL, "--prompt", "Zoë", "--out", "no"),
-            r"'Z' .* at position 0 is not one of the",
-        ),
-        (("generate", "missing.safetensors"), r"there is no such file"),
-        (("train", "--resume", SAVED), r"char_rnn.safetensors has had 30 iterations: give more"),
-        (("train", "--resume", SAVED, "--text", "short"), r"was trained on another text: give that one by --text"),
-        (
-            ("train", "--text", "text", *SMALL, "--optimizer", "sgd", "--lr", "1e39", "--out", "no"),
-            r"iteration 2: the loss is nan; gradient norms: layers\.0 0, layers\.1 nan, layers\.2 nan",
-        ),
-    ],
-    ids=[
-        "missing text",
-        "empty name",
-        "empty encoding",
-        "no encoding of texts",
-        "short text",
-        "unknown character",
-        "unknown character in training",
-        "missing model",
-        "no more",
-        "other text",
-        "diverged",
-    ],
-)
-def test_a_mistake_is_one_line(trained: tuple[Path, str], arguments: tuple[str, ...], message: str) -> None:
+def test_options_of_samples_are_checked(trained: tuple[Path, str]) -> None:
+    calls = [("generate", SAVED, *arguments.split()) for arguments in OF_SAMPLES]
+    for done, message in zip(run_each("char_rnn", trained[0], calls).values(), OF_SAMPLES.values(), strict=True):
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.endswith(f"char_rnn.py generate: error: {message}\n")
+
+
+MISTAKES = [
+    (("train", "--text", "missing"), r"there is no file 'missing'"),
+    (("train", "--text", ""), "there is no file ''"),
+    (("train", "--text", "text", "--encoding", ""), r"'' is not the name of an encoding"),
+    (("train", "--text", "text", "--encoding", "rot13"), r"'rot13' is not the name of an encoding"),
+    (("train", "--text", "short", *SMALL), r"3 tokens .* too short for batch=4: .* The largest batch is 2"),
+    (("generate", SAVED, "--prompt", "Zoë"), r"'Z' \(U\+005A\) at position 0 is not one of the"),
+    (
+        ("train", "--text", "text", *SMALL, "--prompt", "Zoë", "--out", "no"),
+        r"'Z' .* at position 0 is not one of the",
+    ),
+    (("generate", "missing.safetensors"), r"there is no such file"),
+    (("train", "--resume", SAVED), r"char_rnn.safetensors has had 30 iterations: give more"),
+    (("train", "--resume", SAVED, "--text", "short"), r"was trained on another text: give that one by --text"),
+    (
+        ("train", "--text", "text", *SMALL, "--optimizer", "sgd", "--lr", "1e39", "--out", "no"),
+        r"iteration 2: the loss is nan; gradient norms: layers\.0 0, layers\.1 nan, layers\.2 nan",
+    ),
+]
+NAMES = [
+    "missing text",
+    "empty name",
+    "empty encoding",
+    "no encoding of texts",
+    "short text",
+    "unknown character",
+    "unknown character in training",
+    "missing model",
+    "no more",
+    "other text",
+    "diverged",
+]
+
+
+@pytest.fixture(scope="module")
+def mistaken(trained: tuple[Path, str]) -> Any:
+    """What comes of each of these."""
     folder, _ = trained
     (folder / "short").write_text("to b", encoding="utf-8")  # the first nine tenths: 3
-    done = run(folder, *arguments)
+    return run_each("char_rnn", folder, [arguments for arguments, _ in MISTAKES])
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=NAMES)
+def test_a_mistake_is_one_line(
+    trained: tuple[Path, str], mistaken: Any, arguments: tuple[str, ...], message: str
+) -> None:
+    done = mistaken[arguments]
     assert done.returncode == 1
     *_, last = re.split(r"[\r\n]", done.stderr.strip())  # after the bar, which a carriage return ends
     assert re.fullmatch(rf"char_rnn: [^\n]*{message}[^\n]*", last), done.stderr
     assert "Traceback" not in done.stderr
-    assert not (folder / "no").exists()
+    assert not (trained[0] / "no").exists()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, run_each, run_example
 
 SCRIPT = EXAMPLES / "gradient_flow.py"
 run = partial(run_example, "gradient_flow")
@@ -39,7 +40,8 @@ def test_the_gradient_of_the_rnn_vanishes_and_those_of_the_gated_cells_do_not(tm
 
 def test_the_seed_determines_all(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(TEXT, encoding="utf-8")
-    one, same, two = (run(tmp_path, *SMALL, "--seed", seed, "--folder", f"of {i}") for i, seed in enumerate("112"))
+    first, *others = [(*SMALL, "--seed", seed, "--folder", f"of {i}") for i, seed in enumerate("112")]
+    one, same, two = run(tmp_path, *first), *run_each("gradient_flow", tmp_path, others).values()
     assert list(table(one.stdout)) == ["RNN", "LSTM", "GRU"]
     assert table(one.stdout) == table(same.stdout) != table(two.stdout)
     for name in PICTURES:
@@ -47,37 +49,42 @@ def test_the_seed_determines_all(tmp_path: Path) -> None:
         assert first == again != other, name
 
 
+MISTAKES: list[tuple[tuple[object, ...], str]] = [
+    (("--text", "missing"), "there is no file 'missing'"),
+    (("--text", "text", "--steps", 3000), "characters: --steps must be below that, not 3000"),
+    (("--text", ""), "there is no file ''"),
+    (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
+    (("--text", "text", "--folder", "text"), "File exists: 'text'"),
+]
+MISFITS: list[tuple[tuple[object, ...], str]] = [
+    (("--steps", 0), "--steps must be at least 1, not 0"),
+    (("--steps", 30), "--credit must be 1 to --steps, 30, not 40"),
+    (("--credit", 0), "--credit must be 1 to --steps, 100, not 0"),
+]
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What comes of each of these."""
+    folder = tmp_path_factory.mktemp("mistaken")
+    (folder / "text").write_text(TEXT, encoding="utf-8")
+    return run_each("gradient_flow", folder, [arguments for arguments, _ in MISTAKES + MISFITS])
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--text", "missing"), "there is no file 'missing'"),
-        (("--text", "text", "--steps", 3000), "characters: --steps must be below that, not 3000"),
-        (("--text", ""), "there is no file ''"),
-        (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
-        (("--text", "text", "--folder", "text"), "File exists: 'text'"),
-    ],
-    ids=["missing text", "many steps", "no text", "no encoding", "no folder"],
+    ("arguments", "message"), MISTAKES, ids=["missing text", "many steps", "no text", "no encoding", "no folder"]
 )
-def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
-    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
-    done = run(tmp_path, *arguments)
+def test_a_mistake_is_one_line(mistaken: Any, arguments: tuple[object, ...], message: str) -> None:
+    done = mistaken[arguments]
     assert (done.returncode, done.stdout) == (1, "")
     *_, last = done.stderr.splitlines()  # after what matplotlib may say of its list of fonts
     assert re.fullmatch(rf"gradient_flow: .*{re.escape(message)}.*", last), done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--steps", 0), "--steps must be at least 1, not 0"),
-        (("--steps", 30), "--credit must be 1 to --steps, 30, not 40"),
-        (("--credit", 0), "--credit must be 1 to --steps, 100, not 0"),
-    ],
-    ids=["no steps", "credit", "no credit"],
-)
-def test_options_that_do_not_fit_are_an_error(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
-    done = run(tmp_path, *arguments)
+@pytest.mark.parametrize(("arguments", "message"), MISFITS, ids=["no steps", "credit", "no credit"])
+def test_options_that_do_not_fit_are_an_error(mistaken: Any, arguments: tuple[object, ...], message: str) -> None:
+    done = mistaken[arguments]
     assert (done.returncode, done.stdout) == (2, "")
     *_, last = done.stderr.splitlines()  # after the usage
     assert last == f"gradient_flow.py: error: {message}"

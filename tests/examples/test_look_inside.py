@@ -6,11 +6,12 @@ import re
 import runpy
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, run_each, run_example
 
 SCRIPT = EXAMPLES / "look_inside.py"
 run = partial(run_example, "look_inside")
@@ -62,7 +63,8 @@ def test_it_measures_finds_a_unit_and_draws(drawn: tuple[Path, str]) -> None:
 
 def test_the_seed_determines_all(drawn: tuple[Path, str]) -> None:
     folder, one = drawn
-    same, two = (run(folder, *SMALL, "--seed", seed, "--folder", f"by {seed}").stdout for seed in (0, 1))
+    calls = [(*SMALL, "--seed", seed, "--folder", f"by {seed}") for seed in (0, 1)]
+    same, two = (done.stdout for done in run_each("look_inside", folder, calls).values())
     assert same.replace("by 0", "pictures") == one != two.replace("by 1", "pictures")
     for name in PICTURES:
         first, again, other = ((folder / of / f"{name}.png").read_bytes() for of in ("pictures", "by 0", "by 1"))
@@ -91,40 +93,47 @@ def test_correlations_are_those_of_pearson() -> None:
     assert not correlations(units, np.ones(50)).any()
 
 
+MISTAKES: list[tuple[tuple[object, ...], str]] = [
+    (("--text", "missing"), "there is no file 'missing'"),
+    (("--text", "short", "--states", 3, "--steps", 3), "too short for batch="),
+    (("--text", "text", "--states", 5000), "--states must be 3 to "),
+    (("--text", "text", "--states", 50), "--steps must be 1 to --states, 50, not 70"),
+    (("--text", ""), "there is no file ''"),
+    (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
+    (("--text", "text", "--states", 100, "--folder", "text"), "File exists: 'text'"),
+]
+MISFITS: list[tuple[tuple[object, ...], str]] = [
+    (("--states", 2), "--states must be at least 3, not 2"),
+    (("--every", 0), "--every must be 1 to --iterations, 1000, not 0"),
+    (("--iterations", 5), "--every must be 1 to --iterations, 5, not 100"),
+]
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What comes of each of these."""
+    folder = tmp_path_factory.mktemp("mistaken")
+    (folder / "text").write_text(TEXT, encoding="utf-8")
+    (folder / "short").write_text(("to be or not\nto be " * 8)[:150], encoding="utf-8")  # 15 are held out, of 16 rows
+    return run_each("look_inside", folder, [arguments for arguments, _ in MISTAKES + MISFITS])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [
-        (("--text", "missing"), "there is no file 'missing'"),
-        (("--text", "short", "--states", 3, "--steps", 3), "too short for batch="),
-        (("--text", "text", "--states", 5000), "--states must be 3 to "),
-        (("--text", "text", "--states", 50), "--steps must be 1 to --states, 50, not 70"),
-        (("--text", ""), "there is no file ''"),
-        (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
-        (("--text", "text", "--states", 100, "--folder", "text"), "File exists: 'text'"),
-    ],
+    MISTAKES,
     ids=["missing text", "short text", "many states", "steps", "no text", "no encoding", "no folder"],
 )
-def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
-    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
-    (tmp_path / "short").write_text(("to be or not\nto be " * 8)[:150], encoding="utf-8")  # 15 are held out, of 16 rows
-    done = run(tmp_path, *arguments)
+def test_a_mistake_is_one_line(mistaken: Any, arguments: tuple[object, ...], message: str) -> None:
+    done = mistaken[arguments]
     assert done.returncode == 1
     *_, last = done.stderr.splitlines()  # after what matplotlib may say of its list of fonts
     assert re.fullmatch(rf"look_inside: .*{re.escape(message)}.*", last), done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--states", 2), "--states must be at least 3, not 2"),
-        (("--every", 0), "--every must be 1 to --iterations, 1000, not 0"),
-        (("--iterations", 5), "--every must be 1 to --iterations, 5, not 100"),
-    ],
-    ids=["few states", "never", "too few"],
-)
-def test_options_that_do_not_fit_are_an_error(tmp_path: Path, arguments: tuple[object, ...], message: str) -> None:
-    done = run(tmp_path, *arguments)
+@pytest.mark.parametrize(("arguments", "message"), MISFITS, ids=["few states", "never", "too few"])
+def test_options_that_do_not_fit_are_an_error(mistaken: Any, arguments: tuple[object, ...], message: str) -> None:
+    done = mistaken[arguments]
     assert (done.returncode, done.stdout) == (2, "")
     *_, last = done.stderr.splitlines()  # after the usage
     assert last == f"look_inside.py: error: {message}"

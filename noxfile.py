@@ -31,8 +31,8 @@ def needs(*groups: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, *groups))
 
 
-# In as many processes as there are cores, a file of tests in one of them.
-PARALLEL = ("-n", "auto", "--dist", "loadfile")
+# In as many processes as there are cores, a file of tests in one of them, in the order of tests/conftest.py.
+PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 QUICK = ("core", "layers", "models", "optim", "testing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="check every shape annotation at every call, and leave out the tests marked `messages`",
     )
     group.addoption("--all-mutants", action="store_true", help="try every mutant, not a sample")
-    group.addoption("--long", action="store_true", help="10,000 cases a property and 100 kills, not 200 and 3")
+    group.addoption("--long", action="store_true", help="10,000 cases a property, 100 kills, and what is marked `long`")
     group.addoption("--installed", action="store_true", help="refuse to test the source tree in place of a wheel")
 
 
@@ -53,9 +54,7 @@ def set_cases(long: bool) -> None:
     """How many cases Hypothesis draws: the same at every run, for the same verdict; but others at every long one."""
     from hypothesis import settings
 
-    settings.register_profile(
-        "tinygrad_rnn", deadline=None, derandomize=True, max_examples=200
-    )  # on a busy machine too
+    settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True, max_examples=50)  # on a busy machine too
     settings.register_profile("long", deadline=None, max_examples=10_000)
     settings.load_profile("long" if long else "tinygrad_rnn")
 
@@ -79,17 +78,40 @@ def check_shapes() -> None:
 
 def says_shapes(source: str) -> bool:
     """Whether there is a type such as `Float[Array, "T B D"]`."""
+    if not re.search(r"\b(Float|Integer|Shaped|Bool)\[", source):
+        return False  # without a parse, of which there are hundreds
     types = {ast.unparse(node.value) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Subscript)}
     return not types.isdisjoint({"Float", "Integer", "Shaped", "Bool"})
 
 
+LONGEST = (
+    "test_mutants.py",
+    "test_table.py",
+    "test_replaced_steps.py",
+    "test_locate.py",
+    "test_compiled.py",
+    "test_learnt_state.py",
+    "test_char_rnn.py",
+    "test_threads.py",
+)
+"""Files that are begun first, so that no process works on one of them when all else is done."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--check-shapes"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("messages")])
-        items[:] = [item for item in items if not item.get_closest_marker("messages")]
+    left_out = {"messages"} if config.getoption("--check-shapes") else set()
+    if not config.getoption("--long"):
+        left_out.add("long")
+    config.hook.pytest_deselected(items=[item for item in items if left_out & marks(item)])
+    items[:] = [item for item in items if not left_out & marks(item)]
+    names = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: names.get(item.path.name, len(names)))  # the order is kept otherwise
     for item in items:
         if "cupy" in getattr(item, "fixturenames", ()):
             item.add_marker("cupy")
+
+
+def marks(item: pytest.Item) -> set[str]:
+    return {mark.name for mark in item.iter_markers()}
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_gradients_with_lengths(case: Case) -> None:
 
 
 @pytest.mark.messages
-@lengths_or_not
+@pytest.mark.parametrize("lengths", [pytest.param(None, marks=pytest.mark.long), LENGTHS], ids=["whole", "lengths"])
 @every_recurrent
 def test_gradients_with_starts(case: Case, lengths: Any) -> None:
     check_gradients(case.make(rng()), rng=rng(1), lengths=lengths, starts=STARTS)

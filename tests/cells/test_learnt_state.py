@@ -123,7 +123,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
 every_layer = pytest.mark.parametrize("name", MAKERS)
 rows = pytest.mark.parametrize(
     ("lengths", "starts"),
-    [(None, None), (LENGTHS, None), (None, STARTS), (LENGTHS, STARTS)],
+    [
+        (None, None),
+        pytest.param(LENGTHS, None, marks=pytest.mark.long),
+        pytest.param(None, STARTS, marks=pytest.mark.long),
+        (LENGTHS, STARTS),
+    ],
     ids=["whole", "lengths", "starts", "both"],
 )
 

@@ -140,7 +140,15 @@ def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @every_way
 @every_kind
-@pytest.mark.parametrize("rows", [{}, {"lengths": LENGTHS}, {"starts": STARTS}, {"lengths": LENGTHS, "starts": STARTS}])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {},
+        pytest.param({"lengths": LENGTHS}, marks=pytest.mark.long),
+        pytest.param({"starts": STARTS}, marks=pytest.mark.long),
+        {"lengths": LENGTHS, "starts": STARTS},
+    ],
+)
 def test_it_runs_in_a_sequence_forward_and_back(
     kind: Any, how: str, rows: Any, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ def measured(output: str) -> list[tuple[float, float, str, str]]:
     ("attention", "decoder"),
     [
         ("none", "Sequential(Sequential(OneHot(12), LSTMCell(12, 32)), Linear(32, 12))"),
-        ("dot", "DotAttention(), Linear(64, 32), Tanh(), Linear(32, 12))"),
+        pytest.param("dot", "DotAttention(), Linear(64, 32), Tanh(), Linear(32, 12))", marks=pytest.mark.long),
         ("additive", "AdditiveAttention(32, 32, 32), Linear(64, 32), Tanh(), Linear(32, 12))"),
     ],
 )

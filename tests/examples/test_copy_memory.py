@@ -25,7 +25,9 @@ def measured(output: str) -> list[tuple[float, float, float, float]]:
     return [(float(a), float(b), float(c), float(d)) for a, b, c, d in re.findall(pattern, output)]
 
 
-@pytest.mark.parametrize(("cell", "name"), [("gru", "GRUCell"), ("lstm", "LSTMCell")])
+@pytest.mark.parametrize(
+    ("cell", "name"), [("gru", "GRUCell"), pytest.param("lstm", "LSTMCell", marks=pytest.mark.long)]
+)
 def test_it_learns_to_copy_better_than_without_memory(tmp_path: Path, cell: str, name: str) -> None:
     done = run(tmp_path, *SMALL, "--cell", cell)
     assert (done.returncode, done.stderr) == (0, "")

@@ -235,8 +235,10 @@ def test_documents_begin_from_any_state(
 @pytest.mark.usefixtures("on")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("make", [LSTMCell, GRUCell])
-def test_a_memory_behind_an_open_gate_is_kept(make: Any, dtype: str, rng: np.random.Generator) -> None:
-    """For a million steps, to the bit, whatever comes: in sequences, and step by step."""
+def test_a_memory_behind_an_open_gate_is_kept(
+    make: Any, dtype: str, rng: np.random.Generator, pytestconfig: pytest.Config
+) -> None:
+    """For a hundred thousand steps, or a million, to the bit, whatever comes: in sequences, and step by step."""
     cell, H = make(1, 4, rng=rng).to(dtype=dtype), 4
     begun = tuple(rng.uniform(-1, 1, (1, H)).astype(dtype) for _ in cell.state_sizes)
     memory = begun[-1].copy()
@@ -245,7 +247,7 @@ def test_a_memory_behind_an_open_gate_is_kept(make: Any, dtype: str, rng: np.ran
     else:
         cell.b.value[H : 2 * H] = 50
     xs, state = rng.standard_normal((10_000, 1, 1)).astype(dtype), begun
-    for _ in range(100):
+    for _ in range(100 if pytestconfig.getoption("--long") else 10):
         _, state = cell(xs, state)
         np.testing.assert_array_equal(state[-1], memory)
     for x in xs[:1000]:

@@ -363,7 +363,8 @@ print(interrupts > 10, compute())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-def test_a_fork_while_another_thread_computes() -> None:
+def test_a_fork_while_another_thread_computes(pytestconfig: pytest.Config) -> None:
+    forks = 8 if pytestconfig.getoption("--long") else 3
     found = run_alone(
         f"""
 import os, signal, sys, warnings
@@ -382,7 +383,7 @@ def compute():
 others = [Thread(target=compute) for _ in range(2)]
 for other in others:
     other.start()
-for _ in range(8):
+for _ in range({forks}):
     child = os.fork()
     if child == 0:
         signal.alarm(30)  # ends it
@@ -470,9 +471,9 @@ def test_while_python_ends_the_caller_does_what_no_thread_can(when: str, count: 
     assert run_alone(f"{AT_THE_END}\n{before}\n{when}").split() == ["3"] * (count + bool(before))
 
 
-def test_python_ends_while_a_daemon_computes() -> None:
-    """Ten times, for the thread may be anywhere."""
-    for _ in range(10):
+def test_python_ends_while_a_daemon_computes(pytestconfig: pytest.Config) -> None:
+    """Some times, for the thread may be anywhere."""
+    for _ in range(10 if pytestconfig.getoption("--long") else 4):
         run_alone(
             f"""{AT_THE_END}
 from threading import Thread

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -191,8 +192,13 @@ def _arguments(kind: type[Layer]) -> dict[str, inspect.Parameter]:
     """The arguments of `__init__` by name, without `self` and `rng`."""
     if kind.__init__ is object.__init__:
         return {}
-    arguments = dict(inspect.signature(kind.__init__).parameters)
+    arguments = _parameters_of(kind.__init__)
     return {name: argument for name, argument in list(arguments.items())[1:] if name != "rng"}
+
+
+@functools.lru_cache(maxsize=256)  # to look at a signature is most of the time of a `repr`, and each check makes some
+def _parameters_of(function: Callable[..., None]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
 
 
 def _first_parameter(layer: Layer, seen: set[int] | None = None) -> Parameter | None:

@@ -30,6 +30,8 @@ from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.core.states import Leaf, State, StateSpec, begin, tree_map
 from tinygrad_rnn.testing import check_contract, contract, sequences
 
+pytestmark = pytest.mark.messages  # of a clause that is broken, which the shape checks may tell before
+
 
 class Twice(Feedforward):
     """Keeps the contract: `y = 2 x`."""

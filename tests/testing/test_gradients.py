@@ -13,6 +13,7 @@ from tinygrad_rnn import Feedforward, Layer, Linear, Loss, OneHot, Parameter, RN
 from tinygrad_rnn.core.states import Leaf, State, StateSpec
 from tinygrad_rnn.testing import check_gradients
 
+pytestmark = pytest.mark.messages  # its differences, and what it says: the shapes are checked elsewhere
 EVERY = {"xs", "state[0]", "w_x", "w_h", "b"}
 
 

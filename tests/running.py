@@ -56,6 +56,14 @@ def run_each(
     return {call: subprocess.CompletedProcess([*map(str, call)], *end) for call, end in zip(calls, ended, strict=True)}
 
 
+def by_seeds(name: str, folder: Path, *arguments: object) -> tuple[str, str, str]:
+    """What it prints with seed 1, with it again in another process, and with seed 2."""
+    calls = [(*arguments, "--seed", seed) for seed in (1, 2)]
+    one = run_example(name, folder, *calls[0]).stdout
+    same, two = (done.stdout for done in run_each(name, folder, calls).values())
+    return one, same, two
+
+
 def run_alone(code: str, **environment: str) -> str:
     """What `code` prints in a process of its own, where BLAS and this library have the threads that `environment` says.
 

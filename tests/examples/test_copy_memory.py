@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, by_seeds, run_example
 from tinygrad_rnn import GRUCell, LSTMCell
 
 SCRIPT = EXAMPLES / "copy_memory.py"
@@ -53,9 +53,7 @@ def test_it_stops_where_the_goal_is_reached(tmp_path: Path) -> None:
 
 
 def test_the_seed_determines_all(tmp_path: Path) -> None:
-    one, same, two = (
-        run(tmp_path, *SMALL[:-4], "--iterations", "5", "--every", "5", "--seed", s).stdout for s in "112"
-    )
+    one, same, two = by_seeds("copy_memory", tmp_path, *SMALL[:-4], "--iterations", 5, "--every", 5)
     assert one == same != two
     assert len(measured(one)) == 1
 

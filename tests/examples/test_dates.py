@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, by_seeds, run_each, run_example
 
 SCRIPT = EXAMPLES / "dates.py"
 run = partial(run_example, "dates")
@@ -50,7 +49,7 @@ def test_it_learns_dates_and_draws_where_it_looks(tmp_path: Path) -> None:
 
 
 def test_the_seed_determines_all(tmp_path: Path) -> None:
-    one, same, two = (run(tmp_path, *SHORT, "--seed", seed).stdout for seed in "112")
+    one, same, two = by_seeds("dates", tmp_path, *SHORT)
     assert one == same != two
     assert "\nstill below 99.9 % after 2 iterations\n" in one
     assert len(measured(one)) == 1
@@ -82,21 +81,17 @@ def test_letters_and_digits_of_a_batch_are_of_the_same_days() -> None:
         assert script["DIGITS"].decode(read) == "<start>" + answer[:-1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--plot", "dates"), "--plot must name a file that ends in .png, .svg or .pdf, not 'dates'"),
-        (("--plot", ""), "--plot must name a file that ends in .png, .svg or .pdf, not ''"),
-        (("--plot", "missing/dates.png"), "--plot missing/dates.png: no file can be written in its folder: "),
-        (("--lr", "-1"), "--lr must be above 0, not -1.0"),
-    ],
-    ids=["no picture", "no name", "no folder", "negative rate"],
-)
-def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = run(tmp_path, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    *_, last = done.stderr.splitlines()  # after the usage
-    assert last.startswith(f"dates.py: error: {message}"), last
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    messages = {
+        ("--plot", "dates"): "--plot must name a file that ends in .png, .svg or .pdf, not 'dates'",
+        ("--plot", ""): "--plot must name a file that ends in .png, .svg or .pdf, not ''",
+        ("--plot", "missing/dates.png"): "--plot missing/dates.png: no file can be written in its folder: ",
+        ("--lr", "-1"): "--lr must be above 0, not -1.0",
+    }
+    for done, message in zip(run_each("dates", tmp_path, messages).values(), messages.values(), strict=True):
+        assert (done.returncode, done.stdout) == (2, "")
+        *_, last = done.stderr.splitlines()  # after the usage
+        assert last.startswith(f"dates.py: error: {message}"), last
 
 
 def test_without_matplotlib_it_says_so_before_the_training(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def test_the_gradient_of_the_rnn_vanishes_and_those_of_the_gated_cells_do_not(tm
 
 def test_the_seed_determines_all(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(TEXT, encoding="utf-8")
-    first, *others = [(*SMALL, "--seed", seed, "--folder", f"of {i}") for i, seed in enumerate("112")]
-    one, same, two = run(tmp_path, *first), *run_each("gradient_flow", tmp_path, others).values()
+    call, *others = [(*SMALL, "--seed", seed, "--folder", f"of {i}") for i, seed in enumerate("112")]
+    one, same, two = run(tmp_path, *call), *run_each("gradient_flow", tmp_path, others).values()
     assert list(table(one.stdout)) == ["RNN", "LSTM", "GRU"]
     assert table(one.stdout) == table(same.stdout) != table(two.stdout)
     for name in PICTURES:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, by_seeds, run_example
 from tinygrad_rnn.datasets import ReberGrammar
 
 SCRIPT = EXAMPLES / "reber.py"
@@ -53,7 +53,7 @@ def test_it_stops_where_all_is_right(tmp_path: Path) -> None:
 
 
 def test_the_seed_determines_all(tmp_path: Path) -> None:
-    one, same, two = (run(tmp_path, "--iterations", "5", "--every", "5", "--seed", s).stdout for s in "112")
+    one, same, two = by_seeds("reber", tmp_path, "--iterations", 5, "--every", 5)
     assert one == same != two
     assert len(measured(one)) == 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, by_seeds, run_example
 
 SCRIPT = EXAMPLES / "reverse_strings.py"
 run = partial(run_example, "reverse_strings")
@@ -45,7 +45,7 @@ def test_it_says_when_it_has_not_learnt(tmp_path: Path) -> None:
 
 
 def test_the_seed_determines_all(tmp_path: Path) -> None:
-    one, same, two = (run(tmp_path, *SMALL[:-4], "--iterations", 5, "--every", 5, "--seed", s).stdout for s in "112")
+    one, same, two = by_seeds("reverse_strings", tmp_path, *SMALL[:-4], "--iterations", 5, "--every", 5)
     assert one == same != two
     assert len(measured(one)) == 1
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, by_seeds, run_each, run_example
 
 SCRIPT = EXAMPLES / "tagger.py"
 run = partial(run_example, "tagger")
@@ -95,23 +95,21 @@ def test_without_a_text_it_learns_the_manual(tmp_path: Path) -> None:
 
 
 def test_the_seed_determines_all(folder: Path) -> None:
-    one, same, two = (run(folder, *SMALL[:4], "--epochs", 1, "--seed", seed).stdout for seed in "112")
+    one, same, two = by_seeds("tagger", folder, *SMALL[:4], "--epochs", 1)
     assert one == same != two
     assert len(measured(one)) == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--text", "missing"), "there is no file 'missing'"),
-        (("--text", ""), "there is no file ''"),
-        (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
-    ],
-)
-def test_a_text_that_cannot_be_read_is_one_line(folder: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = run(folder, *arguments)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"tagger: read_text: {re.escape(message)}[^\n]*\n", done.stderr), done.stderr
+def test_a_text_that_cannot_be_read_is_one_line(folder: Path) -> None:
+    messages = {
+        ("--text", "missing"): "there is no file 'missing'",
+        ("--text", ""): "there is no file ''",
+        ("--text", "text", "--encoding", ""): "'' is not the name of an encoding",
+    }
+    for arguments, done in run_each("tagger", folder, messages).items():
+        assert (done.returncode, done.stdout) == (1, "")
+        message = re.escape(messages[arguments])  # type: ignore[index]
+        assert re.fullmatch(rf"tagger: read_text: {message}[^\n]*\n", done.stderr), done.stderr
 
 
 def test_a_text_may_have_another_encoding(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from running import EXAMPLES, run_example
+from running import EXAMPLES, by_seeds, run_each, run_example
 
 SCRIPT = EXAMPLES / "vanilla_words.py"
 run = partial(run_example, "vanilla_words")
@@ -31,7 +31,7 @@ def test_it_learns_words_and_completes_them(tmp_path: Path) -> None:
 
 
 def test_the_seed_determines_all(tmp_path: Path) -> None:
-    one, same, two = (run(tmp_path, *SMALL[:-1], "6", "--seed", seed).stdout for seed in ("1", "1", "2"))
+    one, same, two = by_seeds("vanilla_words", tmp_path, *SMALL[:-1], 6)
     assert one == same != two
     assert len(re.findall("^epoch", one, re.MULTILINE)) == 6
 
@@ -43,21 +43,19 @@ def test_a_mistake_is_one_line_and_comes_before_the_training(tmp_path: Path) -> 
     assert re.fullmatch(rf"vanilla_words: [^\n]*{message}[^\n]*\n", done.stderr), done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--epochs", "0"), "--epochs must be at least 1, not 0"),
-        (("--words", "a", ""), "a word has a character, and '.' only at its end, where it is put by itself"),
-        (("--words", "a.b"), "a word has a character, and '.' only at its end, where it is put by itself"),
-        (("--prefix", "h."), "a word has a character, and '.' only at its end, where it is put by itself"),
-    ],
-    ids=["no epochs", "empty word", "end within a word", "end within a prefix"],
-)
-def test_options_that_do_not_fit_are_an_error(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = run(tmp_path, *SMALL, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    *_, last = done.stderr.splitlines()  # after the usage
-    assert last == f"vanilla_words.py: error: {message}"
+def test_options_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    ends = "a word has a character, and '.' only at its end, where it is put by itself"
+    messages = {
+        ("--epochs", "0"): "--epochs must be at least 1, not 0",
+        ("--words", "a", ""): ends,
+        ("--words", "a.b"): ends,
+        ("--prefix", "h."): ends,
+    }
+    found = run_each("vanilla_words", tmp_path, [(*SMALL, *arguments) for arguments in messages])
+    for done, message in zip(found.values(), messages.values(), strict=True):
+        assert (done.returncode, done.stdout) == (2, "")
+        *_, last = done.stderr.splitlines()  # after the usage
+        assert last == f"vanilla_words.py: error: {message}"
 
 
 def test_a_terminal_that_lacks_a_character_gets_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

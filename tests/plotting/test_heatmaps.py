@@ -152,7 +152,7 @@ def test_colours_of_credit_span_six_decades_below_the_largest(largest: float) ->
     assert image.to_rgba(np.array([largest * 1e-12])).tolist() == image.to_rgba(np.array([largest * 1e-6])).tolist()
 
 
-@pytest.mark.parametrize("T", [1, 5, 40, 100])
+@pytest.mark.parametrize("T", [1, 5, pytest.param(40, marks=pytest.mark.long), 100])
 def test_labels_of_credit_do_not_overlap(T: int) -> None:
     figure = plotting.credit(credits(T), ("Wm " * T)[:T])
     figure.draw_without_rendering()

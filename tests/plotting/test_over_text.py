@@ -68,8 +68,8 @@ def test_what_came_next_is_marked_in_its_row() -> None:
     plotting.probabilities(given, "xyz", "abcd", targets=np.array([3, 0, 2], "uint8"))
 
 
-@pytest.mark.parametrize("T", [1, 3, 60, 150])
-@pytest.mark.parametrize("V", [1, 20, 90])
+@pytest.mark.parametrize("T", [1, 3, pytest.param(60, marks=pytest.mark.long), 150])
+@pytest.mark.parametrize("V", [1, pytest.param(20, marks=pytest.mark.long), 90])
 def test_names_do_not_overlap_and_nothing_is_cut_off(T: int, V: int) -> None:
     labels = ("W m\n" * T)[:T]
     figure = plotting.probabilities(expected(T, V), labels, "gW" * (V // 2) + "W" * (V % 2))

@@ -80,16 +80,19 @@ def test_a_sample_is_written_after_some_reports(capsys: pytest.CaptureFixture[st
     assert out == f"step 10: {texts[0]}\n\n"
 
 
+ANY: Any = None
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: EarlyStopping(0), "EarlyStopping: patience must be at least 1, not 0"),
         (lambda: EarlyStopping(mode="least"), "EarlyStopping: mode must be"),
         (lambda: EarlyStopping(least=-1), "EarlyStopping: least must be at least 0, not -1"),
-        (lambda: BestCheckpoint(3), "BestCheckpoint: "),
+        (lambda: BestCheckpoint(ANY), "BestCheckpoint: "),
         (lambda: BestCheckpoint("path", mode="best"), "BestCheckpoint: mode must be"),
-        (lambda: JSONLines(None), "JSONLines: "),
-        (lambda: Sample(None, "", rng=0), "Sample: rng must be"),
+        (lambda: JSONLines(ANY), "JSONLines: "),
+        (lambda: Sample(None, "", rng=ANY), "Sample: rng must be"),
         (lambda: EarlyStopping(of="accuracy")(report([1.0])), "History.column: row 0 has no 'accuracy'"),
     ],
 )

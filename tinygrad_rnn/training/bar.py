@@ -32,7 +32,7 @@ class Bar:
         kind: dict[str, Any] = {"total": total, "initial": place.step, "unit": " steps"}
         if self._timed:
             kind = {"total": round(place.limit or 0, 1), "bar_format": "{l_bar}{bar}| {remaining} left{postfix}"}
-        self._bar = tqdm(disable=not shown, dynamic_ncols=True, **kind)
+        self._bar: Any = tqdm(disable=not shown, dynamic_ncols=True, **kind)
         self._start, self._shown = time.monotonic(), shown
 
     def update(self) -> None:

@@ -111,7 +111,8 @@ class Sample:
         if len(report.history) % self.every:
             return
         (rng,) = self.rng.spawn(1)
-        text = "".join(generate_text(report.model, self.tokenizer, self.prompt, rng=rng, **self.how))
+        model: Any = report.model
+        text = "".join(generate_text(model, self.tokenizer, self.prompt, rng=rng, **self.how))
         if self.show is not None:
             self.show(f"{self.prompt}{text}")
         else:

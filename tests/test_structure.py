@@ -26,7 +26,7 @@ FLOORS = (
     {"testing", "plotting", "classic"},
 )
 """A room imports from those before its floor, and from itself; on one floor, only downwards in the text of the set."""
-SIDEWAYS = {("datasets", "data")}
+SIDEWAYS = {("datasets", "data"), ("training", "saving"), ("training", "generation")}
 """Imports between two rooms of one floor."""
 
 

@@ -59,6 +59,8 @@ def test_a_long_call_is_the_forward_without_its_cache(
     for one, other in zip(leaves(after), leaves(state), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
     assert Sequential(OneHot(5))(xs)[0].shape == (70, 3, 5)
+    with pytest.raises(TypeError, match="xs must be an integer array, not float64"):
+        model(xs * 1.0)
     xs[60, 0] = 7
     with pytest.raises(ValueError, match=r"id 7 at index \(60, 0\) is outside the vocabulary"):
         model(xs, **how)

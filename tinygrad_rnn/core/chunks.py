@@ -1,18 +1,18 @@
-"""A long sequence at inference, in chunks of steps: memory is needed for one chunk, not for the sequence."""
+"""A long sequence at inference, in chunks of steps: memory is needed for one chunk, not for the sequence.
+
+A model here is a `Recurrent`, whose own call comes here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .arrays import namespace
-from .checks import check_ids
+from .checks import check_ids, check_integers
 from .foreign import is_array
 from .rows import make_rows
 from .states import State
-
-if TYPE_CHECKING:
-    from .roles import Recurrent
 
 ROWS = 4096
 """The most steps of a chunk times its rows: at 128 units, an LSTM needs some 20 MB for them."""
@@ -25,7 +25,7 @@ FEWEST = 16
 
 
 def in_chunks(
-    model: Recurrent, xs: Any, state: State | None, *, lengths: Any = None, starts: Any = None
+    model: Any, xs: Any, state: State | None, *, lengths: Any = None, starts: Any = None
 ) -> Iterator[tuple[Any, State]]:
     """`model(xs, state, ...)` of one chunk of `xs` (T, B, ...) after the other: its `ys` and the state after.
 
@@ -42,16 +42,17 @@ def in_chunks(
         yield ys, state
 
 
-def is_long(model: Recurrent, xs: Any) -> bool:
+def is_long(model: Any, xs: Any) -> bool:
     """Whether the cache of `xs`, which inference does not need, would take much memory."""
     return model.causal and is_array(xs) and xs.ndim > 1 and xs.shape[0] * xs.shape[1] > LONG
 
 
-def joined(model: Recurrent, xs: Any, state: State | None, lengths: Any, starts: Any) -> tuple[Any, State]:
+def joined(model: Any, xs: Any, state: State | None, lengths: Any, starts: Any) -> tuple[Any, Any]:
     """`model(xs, state, lengths=lengths, starts=starts)`, computed in chunks."""
     rows = make_rows(model, lengths, starts, xs.shape[0], xs.shape[1], xs)
     xs = rows.clear(xs)
     if model.takes_ids and model.in_size is not None:  # so that an error says where in the whole
+        check_integers(model, "xs", xs)
         check_ids(model, xs, model.in_size)
     ys, first, after = None, 0, state
     for part, after in in_chunks(model, xs, state, lengths=lengths, starts=starts):
@@ -62,4 +63,4 @@ def joined(model: Recurrent, xs: Any, state: State | None, lengths: Any, starts:
             ys = namespace(part).empty((len(xs), *part.shape[1:]), part.dtype)
         ys[first : first + len(part)] = part
         first += len(part)
-    return ys, after  # type: ignore[return-value]  # of the last chunk, of which there are several
+    return ys, after

@@ -66,6 +66,27 @@ def check_number(owner: object, name: str, number: Any, least: float = -math.inf
     return value
 
 
+def check_numbers(owner: object, name: str, numbers: Any, least: float = -math.inf) -> tuple[float, ...]:
+    """`numbers` must be one or more finite numbers of at least `least`; gives them as floats, which a file can hold.
+
+    Raises:
+        TypeError: not a list, a tuple or a NumPy array with one axis; or an entry is not a number.
+        ValueError: there is none, or an entry is not finite or below `least`.
+    """
+    given = numbers.tolist() if isinstance(numbers, np.ndarray) and numbers.ndim == 1 else numbers
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(
+            f"{owner}: {name} must be a list, a tuple or a NumPy array (N,) of numbers, not {numbers!r:.60}"
+        )
+    if not given:
+        raise ValueError(f"{owner}: {name} must hold at least one number")
+    floats = tuple(check_number(owner, f"{name}[{i}]", number, least) for i, number in enumerate(given))
+    for i, number in enumerate(floats):
+        if not math.isfinite(number):
+            raise ValueError(f"{owner}: {name}[{i}] must be finite, not {number}")
+    return floats
+
+
 def check_choice(owner: str, name: str, value: Any, *choices: str) -> None:
     """`value` must be one of `choices`.
 

@@ -24,6 +24,8 @@ __all__ = [
     "check_integers",
     "check_ids",
     "check_fractions",
+    "check_distributions",
+    "check_finite_from_0",
     "check_lengths",
     "check_flags",
     "check_gradient",
@@ -154,6 +156,33 @@ def check_fractions(owner: object, name: str, x: Any) -> None:
     if isinstance(x, np.ndarray) and x.size and not (x.min() >= 0 and x.max() <= 1):
         where = tuple(int(i) for i in np.argwhere(~((x >= 0) & (x <= 1)))[0])
         raise ValueError(f"{owner!r}: {name} is {x[where]} at index {where}, but must be 0 to 1")
+
+
+def check_finite_from_0(owner: object, name: str, x: Any) -> None:
+    """The entries of `x` must be finite, and at least 0.
+
+    Raises:
+        ValueError: one is not; the message says which and where.
+    """
+    if isinstance(x, np.ndarray) and x.size and not (x.min() >= 0 and x.max() < np.inf):
+        where = tuple(int(i) for i in np.argwhere(~((x >= 0) & (x < np.inf)))[0])
+        raise ValueError(f"{owner!r}: {name} is {x[where]} at index {where}, but must be finite and at least 0")
+
+
+def check_distributions(owner: object, name: str, x: Any, counts: Any) -> None:
+    """The rows of `x` that count must be distributions: entries of 0 to 1 that sum to 1. The others must be zeros.
+
+    Raises:
+        ValueError: an entry is outside 0 to 1, or a sum differs from 1 by more than 0.001; the message says where.
+    """
+    check_fractions(owner, name, x)
+    if isinstance(x, np.ndarray):
+        wrong = abs(x.sum(axis=-1) - counts) > 1e-3
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"{owner!r}: {name} at index {where} sums to {x[where].sum()}, but a distribution sums to 1"
+            )
 
 
 def check_lengths(owner: object, lengths: Any, steps: int, batch: int, like: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .arguments import float_dtype, is_generator
 from .arrays import Array, Generator
+from .constant import Constant
 from .device import Device, as_device, device_of
 from .parameter import Parameter
 from .summary import Row, table
@@ -72,7 +73,7 @@ class Layer:
         return dtype
 
     def to(self: L, device: Device | str | None = None, dtype: Any = None) -> L:
-        """Move the parameters and their gradients to `device` and `dtype`, in place; returns the layer.
+        """Move the parameters, their gradients and constants to `device` and `dtype`, in place; returns the layer.
 
         An optimizer made before this must be made again: it raises an error if it is used.
 
@@ -87,6 +88,9 @@ class Layer:
             place, old = device_of(parameter.value), parameter.value.dtype
             if (there or place, kind or old) != (place, old):
                 parameter.to(there or place, kind or old)
+        if there is not None:
+            for _, constant in places(self, lambda value: isinstance(value, Constant)):
+                constant.to(there)
         return self
 
     @property

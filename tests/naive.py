@@ -423,20 +423,26 @@ def flat(state: Any) -> Any:
     return [array for part in state for array in flat(part)] if isinstance(state, tuple) else [state]
 
 
-def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
-    losses, counted = np.zeros(targets.shape), 0
-    for t, row in np.ndindex(targets.shape):
-        if targets[t, row] == layer.ignore_index or (lengths is not None and t >= lengths[row]):
+def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any, weights: Any = None) -> Any:
+    """Of ids or distributions; class weights scale the terms, and those of the targets divide the mean of ids."""
+    losses, counted, soft = np.zeros(ys.shape[:2]), 0.0, targets.ndim == 3
+    of_class = layer.class_weights or [1.0] * ys.shape[-1]
+    for t, row in np.ndindex(losses.shape):
+        weight = 1.0 if weights is None else weights[t, row]
+        if (lengths is not None and t >= lengths[row]) or weight == 0:
             continue
-        counted += 1
+        if not soft and targets[t, row] == layer.ignore_index:
+            continue
+        counted += weight * (1 if soft else of_class[targets[t, row]])
         scores = ys[t, row].tolist()
         total = sum(math.exp(score) for score in scores)
         for v, score in enumerate(scores):
-            q = layer.label_smoothing / len(scores) + (1 - layer.label_smoothing) * (v == targets[t, row])
-            losses[t, row] -= q * math.log(math.exp(score) / total)
+            wanted = targets[t, row, v] if soft else float(v == targets[t, row])
+            q = layer.label_smoothing / len(scores) + (1 - layer.label_smoothing) * wanted
+            losses[t, row] -= weight * of_class[v] * q * math.log(math.exp(score) / total)
     if layer.reduction == "none":
         return losses
-    return losses.sum() / (max(counted, 1) if layer.reduction == "mean" else 1)
+    return losses.sum() / ((counted or 1) if layer.reduction == "mean" else 1)
 
 
 def identity(layer: Any, x: Any) -> Any:
@@ -523,25 +529,33 @@ def drop_connect(inner: Any) -> Any:
 
 
 def number_by_number(function: Any) -> Any:
-    """The loss of `function` of a prediction and a target, reduced."""
+    """The loss of `function(layer, i, t, *ys)`: a feature, its target and the predictions for it; reduced."""
 
-    def forward(layer: Any, ys: Any, targets: Any, lengths: Any) -> Any:
-        losses, counted = np.zeros(ys.shape), 0
-        for t, row, i in np.ndindex(ys.shape):
-            if lengths is None or t < lengths[row]:
-                counted += 1
-                losses[t, row, i] = function(float(ys[t, row, i]), float(targets[t, row, i]))
+    def forward(layer: Any, ys: Any, targets: Any, lengths: Any, weights: Any = None) -> Any:
+        losses, counted, D = np.zeros(targets.shape), 0.0, targets.shape[-1]
+        for t, row, i in np.ndindex(targets.shape):
+            weight = 1.0 if weights is None else float(weights[t, row])
+            target = float(targets[t, row, i])
+            past = lengths is not None and t >= lengths[row]
+            if past or weight == 0 or (layer.missing and math.isnan(target)):
+                continue
+            counted += weight
+            losses[t, row, i] = weight * function(layer, i, target, *map(float, ys[t, row, i::D]))
         if layer.reduction == "none":
             return losses
-        return np.asarray(math.fsum(losses.flat) / (max(counted, 1) if layer.reduction == "mean" else 1))
+        return np.asarray(math.fsum(losses.flat) / ((counted or 1) if layer.reduction == "mean" else 1))
 
     return forward
 
 
-mean_squared_error = number_by_number(lambda y, t: y**2 - 2 * y * t + t**2)
-binary_cross_entropy = number_by_number(
-    lambda y, t: t * math.log(1 + math.exp(-y)) + (1 - t) * math.log(1 + math.exp(y))
-)
+def of_logit(layer: Any, i: int, t: float, y: float) -> Any:
+    """The binary cross-entropy; a positive weighs `pos_weight`."""
+    of_positive = layer.pos_weight if isinstance(layer.pos_weight, float) else (layer.pos_weight or [1.0] * (i + 1))[i]
+    return of_positive * t * math.log(1 + math.exp(-y)) + (1 - t) * math.log(1 + math.exp(y))
+
+
+mean_squared_error = number_by_number(lambda layer, i, t, y: y**2 - 2 * y * t + t**2)
+binary_cross_entropy = number_by_number(of_logit)
 
 
 def by_documents(run: Any) -> Any:

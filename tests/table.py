@@ -86,6 +86,9 @@ class Case(NamedTuple):
     """An independent forward: `(layer, *inputs)` to the outputs."""
 
 
+OF_CLASS = (1.0, 0.0, 2.0, 0.5, 3.0)
+
+
 CASES = {
     "OneHot": Case(lambda rng: OneHot(4), naive.one_hot),
     "Embedding": Case(lambda rng: Embedding(7, 4, rng=rng), naive.embedding),
@@ -282,12 +285,30 @@ CASES = {
     "SoftmaxCrossEntropy smoothed": Case(
         lambda rng: SoftmaxCrossEntropy(reduction="none", label_smoothing=0.1), naive.softmax_cross_entropy
     ),
+    "SoftmaxCrossEntropy with class weights": Case(
+        lambda rng: SoftmaxCrossEntropy(class_weights=OF_CLASS), naive.softmax_cross_entropy
+    ),
+    "SoftmaxCrossEntropy sum with class weights": Case(
+        lambda rng: SoftmaxCrossEntropy(reduction="sum", class_weights=OF_CLASS), naive.softmax_cross_entropy
+    ),
+    "SoftmaxCrossEntropy smoothed with class weights": Case(
+        lambda rng: SoftmaxCrossEntropy(label_smoothing=0.1, class_weights=OF_CLASS), naive.softmax_cross_entropy
+    ),
     "MeanSquaredError": Case(lambda rng: MeanSquaredError(), naive.mean_squared_error),
     "MeanSquaredError sum": Case(lambda rng: MeanSquaredError(reduction="sum"), naive.mean_squared_error),
     "MeanSquaredError none": Case(lambda rng: MeanSquaredError(reduction="none"), naive.mean_squared_error),
     "BinaryCrossEntropy": Case(lambda rng: BinaryCrossEntropy(), naive.binary_cross_entropy),
     "BinaryCrossEntropy sum": Case(lambda rng: BinaryCrossEntropy(reduction="sum"), naive.binary_cross_entropy),
     "BinaryCrossEntropy none": Case(lambda rng: BinaryCrossEntropy(reduction="none"), naive.binary_cross_entropy),
+    "BinaryCrossEntropy with pos_weight": Case(
+        lambda rng: BinaryCrossEntropy(pos_weight=(3.0, 0.0, 0.5, 1.0, 9.0)), naive.binary_cross_entropy
+    ),
+    "BinaryCrossEntropy with one pos_weight": Case(
+        lambda rng: BinaryCrossEntropy(pos_weight=2.5, missing="nan"), naive.binary_cross_entropy
+    ),
+    "MeanSquaredError with gaps": Case(
+        lambda rng: MeanSquaredError(reduction="none", missing="nan"), naive.mean_squared_error
+    ),
 }
 
 products.ROWS, products.NUMBERS = 8, 1  # so that the few steps of the checks are several blocks

@@ -62,7 +62,12 @@ def recurrent(case: Case) -> Recurrent:
 
 
 def check_forward(case: Case, lengths: Any, starts: Any = None) -> None:
-    example = examples(case.make(rng()), rng(1), lengths, starts)[0]
+    ways = examples(case.make(rng()), rng(1), lengths, starts)
+    for example in ways if isinstance(ways[0].layer, Loss) else ways[:1]:
+        check_example(example, case, starts)
+
+
+def check_example(example: Example, case: Case, starts: Any) -> None:
     equations = case.naive
     if isinstance(example.layer, Recurrent):
         equations = without_starts(case.naive) if starts is None else by_documents(case.naive)

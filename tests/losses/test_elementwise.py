@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_told_why(kind: Any) -> None:
 @every_loss
 def test_lengths_that_do_not_fit_are_refused(kind: Any) -> None:
     ys, targets = draw()
-    with pytest.raises(ValueError, match=r"lengths go with targets \(T, B, D\), not \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"lengths go with ys \(T, B, V\), not \(3, 5\)"):
         both(kind, ys[0], targets[0], lengths=LENGTHS)
     with pytest.raises(ValueError, match=r"lengths\[2\] is 5, but with 4 steps it must be 0 to 4"):
         both(kind, ys, targets, lengths=np.array([0, 4, 5]))

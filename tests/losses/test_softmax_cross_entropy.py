@@ -256,7 +256,15 @@ def test_what_does_not_fit_is_told_why() -> None:
     cases: list[tuple[Any, Any, type[Exception], str]] = [
         (ys, targets.T, ValueError, r"targets has shape \(3, 4\), but ys \(4, 3, 5\); expected \(4, 3\)"),
         (ys, targets.astype(float), TypeError, "targets must be an integer array, not float64"),
-        (ys, np.eye(V)[targets], TypeError, "targets must be an integer array, not float64"),
+        (ys, np.eye(V + 1)[targets], ValueError, r"soft targets have shape \(4, 3, 6\), but ys \(4, 3, 5\)"),
+        (
+            ys,
+            np.eye(V, dtype="f4")[targets],
+            TypeError,
+            r"targets is float32, but ys float64\. Convert it, targets\.as",
+        ),
+        (ys, 0.5 * np.eye(V)[targets], ValueError, r"targets at index \(0, 0\) sums to 0\.5, but a distribution sums"),
+        (ys, 2 * np.eye(V)[targets], ValueError, r"targets is 2\.0 at index \(0, 0, \d\), but must be 0 to 1"),
         (ys, targets.tolist(), TypeError, "targets must be an integer array, not a list"),
         (ys, outside, ValueError, r"id 5 at index \(3, 1\) is outside the vocabulary, 0 to 4"),
         (ys, np.where(targets == 1, -2, targets), ValueError, r"id -2 at index \(\d, \d\) is outside the vocabulary"),
@@ -271,5 +279,5 @@ def test_what_does_not_fit_is_told_why() -> None:
 @pytest.mark.messages
 def test_lengths_without_a_batch_are_refused() -> None:
     ys, targets = draw()
-    with pytest.raises(ValueError, match=r"lengths go with targets \(T, B\), not \(4,\)"):
+    with pytest.raises(ValueError, match=r"lengths go with ys \(T, B, V\), not \(4, 5\)"):
         both(ys[:, 0], targets[:, 0], lengths=np.array([4]))

@@ -18,6 +18,7 @@ from tinygrad_rnn import (
     Feedforward,
     Layer,
     Loss,
+    MeanSquaredError,
     Parameter,
     Recurrent,
     RNNCell,
@@ -182,8 +183,8 @@ class CrashesWhereEmpty(Twice):
 
 
 class NaNWhereEmpty(SoftmaxCrossEntropy):
-    def forward(self, ys: Any, targets: Any, *, lengths: Any = None) -> tuple[Any, Any]:
-        loss, cache = super().forward(ys, targets, lengths=lengths)
+    def forward(self, ys: Any, targets: Any, *, lengths: Any = None, weights: Any = None) -> tuple[Any, Any]:
+        loss, cache = super().forward(ys, targets, lengths=lengths, weights=weights)
         return (loss if ys.size else loss * np.nan), cache
 
 
@@ -214,8 +215,16 @@ class DrawsAtInference(Twice):
 
 
 class PaddingCounts(SoftmaxCrossEntropy):
-    def forward(self, ys: Any, targets: Any, *, lengths: Any = None) -> tuple[Any, Any]:
-        return super().forward(ys, np.where(targets < ys.shape[-1], targets, 0))
+    def forward(self, ys: Any, targets: Any, *, lengths: Any = None, weights: Any = None) -> tuple[Any, Any]:
+        return super().forward(ys, np.where(targets < ys.shape[-1], targets, 0), weights=weights)
+
+
+class NothingIsMultiplied(MeanSquaredError):
+    """What should weigh 0 weighs hardly anything, and may be NaN."""
+
+    def forward(self, ys: Any, targets: Any, *, lengths: Any = None, weights: Any = None) -> tuple[Any, Any]:
+        weights = None if weights is None else np.maximum(weights, 1e-30)
+        return super().forward(ys, targets, lengths=lengths, weights=weights)
 
 
 class PaddingIsMultiplied(SteppedRNN):
@@ -509,6 +518,7 @@ BREAKING = [
     Case(SharesAScratch, THREADS, "threads disturb each other: y at"),
     Case(DrawsAtInference, "nothing_is_drawn_in_use", r"DrawsAtInference\(\): a call at inference drew from stream"),
     Case(PaddingCounts, "padding_never_matters", "the content past a row's end matters: loss at"),
+    Case(NothingIsMultiplied, "what_weighs_nothing_never_matters", r"NothingIsMultiplied\(\): what weighs 0 matters: "),
     Case(PaddingIsMultiplied, "padding_never_matters", "the content past a row's end matters: ys at"),
     Case(BeginsWithOnes, "none_is_zeros", "state=None is not the initial state: ys at"),
     Case(TakesNoneForOnes, "none_is_zeros", r"None for \['ys'\] is not zeros: xs at"),
@@ -639,9 +649,9 @@ class ClipsItsInput(Twice):
 
 
 class ClearsItsTargets(SoftmaxCrossEntropy):
-    def forward(self, ys: Any, targets: Any, *, lengths: Any = None) -> tuple[Any, Any]:
+    def forward(self, ys: Any, targets: Any, *, lengths: Any = None, weights: Any = None) -> tuple[Any, Any]:
         targets[targets == -1] = 0
-        return super().forward(ys, targets, lengths=lengths)
+        return super().forward(ys, targets, lengths=lengths, weights=weights)
 
 
 class SortsItsLengths(SteppedRNN):
@@ -714,8 +724,8 @@ class MisshapenOutputWhereEmpty(Twice):
 class GivesItsCache(SoftmaxCrossEntropy):
     """The gradient is computed in forward; backward gives that very array."""
 
-    def forward(self, ys: Any, targets: Any, *, lengths: Any = None) -> tuple[Any, Any]:
-        loss, cache = super().forward(ys, targets, lengths=lengths)
+    def forward(self, ys: Any, targets: Any, *, lengths: Any = None, weights: Any = None) -> tuple[Any, Any]:
+        loss, cache = super().forward(ys, targets, lengths=lengths, weights=weights)
         return loss, super().backward(cache)
 
     def backward(self, cache: Any, dloss: Any = None) -> Any:

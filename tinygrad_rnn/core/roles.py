@@ -296,22 +296,56 @@ def given_or_zeros(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
 
 
 class Loss(Layer):
-    """A map from predictions and targets to a number."""
+    """A map from predictions and targets to a number.
+
+    A loss of your own may leave out `weights`: they are passed on only where some are given.
+    """
 
     takes_ids = False
     """Whether the targets are class ids (T, B) rather than numbers (T, B, V)."""
+    takes_distributions = False
+    """Whether the targets may also be a distribution over the classes (T, B, V) for each id."""
+    outputs_per_target: int = 1
+    """How many numbers of `ys` belong to one number of the targets, such as 2 for a mean and a variance."""
 
     @abstractmethod
     def forward(
-        self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None
+        self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None, weights: Any = None
     ) -> tuple[Float[Array, "..."], Any]:
-        """`(loss, cache)`; the loss is an array without axes."""
+        """`(loss, cache)`; the loss is an array without axes.
+
+        Args:
+            ys: the predictions, (T, B, V).
+            targets: (T, B, V), or ids (T, B).
+            lengths: (B,), the steps of each row, 0 to T. What is past a row's end counts not at all.
+            weights: (T, B), at least 0: floats, integers or bools. What weighs 0 counts not at all, even if it is NaN.
+        """
 
     @abstractmethod
     def backward(self, cache: Any, dloss: Any = None) -> Float[Array, "..."]:
         """The gradient w.r.t. `ys`, a new array, times `dloss`, the upstream gradient w.r.t. the loss (None: 1)."""
 
     @final
-    def __call__(self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None, weights: Any = None
+    ) -> Float[Array, "..."]:
         """The loss alone."""
-        return self.forward(ys, targets, lengths=lengths)[0]
+        given = {} if weights is None else {"weights": weights}
+        return self.forward(ys, targets, lengths=lengths, **given)[0]
+
+    def count(self, cache: Any) -> Float[Array, ""]:
+        """By what the mean divides: the sum of the weights that counted in the `forward` that gave `cache`.
+
+        Means of several batches are joined by it, `sum(count * loss) / sum(count)`, whatever the reduction is. Without
+        weights it is how many targets counted.
+
+        Raises:
+            TypeError: `cache` is not of this loss, or a loss of your own keeps no `counted` in its cache.
+        """
+        counted: Any = getattr(cache, "counted", None)
+        if counted is None:
+            raise TypeError(
+                f"{self!r}: cache must be what forward gave, with the sum of the weights that counted as the field "
+                f"`counted`, not a {type(cache).__name__}"
+            )
+        return counted  # type: ignore[no-any-return]

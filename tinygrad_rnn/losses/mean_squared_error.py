@@ -16,12 +16,15 @@ class MeanSquaredError(ElementwiseLoss):
 
     Args:
         reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss per number.
+        missing: `"nan"`: a target that is NaN is a gap, which does not count; None: NaN propagates.
 
     `forward` takes predictions and targets of the same shape and dtype, usually (T, B, D). With this shape it also
-    takes `lengths` (B,): steps past a row's end do not count. They have neither loss nor gradient, whatever they hold.
+    takes `lengths` (B,): steps past a row's end do not count. `weights` (T, B) are the factors of the losses of each
+    step, and the mean is the weighted one. What does not count, or weighs 0, has neither loss nor gradient, whatever it
+    holds.
 
     Raises:
-        ValueError: `reduction` is none of these; in `forward`, shapes do not fit.
+        ValueError: an option is none of these; in `forward`, shapes do not fit, or a weight is below 0.
         TypeError: in `forward`, predictions or targets are not floating-point numbers, or differ in dtype or device.
 
     References:

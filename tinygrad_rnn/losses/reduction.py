@@ -1,4 +1,4 @@
-"""What all losses share: they leave out padding, and reduce the other losses by mean, sum or not at all."""
+"""What all losses share: they leave out padding and what weighs nothing, and reduce the rest by mean, sum or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from numbers import Real
 from typing import Any
 
 from ..core.arrays import Array, Float, Integer, Integers, namespace
-from ..core.checks import check_array, check_choice, check_device, check_number
+from ..core.checks import check_array, check_choice, check_device, check_finite_from_0, check_number
+from ..core.foreign import check_is_array
 from ..core.roles import Loss
 from ..core.rows import WHOLE, Rows, make_rows
 
@@ -20,20 +21,41 @@ def check_reduction(owner: str, reduction: str) -> None:
     check_choice(owner, "reduction", reduction, "mean", "sum", "none")
 
 
-def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, targets: Array | Integers) -> Rows:
-    """Where the rows of `targets`, (T, B) or (T, B, D), end.
+def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, ys: Array) -> Rows:
+    """Where the rows of `ys`, (T, B, V), end.
 
     Raises:
-        ValueError: `targets` has other axes, or a length does not fit.
+        ValueError: `ys` has other axes, or a length does not fit.
         TypeError: `lengths` is not an integer array, or is on another device.
     """
     if lengths is None:
         return WHOLE
-    if targets.ndim != 3 - owner.takes_ids:
-        takes = "(T, B)" if owner.takes_ids else "(T, B, D)"
-        raise ValueError(f"{owner!r}: lengths go with targets {takes}, not {targets.shape}")
-    steps, batch = targets.shape[:2]
-    return make_rows(owner, lengths, None, steps, batch, targets)
+    if ys.ndim != 3:
+        raise ValueError(f"{owner!r}: lengths go with ys (T, B, V), not {ys.shape}")
+    steps, batch = ys.shape[:2]
+    return make_rows(owner, lengths, None, steps, batch, ys)
+
+
+def weights_of(owner: Loss, weights: Any, rows: Rows, ys: Array) -> Array:
+    """`weights`, one for each vector of `ys`, in its dtype, and 0 past each row's end.
+
+    Raises:
+        TypeError: they are not an array of numbers, or on another device.
+        ValueError: they do not have the shape of `ys` without its last axis; or one is below 0 or not finite, which is
+            checked only on the CPU.
+    """
+    check_is_array(owner, "weights", weights, "an array of numbers or bools")
+    if weights.dtype.kind not in "fiub":
+        raise TypeError(f"{owner!r}: weights must be floats, integers or bools, not {weights.dtype}")
+    check_device(owner, "weights", weights, ys)
+    if weights.shape != ys.shape[:-1]:
+        raise ValueError(
+            f"{owner!r}: weights has shape {weights.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}, one weight "
+            "for each vector"
+        )
+    cleared: Array = rows.clear(weights).astype(ys.dtype, copy=False)
+    check_finite_from_0(owner, "weights", cleared)
+    return cleared
 
 
 def scaled(owner: Loss, scale: Array, dloss: Any, shape: tuple[int, ...]) -> Array:
@@ -56,11 +78,24 @@ def scaled(owner: Loss, scale: Array, dloss: Any, shape: tuple[int, ...]) -> Arr
 
 
 def reduce(
-    reduction: str, losses: Float[Array, "*lead"], count: int | Integers
-) -> tuple[Float[Array, "..."], Float[Array, ""]]:
-    """The reduced loss, and the factor of each of `losses` in the sum; `count` of them are not padding."""
+    reduction: str, losses: Float[Array, "*lead"], total: int | Array | Integers, weights: Array | None = None
+) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, ""]]:
+    """The reduced loss, the factor of each of `losses` in the sum, and `total` as an array.
+
+    Args:
+        reduction: as in the losses.
+        losses: 0 where nothing counts.
+        total: by what the mean divides, the sum of the weights; if it is 0, by 1.
+        weights: the factor of each of the losses, of a shape that fits; None is 1.
+    """
     xp = namespace(losses)
-    scale = xp.ones((), losses.dtype)
-    if reduction == "mean":
-        scale /= xp.maximum(count, 1).astype(losses.dtype)
-    return (losses if reduction == "none" else xp.asarray(losses.sum() * scale)), scale
+    counted = xp.empty((), losses.dtype)
+    counted[...] = total
+    if weights is None:
+        scale = xp.ones((), losses.dtype)
+        if reduction == "mean":
+            scale /= xp.maximum(counted, 1)  # of how many count, which are integers
+        return (losses if reduction == "none" else xp.asarray(losses.sum() * scale)), scale, counted
+    scale = weights / (counted + (counted == 0)) if reduction == "mean" else weights
+    losses = losses * scale
+    return (losses if reduction == "none" else xp.asarray(losses.sum())), scale, counted

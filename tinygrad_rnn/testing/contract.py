@@ -20,7 +20,7 @@ from ..core.states import tree_map
 from ..layers.attention.base import Attention
 from ..models.encoder_decoder import EncoderDecoder
 from . import sequences
-from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same
+from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same, takes_weights
 from .inner import check_inner_float32
 
 
@@ -59,6 +59,8 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         clauses.append(nothing_is_drawn_in_use)
     if not isinstance(layer, Feedforward):
         clauses.append(sequences.padding_never_matters)
+    if takes_weights(layer):
+        clauses.append(sequences.what_weighs_nothing_never_matters)
     if isinstance(layer, Recurrent):
         clauses += [
             sequences.the_last_state_is_small,

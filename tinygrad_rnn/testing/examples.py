@@ -7,6 +7,7 @@ are named by their path, `state[1][0]`.
 from __future__ import annotations
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -56,7 +57,8 @@ class Example(ABC):
     @property
     def given(self) -> Arrays:
         """All inputs of a call, also those without a gradient."""
-        names = ("x", "xs", "ys", "state", "starts", "queries", "memory", "sources", "targets", *self.ends.values())
+        names = ["x", "xs", "ys", "state", "starts", "queries", "memory", "sources", "targets", "weights"]
+        names += self.ends.values()
         return {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
 
     @property
@@ -275,26 +277,45 @@ class EncoderDecoderExample(Example):
 
 
 class LossExample(Example):
-    """Maps `ys` (T, B, V) and targets, one of them ignored, to the loss."""
+    """Maps `ys` (T, B, V) and targets, one of them ignored, to the loss.
+
+    Other ways have weights (T, B), of which some are 0, and with these distributions as targets.
+    """
 
     layer: Loss
 
-    def __init__(self, layer: Loss, rng: Generator, lengths: Integers | None = None) -> None:
+    def __init__(
+        self, layer: Loss, rng: Generator, lengths: Integers | None = None, weighted: bool = False, soft: bool = False
+    ) -> None:
         super().__init__(layer, rng)
         steps, batch = _size(lengths)
         self.lengths = None if lengths is None else lengths.copy()
-        self.ys = draw(rng, (steps, batch, FEATURES))
-        self.targets: Any = rng.random(self.ys.shape)  # 0 to 1, which every elementwise loss takes
-        if layer.takes_ids:
+        self.ys = draw(rng, (steps, batch, FEATURES * layer.outputs_per_target))
+        self.targets: Any
+        if soft:
+            self.targets = rng.dirichlet([1.0] * FEATURES, (steps, batch))
+            self.targets[0, 0] = np.eye(FEATURES)[0]
+        elif layer.takes_ids:
             self.targets = rng.integers(0, FEATURES, (steps, batch))
             self.targets[1, 0] = getattr(layer, "ignore_index", 0)
+        else:  # halfway between multiples of 0.1, so that no prediction is where a loss may have a kink
+            self.ys = self.ys.round(1)
+            self.targets = rng.integers(0, 10, (steps, batch, FEATURES)) / 10 + 0.05
+            if getattr(layer, "missing", None):
+                self.targets[1, 1, 2] = np.nan
+        self.weights: Any = None
+        if soft or weighted:
+            self.how = f", with {'soft targets and ' * soft}weights,"
+            self.weights = rng.random((steps, batch)) + 0.1
+            self.weights[[0, 2], [batch - 1, 0]] = 0
 
     @property
     def inputs(self) -> Arrays:
         return {"ys": self.ys}
 
     def call(self, function: Callable[..., Any]) -> Any:
-        return function(self.ys, self.targets, lengths=self.lengths)
+        weights = {} if self.weights is None else {"weights": self.weights}
+        return function(self.ys, self.targets, lengths=self.lengths, **weights)
 
     def named(self, *outputs: Any) -> Arrays:
         (loss,) = outputs
@@ -307,7 +328,7 @@ class LossExample(Example):
 def examples(
     layer: Layer, rng: Generator, lengths: Integers | None = None, starts: Booleans | None = None
 ) -> list[Example]:
-    """Every way to call `layer`; `starts` are only for a `Recurrent`.
+    """Every way to call `layer`; `starts` are only for a `Recurrent`, weights for a `Loss` that takes some.
 
     Raises:
         TypeError: the layer has none of the roles.
@@ -315,7 +336,9 @@ def examples(
     if isinstance(layer, Feedforward):
         return [FeedforwardExample(layer, rng)]
     if isinstance(layer, Loss):
-        return [LossExample(layer, rng, lengths)]
+        weighted = [LossExample(layer, rng, lengths, weighted=True)] if takes_weights(layer) else []
+        soft = [LossExample(layer, rng, lengths, soft=True)] if weighted and layer.takes_distributions else []
+        return [LossExample(layer, rng, lengths), *weighted, *soft]
     if isinstance(layer, Recurrent):
         whole = RecurrentExample(layer, rng, lengths, starts)
         return [whole, StepsExample(layer, rng, None, starts)] if layer.causal and lengths is None else [whole]
@@ -327,6 +350,11 @@ def examples(
         f"{layer!r} is neither Feedforward, Recurrent, Attention, EncoderDecoder nor Loss, so there is no standard way "
         "to call it"
     )
+
+
+def takes_weights(layer: Layer) -> bool:
+    """Whether it is a `Loss` whose `forward` has the argument `weights`, which one of a user's own may leave out."""
+    return isinstance(layer, Loss) and "weights" in inspect.signature(layer.forward).parameters
 
 
 def draw(rng: Generator, shape: tuple[int, ...]) -> Array:

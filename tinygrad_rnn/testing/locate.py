@@ -48,7 +48,10 @@ def _settings(
 ) -> Iterator[tuple[str, Example]]:
     """Calls of the layer, the smallest first, with what it means if this is the first that is wrong."""
     if not isinstance(layer, Recurrent):
-        yield "", examples(layer, rng)[0]
+        plain, *weighted = examples(layer, rng)
+        yield "", plain
+        for example in weighted:
+            yield "Without `weights` all is right. ", example
         if lengths is not None:
             yield "Without `lengths` all is right. ", examples(layer, rng, lengths)[0]
         return

@@ -22,16 +22,37 @@ STARTS[[0, 2, 1, 2, 3, 3, 4], [0, 0, 1, 2, 2, 3, 3]] = True
 
 def padding_never_matters(layer: Layer, rng: Generator) -> None:
     """The content past a row's end changes nothing, to the bit; outputs and gradients are 0 there."""
-    example = examples(layer, rng, LENGTHS)[0]
-    upstream = example.upstream(rng)
-    expected = example.everything(upstream)
-    for _, array, past in _of_steps(example, example.given | upstream):
-        array[past] = np.nan if array.dtype.kind == "f" else 10**6
-    found = example.everything(upstream)
-    same(expected, found, f"{layer!r}: the content past a row's end matters")
-    names = [*upstream, *(f"gradient of {name}" for name in example.variables)]
-    for name, array, past in _of_steps(example, {name: found[name] for name in names}):
-        assert not array[past].any(), f"{layer!r}: {name} is not 0 past a row's end"
+    for example in examples(layer, rng, LENGTHS):
+        upstream = example.upstream(rng)
+        expected = example.everything(upstream)
+        for _, array, past in _of_steps(example, example.given | upstream):
+            array[past] = np.nan if array.dtype.kind == "f" else 10**6
+        found = example.everything(upstream)
+        same(expected, found, f"{layer!r}: the content past a row's end matters")
+        names = [*upstream, *(f"gradient of {name}" for name in example.variables)]
+        for name, array, past in _of_steps(example, {name: found[name] for name in names}):
+            assert not array[past].any(), f"{layer!r}: {name} is not 0 past a row's end"
+
+
+def what_weighs_nothing_never_matters(layer: Layer, rng: Generator) -> None:
+    """Where a weight is 0, the content changes nothing, to the bit; loss and gradient are 0 there."""
+    for lengths in (None, LENGTHS):
+        for example in examples(layer, rng, lengths):
+            weights = getattr(example, "weights", None)
+            if weights is None:
+                continue
+            upstream = example.upstream(rng)
+            expected = example.everything(upstream)
+            arrays = {name: example.given[name] for name in ("ys", "targets")} | upstream
+            for array in arrays.values():
+                if array.ndim:
+                    array[weights == 0] = np.nan if array.dtype.kind == "f" else 10**6
+            found = example.everything(upstream)
+            same(expected, found, f"{layer!r}: what weighs 0 matters")
+            for name, array in found.items():
+                assert not array.ndim or not array[weights == 0].any(), (
+                    f"{layer!r}: {name} is not 0 where the weight is"
+                )
 
 
 def a_state_is_frozen_past_the_end(layer: Layer, rng: Generator) -> None:

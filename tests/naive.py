@@ -554,8 +554,29 @@ def of_logit(layer: Any, i: int, t: float, y: float) -> Any:
     return of_positive * t * math.log(1 + math.exp(-y)) + (1 - t) * math.log(1 + math.exp(y))
 
 
+def of_error(layer: Any, i: int, t: float, y: float) -> Any:
+    """Huber's loss, case by case."""
+    return (y - t) ** 2 / 2 if -layer.delta <= y - t <= layer.delta else layer.delta * (abs(y - t) - layer.delta / 2)
+
+
+def of_quantiles(layer: Any, i: int, t: float, *ys: float) -> Any:
+    """The pinball losses, case by case."""
+    pairs = zip(layer.quantiles, ys, strict=True)
+    return sum(q * (t - y) if t > y else (1 - q) * (y - t) for q, y in pairs) / len(ys)
+
+
+def of_normal(layer: Any, i: int, t: float, mean: float, s: float) -> Any:
+    """Minus the logarithm of the density."""
+    v = math.exp(s) + layer.least_variance
+    return -math.log(math.exp(-((t - mean) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v))
+
+
 mean_squared_error = number_by_number(lambda layer, i, t, y: y**2 - 2 * y * t + t**2)
+mean_absolute_error = number_by_number(lambda layer, i, t, y: max(y, t) - min(y, t))
 binary_cross_entropy = number_by_number(of_logit)
+huber = number_by_number(of_error)
+quantile = number_by_number(of_quantiles)
+gaussian_nll = number_by_number(of_normal)
 
 
 def by_documents(run: Any) -> Any:

@@ -19,8 +19,10 @@ from tinygrad_rnn import (
     Dropout,
     Embedding,
     EncoderDecoder,
+    GaussianNLL,
     GeneralAttention,
     GRUCell,
+    Huber,
     InputFeedingDecoder,
     Layer,
     LayerNorm,
@@ -28,8 +30,10 @@ from tinygrad_rnn import (
     Linear,
     LockedDropout,
     LSTMCell,
+    MeanAbsoluteError,
     MeanSquaredError,
     OneHot,
+    Quantile,
     ReLU,
     Residual,
     RNNCell,
@@ -309,6 +313,16 @@ CASES = {
     "MeanSquaredError with gaps": Case(
         lambda rng: MeanSquaredError(reduction="none", missing="nan"), naive.mean_squared_error
     ),
+    "MeanAbsoluteError": Case(lambda rng: MeanAbsoluteError(), naive.mean_absolute_error),
+    "MeanAbsoluteError none": Case(lambda rng: MeanAbsoluteError(reduction="none"), naive.mean_absolute_error),
+    "Huber": Case(lambda rng: Huber(), naive.huber),
+    "Huber sum": Case(lambda rng: Huber(0.4, reduction="sum", missing="nan"), naive.huber),
+    "Quantile": Case(lambda rng: Quantile(), naive.quantile),
+    "Quantile of two, none": Case(lambda rng: Quantile((0.2, 0.7), reduction="none"), naive.quantile),
+    "Quantile with gaps": Case(lambda rng: Quantile((0.4,), missing="nan"), naive.quantile),
+    "GaussianNLL": Case(lambda rng: GaussianNLL(), naive.gaussian_nll),
+    "GaussianNLL none": Case(lambda rng: GaussianNLL(least_variance=0.5, reduction="none"), naive.gaussian_nll),
+    "GaussianNLL with gaps": Case(lambda rng: GaussianNLL(missing="nan"), naive.gaussian_nll),
 }
 
 products.ROWS, products.NUMBERS = 8, 1  # so that the few steps of the checks are several blocks

@@ -39,7 +39,11 @@ from .layers.one_hot import OneHot
 from .layers.softmax import Softmax
 from .layers.tied_linear import TiedLinear
 from .losses.binary_cross_entropy import BinaryCrossEntropy
+from .losses.gaussian_nll import GaussianNLL
+from .losses.huber import Huber
+from .losses.mean_absolute_error import MeanAbsoluteError
 from .losses.mean_squared_error import MeanSquaredError
+from .losses.quantile import Quantile
 from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from .models.attention_decoder import AttentionDecoder
 from .models.bidirectional import Bidirectional
@@ -174,8 +178,12 @@ __all__ = [
     "VanillaRNN",
     # Losses
     "SoftmaxCrossEntropy",
-    "MeanSquaredError",
     "BinaryCrossEntropy",
+    "MeanSquaredError",
+    "MeanAbsoluteError",
+    "Huber",
+    "Quantile",
+    "GaussianNLL",
     # Optimizers
     "SGD",
     "Adagrad",

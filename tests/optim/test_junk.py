@@ -106,7 +106,7 @@ def test_optimizers_name_themselves(name: str, value: Any) -> None:
     named(name, lambda: make(model, value))
     named(name, lambda: make(model, 0.1, nonfinite=value))
     named(f"{name}.restore", lambda: make(model, 0.1).restore(value))
-    for option in {"momentum", "eps", "decay", "betas"} & {*vars(make), *vars(make.__mro__[1])}:
+    for option in {"momentum", "eps", "decay", "rho", "betas"} & {*vars(make), *vars(make.__mro__[1])}:
         named(name, make, linear(), 0.1, **{option: value})
         named(name, setattr, make(model, 0.1), option, value)
     named(name, lambda: setattr(make(model, 0.1), "lr", value))
@@ -223,9 +223,9 @@ def test_a_moving_average_names_itself(value: Any) -> None:
 def test_any_real_number_is_kept_as_a_float_of_python(half: Any) -> None:
     """One of NumPy's float64 would make float64 of float32 arrays."""
     owners: list[Any] = [
-        SGD(linear(), half, momentum=half),
-        Adagrad(linear(), half, eps=half),
-        RMSprop(linear(), half, eps=half, decay=half),
+        SGD(linear(), half, momentum=half, decay=half),
+        Adagrad(linear(), half, eps=half, decay=half),
+        RMSprop(linear(), half, eps=half, rho=half, decay=half),
         AdamW(linear(), half, betas=(half, half), eps=half, decay=half),
         ClipNorm(half),
         ClipValue(half),
@@ -234,7 +234,18 @@ def test_any_real_number_is_kept_as_a_float_of_python(half: Any) -> None:
     ]
     for owner in owners:
         for name, value in vars(owner).items():
-            if name in ("momentum", "eps", "decay", "_betas", "limit", "max_norm", "factor", "threshold", "min_lr"):
+            if name in (
+                "momentum",
+                "eps",
+                "decay",
+                "rho",
+                "_betas",
+                "limit",
+                "max_norm",
+                "factor",
+                "threshold",
+                "min_lr",
+            ):
                 assert value in (0.5, (0.5, 0.5))
                 assert {type(each) for each in (value if isinstance(value, tuple) else (value,))} == {float}
     for owner in owners[:4]:

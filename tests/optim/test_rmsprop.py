@@ -12,22 +12,22 @@ from tinygrad_rnn import RMSprop
 
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("eps", [1e-8, 0.5])
-@pytest.mark.parametrize("decay", [0.99, 0.5, 0.0])
-def test_rmsprop(decay: float, eps: float, clip: Any) -> None:
+@pytest.mark.parametrize("rho", [0.99, 0.5, 0.0])
+def test_rmsprop(rho: float, eps: float, clip: Any) -> None:
     """Ten steps against the textbook; eps stands outside the root."""
 
     def update(w: float, g: float, memory: dict[str, float], step: int, is_bias: bool) -> float:
-        memory["s"] = decay * memory.get("s", 0) + (1 - decay) * g * g
+        memory["s"] = rho * memory.get("s", 0) + (1 - rho) * g * g
         return w - 0.1 / (1 + step) * g / (math.sqrt(memory["s"]) + eps)
 
-    check(lambda model, clip: RMSprop(model, lambda n: 0.1 / (1 + n), decay=decay, eps=eps, clip=clip), update, clip)
+    check(lambda model, clip: RMSprop(model, lambda n: 0.1 / (1 + n), rho=rho, eps=eps, clip=clip), update, clip)
 
 
 def test_the_first_step_does_not_depend_on_the_size_of_the_gradient() -> None:
     for size in (1e-6, 1.0, 1e6):
         model = Weights()
         before = model.w.value.copy()
-        optimizer = RMSprop(model, 0.1, decay=0.99, eps=1e-20)
+        optimizer = RMSprop(model, 0.1, rho=0.99, eps=1e-20)
         model.w.grad.fill(-size)
         optimizer.step()
         np.testing.assert_allclose(model.w.value, before + 0.1 / math.sqrt(0.01), rtol=1e-12)
@@ -46,9 +46,9 @@ def test_a_parameter_without_gradient_stays() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"decay": 1.0}, r"decay must be 0 to below 1, not 1\.0"),
-        ({"decay": -0.1}, r"decay must be 0 to below 1, not -0\.1"),
-        ({"decay": math.nan}, "decay must be 0 to below 1, not nan"),
+        ({"rho": 1.0}, r"rho must be 0 to below 1, not 1\.0"),
+        ({"rho": -0.1}, r"rho must be 0 to below 1, not -0\.1"),
+        ({"rho": math.nan}, "rho must be 0 to below 1, not nan"),
         ({"eps": 0.0}, r"eps must be above 0, not 0\.0"),
         ({"eps": math.nan}, "eps must be above 0, not nan"),
         ({"eps": 1e-50}, "eps is 1e-50, which float32 may take for 0: give at least 1e-37"),

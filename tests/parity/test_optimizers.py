@@ -33,7 +33,7 @@ OPTIMIZERS = {
     ),
     "Adagrad": Peer(lambda model, clip: Adagrad(model, 0.1, clip=clip, eps=0.01), "Adagrad", {"lr": 0.1, "eps": 0.01}),
     "RMSprop": Peer(
-        lambda model, clip: RMSprop(model, 0.1, clip=clip, decay=0.9, eps=0.01),
+        lambda model, clip: RMSprop(model, 0.1, clip=clip, rho=0.9, eps=0.01),
         "RMSprop",
         {"lr": 0.1, "alpha": 0.9, "eps": 0.01},
     ),

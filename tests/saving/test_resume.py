@@ -31,7 +31,8 @@ from tinygrad_rnn import (
     save,
     schedules,
 )
-from tinygrad_rnn.optim.base import Optimizer, OptimizerState
+from tinygrad_rnn.optim.base import Optimizer
+from tinygrad_rnn.optim.state import OptimizerState
 
 IDS = np.random.default_rng(5).integers(0, 7, 900)
 STREAM = TokenStream([IDS[:300], IDS[300:]], batch=3, steps=8)

@@ -225,7 +225,7 @@ def _first_parameter(layer: Layer, seen: set[int] | None = None) -> Parameter | 
     return None
 
 
-def _parts(layer: Layer) -> Iterator[tuple[str, Any]]:
+def parts(layer: Layer) -> Iterator[tuple[str, Any]]:
     """What lies in `layer` itself, by name: its attributes, or the items of those that are tuples or lists."""
     for name, value in vars(layer).items():
         if type(value) in _PLAIN:
@@ -245,7 +245,7 @@ def places(
     A layer that stands in several places is searched in the first: the ways to it may be too many to go.
     """
     seen = {id(layer)} if seen is None else seen
-    for name, item in _parts(layer):
+    for name, item in parts(layer):
         if wanted(item):
             yield f"{prefix}{name}", item
         if isinstance(item, Layer) and id(item) not in seen:
@@ -292,7 +292,7 @@ def _summary_rows(
     rows, total = list[Row](), 0
     again = id(layer) in seen
     seen.add(id(layer))
-    for own, part in _parts(layer):
+    for own, part in parts(layer):
         path = f"{name}.{own}" if name else own
         if isinstance(part, Parameter):
             origin = first.setdefault(id(part), path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from operator import is_
-from typing import Any
+from typing import Any, TypeVar
 
 from .arrays import Array
 from .layer import Layer, check_found
 from .vector import pack
+
+K = TypeVar("K")
 
 _END = (object(),)
 """Ends the places, so that they differ from others that only go on."""
@@ -59,6 +61,19 @@ class PackedModel:
         """By dotted name, the part of `vector` (P,) that belongs to each parameter, in its shape."""
         start = self.part.start
         return {name: self.vector.view(vector, p, start) for name, p in self.model.named_parameters()}
+
+    def runs(self, keys: Mapping[str, K]) -> list[tuple[slice, K]]:
+        """The slices of the vector (P,) in each of which all parameters have the same key, in order, with that key.
+
+        Args:
+            keys: a key for each parameter, by its dotted name.
+        """
+        runs: list[tuple[slice, K]] = []
+        for name, parameter in sorted(self.model.named_parameters(), key=lambda named: self.vector.start(named[1])):
+            start, key = self.vector.start(parameter) - self.part.start, keys[name]
+            alike = bool(runs) and runs[-1][1] == key
+            runs.append((slice(runs.pop()[0].start if alike else start, start + parameter.size), key))
+        return runs
 
     def entry(self, index: int) -> tuple[str, Layer]:
         """The dotted name of the parameter that has entry `index` of the vector (P,), and the layer that holds it."""

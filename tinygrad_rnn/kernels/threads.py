@@ -82,23 +82,25 @@ def divide_within(work: Callable[[slice], Result], rows: int, least: int) -> lis
     return _Division(work, slices).results()
 
 
-def divide_blocks(work: Callable[[slice], object], array: Array) -> None:
+def divide_blocks(work: Callable[[slice], object], array: Array, part: slice | None = None) -> None:
     """`work` on blocks of the rows of `array` (N, ...), for several short operations on each, by all threads.
 
     So what one has written, the next still finds in the cache of the processor. What is on a GPU is one block. The
-    operations are on numbers one by one: nothing is said to BLAS.
+    operations are on numbers one by one: nothing is said to BLAS. Where a `part` of the rows is given, it is of these.
     """
-    rows = len(array)
-    if namespace(array) is not np:
-        work(slice(0, rows))
+    part = slice(0, len(array)) if part is None else part
+    first, size = part.start, part.stop - part.start
+    most = max(BLOCK * len(array) // max(array.size, 1), 1)
+    if 0 < size <= most or namespace(array) is not np:
+        work(part)
         return
-    most = max(BLOCK * rows // max(array.size, 1), 1)
 
-    def run(part: slice) -> None:
-        for start in range(part.start, part.stop, most):
-            work(slice(start, min(start + most, part.stop)))
+    def run(rows: slice) -> None:
+        stop = first + rows.stop
+        for start in range(first + rows.start, stop, most):
+            work(slice(start, min(start + most, stop)))
 
-    divide_within(run, rows, 4 * most)
+    divide_within(run, size, 4 * most)
 
 
 class _Division(Generic[Result]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from ..core.arguments import check_eps
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
+from ..core.parameter import Parameter
 from ..kernels.threads import divide_blocks
 from .base import Optimizer
 from .clip import Clipper
@@ -29,6 +30,9 @@ class Adagrad(Optimizer):
         eps: :math:`\varepsilon`, above 0.
         clip: a clipper or several.
         nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
+        rates: factors of the learning rate by the names of layers or parameters, as `{"layers.0": 0.0}`; 0 freezes.
+        decay: the weight decay :math:`\lambda`: before each update, :math:`w \leftarrow w - \eta \lambda w`.
+        decays: a function of name and `Parameter` that says what decays; None: what has two or more axes.
 
     Raises:
         TypeError: an argument is of another type.
@@ -57,13 +61,16 @@ class Adagrad(Optimizer):
         eps: float = 1e-8,
         clip: Clipper | Sequence[Clipper] | None = None,
         nonfinite: Nonfinite = "refuse",
+        rates: Mapping[str, float] | None = None,
+        decay: float = 0.0,
+        decays: Callable[[str, Parameter], bool] | None = None,
     ) -> None:
         self.eps = eps
-        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite, rates=rates, decay=decay, decays=decays)
         self.sum = self._zeros()
 
-    def _update(self, value: Array, grad: Array, lr: float) -> None:
-        divide_blocks(partial(self._change, value, grad, lr), value)
+    def _update(self, value: Array, grad: Array, lr: float, step: int, part: slice) -> None:
+        divide_blocks(partial(self._change, value, grad, lr), value, part)
 
     def _change(self, value: Array, grad: Array, lr: float, block: slice) -> None:
         """Update the parameters in `block`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ..core.arguments import check_eps
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
+from ..core.parameter import Parameter
 from ..kernels.threads import divide_blocks
 from .base import Optimizer
 from .clip import Clipper
@@ -39,6 +40,9 @@ class Adam(Optimizer):
         eps: :math:`\varepsilon`, above 0.
         clip: a clipper or several.
         nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
+        rates: factors of the learning rate by the names of layers or parameters, as `{"layers.0": 0.0}`; 0 freezes.
+        decay: the weight decay :math:`\lambda`: before each update, :math:`w \leftarrow w - \eta \lambda w`.
+        decays: a function of name and `Parameter` that says what decays; None: what has two or more axes.
 
     Raises:
         TypeError: an argument is of another type.
@@ -68,9 +72,12 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         clip: Clipper | Sequence[Clipper] | None = None,
         nonfinite: Nonfinite = "refuse",
+        rates: Mapping[str, float] | None = None,
+        decay: float = 0.0,
+        decays: Callable[[str, Parameter], bool] | None = None,
     ) -> None:
         self.betas, self.eps = betas, eps
-        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite, rates=rates, decay=decay, decays=decays)
         self.gradients, self.squares = self._zeros(), self._zeros()
 
     @property
@@ -90,14 +97,14 @@ class Adam(Optimizer):
         except ValueError as error:
             raise ValueError(f"{name}: betas must be 0 to below 1, not {first} and {second}") from error
 
-    def _update(self, value: Array, grad: Array, lr: float) -> None:
-        t = self.steps + 1
+    def _update(self, value: Array, grad: Array, lr: float, step: int, part: slice) -> None:
+        t = step + 1
         # m̂ and v̂ are these factors times `gradients` and `squares`.
         of_gradients, of_squares = ((1 - beta) / (1 - beta**t) for beta in self.betas)
         root = math.sqrt(of_squares)
 
         change = partial(self._change, value, grad, self.eps / root, lr * of_gradients / root)
-        divide_blocks(change, value)
+        divide_blocks(change, value, part)
 
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
         """Update the parameters in `block`."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ..core.arrays import Array, Float, namespace
 from ..core.checks import check_array
-from .settings import as_float, is_number, number, shown, takes
+from .settings import number
 
 Clipper = Callable[[Array], Array]
 """Changes a gradient vector in place and returns its norm before that."""
@@ -95,47 +95,6 @@ def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
 def _within(limit: float, grad: Array) -> float:
     """`limit`, or the largest number of the dtype, above which a float32 would be infinite."""
     return min(limit, float(namespace(grad).finfo(grad.dtype).max))
-
-
-_OWN = (ClipNorm, ClipValue)
-
-
-def as_clippers(owner: str, clip: Any) -> tuple[Clipper, ...]:
-    """The clippers that `clip` stands for: None, one, or a tuple or list of them.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    several = () if clip is None else clip if isinstance(clip, (tuple, list)) else (clip,)
-    for one in several:
-        if type(one) not in _OWN and not takes(one, 1):
-            limit = one if is_number(one) and 0 < as_float(one) < math.inf else 5.0
-            raise TypeError(
-                f"{owner}: clip must be a clipper, such as ClipValue({limit}) or ClipNorm({limit}), or a tuple or list "
-                f"of clippers, not {shown(one)}"
-            )
-    return tuple(several)
-
-
-def keeps_finite(clippers: Sequence[Clipper]) -> bool:
-    """Whether what these clippers make of a finite gradient is known to be finite."""
-    return all(type(clip) in _OWN for clip in clippers)
-
-
-def norm_of(clip: Clipper, grad: Array, owner: str) -> Array:
-    """What `clip` returns.
-
-    Raises:
-        TypeError: it is not a number, nor an array ().
-    """
-    before: Any = clip(grad)
-    if getattr(before, "shape", None) != () and not is_number(before):
-        came = f"an array of shape {before.shape}" if hasattr(before, "shape") else f"a {type(before).__name__}"
-        raise TypeError(
-            f"{owner}: the clipper {shown(clip)} must change the gradient in place and return its norm before that, a "
-            f"number; it returned {came}"
-        )
-    return before  # type: ignore[no-any-return]
 
 
 def _check_vector(clipper: object, grad: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from ..core.arrays import Array, namespace
@@ -22,11 +23,15 @@ class Door:
         ValueError: `nonfinite` is none of the choices.
     """
 
-    def __init__(self, owner: str, nonfinite: Any, *, on_cpu: bool, skipped: int = 0) -> None:
+    def __init__(self, owner: str, nonfinite: Any, *, on_cpu: bool) -> None:
         if not isinstance(nonfinite, str) or nonfinite not in get_args(Nonfinite):
             raise ValueError(f'{owner}: nonfinite must be "refuse", "skip" or "propagate", not {shown(nonfinite)}')
-        self.nonfinite: Any = nonfinite
+        self.nonfinite: Nonfinite = nonfinite  # type: ignore[assignment]
         self._on_cpu = on_cpu
+        self.open(0)
+
+    def open(self, skipped: int) -> None:
+        """Begin anew, when so many gradients were skipped."""
         self._skipped: Any = skipped
         self._stopped: Any = 0  # on a GPU, updates since the first gradient that was refused, its own included,
         self._first: Any = -1  # and the index of its first entry that is not finite
@@ -68,6 +73,15 @@ class Door:
 def first_nonfinite(grad: Array) -> int:
     """The index of the first entry of `grad` (P,), on the CPU, that is not finite."""
     return int(namespace(grad).isfinite(grad).argmin())
+
+
+def only_where(passed: Array, arrays: Sequence[Array], change: Callable[[], None]) -> None:
+    """`change()`, which changes `arrays`, if `passed`, an array (), is True: else the device puts everything back."""
+    before = [array.copy() for array in arrays]
+    change()
+    stopped = namespace(passed).logical_not(passed)
+    for array, old in zip(arrays, before, strict=True):
+        namespace(array).copyto(array, old, where=stopped)
 
 
 def _read(number: Any) -> int:

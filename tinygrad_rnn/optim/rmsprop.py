@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from ..core.arguments import check_eps
 from ..core.arrays import Array, namespace
 from ..core.layer import Layer
+from ..core.parameter import Parameter
 from ..kernels.threads import divide_blocks
 from .base import Optimizer
 from .clip import Clipper
@@ -19,7 +20,7 @@ from .settings import number, setting
 class RMSprop(Optimizer):
     r"""Gradient descent with each parameter's gradient divided by its recent root mean square.
 
-    With gradient :math:`g`, learning rate :math:`\eta` and decay :math:`\rho`; :math:`\varepsilon` is outside the root:
+    With gradient :math:`g` and learning rate :math:`\eta`; :math:`\varepsilon` is outside the root:
 
     .. math::
         s \leftarrow \rho s + (1 - \rho)\, g^2, \qquad w \leftarrow w - \eta\, g \,/\, (\sqrt{s} + \varepsilon)
@@ -30,10 +31,13 @@ class RMSprop(Optimizer):
     Args:
         model: the layer whose parameters to change.
         lr: :math:`\eta`, a number or a function of the step number.
-        decay: :math:`\rho`, 0 to below 1.
+        rho: :math:`\rho`, 0 to below 1: the mean is over about :math:`1 / (1 - \rho)` steps.
         eps: :math:`\varepsilon`, above 0.
         clip: a clipper or several.
         nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
+        rates: factors of the learning rate by the names of layers or parameters, as `{"layers.0": 0.0}`; 0 freezes.
+        decay: the weight decay :math:`\lambda`: before each update, :math:`w \leftarrow w - \eta \lambda w`.
+        decays: a function of name and `Parameter` that says what decays; None: what has two or more axes.
 
     Raises:
         TypeError: an argument is of another type.
@@ -44,7 +48,7 @@ class RMSprop(Optimizer):
 
     Example:
         >>> layer = Linear(1, 2, rng=np.random.default_rng(0))
-        >>> optimizer = RMSprop(layer, lr=0.5, decay=0.75)
+        >>> optimizer = RMSprop(layer, lr=0.5, rho=0.75)
         >>> layer.b.grad = np.array([2.0, 4.0], np.float32)
         >>> optimizer.step()
         >>> layer.b.value
@@ -52,7 +56,7 @@ class RMSprop(Optimizer):
     """
 
     keeps = ("squares",)
-    decay: float = number("0 to below 1")
+    rho: float = number("0 to below 1")
     eps: float = setting(check_eps)
 
     def __init__(
@@ -60,24 +64,27 @@ class RMSprop(Optimizer):
         model: Layer,
         lr: float | Callable[[int], float],
         *,
-        decay: float = 0.99,
+        rho: float = 0.99,
         eps: float = 1e-8,
         clip: Clipper | Sequence[Clipper] | None = None,
         nonfinite: Nonfinite = "refuse",
+        rates: Mapping[str, float] | None = None,
+        decay: float = 0.0,
+        decays: Callable[[str, Parameter], bool] | None = None,
     ) -> None:
-        self.decay, self.eps = decay, eps
-        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
+        self.rho, self.eps = rho, eps
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite, rates=rates, decay=decay, decays=decays)
         self.squares = self._zeros()
 
-    def _update(self, value: Array, grad: Array, lr: float) -> None:
-        root = math.sqrt(1 - self.decay)  # √s is this times the root of `squares`
+    def _update(self, value: Array, grad: Array, lr: float, step: int, part: slice) -> None:
+        root = math.sqrt(1 - self.rho)  # √s is this times the root of `squares`
         change = partial(self._change, value, grad, self.eps / root, lr / root)
-        divide_blocks(change, value)
+        divide_blocks(change, value, part)
 
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
         """Update the parameters in `block`."""
         xp, g, squares = namespace(value), grad[block], self.squares[block]
-        squares *= self.decay
+        squares *= self.rho
         change = xp.multiply(g, g)
         squares += change
         xp.sqrt(squares, out=change)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..core.arrays import Array
 from ..core.layer import Layer
+from ..core.parameter import Parameter
 from .base import Optimizer
 from .clip import Clipper
 from .finite import Nonfinite
@@ -26,6 +27,9 @@ class SGD(Optimizer):
         lr: :math:`\eta`, a number or a function of the step number.
         clip: a clipper or several.
         nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
+        rates: factors of the learning rate by the names of layers or parameters, as `{"layers.0": 0.0}`; 0 freezes.
+        decay: the weight decay :math:`\lambda`: before each update, :math:`w \leftarrow w - \eta \lambda w`.
+        decays: a function of name and `Parameter` that says what decays; None: what has two or more axes.
         momentum: :math:`\mu`, 0 to below 1.
         nesterov: whether to use Nesterov's momentum; needs `momentum`.
 
@@ -56,6 +60,9 @@ class SGD(Optimizer):
         *,
         clip: Clipper | Sequence[Clipper] | None = None,
         nonfinite: Nonfinite = "refuse",
+        rates: Mapping[str, float] | None = None,
+        decay: float = 0.0,
+        decays: Callable[[str, Parameter], bool] | None = None,
         momentum: float = 0.0,
         nesterov: bool = False,
     ) -> None:
@@ -64,17 +71,19 @@ class SGD(Optimizer):
             raise TypeError(f"SGD: nesterov must be True or False, not {shown(nesterov)}")
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0")
-        super().__init__(model, lr, clip=clip, nonfinite=nonfinite)
+        super().__init__(model, lr, clip=clip, nonfinite=nonfinite, rates=rates, decay=decay, decays=decays)
         self.nesterov = nesterov
         self.velocity = self._zeros() if momentum else None
 
-    def _update(self, value: Array, grad: Array, lr: float) -> None:
+    def _update(self, value: Array, grad: Array, lr: float, step: int, part: slice) -> None:
+        w, g = value[part], grad[part]
         if self.velocity is None:
-            value -= lr * grad
+            w -= lr * g
             return
-        self.velocity *= self.momentum
-        self.velocity += grad
+        v = self.velocity[part]
+        v *= self.momentum
+        v += g
         if self.nesterov:
-            value -= lr * (grad + self.momentum * self.velocity)
+            w -= lr * (g + self.momentum * v)
         else:
-            value -= lr * self.velocity
+            w -= lr * v

@@ -14,7 +14,8 @@ from ..core.device import Device, as_device, device_of
 from ..core.files import as_path, check_source, check_target
 from ..core.layer import Layer, check_found
 from ..core.states import State
-from ..optim.base import Optimizer, OptimizerState
+from ..optim.base import Optimizer
+from ..optim.state import OptimizerState
 from .architecture import by_name, encode, to_json
 from .before_saving import check_finite, check_optimizer, check_state, check_tokenizer, difference
 from .rebuilding import fill, rebuild, tied
@@ -61,7 +62,7 @@ def save(
         tokenizer: the one of the ids of the model, with a `config()` from which its class makes an equal one, such as
             `CharTokenizer`.
         metadata: a dict that JSON can hold. A tuple comes back as a list.
-        optimizer: an optimizer of this model; its state is saved, its settings are not.
+        optimizer: an optimizer of this model; its state is saved, and its `rates`; its other settings are not.
         state: the state of a sequence, to continue from.
         allow_nonfinite: whether weights, optimizer state and state may hold NaN or infinity.
 
@@ -109,6 +110,9 @@ def save(
         memory = optimizer.memory()
         counts = {"steps": memory.steps, "skipped": memory.skipped}
         content["optimizer"] = {"kind": memory.kind, "arrays": list(memory.arrays), **counts}
+        content["optimizer"] |= (
+            {"missed": memory.missed, "rates": memory.rates} if memory.missed or memory.rates else {}
+        )
         for key, arrays in memory.arrays.items():
             tensors |= {f"optimizer/{key}/{name}": _host(array) for name, array in arrays.items()}
     if state is not None:
@@ -236,13 +240,17 @@ def _check_kinds(content: dict[str, Any]) -> None:
             raise ValueError(f"{shortened(repr(name), 80)} stands where a name was expected")
 
 
+_LATER: dict[str, Any] = {"skipped": 0, "missed": {}, "rates": {}}
+"""What an optimizer has in files of today, and what that is in those of before."""
+
+
 def _memory(described: Any, tensors: dict[str, Array]) -> OptimizerState:
     """The optimizer state that a file holds."""
     match described:
         case {"kind": str(kind), "steps": int(steps), "arrays": list(keys)} if all(isinstance(k, str) for k in keys):
-            skipped = described.get("skipped", 0)  # files of before have none
-            if isinstance(skipped, int):
-                return OptimizerState(kind, steps, {key: _group(tensors, key) for key in keys}, skipped)
+            skipped, missed, rates = (described.get(key, none) for key, none in _LATER.items())
+            if isinstance(skipped, int) and isinstance(missed, dict) and isinstance(rates, dict):
+                return OptimizerState(kind, steps, {key: _group(tensors, key) for key in keys}, skipped, missed, rates)
     raise ValueError(f"The optimizer is {shortened(repr(described))}, which is not what `save` writes")
 
 

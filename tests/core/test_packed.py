@@ -25,6 +25,7 @@ from tinygrad_rnn import (
     load,
     save,
 )
+from tinygrad_rnn.core.packed import PackedModel
 
 
 def linear(size: int = 4) -> Linear:
@@ -260,3 +261,20 @@ def test_a_second_way_to_the_same_layers_may_be_of_any_form() -> None:
     model = Hidden(None)
     model.parts = {"first": model.linear, "all": [[model.linear.w]]}
     SGD(model, 0.1)
+
+
+def test_runs_are_slices_of_what_is_alike() -> None:
+    rng = np.random.default_rng(0)
+    model = Sequential(Linear(3, 2, rng=rng), Linear(2, 5, rng=rng))
+    packed = PackedModel(model, "it", "it", "")
+    start = [packed.vector.start(p) for p in model.parameters()]
+    names = [name for name, _ in model.named_parameters()]
+    keys: list[tuple[list[int], list[slice]]] = [
+        ([1, 1, 1, 1], [slice(0, start[3] + 5)]),
+        ([1, 2, 2, 1], [slice(0, 6), slice(start[1], start[2] + 10), slice(start[3], start[3] + 5)]),
+        ([1, 1, 2, 2], [slice(0, start[1] + 2), slice(start[2], start[3] + 5)]),
+    ]
+    for given, expected in keys:
+        assert [part for part, _ in packed.runs(dict(zip(names, given, strict=True)))] == expected
+    child = PackedModel(model.layers[1], "it", "it", "")
+    assert child.runs({"w": 1, "b": 2}) == [(slice(0, 10), 1), (slice(16, 21), 2)]

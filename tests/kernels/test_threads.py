@@ -216,6 +216,13 @@ def test_blocks_are_all_the_rows(count: int, rows: int, width: int, monkeypatch:
     whole: list[slice] = []
     divide_blocks(whole.append, StrictDevice().asarray(array))
     assert whole == [slice(0, rows)]
+    done[:] = 0
+    part = slice(rows // 7, rows - rows // 3)
+    divide_blocks(work, array, part)
+    assert (done[part] == 1).all()
+    assert done.sum() == part.stop - part.start
+    divide_blocks(whole.append, StrictDevice().asarray(array), part)
+    assert whole[1:] == [part]
 
 
 @pytest.mark.usefixtures("two_threads")

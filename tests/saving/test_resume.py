@@ -44,6 +44,9 @@ OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "rmsprop": lambda model: RMSprop(model, lr=0.01),
     "adam": lambda model: Adam(model, lr=schedules.cosine(0.01, steps=80, warmup=9), clip=ClipNorm(1.0)),
     "adamw": lambda model: AdamW(model, lr=0.01, decay=0.1),
+    "rates": lambda model: Adam(
+        model, lr=0.01, rates={"layers.1.w_x": 0.0, "layers.3": 0.5}, decay=0.1, clip=ClipNorm(0.5)
+    ),
 }
 
 
@@ -114,6 +117,44 @@ def test_resuming_is_exact_to_the_bit(tmp_path: Path, make: Any, dtype: str, sto
     assert again.steps == optimizer.steps
     for key in optimizer.keeps:
         np.testing.assert_array_equal(getattr(again, key), getattr(optimizer, key))
+
+
+@pytest.mark.parametrize("stop", [0, 5, 10, 15, 20])
+def test_unfreezing_goes_on_from_its_file(tmp_path: Path, stop: int) -> None:
+    """What was frozen for 10 steps is trained after that; a file has the rates, and in how many steps it was frozen."""
+
+    def go_on(model: Any, optimizer: Optimizer, state: Any, first: int, last: int) -> Any:
+        for i in range(first, last):
+            if i == 10:
+                optimizer.rates = {"layers.1.b": 0.5}
+            state, _ = train(model, optimizer, state, i, i + 1)
+        return state
+
+    def make(model: Any) -> Optimizer:
+        return Adam(model, lr=0.01, rates={"layers.1": 0.0}, clip=ClipNorm(0.5))
+
+    model, first = network(0, "float32"), network(0, "float32")
+    optimizer, first_optimizer = make(model), make(first)
+    go_on(model, optimizer, None, 0, 20)
+    state = go_on(first, first_optimizer, None, 0, stop)
+    save(tmp_path / "model", first, optimizer=first_optimizer, state=state)
+    saved = load(tmp_path / "model", classes=[Noise])
+    again = make(saved.model)
+    again.restore(saved.optimizer)
+    assert again.rates == {"layers.1": 0.0}
+    again.rates = saved.optimizer.rates
+    go_on(saved.model, again, saved.state, stop, 20)
+    np.testing.assert_array_equal(saved.model.flat_value, model.flat_value)
+    assert again.memory().missed == optimizer.memory().missed == {f"layers.1.{n}": 10 for n in ("w_x", "w_h", "b")}
+    assert again.rates == optimizer.rates
+
+
+def test_a_file_without_rates_has_the_bytes_of_before(tmp_path: Path) -> None:
+    model = network(0, "float32")
+    save(tmp_path / "model", model, optimizer=Adam(model, lr=0.01))
+    assert b"missed" not in (tmp_path / "model").read_bytes()
+    memory = load(tmp_path / "model", classes=[Noise]).optimizer
+    assert (memory.missed, memory.rates) == ({}, {})
 
 
 def test_a_moving_average_goes_on_from_its_file(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ from .optim.sgd import SGD
 if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from . import datasets as datasets
     from . import testing as testing
+    from . import training as training
     from .data.batch import Batch as Batch
     from .data.batches import length_batches as length_batches
     from .data.batches import pad as pad
@@ -126,7 +127,7 @@ _WHEN_USED = {
     "training.measuring": ("measure",),
 }
 """The names that are imported when they are first used, by module."""
-_ROOMS = ("datasets", "testing")
+_ROOMS = ("datasets", "testing", "training")
 """The same, of whole modules that need no other package."""
 
 __all__ = [

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Iterator
+from operator import attrgetter
 
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -14,7 +15,7 @@ from sphinx.util.typing import ExtensionMetadata
 logger = logging.getLogger(__name__)
 
 PACKAGE = "tinygrad_rnn"
-SUBMODULES = ("initializers", "schedules", "datasets", "testing", "plotting")
+SUBMODULES = ("initializers", "schedules", "datasets", "training.metrics", "testing", "plotting")
 
 
 def public_names() -> Iterator[tuple[str, object]]:
@@ -22,7 +23,7 @@ def public_names() -> Iterator[tuple[str, object]]:
     package = importlib.import_module(PACKAGE)
     for name in (n for n in SUBMODULES if importlib.util.find_spec(f"{PACKAGE}.{n}")):
         importlib.import_module(f"{PACKAGE}.{name}")
-    for module in (package, *(getattr(package, name) for name in SUBMODULES)):
+    for module in (package, *(attrgetter(name)(package) for name in SUBMODULES)):
         own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
         for name in getattr(module, "__all__", [name for name in own if not name.startswith("_")]):
             thing = getattr(module, name)

@@ -1,1 +1,5 @@
-"""Training: the gradients of a batch, `fit`, its callbacks and history, and measuring a model."""
+"""Training: the gradients of a batch, `fit`, its callbacks and history, and measuring a model by `metrics`."""
+
+from . import metrics
+
+__all__ = ["metrics"]

@@ -93,6 +93,7 @@ _PART = {"0.5", "np 0.5", "np float32"}
 _FROM_0 = {*_PART, "0", "1", "3", "2.5", "inf", "np 3", "np uint8"}
 _REAL = {*_FROM_0, "-1", "-0.5", "nan"}
 TAKEN: dict[str, set[str]] = {
+    "anything": set(JUNK),
     "nothing": set(),
     "None": {"None"},
     "bool": {"True", "False"},
@@ -299,6 +300,21 @@ def functions() -> Iterator[Call]:
             "stop": "strings",
             **filters,
             "rng": "rng",
+        },
+    )
+    yield Call(
+        "forecast",
+        rnn.forecast,
+        {"model": rnn.RNNCell(3, 3, rng=rng), "xs": np.zeros((T, B, 3), "f4"), "steps": 2},
+        {
+            "model": "nothing",
+            "xs": "nothing",
+            "steps": "size",
+            "state": "None",
+            "future": "None",
+            "criterion": "None",
+            "samples": "None",
+            "rng": "anything",
         },
     )
     yield Call(

@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from .data.files import encode_file as encode_file
     from .data.streams import TokenStream as TokenStream
     from .data.word_tokenizer import WordTokenizer as WordTokenizer
+    from .generation.forecast import forecast as forecast
     from .generation.search import Hypothesis as Hypothesis
     from .generation.search import beam_search as beam_search
     from .generation.search import greedy_search as greedy_search
@@ -112,6 +113,7 @@ _WHEN_USED = {
     "data.files": ("encode_file",),
     "data.streams": ("TokenStream",),
     "data.word_tokenizer": ("WordTokenizer",),
+    "generation.forecast": ("forecast",),
     "generation.search": ("Hypothesis", "beam_search", "greedy_search"),
     "generation.text": ("generate_text",),
     "generation.tokens": ("Token", "generate", "generate_samples"),
@@ -220,6 +222,7 @@ __all__ = [
     "generate_text",
     "greedy_search",
     "beam_search",
+    "forecast",
     "record",
     "credit_map",
     # Files and machines

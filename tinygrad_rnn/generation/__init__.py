@@ -1,5 +1,5 @@
-"""Text from a model.
+"""Text and series from a model.
 
 `generate` (`tokens`), `generate_text` (`text`), greedy and beam search (`search`); the distribution that is drawn from
-(`sampling`); the prompt, which all of them run first (`prompts`).
+(`sampling`); the prompt, which all of them run first (`prompts`). `forecast`, for numbers.
 """

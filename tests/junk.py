@@ -114,6 +114,7 @@ TAKEN: dict[str, set[str]] = {
     "part or None": {*_PART, "0", "1", "np 1", "None"},
     "part above 0 or None": {*_PART, "1", "None"},
     "above 0": _FROM_0 - {"0"},
+    "finite above 0": _FROM_0 - {"0", "inf"},
     "from 0": _FROM_0,
     "finite from 0": _FROM_0 - {"inf"},
     "finite from 0 or None": _FROM_0 - {"inf"} | {"None"},
@@ -134,6 +135,8 @@ TAKEN: dict[str, set[str]] = {
     "prompt": {"list", "ints"},
     "no ids": {"empty list", "empty tuple"},
     "stops": {"empty tuple", "empty list", "list", "set", "ints"},
+    "texts or ids": {"empty tuple", "empty list", "list", "set", "ints", "dict", "strings"},
+    "bias of texts": {"None", "dict"},
     "sequences": {"empty tuple", "empty list", "floats", "float16"},
     "lengths": {"empty list", "empty tuple", "list", "ints"},
     "two or None": {"None", "ints"},
@@ -266,17 +269,23 @@ def functions() -> Iterator[Call]:
         "top_k": "size or None",
         "top_p": "part above 0 or None",
         "min_p": "part or None",
+        "bias": "None",
+        "repetition_penalty": "finite above 0",
+        "min_length": "size from 0",
     }
     prompt = {"model": model, "ids": [1, 2], "length": 2}
     kinds = {"model": "nothing", "ids": "prompt", "length": "size from 0", "state": "None", "stop": "stops"}
     yield Call(
-        "generate", lambda **a: list(rnn.generate(**a)), {**prompt, "rng": rng}, {**kinds, **filters, "rng": "rng"}
+        "generate",
+        lambda **a: list(rnn.generate(**a)),
+        {**prompt, "rng": rng},
+        {**kinds, **filters, "banned": "stops", "rng": "rng"},
     )
     yield Call(
         "generate_samples",
         lambda **a: list(rnn.generate_samples(**a)),
         {**prompt, "samples": 2, "rng": rng},
-        {**kinds, **filters, "rng": "rng", "samples": "size"},
+        {**kinds, **filters, "banned": "stops", "rng": "rng", "samples": "size"},
     )
     yield Call("greedy_search", rnn.greedy_search, prompt, kinds)
     yield Call(
@@ -299,6 +308,8 @@ def functions() -> Iterator[Call]:
             "end": "id or None",
             "stop": "strings",
             **filters,
+            "banned": "texts or ids",
+            "bias": "bias of texts",
             "rng": "rng",
         },
     )

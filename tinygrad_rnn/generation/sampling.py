@@ -21,7 +21,7 @@ def token_probabilities(
     """The probabilities that `generate` draws from: a softmax in float64, filtered and normalised again.
 
     Args:
-        logits: (V,), finite, on the host.
+        logits: (V,), on the host, finite, or -inf where the probability is 0.
         temperature: as in `generate`; 0 gives 1 to the greatest logit.
         top_k: as in `generate`.
         top_p: as in `generate`.

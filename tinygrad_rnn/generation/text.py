@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
-from ..core.arrays import Generator
+from ..core.arrays import Array, Generator
 from ..core.checks import check_size
 from ..core.roles import Recurrent
+from .steering import is_collection
 from .tokens import draw_ids
 
 # The characters that errors="replace" or "surrogateescape" give for bytes of an unfinished character. More ids may turn
@@ -39,6 +40,10 @@ def generate_text(
     top_k: int | None = None,
     top_p: float | int | None = None,
     min_p: float | int | None = None,
+    banned: Collection[str | SupportsIndex] = (),
+    bias: Mapping[str | int, float] | Array | None = None,
+    repetition_penalty: float | int = 1.0,
+    min_length: int = 0,
     rng: Generator,
 ) -> Iterator[str]:
     r"""Text that continues a prompt, in pieces that are given as soon as they are certain.
@@ -59,6 +64,11 @@ def generate_text(
         top_k: as in `generate`.
         top_p: as in `generate`.
         min_p: as in `generate`.
+        banned: strings that the text does not get: the last id of such a string is not drawn after its others, whether
+            these are new or the end of the prompt. Also ids, such as those of special tokens.
+        bias: as in `generate`; a string of one id, such as a character, may take the place of the id.
+        repetition_penalty: as in `generate`.
+        min_length: `end` is not drawn before there are that many ids; stop strings are not affected.
         rng: as in `generate`.
 
     Returns:
@@ -66,7 +76,8 @@ def generate_text(
         tokenizer gives for its first part, such as U+FFFD.
 
     Raises:
-        ValueError: there is neither a prompt nor `start`, a stop string is empty, and as in `generate`.
+        ValueError: there is neither a prompt nor `start`, a stop string is empty, a string of `banned` or `bias` is not
+            in the vocabulary, and as in `generate`.
         TypeError: `tokenizer` lacks a method, `start` or `end` is not an integer, `stop` is a str or holds something
             that is not a str, and as in `generate`.
 
@@ -87,7 +98,15 @@ def generate_text(
     if not ids:
         raise ValueError("generate_text: the prompt is empty: give a text, or start, the id of a token to begin with")
     filters: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    drawn = draw_ids("generate_text", model, ids, length=length, state=None, filters=filters, stop=last, rng=rng)
+    wishes = {
+        "banned": _banned_ids(tokenizer, banned),
+        "bias": _bias_of_ids(tokenizer, bias),
+        "repetition_penalty": repetition_penalty,
+        "min_length": min_length,
+    }
+    drawn = draw_ids(
+        "generate_text", model, ids, length=length, state=None, filters=filters, wishes=wishes, stop=last, rng=rng
+    )
     return _before_stop(_whole_characters(tokenizer, ids, drawn), stop)
 
 
@@ -156,6 +175,34 @@ def _as_ids(name: str, token: Any) -> tuple[int, ...]:
             f"generate_text: {name} must be the id of a token, such as tokenizer.id_of('<{name}>'), not {token!r}"
         )
     return (check_size("generate_text", name, token, least=0),)
+
+
+def _banned_ids(tokenizer: Tokenizer, banned: Any) -> Any:
+    if isinstance(banned, str):
+        raise TypeError(f"generate_text: banned is the str {banned!r}; write banned=({banned!r},)")
+    if not is_collection(banned):
+        raise TypeError(f"generate_text: banned must be a collection of str, such as ('z',), not {banned!r}")
+    return [_ids_of(tokenizer, "banned", entry) if isinstance(entry, str) else entry for entry in banned]
+
+
+def _bias_of_ids(tokenizer: Tokenizer, bias: Any) -> Any:
+    if not isinstance(bias, Mapping):
+        return bias
+    found = {}
+    for key, number in bias.items():
+        ids = _ids_of(tokenizer, "bias", key) if isinstance(key, str) else [key]
+        if len(ids) != 1:
+            raise ValueError(f"generate_text: bias has {key!r}, which is {len(ids)} ids; give those of one id")
+        found[ids[0]] = number
+    return found
+
+
+def _ids_of(tokenizer: Tokenizer, name: str, text: str) -> list[int]:
+    """The ids of a text, which must be the text again: an unknown token would stand for others, too."""
+    ids = list(map(int, tokenizer.encode(text)))
+    if not ids or tokenizer.decode(ids) != text:
+        raise ValueError(f"generate_text: {name} has {text!r}, which is not in the vocabulary; leave it out")
+    return ids
 
 
 def _check_stop(stop: Any) -> tuple[str, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
-from ..core.arrays import Generator, Integers
+from ..core.arrays import Array, Generator, Integers
 from ..core.checks import check_rng, check_size
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
 from .prompts import check_finite, check_stop, one_prompt, run_prompt
 from .sampling import check_filters, draw, log_probabilities, token_probabilities
+from .steering import Steering, check_some_left, steering
 
 
 def generate(
@@ -23,7 +24,11 @@ def generate(
     top_k: int | None = None,
     top_p: float | int | None = None,
     min_p: float | int | None = None,
+    banned: Collection[SupportsIndex | Sequence[SupportsIndex]] = (),
+    bias: Mapping[int, float] | Array | None = None,
+    repetition_penalty: float | int = 1.0,
     stop: Collection[SupportsIndex] = (),
+    min_length: int = 0,
     rng: Generator,
 ) -> Iterator[int]:
     """Ids that continue a prompt, each sampled from the model's distribution given all ids before it.
@@ -40,7 +45,13 @@ def generate(
         top_k: draw from the k likeliest ids only, the lowest on ties.
         top_p: after `top_k`, draw from the smallest set of likeliest ids whose probabilities add up to `top_p`.
         min_p: of these, draw from the ids whose probability is at least `min_p` times the largest.
+        banned: ids that are never drawn; of a sequence of ids, such as `(3, 1)`, the last one is not drawn after the
+            others, which may be the end of the prompt.
+        bias: what is added to the logits before the temperature: a mapping from ids to numbers, or an array (V,).
+        repetition_penalty: above 1, the ids that occur in the prompt or the text so far become less likely: before the
+            bias, their logits are divided by it if positive, multiplied if negative.
         stop: ids that end the text; they are not given.
+        min_length: no stop id is drawn before there are that many ids.
         rng: gives one uniform number per sampled id, whatever the distribution; none with greedy.
 
     Returns:
@@ -48,13 +59,18 @@ def generate(
 
     Raises:
         ValueError: the prompt is empty, not one row, or holds an id outside the vocabulary; `length` or `temperature`
-            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; the state has not one
-            row; the model has no `step`. From the iterator: a logit is not finite.
-        TypeError: ids are not integers, `model` is not a `Recurrent`, or `rng` is not a generator.
+            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; an id of `banned` or
+            `bias` is outside the vocabulary, a bias not finite, `repetition_penalty` not above 0, or `min_length`
+            negative; the state has not one row; the model has no `step`. From the iterator: a logit is not finite, or
+            every id is banned.
+        TypeError: ids are not integers, `model` is not a `Recurrent`, `rng` is not a generator, or another argument is
+            of another kind.
 
     References:
         Nucleus sampling, `top_p`: Holtzman et al., *The Curious Case of Neural Text Degeneration*, 2020.
         `min_p`: Nguyen et al., *Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs*, 2024.
+        `repetition_penalty`: Keskar et al., *CTRL: A Conditional Transformer Language Model for Controllable
+        Generation*, 2019, section 4.1.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -64,16 +80,29 @@ def generate(
         (True, False)
     """
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    return draw_ids("generate", model, ids, length=length, state=state, filters=filters, stop=stop, rng=rng)
+    wishes = {"banned": banned, "bias": bias, "repetition_penalty": repetition_penalty, "min_length": min_length}
+    return draw_ids(
+        "generate", model, ids, length=length, state=state, filters=filters, wishes=wishes, stop=stop, rng=rng
+    )
 
 
 def draw_ids(
-    owner: str, model: Any, ids: Any, *, length: Any, state: Any, filters: dict[str, Any], stop: Any, rng: Any
+    owner: str,
+    model: Any,
+    ids: Any,
+    *,
+    length: Any,
+    state: Any,
+    filters: dict[str, Any],
+    wishes: dict[str, Any],
+    stop: Any,
+    rng: Any,
 ) -> Iterator[int]:
     """`generate`; errors begin with `owner`, the function that the user called."""
     ends = check_stop(owner, stop)
     y, state = _begin(owner, model, ids, state, length, filters, rng)
-    return (chosen for _, chosen, _ in _run(owner, model, y, state, [rng], length, ends, filters))
+    steer = steering(owner, y.shape[-1], ends=ends, **wishes)
+    return (chosen for _, chosen, _ in _run(owner, model, ids, y, state, [rng], length, ends, filters, steer))
 
 
 class Token(NamedTuple):
@@ -98,15 +127,19 @@ def generate_samples(
     top_k: int | None = None,
     top_p: float | int | None = None,
     min_p: float | int | None = None,
+    banned: Collection[SupportsIndex | Sequence[SupportsIndex]] = (),
+    bias: Mapping[int, float] | Array | None = None,
+    repetition_penalty: float | int = 1.0,
     stop: Collection[SupportsIndex] = (),
+    min_length: int = 0,
     rng: Generator,
 ) -> Iterator[Token]:
     """Several texts that continue one prompt, side by side as the rows of a batch, with log-probabilities.
 
     The prompt runs once. Sample b draws from `rng.spawn(samples)[b]`, and so does not depend on the others. It is what
     `generate` gives with that stream, except for the last digit of the logits (a product of another size may round
-    differently). `log_prob` does not depend on `temperature` and the filters: its sum over a sample is the
-    log-likelihood of the sample under the model, whose negative mean is what `SoftmaxCrossEntropy` computes.
+    differently). `log_prob` does not depend on `temperature`, filters, bans, bias and penalty: its sum over a sample is
+    the log-likelihood of the sample under the model, whose negative mean is what `SoftmaxCrossEntropy` computes.
 
     Args:
         model: as in `generate`.
@@ -118,7 +151,11 @@ def generate_samples(
         top_k: as in `generate`.
         top_p: as in `generate`.
         min_p: as in `generate`.
+        banned: as in `generate`.
+        bias: as in `generate`.
+        repetition_penalty: as in `generate`, for each sample by its own ids.
         stop: ids that end the sample that draws them; the others continue.
+        min_length: as in `generate`, for each sample.
         rng: streams are spawned from it at each call, so the next call draws other samples; it is not advanced itself.
 
     Returns:
@@ -141,8 +178,10 @@ def generate_samples(
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     ends = check_stop("generate_samples", stop)
     y, state = _begin("generate_samples", model, ids, state, length, filters, rng)
+    wishes = {"banned": banned, "bias": bias, "repetition_penalty": repetition_penalty, "min_length": min_length}
+    steer = steering("generate_samples", y.shape[-1], ends=ends, **wishes)
     y, state = tree_map(lambda array: array.repeat(samples, axis=0), (y, state))
-    steps = _run("generate_samples", model, y, state, rng.spawn(samples), length, ends, filters)
+    steps = _run("generate_samples", model, ids, y, state, rng.spawn(samples), length, ends, filters, steer)
     return (Token(b, chosen, float(log_probabilities(logits)[chosen])) for b, chosen, logits in steps)
 
 
@@ -157,22 +196,38 @@ def _begin(
 
 
 def _run(
-    owner: str, model: Recurrent, y: Any, state: State, rngs: list[Any], length: int, ends: Any, filters: dict[str, Any]
+    owner: str,
+    model: Recurrent,
+    ids: Any,
+    y: Any,
+    state: State,
+    rngs: list[Any],
+    length: int,
+    ends: Any,
+    filters: dict[str, Any],
+    steer: Steering | None,
 ) -> Iterator[tuple[int, int, Any]]:
-    """`(row, id, logits (V,) that it was drawn from)`, from the logits (B, V) and the state of B rows.
+    """`(row, id, the model's logits (V,) for it)`, from the logits (B, V) and the state of B rows after the prompt.
 
     A row that has ended stays in the batch: without it, the products of the others might round differently.
     """
     device, like = model.device, model._like()
     chosen, running = [0] * len(rngs), list(range(len(rngs)))
+    texts = [] if steer is None else [list(map(int, ids)) for _ in rngs]
     for t in range(length):
         logits = device.to_host(y)
         for b in running:
-            check_finite(owner, logits[b], t)
+            scores = logits[b]
+            check_finite(owner, scores, t)
+            if steer is not None:
+                scores = steer.scores(scores, texts[b], t)
+                check_some_left(owner, scores, t)
             if filters["temperature"] == 0:
-                chosen[b] = int(logits[b].argmax())
+                chosen[b] = int(scores.argmax())
             else:
-                chosen[b] = draw(token_probabilities(logits[b], **filters), rngs[b])
+                chosen[b] = draw(token_probabilities(scores, **filters), rngs[b])
+            if steer is not None:
+                texts[b].append(chosen[b])
         running = [b for b in running if chosen[b] not in ends]
         if not running:
             return

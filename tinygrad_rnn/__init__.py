@@ -76,9 +76,9 @@ if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from .data.streams import TokenStream as TokenStream
     from .data.word_tokenizer import WordTokenizer as WordTokenizer
     from .generation.forecast import forecast as forecast
+    from .generation.greedy import greedy_search as greedy_search
     from .generation.search import Hypothesis as Hypothesis
     from .generation.search import beam_search as beam_search
-    from .generation.search import greedy_search as greedy_search
     from .generation.text import generate_text as generate_text
     from .generation.tokens import Token as Token
     from .generation.tokens import generate as generate
@@ -114,7 +114,8 @@ _WHEN_USED = {
     "data.streams": ("TokenStream",),
     "data.word_tokenizer": ("WordTokenizer",),
     "generation.forecast": ("forecast",),
-    "generation.search": ("Hypothesis", "beam_search", "greedy_search"),
+    "generation.greedy": ("greedy_search",),
+    "generation.search": ("Hypothesis", "beam_search"),
     "generation.text": ("generate_text",),
     "generation.tokens": ("Token", "generate", "generate_samples"),
     "inspection.credit": ("credit_map",),

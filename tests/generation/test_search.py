@@ -17,7 +17,8 @@ from tinygrad_rnn.core.parameter import Parameter
 from tinygrad_rnn.core.roles import Recurrent
 from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.core.states import Leaf, State, StateSpec, tree_map
-from tinygrad_rnn.generation.search import Hypothesis, beam_search, greedy_search
+from tinygrad_rnn.generation.greedy import greedy_search
+from tinygrad_rnn.generation.search import Hypothesis, beam_search
 from tinygrad_rnn.generation.tokens import generate
 from tinygrad_rnn.layers.embedding import Embedding
 from tinygrad_rnn.layers.linear import Linear
@@ -193,6 +194,33 @@ def test_a_narrow_beam_gives_some_of_all_that_there_are(
     for best, h in zip(every, found, strict=False):
         assert math.isclose(h.score, scores.pop((*h.ids, round(h.log_prob, 9))), rel_tol=1e-12, abs_tol=1e-12)
         assert h.score <= best.score + 1e-12  # so the best found is at most the best there is, the second likewise
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize(("stop", "alpha"), [((), 0.0), ((4,), 0.0), ((4, 2), 0.7), ((1,), 3.0)])
+def test_several_prompts_give_what_each_gives_alone(make: Any, stop: Any, alpha: float) -> None:
+    model, rng = network(make).to(dtype="float64"), np.random.default_rng(3)
+    prompts = rng.integers(V, size=(3, 7))
+    _, state = model(rng.integers(V, size=(2, 7)))
+    for width in (1, 3, 8):
+        for before in (None, state):
+            options: Any = {"width": width, "length": 9, "stop": stop, "length_penalty": alpha}
+            found = beam_search(model, prompts, state=before, **options)
+            assert len(found) == 7
+            for b, hypotheses in enumerate(found):
+                row = None if before is None else tree_map(lambda array, b=b: array[b : b + 1], before)
+                assert_same(hypotheses, beam_search(model, prompts[:, b], state=row, **options))
+    assert len({tuple(hypotheses[0].ids) for hypotheses in found}) > 1
+
+
+def test_a_prompt_that_has_ended_takes_no_more_steps() -> None:
+    model, cell = counted(np.roll(9 * np.eye(5), 1, axis=1))  # counts up: the searches end one after another
+    found = beam_search(model, [[0, 1, 2, 3]], width=1, length=10**6, stop=(4,))
+    assert [[h.ids for h in hypotheses] for hypotheses in found] == [[[1, 2, 3]], [[2, 3]], [[3]], [[]]]
+    assert cell.taken == (4, 3, 2, 1)
+    model, cell = counted(np.zeros((4, 4)))
+    assert [len(hypotheses) for hypotheses in beam_search(model, [[0, 1]], width=3, length=3)] == [3, 3]
+    assert cell.taken == (2, 6, 6)
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -419,6 +447,7 @@ def test_length_zero_is_one_empty_hypothesis() -> None:
 def test_a_batch_of_none() -> None:
     assert greedy_search(network(), np.zeros(0, int), length=5) == []
     assert greedy_search(network(), np.zeros((3, 0), int), length=5) == []
+    assert beam_search(network(), np.zeros((3, 0), int), width=2, length=5) == []
 
 
 def test_a_stop_id_in_the_prompt_is_no_end() -> None:
@@ -460,6 +489,8 @@ def test_a_model_on_another_device(make: Any) -> None:
     assert greedy_search(model, [[2, 3], [0, 1]], **options) == rows
     _, state = model(device.asarray([[2], [5]]))
     assert_same(beam_search(model, [3], width=4, state=state, **options), beams)
+    for found in beam_search(model, [[2, 2], [5, 5], [3, 3]], width=4, **options):
+        assert_same(found, beams)
     with pytest.raises(ValueError, match="outside the vocabulary, 0 to 5"):  # the layer could not see it there
         greedy_search(model, [0, V], length=1)
 
@@ -482,6 +513,8 @@ def test_logits_that_are_not_finite(wrong: float) -> None:
         greedy_search(model, [0, 1], length=5)
     with pytest.raises(ValueError, match=f"beam_search: {message}"):
         beam_search(model, [1], width=2, length=5)
+    with pytest.raises(ValueError, match="beam_search: at step 1 the logit of id 1"):
+        beam_search(model, [[0, 1]], width=2, length=5)
     assert greedy_search(model, [0, 1], length=2, stop=(2,)) == [[1], []]  # a row that has ended does not matter
     assert [h.ids for h in beam_search(model, [1], width=1, length=5, stop=(2,))] == [[]]
 
@@ -536,7 +569,9 @@ def test_bad_arguments_of_a_greedy_search(arguments: dict[str, Any], error: type
         *((arguments, error, f"beam_search: {message}") for arguments, error, message in BOTH),
         *OF_THE_MODEL,
         ({"ids": []}, ValueError, "beam_search: the prompt is empty: give at least one id"),
-        ({"ids": np.zeros((2, 3), int)}, ValueError, r"beam_search: ids has shape \(2, 3\), expected \(N,\)"),
+        ({"ids": np.zeros((1, 2, 3), int)}, ValueError, r"beam_search: ids has shape \(1, 2, 3\), expected \(N,\)"),
+        ({"ids": 3}, ValueError, r"beam_search: ids has shape \(\), expected \(N,\), one prompt, or \(N, B\)"),
+        ({"ids": np.zeros((0, 2), int)}, ValueError, "beam_search: the prompt is empty"),
         ({"ids": [1, V]}, ValueError, r"id 6 at index \(1,\) is outside the vocabulary, 0 to 5"),
         ({"width": 0}, ValueError, "beam_search: width must be at least 1, not 0"),
         ({"width": 2.0}, TypeError, "beam_search: width must be an integer, not 2.0"),

@@ -1,10 +1,10 @@
-"""The likeliest ids after a prompt: greedy search for many rows at once, or beam search for one prompt."""
+"""The likeliest continuations of one or several prompts: beam search."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 
@@ -13,73 +13,8 @@ from ..core.checks import check_number, check_size
 from ..core.foreign import as_array
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
-from .prompts import check_finite, check_stop, one_prompt, run_prompt
+from .prompts import check_finite, check_stop, run_prompt
 from .sampling import log_probabilities
-
-
-def greedy_search(
-    model: Recurrent,
-    ids: Integers | Sequence[Any],
-    *,
-    length: int,
-    state: State | None = None,
-    stop: Collection[SupportsIndex] = (),
-) -> list[list[int]]:
-    """The likeliest id, step by step, for all rows of a batch side by side; the lowest id on ties.
-
-    A row is what `generate` gives for its prompt at temperature 0, except for the last digit of the logits (a product
-    of another size may round differently). It depends on no other row. The search ends when all rows have ended.
-
-    Args:
-        model: a causal model that maps ids (T, B) to logits (T, B, V).
-        ids: one id per row (B,), such as that of a start token, or prompts of one length (N, B); on the host. They are
-            not echoed. For one prompt (N,) give `ids[:, None]`.
-        length: how many ids to give for each row, at most.
-        state: the state before them, with B rows, such as that of an encoder; None is the initial state.
-        stop: ids that end a row; they are not given.
-
-    Returns:
-        A list of up to `length` ids for each of the B rows.
-
-    Raises:
-        ValueError: `ids` has no or more than two axes, N is 0, or an id is outside the vocabulary; `length` is
-            negative; the state has not B rows; the model has no `step`; a logit of a row that has not ended is not
-            finite.
-        TypeError: ids or `length` are not integers, `stop` is not a collection of integers, or `model` is not a
-            `Recurrent`.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
-        >>> rows = greedy_search(model, [0, 1, 2], length=20, stop=(4,))
-        >>> len(rows), max(len(row) for row in rows) <= 20, any(4 in row for row in rows)
-        (3, True, False)
-    """
-    prompts = as_array("greedy_search", "ids", ids)
-    if prompts.ndim not in (1, 2):
-        raise ValueError(
-            f"greedy_search: ids has shape {prompts.shape}, expected (B,), one id per row, or (N, B), prompts of one "
-            "length"
-        )
-    length = check_size("greedy_search", "length", length, least=0)
-    ends = check_stop("greedy_search", stop)
-    prompts = prompts[None] if prompts.ndim == 1 else prompts
-    y, state = run_prompt("greedy_search", model, prompts, state)
-    device = model.device
-    rows: list[list[int]] = [[] for _ in range(prompts.shape[1])]
-    running = list(range(len(rows)))
-    for t in range(length):
-        logits = device.to_host(y)
-        check_finite("greedy_search", logits[running], t)
-        chosen = logits.argmax(axis=-1).tolist()
-        running = [b for b in running if chosen[b] not in ends]
-        for b in running:
-            rows[b].append(chosen[b])
-        if not running:
-            break
-        if t + 1 < length:  # a row that has ended stays: without it, the products of the others might round differently
-            y, state = model.take_step(device.asarray(chosen), state)
-    return rows
 
 
 class Hypothesis(NamedTuple):
@@ -93,17 +28,56 @@ class Hypothesis(NamedTuple):
     """`log_prob` divided by the length penalty; hypotheses are compared by it."""
 
 
+@overload
 def beam_search(
     model: Recurrent,
-    ids: Integers | Sequence[int],
+    ids: Sequence[int],
     *,
     width: int,
     length: int,
     state: State | None = None,
     stop: Collection[SupportsIndex] = (),
     length_penalty: float | int = 0.0,
-) -> list[Hypothesis]:
-    r"""The likeliest continuations of a prompt, found by keeping the `width` best at each step.
+) -> list[Hypothesis]: ...
+
+
+@overload
+def beam_search(
+    model: Recurrent,
+    ids: Sequence[Sequence[int]],
+    *,
+    width: int,
+    length: int,
+    state: State | None = None,
+    stop: Collection[SupportsIndex] = (),
+    length_penalty: float | int = 0.0,
+) -> list[list[Hypothesis]]: ...
+
+
+@overload
+def beam_search(
+    model: Recurrent,
+    ids: Integers,
+    *,
+    width: int,
+    length: int,
+    state: State | None = None,
+    stop: Collection[SupportsIndex] = (),
+    length_penalty: float | int = 0.0,
+) -> Any: ...  # by the axes of the array
+
+
+def beam_search(
+    model: Recurrent,
+    ids: Integers | Sequence[Any],
+    *,
+    width: int,
+    length: int,
+    state: State | None = None,
+    stop: Collection[SupportsIndex] = (),
+    length_penalty: float | int = 0.0,
+) -> Any:
+    r"""The likeliest continuations of a prompt, or of each of several, found by keeping the `width` best at each step.
 
     A hypothesis Y ends with a stop id, or has `length` ids. With n ids, including the stop id, it has the score
 
@@ -124,27 +98,29 @@ def beam_search(
     `length` no beam is ever dropped, and the result is all hypotheses. In between, a greater width usually finds a
     greater score, but not always.
 
-    A step runs the model for all beams, as the rows of a batch, and copies the state of each. Log-probabilities are
-    computed on the host in float64, whatever the model's dtype; they are ties if they are equal there.
+    A step runs the model for all beams of all prompts, as the rows of a batch, and copies the state of each. The search
+    of a prompt that has ended takes no more steps. What a prompt gives depends on no other one, except for the last
+    digit of the logits (a product of another size may round differently). Log-probabilities are computed on the host in
+    float64, whatever the model's dtype; they are ties if they are equal there.
 
     Args:
         model: a causal model that maps ids (T, B) to logits (T, B, V).
-        ids: the prompt (N,), N >= 1, on the host; it is not echoed.
-        width: how many beams, and how many hypotheses at most.
+        ids: the prompt (N,), N >= 1, or B prompts of one length (N, B), on the host; they are not echoed.
+        width: how many beams a prompt has, and how many hypotheses at most.
         length: how many ids to give at most.
-        state: the state before the prompt, for a batch of one, such as that of an encoder; None is the initial state.
+        state: the state before the prompts, with a row for each, such as that of an encoder; None is the initial state.
         stop: ids that end a hypothesis.
         length_penalty: 0 compares by log-probability alone, which favours short hypotheses. Values above 0 favour them
             less; 0.6 to 0.7 was best for translation in the reference.
 
     Returns:
         Up to `width` hypotheses, the greatest score first; on ties the one that ended first, then the one that was kept
-        first.
+        first. For prompts (N, B) a list of B such lists.
 
     Raises:
-        ValueError: the prompt is empty, not one row, or holds an id outside the vocabulary; `width` is below 1,
-            `length` negative, `length_penalty` negative or not finite; the state has not one row; the model has no
-            `step`; a logit is not finite.
+        ValueError: `ids` has no or more than two axes, N is 0, or an id is outside the vocabulary; `width` is below 1,
+            `length` negative, `length_penalty` negative or not finite; the state has not a row for each prompt; the
+            model has no `step`; a logit is not finite.
         TypeError: ids, `width` or `length` are not integers, `length_penalty` is not a number, `stop` is not a
             collection of integers, or `model` is not a `Recurrent`.
 
@@ -159,6 +135,9 @@ def beam_search(
         >>> best, *others = beam_search(model, [0, 1], width=4, length=20, stop=(4,), length_penalty=0.6)
         >>> len(others), all(best.score >= other.score for other in others), 4 in best.ids
         (3, True, False)
+        >>> first, second = beam_search(model, [[0, 2], [1, 3]], width=4, length=20, stop=(4,), length_penalty=0.6)
+        >>> first[0].ids == best.ids
+        True
     """
     width = check_size("beam_search", "width", width)
     length = check_size("beam_search", "length", length, least=0)
@@ -169,33 +148,73 @@ def beam_search(
         )
     ends = check_stop("beam_search", stop)
 
-    def score(log_prob: float, size: int) -> float:
-        penalty: float = ((5 + size) / 6) ** length_penalty
+    prompts = as_array("beam_search", "ids", ids)
+    if prompts.ndim not in (1, 2):
+        raise ValueError(
+            f"beam_search: ids has shape {prompts.shape}, expected (N,), one prompt, or (N, B), prompts of one length"
+        )
+    y, state = run_prompt("beam_search", model, prompts, state)
+    device = model.device
+    searches = [
+        _Search(width, length, ends, length_penalty) for _ in range(1 if prompts.ndim == 1 else prompts.shape[1])
+    ]
+    running = searches
+    for t in range(length):
+        logits, first = device.to_host(y), 0
+        rows: list[int] = []
+        chosen: list[int] = []
+        for search in running:
+            own = logits[first : first + len(search.beams)]
+            check_finite("beam_search", own, t)
+            for row, id in search.extend(own):
+                rows.append(first + row)
+                chosen.append(id)
+            first += len(own)
+        running = [search for search in running if search.beams]
+        if not running:
+            break
+        if t + 1 < length:
+            index = device.asarray(rows)
+            state = tree_map(lambda array, index=index: array[index], state)
+            y, state = model.take_step(device.asarray(chosen), state)
+    found = [search.found() for search in searches]
+    return found[0] if prompts.ndim == 1 else found
+
+
+class _Search:
+    """The search for the continuations of one prompt."""
+
+    def __init__(self, width: int, length: int, ends: frozenset[int], length_penalty: float) -> None:
+        self.width, self.length, self.ends, self.length_penalty = width, length, ends, length_penalty
+        self.beams: list[tuple[list[int], float]] = [([], 0.0)]  # the ids of each, and their log-probability
+        self.finished: list[Hypothesis] = []
+
+    def score(self, log_prob: float, size: int) -> float:
+        penalty: float = ((5 + size) / 6) ** self.length_penalty
         return log_prob / penalty
 
-    y, state = run_prompt("beam_search", model, one_prompt("beam_search", ids), state)
-    device = model.device
-    beams: list[tuple[list[int], float]] = [([], 0.0)]  # the ids of each, and their log-probability
-    finished: list[Hypothesis] = []
-    for size in range(1, length + 1):
-        logits = device.to_host(y)
-        check_finite("beam_search", logits, size - 1)
-        totals = log_probabilities(logits) + [[log_prob] for _, log_prob in beams]
-        kept = [(row, chosen, float(totals[row, chosen])) for row, chosen in _best_extensions(totals, width)]
-        finished += [
-            Hypothesis([*beams[row][0]], total, score(total, size)) for row, chosen, total in kept if chosen in ends
+    def extend(self, logits: Array) -> list[tuple[int, int]]:
+        """The beam and the id of each extension that is kept, and becomes the next beam; none when the search ends."""
+        size = len(self.beams[0][0]) + 1
+        totals = log_probabilities(logits) + [[log_prob] for _, log_prob in self.beams]
+        kept = [(row, id, float(totals[row, id])) for row, id in _best_extensions(totals, self.width)]
+        self.finished += [
+            Hypothesis([*self.beams[row][0]], total, self.score(total, size))
+            for row, id, total in kept
+            if id in self.ends
         ]
-        finished = _best_first(finished)[:width]
-        kept = [extension for extension in kept if extension[1] not in ends]
-        beams = [([*beams[row][0], chosen], total) for row, chosen, total in kept]
-        if not beams or (len(finished) == width and score(beams[0][1], length) <= finished[-1].score):
-            return finished
-        if size < length:
-            rows = device.asarray([row for row, _, _ in kept])
-            state = tree_map(lambda array, rows=rows: array[rows], state)
-            y, state = model.take_step(device.asarray([chosen for _, chosen, _ in kept]), state)
-    left = [Hypothesis(beam, log_prob, score(log_prob, length)) for beam, log_prob in beams]
-    return _best_first(finished + left)[:width]
+        self.finished = _best_first(self.finished)[: self.width]
+        kept = [extension for extension in kept if extension[1] not in self.ends]
+        self.beams = [([*self.beams[row][0], id], total) for row, id, total in kept]
+        full = len(self.finished) == self.width
+        if full and self.beams and self.score(self.beams[0][1], self.length) <= self.finished[-1].score:
+            self.beams = []
+        return [(row, id) for row, id, _ in kept] if self.beams else []
+
+    def found(self) -> list[Hypothesis]:
+        """The hypotheses, those of beams that are left too."""
+        left = [Hypothesis(ids, log_prob, self.score(log_prob, len(ids))) for ids, log_prob in self.beams]
+        return _best_first(self.finished + left)[: self.width]
 
 
 def _best_extensions(totals: Array, width: int) -> Iterator[tuple[int, int]]:

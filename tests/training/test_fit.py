@@ -300,6 +300,16 @@ def test_mistakes(changed: dict[str, Any], message: str) -> None:
         fit(**case(**changed))
 
 
+def test_a_checkpoint_that_cannot_be_written_is_told_before_the_first_step(tmp_path: Path) -> None:
+    for path, error in ((tmp_path, IsADirectoryError), (tmp_path / "missing" / "file", FileNotFoundError)):
+        given = case(checkpoint=path)
+        with pytest.raises(error, match=re.escape(f"fit: checkpoint {str(path)!r}: ")):
+            fit(**given)
+        assert given["optimizer"].steps == 0
+    with pytest.raises(TypeError, match=r"^fit: checkpoint is a int, where the path of a file was expected"):
+        fit(**case(checkpoint=3))
+
+
 def test_resume_takes_the_model_and_the_metadata_of_fit(tmp_path: Path) -> None:
     from tinygrad_rnn import save
 

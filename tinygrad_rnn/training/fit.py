@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.arguments import check_size
+from ..core.files import as_path, check_target
 from ..core.layer import Layer
 from ..core.roles import Loss
 from ..data.batch import Batch
@@ -95,6 +96,7 @@ def fit(
     Raises:
         FloatingPointError: the loss or a gradient is not finite; the message says in which step, and which layers.
         TypeError, ValueError: an argument is of another kind or out of range, or as `gradients` does.
+        OSError: there can be no file at `checkpoint`, which is told before the first step.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -105,6 +107,8 @@ def fit(
         ([10, 20, 30], True)
     """
     _check(model, optimizer, batches, callbacks, resume)
+    if checkpoint is not None:
+        check_target(as_path(checkpoint, "fit", "checkpoint"), f"fit: checkpoint {os.fspath(checkpoint)!r}")
     if metrics is not None and validation is None:
         raise TypeError("fit: metrics are of the validation, which is not given")
     accumulate = check_size("fit", "accumulate", accumulate)

@@ -58,11 +58,11 @@ def test_training_prints_its_losses_beside_those_of_compressors(trained: tuple[P
     assert first == f"{len(TEXT):,} characters, {len(set(TEXT))} different"
     assert load(trained[0] / SAVED).model.summary() in output
     rows = table(output)
-    assert list(rows) == ["training, last 100", "held out", "bigram counts", "zlib", "xz"]
+    assert list(rows) == ["training, lately", "held out", "bigram counts", "zlib", "xz"]
     for name, (nats, bits, perplexity) in rows.items():
         assert abs(bits - nats / math.log(2)) < 2e-3, name
         assert abs(perplexity - math.exp(nats)) < 0.01 + 1e-3 * perplexity, name
-    assert 0 < rows["held out"][0] < rows["training, last 100"][0] < math.log(len(set(TEXT)))  # still falling
+    assert 0 < rows["held out"][0] < rows["training, lately"][0] < math.log(len(set(TEXT)))  # still falling
     assert rows["zlib"][0] < rows["bigram counts"][0]  # a repeated text is compressed to next to nothing
 
 
@@ -70,9 +70,9 @@ def test_training_saves_the_model_and_writes_a_sample(trained: tuple[Path, str])
     folder, output = trained
     model, tokenizer, metadata, *_ = load(folder / SAVED)
     V = len(set(TEXT))
-    assert repr(model) == f"Sequential(OneHot({V}), RNNCell({V}, 16), Linear(16, {V}))"
+    assert repr(model) == f"Sequential(OneHot({V}), GRUCell({V}, 16), Linear(16, {V}))"
     assert set(tokenizer.characters) == set(TEXT)
-    assert metadata["iterations"] == 30
+    assert metadata["fit"]["step"] == 30
     _, sample = output.split(f"saved as {SAVED}; a sample:\n\n")
     assert len(sample) == 1 + 400 + 1  # the prompt, what was written, the end of the line
     assert set(sample) <= set(TEXT)
@@ -95,14 +95,14 @@ def test_training_without_a_text_learns_the_manual(tmp_path: Path) -> None:
     done = run(tmp_path, "train", *SMALL, "--iterations", 2, "--out", "manual.safetensors")
     assert done.returncode == 0, done.stderr
     assert "held out" in table(done.stdout)
-    assert load(tmp_path / "manual.safetensors").metadata["iterations"] == 2
+    assert load(tmp_path / "manual.safetensors").metadata["fit"]["step"] == 2
 
 
 def test_a_resumed_training_ends_in_the_weights_of_one_that_never_stopped(trained: tuple[Path, str]) -> None:
     folder, _ = trained
     for arguments in (
-        ("--text", "text", *SMALL, "--iterations", 12, "--out", "a", "--validate-every", 4),  # does not disturb it
-        ("--text", "text", *SMALL, "--iterations", 30, "--out", "b", "--resume", "a", "--sample-every", 5),
+        ("--text", "text", *SMALL, "--iterations", 12, "--out", "a", "--every", 4),  # does not disturb it
+        ("--text", "text", *SMALL, "--iterations", 30, "--out", "b", "--resume", "a", "--every", 5),
     ):
         done = run(folder, "train", *arguments)
         assert done.returncode == 0, done.stderr
@@ -121,11 +121,12 @@ def test_what_is_not_given_to_resume_is_as_it_was(trained: tuple[Path, str]) -> 
 
 def test_validation_and_samples_come_as_often_as_asked(trained: tuple[Path, str]) -> None:
     folder, _ = trained
-    often = ("--validate-every", 2, "--sample-every", 3, "--sample-temperature", 0.5, "--prompt", "The ", "--length", 9)
+    often = ("--every", 2, "--temperature", 0.5, "--prompt", "The ", "--length", 9)
     done = run(folder, "train", "--text", "text", *SMALL, "--iterations", 6, "--out", "d", *often)
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"iteration (\d): held out \d\.\d{3} nats; saved", done.stdout) == ["2", "4", "6"]
-    assert len(re.findall(r"The (.{9})\n", done.stdout, re.DOTALL)) == 2 + 1  # the last one when it is over
+    assert re.findall(r"step (\d): held out \d\.\d{3} nats; saved", done.stdout) == ["2", "4", "6"]
+    assert re.findall(r"step (\d): The .{9}\n", done.stdout, re.DOTALL) == ["2", "4", "6"]
+    assert re.search(r"a sample:\n\nThe .{9}\n$", done.stdout, re.DOTALL)  # the last one when it is over
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
@@ -135,7 +136,7 @@ def test_ctrl_c_saves_and_says_so(trained: tuple[Path, str], tmp_path: Path, sig
     assert done.returncode == 1
     assert done.stderr.endswith(f"\nstopped after 4 iterations and saved; go on by train --resume {SAVED}\n")
     assert "held out" not in done.stdout
-    assert load(tmp_path / SAVED).metadata["iterations"] == 4
+    assert load(tmp_path / SAVED).metadata["fit"]["step"] == 4
 
 
 def test_paragraphs_are_documents(trained: tuple[Path, str]) -> None:
@@ -155,7 +156,7 @@ def test_paragraphs_are_documents(trained: tuple[Path, str]) -> None:
 @pytest.mark.parametrize(
     ("options", "layers"),
     [
-        (("--cell", "lstm", "--optimizer", "adam"), "OneHot(20), LSTMCell(20, 16), Linear(16, 20)"),
+        (("--cell", "lstm", "--optimizer", "adagrad"), "OneHot(20), LSTMCell(20, 16), Linear(16, 20)"),
         (
             ("--cell", "gru", "--layers", 2, "--embedding", 8, "--dropout", 0.5, "--schedule", "cosine"),
             "Embedding(20, 8), GRUCell(8, 16), Dropout(0.5), GRUCell(16, 16), Dropout(0.5), Linear(16, 20)",
@@ -171,7 +172,7 @@ def test_other_models_resume_to_the_bit_too(
     whole = ("train", "--text", folder / "text", *SMALL, "--out", "whole", *options, "--iterations", 9)
     assert run(tmp_path, *whole).returncode == 0
     assert run(tmp_path, *begin, "--iterations", 9, code=CTRL_C).returncode == 1
-    assert load(tmp_path / "part").metadata["iterations"] == 4
+    assert load(tmp_path / "part").metadata["fit"]["step"] == 4
     assert run(tmp_path, "train", "--resume", "part").returncode == 0
     one, other = load(tmp_path / "whole").model, load(tmp_path / "part").model
     assert repr(one) == f"Sequential({layers})"
@@ -193,7 +194,7 @@ def test_a_resumed_training_is_saved_where_it_was_found(trained: tuple[Path, str
     (tmp_path / "moved").write_bytes(original)
     done = run(folder, "train", "--resume", tmp_path / "moved", "--iterations", 31)
     assert done.returncode == 0, done.stderr
-    assert load(tmp_path / "moved").metadata["iterations"] == 31
+    assert load(tmp_path / "moved").metadata["fit"]["step"] == 31
     assert (folder / SAVED).read_bytes() == original
 
 
@@ -202,22 +203,22 @@ def test_seconds_or_iterations_tell_how_long_a_training_is_resumed(trained: tupl
     resume = ("train", "--resume", SAVED, "--out", "f")
     assert run(folder, *resume, "--seconds", 0.2).returncode == 0
     _, _, metadata, *_ = load(folder / "f")
-    assert metadata["iterations"] > 30
+    assert metadata["fit"]["step"] > 30
     assert (metadata["arguments"]["iterations"], metadata["arguments"]["seconds"]) == (None, 0.2)
-    more = metadata["iterations"] + 1
+    more = metadata["fit"]["step"] + 1
     assert run(folder, *resume[:2], "f", "--iterations", more).returncode == 0
     _, _, metadata, *_ = load(folder / "f")
     assert metadata["arguments"]["seconds"] is None
-    assert metadata["iterations"] == more
+    assert metadata["fit"]["step"] == more
 
 
 def test_a_terminal_that_lacks_a_character_gets_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text").write_text("éèêçà" * 200, encoding="utf-8")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    done = run(tmp_path, "train", "--text", "text", *SMALL, "--iterations", 4, "--sample-every", 2, "--length", 9)
+    done = run(tmp_path, "train", "--text", "text", *SMALL, "--iterations", 4, "--every", 2, "--length", 9)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"saved as {SAVED}; a sample:\n\n??????????\n")
-    assert load(tmp_path / SAVED).metadata["iterations"] == 4
+    assert load(tmp_path / SAVED).metadata["fit"]["step"] == 4
     done = run(tmp_path, "generate", SAVED, "--prompt", "é", "--length", 9)
     assert (done.returncode, done.stdout, done.stderr) == (0, "??????????\n", "")
 
@@ -231,10 +232,10 @@ tqdm.tqdm.write = broken
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
     text = trained[0] / "text"
-    done = run(tmp_path, "train", "--text", text, *SMALL, "--iterations", 9, "--sample-every", 4, code=code)
+    done = run(tmp_path, "train", "--text", text, *SMALL, "--iterations", 9, "--every", 4, code=code)
     assert done.returncode == 1
     assert done.stderr.endswith("char_rnn: [Errno 32] Broken pipe\n")
-    assert load(tmp_path / SAVED).metadata["iterations"] == 4
+    assert load(tmp_path / SAVED).metadata["fit"]["step"] == 4
 
 
 def test_a_text_may_have_another_encoding(tmp_path: Path) -> None:
@@ -251,13 +252,13 @@ def test_a_text_may_have_another_encoding(tmp_path: Path) -> None:
 OUT_OF_RANGE = [
     *((f"--{name} 0", f"--{name} must be at least 1, not 0") for name in ("layers", "hidden", "embedding", "batch")),
     *((f"--{name} 0", f"--{name} must be at least 1, not 0") for name in ("steps", "iterations", "top-k")),
-    *((f"--{name} -1", f"--{name} must be at least 1, not -1") for name in ("validate-every", "sample-every")),
+    ("--every -1", "--every must be at least 1, not -1"),
     *((f"--{name} -1", f"--{name} must be at least 0, not -1") for name in ("length", "seed")),
     *((f"--{name} 0", f"--{name} must be above 0, not 0.0") for name in ("lr", "clip", "seconds", "top-p")),
     *((f"--{name} nan", f"--{name} must be above 0, not nan") for name in ("lr", "clip", "seconds", "top-p")),
     ("--top-p 1.5", "--top-p must be at most 1, not 1.5"),
-    ("--sample-temperature -1", "the temperature must be at least 0, and finite, not -1.0"),
-    ("--sample-temperature nan", "the temperature must be at least 0, and finite, not nan"),
+    ("--temperature -1", "--temperature must be at least 0, and finite, not -1.0"),
+    ("--temperature nan", "--temperature must be at least 0, and finite, not nan"),
     ("--dropout 1", "--dropout must be 0 to below 1, not 1.0"),
     ("--dropout nan", "--dropout must be 0 to below 1, not nan"),
     ("--schedule cosine", "--schedule cosine needs --iterations, at the end of which the rate is 0"),
@@ -300,14 +301,14 @@ def test_an_encoding_without_a_file_is_an_error(tmp_path: Path) -> None:
 
 CONTRADICTIONS = {
     "--hidden 17": "16",
-    "--cell lstm": "rnn",
+    "--cell lstm": "gru",
     "--layers 2": "1",
     "--dropout 0.1": "0.0",
     "--embedding 8": "not given",
     "--documents": "not given",
     "--batch 5": "4",
     "--steps 8": "16",
-    "--optimizer adam": "adagrad",
+    "--optimizer sgd": "adam",
     "--seed 1": "0",
 }
 
@@ -340,9 +341,19 @@ def test_a_model_of_another_program_is_an_error(tmp_path: Path, command: tuple[s
     assert done.stderr.endswith(f"char_rnn.py {command[0]}: error: {message}\n")
 
 
+def test_a_model_of_before_generates_but_is_not_trained_on(trained: tuple[Path, str], tmp_path: Path) -> None:
+    now = load(trained[0] / SAVED)
+    before = {"iterations": 30, "text": now.metadata["text"], "arguments": now.metadata["arguments"]}
+    save(tmp_path / "old", now.model, tokenizer=now.tokenizer, metadata=before)
+    assert run(tmp_path, "generate", "old").stdout == run(trained[0], "generate", SAVED).stdout
+    done = run(tmp_path, "train", "--resume", "old")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "old was saved by an older char_rnn.py, and can only generate" in done.stderr
+
+
 OF_SAMPLES = {
     "--samples 0": "--samples must be at least 1, not 0",
-    "--temperature nan": "the temperature must be at least 0, and finite, not nan",
+    "--temperature nan": "--temperature must be at least 0, and finite, not nan",
     "--length -5": "--length must be at least 0, not -5",
     "--top-k 0": "--top-k must be at least 1, not 0",
 }
@@ -357,7 +368,7 @@ def test_options_of_samples_are_checked(trained: tuple[Path, str]) -> None:
 
 MISTAKES = [
     (("train", "--text", "missing"), r"there is no file 'missing'"),
-    (("train", "--text", ""), "there is no file ''"),
+    (("train", "--text", ""), r"path is empty, where the path of a file was expected"),
     (("train", "--text", "text", "--encoding", ""), r"'' is not the name of an encoding"),
     (("train", "--text", "text", "--encoding", "rot13"), r"'rot13' is not the name of an encoding"),
     (("train", "--text", "short", *SMALL), r"3 tokens .* too short for batch=4: .* The largest batch is 2"),
@@ -371,7 +382,7 @@ MISTAKES = [
     (("train", "--resume", SAVED, "--text", "short"), r"was trained on another text: give that one by --text"),
     (
         ("train", "--text", "text", *SMALL, "--optimizer", "sgd", "--lr", "1e39", "--out", "no"),
-        r"iteration 2: the loss is nan; gradient norms: layers\.0 0, layers\.1 nan, layers\.2 nan",
+        r"fit: the loss of step 2 is nan; the norms of its gradients are layers\.1 nan, layers\.2 nan\. ",
     ),
 ]
 NAMES = [

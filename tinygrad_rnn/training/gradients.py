@@ -40,11 +40,12 @@ def gradients(
     """
     if not isinstance(batch, Batch):
         raise TypeError(f"gradients: batch must be a Batch(xs, targets, ...), not a {type(batch).__name__}")
-    network: Any = model
-    if not (isinstance(network, Layer) and hasattr(network, "forward")):
+    given: Any = model
+    if not (isinstance(given, Layer) and hasattr(given, "forward")):
         raise TypeError(f"gradients: model must be a layer, such as Sequential, not a {type(model).__name__}")
     if not isinstance(criterion, Loss):
         raise TypeError(f"gradients: criterion must be a Loss, not a {type(criterion).__name__}")
+    network: Any = model  # layers of several roles have both methods
     ys, state, cache = network.forward(batch.xs, state, **rows_of(batch))
     loss, loss_cache = criterion.forward(ys, batch.targets, **counted_of(model, batch))
     network.backward(criterion.backward(loss_cache, dloss), None, cache)  # None: nothing flows in from the future

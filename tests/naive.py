@@ -252,6 +252,12 @@ def rows_of(states: Any) -> Any:
 bidirectional_rnn = bidirectional(rnn, rnn)
 
 
+def linear_bidirectional(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+    """`Sequential(Linear, Bidirectional(RNNCell, RNNCell))`."""
+    hs, after = bidirectional_rnn(layer.layers[1], linear(layer.layers[0], xs), state[1], lengths)
+    return hs, ((), after)
+
+
 def linear_bidirectional_linear(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     """`Sequential(Linear, Bidirectional(RNNCell, RNNCell), Linear)`."""
     first, both, last = layer.layers
@@ -421,6 +427,51 @@ def encoder_decoder(encode: Any, decode: Any, shape: Any) -> Any:
 def flat(state: Any) -> Any:
     """The arrays of a state, in order."""
     return [array for part in state for array in flat(part)] if isinstance(state, tuple) else [state]
+
+
+def pool(of_row: Any) -> Any:
+    """A pool, given what it makes of the steps of one row, lists of numbers, if there are any."""
+
+    def forward(layer: Any, xs: Any, *, lengths: Any) -> Any:
+        T, B, D = xs.shape
+        y = np.zeros((B, D))
+        for row in range(B):
+            steps = xs[: T if lengths is None else lengths[row], row].tolist()
+            if steps:
+                y[row] = of_row(layer, steps)
+        return y
+
+    return forward
+
+
+def last_of(layer: Any, steps: list[list[float]]) -> list[float]:
+    at = len(steps[0]) if layer.backward_from is None else layer.backward_from
+    return steps[-1][:at] + steps[0][at:]
+
+
+def weighted_mean(layer: Any, steps: list[list[float]]) -> list[float]:
+    exps = [math.exp(dot(layer, layer.v.value.tolist(), step)) for step in steps]
+    return [sum(e * step[i] for e, step in zip(exps, steps, strict=True)) / sum(exps) for i in range(len(steps[0]))]
+
+
+last_pool, attention_pool = pool(last_of), pool(weighted_mean)
+mean_pool = pool(lambda layer, steps: [math.fsum(numbers) / len(steps) for numbers in zip(*steps, strict=True)])
+max_pool = pool(lambda layer, steps: [sorted(numbers)[-1] for numbers in zip(*steps, strict=True)])
+
+
+def many_to_one(encode: Any) -> Any:
+    """`ManyToOne` of a naive encoder. Where that ends in a `Bidirectional`, both halves end in what they know last."""
+
+    def forward(layer: Any, xs: Any, state: Any, *, lengths: Any) -> Any:
+        hs, after = encode(layer.encoder, xs, state, lengths)
+        tail = getattr(layer.encoder, "layers", [layer.encoder])[-1]
+        half = SimpleNamespace(backward_from=tail.forward_cell.out_size if hasattr(tail, "forward_cell") else None)
+        pools = {"last": (last_pool, half), "mean": (mean_pool, None), "max": (max_pool, None)}
+        pooled, own = pools[layer.pool] if isinstance(layer.pool, str) else (attention_pool, layer.pool)
+        ys = pooled(own, hs, lengths=lengths)
+        return np.array([through(layer.layers, y) for y in ys]), after
+
+    return forward
 
 
 def softmax_cross_entropy(layer: Any, ys: Any, targets: Any, lengths: Any, weights: Any = None) -> Any:

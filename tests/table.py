@@ -11,6 +11,7 @@ import naive
 from tinygrad_rnn import (
     AdditiveAttention,
     AttentionDecoder,
+    AttentionPool,
     Bidirectional,
     BinaryCrossEntropy,
     Bridge,
@@ -30,6 +31,7 @@ from tinygrad_rnn import (
     Linear,
     LockedDropout,
     LSTMCell,
+    ManyToOne,
     MeanAbsoluteError,
     MeanSquaredError,
     OneHot,
@@ -47,6 +49,7 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.states import State
 from tinygrad_rnn.kernels import products
+from tinygrad_rnn.layers.pooling.plain import LastPool, MaxPool, MeanPool
 
 
 class SteppedRNN(RNNCell):
@@ -283,6 +286,36 @@ CASES = {
             naive.input_feeding_decoder(naive.linear, naive.rnn, naive.general_attention),
             lambda arrays, *source: (tuple(arrays), np.zeros((len(arrays[0]), 3)), *source),
         ),
+    ),
+    "LastPool": Case(lambda rng: LastPool(), naive.last_pool),
+    "LastPool of both directions": Case(lambda rng: LastPool(2), naive.last_pool),
+    "MeanPool": Case(lambda rng: MeanPool(), naive.mean_pool),
+    "MaxPool": Case(lambda rng: MaxPool(), naive.max_pool),
+    "AttentionPool": Case(lambda rng: AttentionPool(4, rng=rng), naive.attention_pool),
+    "ManyToOne": Case(
+        lambda rng: ManyToOne(
+            Sequential(Embedding(5, 3, rng=rng), LSTMCell(3, 4, rng=rng)), Tanh(), Linear(4, 2, rng=rng)
+        ),
+        naive.many_to_one(naive.embedding_lstm),
+    ),
+    "ManyToOne of both directions": Case(
+        lambda rng: ManyToOne(
+            Sequential(Linear(3, 4, rng=rng), Bidirectional(RNNCell(4, 3, rng=rng), RNNCell(4, 2, rng=rng))),
+            Linear(5, 2, rng=rng),
+        ),
+        naive.many_to_one(naive.linear_bidirectional),
+    ),
+    "ManyToOne mean": Case(
+        lambda rng: ManyToOne(both_ways(rng, 4, "sum"), Linear(4, 2, rng=rng), pool="mean"),
+        naive.many_to_one(naive.bidirectional_rnn),
+    ),
+    "ManyToOne max": Case(
+        lambda rng: ManyToOne(RNNCell(3, 4, rng=rng), Dropout(0.4, rng=rng), pool="max"),
+        naive.many_to_one(naive.rnn),
+    ),
+    "ManyToOne with AttentionPool": Case(
+        lambda rng: ManyToOne(SteppedRNN(3, 4, rng=rng), Linear(4, 2, rng=rng), pool=AttentionPool(4, rng=rng)),
+        naive.many_to_one(naive.rnn),
     ),
     "SoftmaxCrossEntropy": Case(lambda rng: SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "SoftmaxCrossEntropy sum": Case(lambda rng: SoftmaxCrossEntropy(reduction="sum"), naive.softmax_cross_entropy),

@@ -42,9 +42,11 @@ from tinygrad_rnn import (
     Leaf,
     Linear,
     Loss,
+    ManyToOne,
     OneHot,
     OneHotRows,
     Parameter,
+    Pool,
     Recurrent,
     RNNCell,
     Sequential,
@@ -258,10 +260,10 @@ def what_no_forward_gave(layer: Layer, rng: Generator) -> None:
                 loss.layer.backward(cache, dloss)
         with pytest.raises(TypeError, match=f"^{name}: cache must be"):
             loss.layer.backward("cache")
-    elif isinstance(layer, (Attention, EncoderDecoder, Recurrent)):
+    elif isinstance(layer, (Attention, EncoderDecoder, ManyToOne, Pool, Recurrent)):
         back: Any = layer.backward
         with pytest.raises(TypeError, match=f"^{name}: cache must be"):
-            back(*(None,) * (1 if isinstance(layer, EncoderDecoder) else 2), "cache")
+            back(*(None,) * (1 if isinstance(layer, (EncoderDecoder, Pool)) else 2), "cache")
 
 
 def a_step_that_gives_something_else(layer: Layer, rng: Generator) -> None:

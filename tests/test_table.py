@@ -14,7 +14,7 @@ import pytest
 import tinygrad_rnn
 from naive import by_documents
 from table import CASES, LENGTHS, STARTS, Case
-from tinygrad_rnn import Attention, Cell, Feedforward, Layer, Loss, OneHotRows, Recurrent, VanillaRNN
+from tinygrad_rnn import Attention, Cell, Feedforward, Layer, Loss, OneHotRows, Pool, Recurrent, VanillaRNN
 from tinygrad_rnn.core.states import State, leaves, tree_map
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 from tinygrad_rnn.testing.examples import Arrays, Example, RecurrentExample, StepsExample, examples, same
@@ -44,6 +44,7 @@ def test_every_public_layer_is_in_the_table() -> None:
         Recurrent,
         Cell,
         Attention,
+        Pool,
         Loss,
         VanillaRNN,
     }  # the last has tests of its own

@@ -36,6 +36,8 @@ from .layers.layer_norm import LayerNorm
 from .layers.linear import Linear
 from .layers.locked_dropout import LockedDropout
 from .layers.one_hot import OneHot
+from .layers.pooling.attention import AttentionPool
+from .layers.pooling.base import Pool
 from .layers.softmax import Softmax
 from .layers.tied_linear import TiedLinear
 from .losses.binary_cross_entropy import BinaryCrossEntropy
@@ -50,6 +52,7 @@ from .models.bidirectional import Bidirectional
 from .models.bridge import Bridge
 from .models.encoder_decoder import EncoderDecoder
 from .models.input_feeding_decoder import InputFeedingDecoder
+from .models.many_to_one import ManyToOne
 from .models.residual import Residual
 from .models.sequential import Sequential
 from .optim import schedules
@@ -140,6 +143,7 @@ __all__ = [
     "Recurrent",
     "Cell",
     "Attention",
+    "Pool",
     "Loss",
     "Parameter",
     "Leaf",
@@ -164,6 +168,7 @@ __all__ = [
     "DotAttention",
     "GeneralAttention",
     "AdditiveAttention",
+    "AttentionPool",
     # Cells
     "RNNCell",
     "LSTMCell",
@@ -175,6 +180,7 @@ __all__ = [
     "Sequential",
     "Residual",
     "Bidirectional",
+    "ManyToOne",
     "EncoderDecoder",
     "Bridge",
     "AttentionDecoder",

@@ -635,7 +635,9 @@ def test_every_clause_has_a_layer_that_breaks_it() -> None:
 
 
 def test_a_layer_of_no_role_is_refused() -> None:
-    message = r"Layer\(\) is neither Feedforward, Recurrent, Attention, EncoderDecoder nor Loss, so there is no"
+    message = (
+        r"Layer\(\) is neither Feedforward, Recurrent, Attention, Pool, EncoderDecoder, ManyToOne nor Loss, so there"
+    )
     with pytest.raises(TypeError, match=message):
         check_contract(Layer(), rng=np.random.default_rng(1))
 

@@ -406,6 +406,8 @@ def test_a_larger_error_may_be_allowed() -> None:
 
 
 def test_a_layer_of_no_role_is_refused() -> None:
-    message = r"Layer\(\) is neither Feedforward, Recurrent, Attention, EncoderDecoder nor Loss, so there is no"
+    message = (
+        r"Layer\(\) is neither Feedforward, Recurrent, Attention, Pool, EncoderDecoder, ManyToOne nor Loss, so there"
+    )
     with pytest.raises(TypeError, match=message):
         check_gradients(Layer(), rng=np.random.default_rng(1))

@@ -120,13 +120,28 @@ class AttentionDecoderBase(Recurrent):
         return dy
 
 
-def width_after(name: str, output: tuple[Feedforward, ...], width: int, source: str) -> int:
-    """The output features of the layers of `output`, after checking that each fits; `width` features enter `source`."""
-    for i, layer in enumerate(output):
+def width_after(
+    name: str, layers: tuple[Feedforward, ...], width: int | None, source: str, path: str = "output"
+) -> int | None:
+    """The output features of the last of `layers`, after checking that each fits.
+
+    Args:
+        name: what an error begins with.
+        layers: what stands in the attribute `path`.
+        width: how many features come from `source` and enter the first layer; None where that is not known.
+        source: its name in an error.
+        path: the name of the attribute.
+
+    Raises:
+        TypeError: a layer is not `Feedforward`.
+        ValueError: one does not fit what is before it.
+    """
+    for i, layer in enumerate(layers):
         if not isinstance(layer, Feedforward):
-            raise TypeError(f"{name}: output.{i} must be a Feedforward, not {layer!r}")
-        if layer.takes_ids or layer.in_size not in (None, width):
+            raise TypeError(f"{name}: {path}.{i} must be a Feedforward, not {layer!r}")
+        if layer.takes_ids or (width is not None and layer.in_size not in (None, width)):
             takes = "ids" if layer.takes_ids else f"{layer.in_size} features"
-            raise ValueError(f"{name}: output.{i}, {layer!r}, takes {takes}, but {width} features come from {source}")
-        width, source = layer.out_size or width, f"output.{i}, {layer!r}"
+            came = "vectors" if width is None else f"{width} features"
+            raise ValueError(f"{name}: {path}.{i}, {layer!r}, takes {takes}, but {came} come from {source}")
+        width, source = layer.out_size or width, f"{path}.{i}, {layer!r}"
     return width

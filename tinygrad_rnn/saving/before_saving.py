@@ -12,6 +12,7 @@ from ..core.layer import Layer
 from ..core.roles import Recurrent
 from ..core.states import given_or_initial, leaves
 from ..models.encoder_decoder import EncoderDecoder
+from ..models.many_to_one import ManyToOne
 from ..optim.base import Optimizer
 from .safe_file import shortened
 
@@ -69,7 +70,7 @@ def check_state(call: str, state: Any, model: Layer) -> None:
     if not isinstance(state, tuple):
         raise TypeError(f"{call}: state is a {type(state).__name__}, where a tuple was expected, as `forward` gives it")
     _check_arrays(f"{call}: state", state)
-    if isinstance(model, Recurrent):
+    if isinstance(model, (Recurrent, ManyToOne)):
         batches = [array.shape[0] for array in leaves(state) if getattr(array, "shape", ())]
         try:
             given_or_initial(model, "state", state, model.state_spec, batches[0] if batches else 0, model._like())

@@ -18,7 +18,9 @@ from ..core.one_hot import OneHotRows
 from ..core.roles import Feedforward, Loss, Recurrent
 from ..core.states import tree_map
 from ..layers.attention.base import Attention
+from ..layers.pooling.base import Pool
 from ..models.encoder_decoder import EncoderDecoder
+from ..models.many_to_one import ManyToOne
 from . import sequences
 from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same, takes_weights
 from .inner import check_inner_float32
@@ -28,7 +30,8 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
     """Check the contract of a layer, whatever its role, clause by clause.
 
     Args:
-        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it is not changed.
+        layer: `Feedforward`, `Recurrent`, `Attention`, `Pool`, `EncoderDecoder`, `ManyToOne` or `Loss`; it is not
+            changed.
         rng: draws inputs and parameters.
 
     Returns:
@@ -71,7 +74,15 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         ]
         if layer.causal:
             clauses.append(sequences.a_loop_of_step_begins_documents_too)
-    if isinstance(layer, (Recurrent, Attention, EncoderDecoder)):
+    if isinstance(layer, ManyToOne):
+        clauses += [
+            sequences.the_last_state_is_small,
+            sequences.a_state_is_frozen_past_the_end,
+            sequences.a_stream_is_its_prefixes
+            if layer.pool == "last" and layer.encoder.causal
+            else sequences.step_raises,
+        ]
+    if isinstance(layer, (Recurrent, Attention, EncoderDecoder, Pool, ManyToOne)):
         clauses += [
             sequences.none_is_zeros,
             sequences.gradients_that_do_not_fit_raise,

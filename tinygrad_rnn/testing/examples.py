@@ -20,7 +20,9 @@ from ..core.layer import Layer
 from ..core.roles import Feedforward, Loss, Recurrent
 from ..core.states import Leaf, State, StateSpec, tree_map
 from ..layers.attention.base import Attention
+from ..layers.pooling.base import Pool
 from ..models.encoder_decoder import EncoderDecoder
+from ..models.many_to_one import ManyToOne
 
 STEPS, BATCH, FEATURES = 4, 3, 5
 """T, B and, if the layer takes any number, D. With T = 1 or B = 1 some wrong gradients look right."""
@@ -276,6 +278,54 @@ class EncoderDecoderExample(Example):
         return floats({"sources": dsources, "targets": dtargets})
 
 
+class PoolExample(Example):
+    """Maps `xs` (T, B, D) to `y` (B, H)."""
+
+    layer: Pool
+    own_axes: ClassVar[Mapping[str, str]] = {"y": "B"}
+
+    def __init__(self, layer: Pool, rng: Generator, lengths: Integers | None = None) -> None:
+        super().__init__(layer, rng)
+        steps, batch = _size(lengths)
+        self.lengths = None if lengths is None else lengths.copy()
+        self.xs = draw(rng, (steps, batch, layer.in_size or FEATURES))
+
+    @property
+    def inputs(self) -> Arrays:
+        return {"xs": self.xs}
+
+    def call(self, function: Callable[..., Any]) -> Any:
+        return function(self.xs, lengths=self.lengths)
+
+    def named(self, *outputs: Any) -> Arrays:
+        (y,) = outputs
+        return {"y": y}
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        return {"xs": self.layer.backward(upstream.get("y"), cache)}
+
+
+class ManyToOneExample(RecurrentExample):
+    """Maps `xs` (T, B, D) and a state to `y` (B, K) and a state."""
+
+    layer: ManyToOne  # type: ignore[assignment]  # it has what of a `Recurrent` is needed here
+    own_axes: ClassVar[Mapping[str, str]] = {"y": "B"}
+
+    def __init__(self, layer: ManyToOne, rng: Generator, lengths: Integers | None = None) -> None:
+        super().__init__(layer, rng, lengths)  # type: ignore[arg-type]
+
+    def call(self, function: Callable[..., Any]) -> Any:
+        return function(self.xs, self.state, lengths=self.lengths)
+
+    def named(self, *outputs: Any) -> Arrays:
+        y, state = outputs
+        return {"y": y, **leaves("state", state)}
+
+    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+        dxs, dstate = self.layer.backward(upstream.get("y"), planted("state", self.state, upstream), cache)
+        return floats({"xs": dxs, **leaves("state", dstate)})
+
+
 class LossExample(Example):
     """Maps `ys` (T, B, V) and targets, one of them ignored, to the loss.
 
@@ -346,9 +396,13 @@ def examples(
         return [AttentionExample(layer, rng, lengths)]
     if isinstance(layer, EncoderDecoder):
         return [EncoderDecoderExample(layer, rng, lengths)]
+    if isinstance(layer, Pool):
+        return [PoolExample(layer, rng, lengths)]
+    if isinstance(layer, ManyToOne):
+        return [ManyToOneExample(layer, rng, lengths)]
     raise TypeError(
-        f"{layer!r} is neither Feedforward, Recurrent, Attention, EncoderDecoder nor Loss, so there is no standard way "
-        "to call it"
+        f"{layer!r} is neither Feedforward, Recurrent, Attention, Pool, EncoderDecoder, ManyToOne nor Loss, so there "
+        "is no standard way to call it"
     )
 
 

@@ -42,10 +42,11 @@ def check_gradients(
     name of the chain is told from those that only follow from it.
 
     Args:
-        layer: `Feedforward`, `Recurrent`, `Attention`, `EncoderDecoder` or `Loss`; it is not changed.
+        layer: `Feedforward`, `Recurrent`, `Attention`, `Pool`, `EncoderDecoder`, `ManyToOne` or `Loss`; it is not
+            changed.
         rng: draws all of this.
-        lengths: (B,), steps of each row, for a `Recurrent` or a `Loss`; for an `Attention` those of the memory; for an
-            `EncoderDecoder` those of the targets, and in reverse order those of the sources.
+        lengths: (B,), steps of each row, for a `Recurrent`, `Pool`, `ManyToOne` or `Loss`; for an `Attention` those of
+            the memory; for an `EncoderDecoder` those of the targets, and in reverse order those of the sources.
         starts: (T, B), where documents begin, for a `Recurrent`; with `lengths`, it must have their rows and steps.
         tolerance: the largest error allowed.
 

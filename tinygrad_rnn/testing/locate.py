@@ -115,7 +115,7 @@ def _examine(words: str, example: Example, rng: Generator, tolerance: float) -> 
 
 def _without(example: Example, upstream: Arrays, before: Arrays, tolerance: float, wrong: list[str]) -> str:
     """Whether all is right, and not 0 for that alone, if nothing comes in w.r.t. the state, or the output."""
-    for zeroed, what in (("state", "the state that goes on"), ("ys", "the output")):
+    for zeroed, what in (("state", "the state that goes on"), ("y", "the output")):
         part = {name: array * (not name.startswith(zeroed)) for name, array in upstream.items()}
         right = numerical(example, part)
         if any(right[name].any() for name in wrong) and not wrong_in(analytic(example, part, before), right, tolerance):

@@ -71,8 +71,8 @@ def none_is_zeros(layer: Layer, rng: Generator) -> None:
     example = examples(layer, rng)[0]
     if isinstance(example, RecurrentExample):
         example.state = example.layer.initial_state(example.xs.shape[1])
-        ys, state, _ = example.layer.forward(example.xs)
-        outputs, found = example.forward()[0], {"ys": ys, **leaves("state", state)}
+        *given_none, _ = example.layer.forward(example.xs)
+        outputs, found = example.forward()[0], example.named(*given_none)
         same(outputs, {name: found[name] for name in outputs}, f"{layer!r}: state=None is not the initial state")
     _, cache = example.forward()
     upstream = example.upstream(rng)
@@ -83,7 +83,7 @@ def none_is_zeros(layer: Layer, rng: Generator) -> None:
         message, expected = f"{layer!r}: None for {sorted(absent)} is not zeros", example.backward(zeros, cache)
         same(expected, example.backward(given, cache), message)
         if isinstance(example, RecurrentExample) and states <= absent:
-            dxs, before = example.layer.backward(given.get("ys"), None, cache)
+            dxs, before = example.layer.backward(given.get("ys", given.get("y")), None, cache)
             found = {"xs": dxs, **leaves("state", before)}
             same(expected, {name: found[name] for name in expected}, message)
 
@@ -271,8 +271,18 @@ def _documents(starts: Any) -> Iterator[tuple[int, int, int, bool]]:
             yield row, first, last, bool(starts[first, row])
 
 
+def a_stream_is_its_prefixes(layer: Layer, rng: Generator) -> None:
+    """Each `step` of a loop gives what a call gives of all steps so far."""
+    example = _whole(layer, rng)
+    state = example.state
+    for t in range(example.xs.shape[0]):
+        *found, state = example.layer.step(example.xs[t], state)
+        expected = example.named(*example.layer(example.xs[: t + 1], example.state))
+        same(expected, example.named(*found, state), f"{layer!r}: step {t} is not the sequence up to it", 1e-12)
+
+
 def step_raises(layer: Layer, rng: Generator) -> None:
-    """A layer that is not causal has no step, and raises."""
+    """A layer whose output depends on more than the state and the step has no `step`, and raises."""
     example = _whole(layer, rng)
     try:
         example.layer.step(example.xs[0], None)
@@ -293,5 +303,6 @@ def _of_steps(example: Example, arrays: Arrays) -> Iterator[tuple[str, Any, Any]
 
 def _whole(layer: Layer, rng: Generator, *, lengths: bool = False) -> RecurrentExample:
     """The example that runs the whole sequence at once."""
-    assert isinstance(layer, Recurrent)
-    return RecurrentExample(layer, rng, LENGTHS if lengths else None)
+    example = examples(layer, rng, LENGTHS if lengths else None)[0]
+    assert isinstance(example, RecurrentExample)
+    return example

@@ -128,7 +128,7 @@ class Attention(Layer):
     ) -> tuple[Float[Array, "T B M"], Float[Array, "T B S"], AttentionCache]:
         """The rest of `forward`: `queries` attend to the memory that `prepare` gave."""
         scores, inner = self.scores(queries, prepared.keys)
-        weights = _softmax(scores, prepared.active)
+        weights = masked_softmax(scores, prepared.active)
         context = product(weights, prepared.memory)
         return context, weights, AttentionCache(prepared, weights, inner, no_gradient(context))
 
@@ -215,7 +215,7 @@ def product(a: Float[Array, "T B K"], b: Float[Array, "K B N"]) -> Float[Array, 
     return c
 
 
-def _softmax(scores: Float[Array, "T B S"], active: Bool[Booleans, "S B"] | None) -> Float[Array, "T B S"]:
+def masked_softmax(scores: Float[Array, "T B S"], active: Bool[Booleans, "S B"] | None) -> Float[Array, "T B S"]:
     """The softmax over the active entries, 0 elsewhere; all 0 where none is active."""
     xp = namespace(scores)
     if active is not None:

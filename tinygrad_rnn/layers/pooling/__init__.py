@@ -1,0 +1,1 @@
+"""From a sequence to one vector a row."""

@@ -525,6 +525,17 @@ def layer_norm(layer: Any, x: Any) -> Any:
     return y
 
 
+def standardize(layer: Any, x: Any) -> Any:
+    y = np.zeros((*x.shape[:-1], layer.out_size))
+    for index in np.ndindex(x.shape):
+        if math.isnan(x[index]):
+            if layer.gaps == "mark":
+                y[(*index[:-1], index[-1] + x.shape[-1])] = 1
+        else:
+            y[index] = (x[index] - layer.mean[index[-1]]) / layer.scale[index[-1]]
+    return y
+
+
 def layer_norm_lstm(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
     w_x, w_h, b = (p.value.tolist() for p in (layer.w_x, layer.w_h, layer.b))
     T, B, D = xs.shape

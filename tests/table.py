@@ -43,6 +43,7 @@ from tinygrad_rnn import (
     Sigmoid,
     Softmax,
     SoftmaxCrossEntropy,
+    Standardize,
     Tanh,
     TiedLinear,
     Zoneout,
@@ -111,6 +112,9 @@ CASES = {
     "LockedDropout of nothing": Case(lambda rng: LockedDropout(0.0, rng=rng), naive.locked_identity),
     "LayerNorm": Case(lambda rng: LayerNorm(4), naive.layer_norm),
     "LayerNorm without bias": Case(lambda rng: LayerNorm(4, eps=0.1, bias=False), naive.layer_norm),
+    "Standardize": Case(lambda rng: Standardize((1.5, -0.5, 0.0), (0.5, 2.0, 3.0)), naive.standardize),
+    "Standardize gaps": Case(lambda rng: Standardize((1.5, -0.5), (0.5, 2.0), gaps="zero"), naive.standardize),
+    "Standardize marked gaps": Case(lambda rng: Standardize((1.5, -0.5), (0.5, 2.0), gaps="mark"), naive.standardize),
     "RNNCell": Case(lambda rng: RNNCell(3, 4, rng=rng), naive.rnn),
     "RNNCell relu": Case(lambda rng: RNNCell(3, 4, rng=rng, nonlinearity="relu"), naive.rnn),
     "RNNCell identity": Case(

@@ -39,6 +39,7 @@ from .layers.one_hot import OneHot
 from .layers.pooling.attention import AttentionPool
 from .layers.pooling.base import Pool
 from .layers.softmax import Softmax
+from .layers.standardize import Standardize
 from .layers.tied_linear import TiedLinear
 from .losses.binary_cross_entropy import BinaryCrossEntropy
 from .losses.gaussian_nll import GaussianNLL
@@ -163,6 +164,7 @@ __all__ = [
     "ReLU",
     "Softmax",
     "LayerNorm",
+    "Standardize",
     "Dropout",
     "LockedDropout",
     "DotAttention",

@@ -324,6 +324,8 @@ def _description(layer: Layer, *, short: bool = False, known: dict[int, str] | N
                 known[id(value)] = f"{type(value).__name__}(...)"
                 known[id(value)] = _description(value, known=known)
             return known[id(value)]
+        if type(value) is tuple and all(type(item) is float for item in value) and len(repr(value)) > 40:
+            return f"({value[0]:.4g}, ..., {value[-1]:.4g})"
         if type(value) in (tuple, list) and any(isinstance(item, Layer) for item in value):
             inner = ", ".join(map(text, value))
             return f"[{inner}]" if type(value) is list else f"({inner},)" if len(value) == 1 else f"({inner})"

@@ -139,6 +139,8 @@ class FeedforwardExample(Example):
     def __init__(self, layer: Feedforward, rng: Generator) -> None:
         super().__init__(layer, rng)
         self.x = _input(layer, rng, (STEPS, BATCH))
+        if getattr(layer, "takes_gaps", False):
+            self.x[1, 0, 0] = np.nan
 
     @property
     def inputs(self) -> Arrays:

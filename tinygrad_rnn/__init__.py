@@ -77,7 +77,10 @@ if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from .data.char_tokenizer import CharTokenizer as CharTokenizer
     from .data.documents import split_documents as split_documents
     from .data.files import encode_file as encode_file
+    from .data.sequence_batches import SequenceBatches as SequenceBatches
+    from .data.split import split as split
     from .data.streams import TokenStream as TokenStream
+    from .data.windows import windows as windows
     from .data.word_tokenizer import WordTokenizer as WordTokenizer
     from .generation.forecast import forecast as forecast
     from .generation.greedy import greedy_search as greedy_search
@@ -115,7 +118,10 @@ _WHEN_USED = {
     "data.char_tokenizer": ("CharTokenizer",),
     "data.documents": ("split_documents",),
     "data.files": ("encode_file",),
+    "data.sequence_batches": ("SequenceBatches",),
+    "data.split": ("split",),
     "data.streams": ("TokenStream",),
+    "data.windows": ("windows",),
     "data.word_tokenizer": ("WordTokenizer",),
     "generation.forecast": ("forecast",),
     "generation.greedy": ("greedy_search",),
@@ -215,6 +221,9 @@ __all__ = [
     "TokenStream",
     "split_documents",
     "encode_file",
+    "SequenceBatches",
+    "windows",
+    "split",
     "pad",
     "length_batches",
     # Training, generation, inspection

@@ -84,14 +84,14 @@ def test_rng_shuffles_the_batches_and_the_equal_ones() -> None:
         (
             [np.zeros(1, "u1"), np.zeros(1, "u2")],
             TypeError,
-            "sequences[1] is of dtype uint16, sequences[0] of uint8; convert one: .astype('uint8')",
+            "sequences[1] is of dtype uint16, the first of uint8; convert one: .astype('uint8')",
         ),
         (
             [np.zeros((1, 2)), np.zeros((5, 2)), np.zeros((1, 3))],
             ValueError,
-            "sequences[2] has the shape (1, 3), sequences[0] (1, 2); only the first axis may differ",
+            "sequences[2] has the shape (1, 3), the first (1, 2); only the first axis may differ",
         ),
-        ([np.zeros(2), np.zeros((2, 2))], ValueError, "sequences[1] has the shape (2, 2), sequences[0] (2,)"),
+        ([np.zeros(2), np.zeros((2, 2))], ValueError, "sequences[1] has the shape (2, 2), the first (2,)"),
     ],
 )
 def test_bad_sequences(sequences: Any, error: type[Exception], message: str) -> None:

@@ -11,10 +11,10 @@ class Batch(NamedTuple):
     xs: Any
     """The inputs: ids (T, B), or vectors (T, B, D)."""
     targets: Any
-    """The targets to predict: ids (T, B), where -1 is ignored, or numbers."""
+    """The targets to predict: ids (T, B), where -1 is ignored, or numbers; or one for each row, (B,) or (B, K)."""
     lengths: Any = None
     """(B,), the steps of each row."""
     starts: Any = None
     """(T, B), True where a document begins: the state is reset before the step."""
     weights: Any = None
-    """(T, B), the weight of each step."""
+    """(T, B), the weight of each step; or (B,), of each row."""

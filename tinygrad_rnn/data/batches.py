@@ -35,13 +35,7 @@ def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[ND
         >>> array.T.tolist(), lengths.tolist()
         ([[1, 2, 3], [4, -1, -1]], [3, 1])
     """
-    given: Any = sequences
-    if not (isinstance(given, (list, tuple)) or (type(given) is np.ndarray and given.ndim)):
-        raise TypeError(f"pad: sequences must be a list of arrays, not a {type(sequences).__name__}")
-    first: NDArray[Any] = np.zeros(0, np.int64)
-    for index, sequence in enumerate(sequences):
-        first = first if index else sequence
-        _check(index, sequence, first)
+    first = check_sequences("pad", "sequences", sequences)
     _check_fill(fill, first.dtype)
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     array = np.full((int(lengths.max(initial=0)), len(sequences), *first.shape[1:]), fill, first.dtype)
@@ -50,9 +44,28 @@ def pad(sequences: Sequence[NDArray[Any]], *, fill: int | float = 0) -> tuple[ND
     return array, lengths
 
 
-def _check(index: int, sequence: Any, first: NDArray[Any]) -> None:
+def check_sequences(owner: str, name: str, sequences: Any) -> NDArray[Any]:
+    """`sequences` must be arrays as `pad` takes them; gives the first one, or an empty array of int64 if there is none.
+
+    Raises:
+        TypeError: one is not an array of integers or floating-point numbers, or two differ in dtype.
+        ValueError: one does not have 1 or 2 axes, or two differ in axes or in D.
+    """
+    if not (isinstance(sequences, (list, tuple)) or (type(sequences) is np.ndarray and sequences.ndim)):
+        raise TypeError(f"{owner}: {name} must be a list of arrays, not a {type(sequences).__name__}")
+    if not len(sequences):
+        return np.zeros(0, np.int64)
+    for index, sequence in enumerate(sequences):
+        _check(f"{owner}: {name}", index, sequence, sequences[0])
+        if type(sequences) is np.ndarray:
+            break  # the others are like the first
+    first: NDArray[Any] = sequences[0]
+    return first
+
+
+def _check(names: str, index: int, sequence: Any, first: NDArray[Any]) -> None:
     """A sequence must be an array that fits the first one."""
-    name = f"pad: sequences[{index}]"
+    name = f"{names}[{index}]"
     if type(sequence) not in (np.ndarray, np.memmap):  # of a masked array the mask would be lost
         raise TypeError(
             f"{name} is a {type(sequence).__name__}, where a NumPy array was expected; give np.asarray of it"
@@ -63,11 +76,11 @@ def _check(index: int, sequence: Any, first: NDArray[Any]) -> None:
         raise ValueError(f"{name} has the shape {sequence.shape}, where (T,) or (T, D) was expected")
     if sequence.dtype != first.dtype:
         raise TypeError(
-            f"{name} is of dtype {sequence.dtype}, sequences[0] of {first.dtype}; convert one: .astype('{first.dtype}')"
+            f"{name} is of dtype {sequence.dtype}, the first of {first.dtype}; convert one: .astype('{first.dtype}')"
         )
     if sequence.shape[1:] != first.shape[1:]:
         raise ValueError(
-            f"{name} has the shape {sequence.shape}, sequences[0] {first.shape}; only the first axis may differ"
+            f"{name} has the shape {sequence.shape}, the first {first.shape}; only the first axis may differ"
         )
 
 

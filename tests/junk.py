@@ -21,7 +21,7 @@ from tinygrad_rnn import datasets, initializers
 V, T, B = 6, 5, 2
 
 
-OBJECTS = ("SoftmaxCrossEntropy(reduction='sum')", "CharTokenizer.", "Device")
+OBJECTS = ("RNNCell(3, 4)", "SoftmaxCrossEntropy(reduction='sum')", "CharTokenizer.", "Device")
 """What a message may begin with, beside the name of what was called and of the layers that it was given."""
 
 
@@ -127,7 +127,14 @@ TAKEN: dict[str, set[str]] = {
     "token or None": {"None", "str"},
     "no strings": {"empty tuple", "empty list"},
     "strings": {"empty tuple", "empty list", "empty set"},
+    "numbers": {"tuple"},
+    "size or sized": _WHOLE - {"1"}
+    | {"list", "ints", "floats", "float16", "complexes", "objects", "bools"}
+    | {"masked", "masked ids", "records"},
     # Arrays
+    "one array": {"float16"},
+    "ints or None": {"None", "ints"},
+    "labels or None": {"None", "list", "ints", "bools"},
     "float array": {"no axes", "five axes", "np 0.5", "np float32", "array 0.5", "floats"},
     "int array": {"ints", "array 3", "np 3", "np uint8"},
     "ids": {"ints"},
@@ -167,6 +174,12 @@ def constructors() -> Iterator[Call]:
         (rnn.Linear, D, cell),
         (rnn.TiedLinear, {"embedding": rnn.Embedding(V, 3, rng=rng)}, {"embedding": "nothing"}),
         (rnn.LayerNorm, {"size": 3}, {"size": "size", "eps": "above 0", "bias": "bool"}),
+        (
+            rnn.Standardize,
+            {"mean": (1.0,), "scale": (2.0,)},
+            {"mean": "numbers", "scale": "numbers", "gaps": "nothing"},
+        ),
+        (rnn.AttentionPool, {"size": 3, "rng": rng}, {"size": "size", "rng": "rng"}),
         (rnn.Dropout, {"rate": 0.5, "rng": rng}, {"rate": "rate", "rng": "rng"}),
         (rnn.LockedDropout, {"rate": 0.5, "rng": rng}, {"rate": "rate", "rng": "rng"}),
         (
@@ -203,6 +216,7 @@ def constructors() -> Iterator[Call]:
             {"forward_cell": rnn.RNNCell(**D), "backward_cell": rnn.RNNCell(**D)},
             {"forward_cell": "nothing", "backward_cell": "nothing", "merge": "nothing"},
         ),
+        (rnn.ManyToOne, {"encoder": rnn.RNNCell(**D)}, {"encoder": "nothing", "pool": "nothing"}),
         (
             rnn.EncoderDecoder,
             {"encoder": rnn.RNNCell(**D), "decoder": rnn.RNNCell(**D)},
@@ -231,6 +245,18 @@ def constructors() -> Iterator[Call]:
             rnn.TokenStream,
             {"ids": np.arange(20), "batch": 2, "steps": 3},
             {"ids": "nothing", "batch": "size", "steps": "size"},
+        ),
+        (
+            rnn.SequenceBatches,
+            {"sequences": [np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32)], "targets": None, "batch": 2},
+            {
+                "sequences": "one array",
+                "targets": "ints or None",
+                "batch": "size",
+                "rng": "rng or None",
+                "weights": "None",
+                "by_length": "bool",
+            },
         ),
         (rnn.Parameter, {"value": np.zeros(2, np.float32)}, {"value": "float array"}),
         (rnn.Device, {"name": "cpu"}, {"name": "nothing"}),
@@ -373,6 +399,30 @@ def functions() -> Iterator[Call]:
         {"lengths": "lengths", "batch": "size", "rng": "rng or None"},
     )
     yield Call(
+        "windows",
+        rnn.windows,
+        {"series": np.zeros((9, 2)), "steps": 2},
+        {"series": "nothing", "steps": "size", "horizon": "size", "stride": "size", "shifted": "bool"},
+    )
+    yield Call(
+        "split",
+        rnn.split,
+        {"data": 2, "fractions": (0.5, 0.5), "rng": rng},
+        {
+            "data": "size or sized",
+            "fractions": "nothing",
+            "rng": "rng",
+            "groups": "labels or None",
+            "stratify": "flags",
+        },
+    )
+    yield Call(
+        "Standardize.fit",
+        rnn.Standardize.fit,
+        {"sequences": [np.zeros((2, 3))]},
+        {"sequences": "one array", "gaps": "nothing"},
+    )
+    yield Call(
         "split_documents",
         rnn.split_documents,
         {"ids": np.arange(9), "token": 4},
@@ -411,6 +461,7 @@ def calls_of_layers() -> Iterator[Call]:
         (rnn.Softmax(), f8),
         (rnn.Dropout(0.5, rng=rng), f8),
         (rnn.Bridge(3, (2, 2), rng=rng), f4),
+        (rnn.Standardize((1.0,) * 3, (2.0,) * 3), f8),
         (rnn.Embedding(V, 3, rng=rng), ids),
         (rnn.OneHot(V), ids),
         (rnn.TiedLinear(rnn.Embedding(V, 3, rng=rng)), f4),
@@ -486,6 +537,21 @@ def calls_of_layers() -> Iterator[Call]:
         {"dcontext": context, "dweights": weights, "cache": cache},
         {"dcontext": "None", "dweights": "None", "cache": "nothing"},
     )
+    one = rnn.ManyToOne(rnn.RNNCell(3, 4, rng=rng), rnn.Linear(4, 2, rng=rng))
+    y, state, cache = one.forward(f4)
+    kinds = {"xs": "nothing", "state": "None", "lengths": "two or None"}
+    yield Call(repr(one), one.forward, {"xs": f4}, kinds)
+    yield Call(
+        repr(one),
+        one.backward,
+        {"dy": y, "dstate": None, "cache": cache},
+        {"dy": "None", "dstate": "None", "cache": "nothing"},
+    )
+    yield Call(repr(one), one.step, {"x": f4[0], "state": state}, {"x": "nothing", "state": "None"})
+    pool = rnn.AttentionPool(3, rng=rng)
+    y, cache = pool.forward(f4)
+    yield Call(repr(pool), pool.forward, {"xs": f4}, {"xs": "nothing", "lengths": "two or None"})
+    yield Call(repr(pool), pool.backward, {"dy": y, "cache": cache}, {"dy": "None", "cache": "nothing"})
     layer = rnn.RNNCell(3, 4, rng=rng)
     yield Call(repr(layer), layer.to, {}, {"device": "None", "dtype": "None"})
     tokenizer = rnn.CharTokenizer("ab")

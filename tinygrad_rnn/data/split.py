@@ -112,7 +112,7 @@ def _by_group(
 
 
 def _count(data: Any) -> int:
-    if isinstance(data, Sized):
+    if isinstance(data, Sized) and getattr(data, "shape", None) != ():  # an array without axes is a number
         return len(data)
     return check_size("split", "data, if it has no length,", data, least=0)
 

@@ -32,13 +32,11 @@ class ManyToOneCache(NamedTuple):
 class ManyToOne(Layer):
     r"""Many to one: an encoder reads a sequence, its outputs are pooled to one vector a row, and layers follow.
 
-    Forward and backward, where :math:`dh'_t` is what the pool sends back to each step:
+    Forward and backward, with the outputs h of all steps, and the final state s:
 
     .. math::
-        (h_1, \dots, h_n, s) &= \mathrm{encoder}(x_1, \dots, x_n, s_0), \qquad
-        y = \mathrm{layers}(\mathrm{pool}(h_1, \dots, h_n)) \\
-        dh'_t &= \mathrm{pool}'^\top \mathrm{layers}'^\top dy, \qquad
-        (dx_t, ds_0) = \mathrm{encoder}'^\top (dh'_1, \dots, dh'_n, ds)
+        (h, s) &= \mathrm{encoder}(x, s_0), \qquad y = \mathrm{layers}(\mathrm{pool}(h)) \\
+        dh &= \mathrm{pool}'^\top \mathrm{layers}'^\top dy, \qquad (dx, ds_0) = \mathrm{encoder}'^\top (dh, ds)
 
     Only the steps within its length count in a row, and a row without any step is pooled to 0.
 

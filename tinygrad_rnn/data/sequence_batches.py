@@ -54,7 +54,7 @@ class SequenceBatches:
         [[2.0, 2.0, 0.0], [3.0, 3.0, 3.0]] [1 0] [2 3]
         >>> source = SequenceBatches(sequences, np.array([0, 1, 1, 0]), batch=2, rng=np.random.default_rng(0))
         >>> [source.epoch(number)[0].lengths.tolist() for number in range(4)]
-        [[3, 3], [3, 3], [1, 2], [1, 2]]
+        [[3, 3], [1, 2], [1, 2], [3, 3]]
     """
 
     def __init__(

@@ -1,20 +1,21 @@
-"""What `MeanSquaredError` and `BinaryCrossEntropy` share."""
+"""What losses with one prediction for each target share."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_rnn import BinaryCrossEntropy, MeanSquaredError
+from tinygrad_rnn import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError
 from tinygrad_rnn.testing import StrictDevice
 
 REDUCTIONS = ["mean", "sum", "none"]
 T, B, D = 4, 3, 5
 LENGTHS: Any = np.array([2, 0, 4])
 PAST = np.arange(T)[:, None] >= LENGTHS
-every_loss = pytest.mark.parametrize("kind", [MeanSquaredError, BinaryCrossEntropy])
+every_loss = pytest.mark.parametrize("kind", [MeanSquaredError, MeanAbsoluteError, Huber, BinaryCrossEntropy])
 every_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
 
 
@@ -119,7 +120,7 @@ def test_any_leading_axes_will_do_without_lengths(kind: Any) -> None:
 @every_loss
 def test_what_does_not_fit_is_told_why(kind: Any) -> None:
     ys, targets = draw()
-    name, strict = rf"^{kind.__name__}\(reduction='sum'\): ", StrictDevice()
+    name, strict = f"^{re.escape(repr(kind(reduction='sum')))}: ", StrictDevice()
     shape, other = r"\(4, 3, 5\)", targets[..., :1]
     cases: list[tuple[Any, Any, type[Exception], str]] = [
         (ys, other, ValueError, rf"targets has shape \(4, 3, 1\), but ys {shape}; they must be the same"),

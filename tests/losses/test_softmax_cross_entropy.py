@@ -176,6 +176,25 @@ def test_mean_sum_and_none_scale_the_gradient_as_the_loss() -> None:
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weights_are_factors_in_compiled_code_too(reduction: str, smoothing: float, rng: np.random.Generator) -> None:
+    ys, targets = draw()
+    weights, of_class = rng.random((T, B)), rng.random(V)
+    weights[1, 2], ys[1, 2], targets[0, 1] = 0, np.nan, -1
+    options: Any = {"label_smoothing": smoothing, "class_weights": of_class}
+    criterion = SoftmaxCrossEntropy(reduction=reduction, **options)
+    loss, cache = criterion.forward(ys, targets, weights=weights)
+    losses, slopes = np.zeros((T, B)), np.zeros((T, B, V))
+    for t, b in np.argwhere((weights > 0) & (targets >= 0)):
+        log_p = ys[t, b] - np.log(np.exp(ys[t, b]).sum())
+        q = of_class * ((1 - smoothing) * np.eye(V)[targets[t, b]] + smoothing / V)
+        losses[t, b], slopes[t, b] = -weights[t, b] * q @ log_p, weights[t, b] * (q.sum() * np.exp(log_p) - q)
+    total = (weights * of_class[targets])[targets >= 0].sum() if reduction == "mean" else 1
+    np.testing.assert_allclose(loss, losses if reduction == "none" else losses.sum() / total, rtol=1e-12)
+    np.testing.assert_allclose(criterion.backward(cache), slopes / total, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_dloss_scales_the_gradient(reduction: str, rng: np.random.Generator) -> None:
     ys, targets = draw()
     criterion = SoftmaxCrossEntropy(reduction=reduction)

@@ -1,14 +1,23 @@
-"""Losses against those of PyTorch: every reduction, ignored and padded targets, label smoothing."""
+"""Losses against those of PyTorch: every reduction, ignored and padded targets, label smoothing, class weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_rnn import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinygrad_rnn import (
+    BinaryCrossEntropy,
+    GaussianNLL,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Quantile,
+    SoftmaxCrossEntropy,
+)
 
 from .conftest import Compare
 
@@ -79,31 +88,110 @@ def test_scores_of_ignored_tokens_may_be_anything(torch: Any) -> None:
     assert given.grad[1].isnan().all()
 
 
-@pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
-@pytest.mark.parametrize(
-    ("make", "theirs"),
-    [(MeanSquaredError, "mse_loss"), (BinaryCrossEntropy, "binary_cross_entropy_with_logits")],
-)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("soft", [False, True], ids=["ids", "soft"])
 @every_reduction
-def test_number_by_number(
-    torch: Any, compare: Compare, reduction: str, make: Callable[..., Loss], theirs: str, padded: bool
+def test_class_weights_and_soft_targets(
+    torch: Any, compare: Compare, reduction: str, soft: bool, smoothing: float
 ) -> None:
+    for seed in range(16):
+        rng = np.random.default_rng([seed, soft])
+        T, B, V = (int(rng.integers(2, most + 1)) for most in (12, 6, 30))
+        ys, targets = 4 * rng.standard_normal((T, B, V)), rng.integers(0, V, (T, B))
+        of_class = rng.random(V) if seed % 2 or not soft else None
+        if soft:
+            targets = rng.dirichlet(np.ones(V), (T, B))
+        else:
+            targets[rng.random((T, B)) < 0.3] = -1
+            targets[0, 0] = V - 1
+        criterion = SoftmaxCrossEntropy(reduction=reduction, label_smoothing=smoothing, class_weights=of_class)
+        loss, cache = criterion.forward(ys, targets)
+        dloss = rng.standard_normal(loss.shape)
+        dys = criterion.backward(cache, dloss)
+
+        given, wanted = torch.tensor(ys, requires_grad=True), torch.tensor(targets)
+        theirs = torch.nn.functional.cross_entropy(
+            given.movedim(-1, 1),
+            wanted.movedim(-1, 1) if soft else wanted,
+            weight=None if of_class is None else torch.tensor(of_class),
+            ignore_index=-1,
+            reduction=reduction,
+            label_smoothing=smoothing,
+        )
+        theirs.backward(torch.tensor(dloss))
+        line = f"`SoftmaxCrossEntropy` {'of soft targets' if soft else 'with class weights'}" + ", smoothed" * bool(
+            smoothing
+        )
+        compare(line, {"loss": loss, "ys": dys}, {"loss": theirs, "ys": given.grad})
+
+
+def absolute(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
+    return torch.nn.functional.l1_loss(ys, targets, reduction=reduction)
+
+
+def squared(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
+    return torch.nn.functional.mse_loss(ys, targets, reduction=reduction)
+
+
+def huber(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
+    return torch.nn.functional.huber_loss(ys, targets, reduction=reduction, delta=0.7)
+
+
+def of_logits(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
+    return torch.nn.functional.binary_cross_entropy_with_logits(ys, targets, reduction=reduction)
+
+
+def of_weighted_logits(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        ys, targets, reduction=reduction, pos_weight=torch.tensor(POSITIVES, dtype=torch.float64)
+    )
+
+
+def normal(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
+    mean, s = ys.chunk(2, dim=-1)
+    return torch.nn.functional.gaussian_nll_loss(mean, targets, s.exp() + 1e-6, full=True, reduction=reduction)
+
+
+def quantiles(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
+    """PyTorch has none: the gradients that it finds of the formula."""
+    pairs = zip((0.1, 0.5, 0.9), ys.chunk(3, dim=-1), strict=True)
+    losses = sum(torch.maximum((1 - q) * (y - targets), q * (targets - y)) for q, y in pairs) / 3
+    return {"mean": losses.mean, "sum": losses.sum, "none": lambda: losses}[reduction]()
+
+
+POSITIVES = (0.5, 3.0, 1.0, 9.0)
+NUMBERS = {
+    "MeanSquaredError": (MeanSquaredError, squared),
+    "BinaryCrossEntropy": (BinaryCrossEntropy, of_logits),
+    "BinaryCrossEntropy with pos_weight": (partial(BinaryCrossEntropy, pos_weight=POSITIVES), of_weighted_logits),
+    "MeanAbsoluteError": (MeanAbsoluteError, absolute),
+    "Huber": (partial(Huber, 0.7), huber),
+    "Quantile": (Quantile, quantiles),
+    "GaussianNLL": (GaussianNLL, normal),
+}
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
+@pytest.mark.parametrize("name", NUMBERS)
+@every_reduction
+def test_number_by_number(torch: Any, compare: Compare, reduction: str, name: str, padded: bool) -> None:
     """Where rows end early, PyTorch is given what counts alone."""
-    function = getattr(torch.nn.functional, theirs)
+    make, function = NUMBERS[name]
     for seed in range(8):
         rng = np.random.default_rng([seed, padded])
-        T, B, D = (int(rng.integers(2, most + 1)) for most in (12, 6, 7))
-        ys, targets = 4 * rng.standard_normal((T, B, D)), rng.random((T, B, D))
+        T, B, D = int(rng.integers(2, 13)), int(rng.integers(2, 7)), len(POSITIVES)
+        criterion: Loss = make(reduction=reduction)
+        ys, targets = 4 * rng.standard_normal((T, B, criterion.outputs_per_target * D)), rng.random((T, B, D))
         lengths = np.array([1, *rng.integers(0, T + 1, B - 1)]) if padded else None
-        criterion = make(reduction=reduction)
         loss, cache = criterion.forward(ys, targets, lengths=lengths)
         dloss = rng.standard_normal(loss.shape)
         dys = criterion.backward(cache, dloss)
 
         active = np.arange(T)[:, None] < (T if lengths is None else lengths) * np.ones(B)
         given = torch.tensor(ys, requires_grad=True)
-        counted = function(given[torch.tensor(active)], torch.tensor(targets[active]), reduction=reduction)
+        counted = function(torch, given[torch.tensor(active)], torch.tensor(targets[active]), reduction)
         counted.backward(torch.tensor(dloss[active] if reduction == "none" else dloss))
         ours = {"loss": loss[active] if reduction == "none" else loss, "ys": dys}
-        compare(f"`{make.__name__}` {reduction}", ours, {"loss": counted, "ys": given.grad})
+        kind, _, rest = name.partition(" ")
+        compare(f"`{kind}`{' ' * bool(rest)}{rest} {reduction}", ours, {"loss": counted, "ys": given.grad})
         assert reduction != "none" or not loss[~active].any()

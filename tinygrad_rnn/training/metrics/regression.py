@@ -13,7 +13,7 @@ from .base import Mean, Metric, on_host, row_weights
 
 
 class AbsoluteError(Mean):
-    """The mean of |y - t| over all numbers.
+    """The mean of the absolute errors of all numbers.
 
     `update` takes predictions and targets, both (..., D).
 
@@ -37,7 +37,7 @@ class AbsoluteError(Mean):
 
 
 class SquaredError(Mean):
-    """The mean of (y - t)² over all numbers.
+    """The mean of the squared errors of all numbers.
 
     `update` takes predictions and targets, both (..., D).
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from .arguments import check_number, float_dtype
 from .arrays import Array, device_name, namespace
 from .checks import check_device
@@ -116,6 +118,8 @@ class Parameter:
 
     @staticmethod
     def _rebuild(value: Array, grad: Array | None) -> Parameter:
+        if isinstance(value, np.memmap):  # as joblib reads a large array; a copy of it lies in memory
+            value = value.view(np.ndarray)
         copy = Parameter(value)
         copy._grad = None if grad is None else grad.copy()
         return copy

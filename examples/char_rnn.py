@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
             value = vars(args).get(name)
             if value is not None and not holds(value):
                 command.error(f"--{name.replace('_', '-')} must be {within}, not {value}")
-    saved = None if args.resume is None else rnn.load(args.resume, device=args.device)
+    saved: Any = None if args.resume is None else rnn.load(args.resume, device=args.device)
     if saved and not (
         isinstance(saved.tokenizer, rnn.CharTokenizer) and {"text", "arguments"} <= saved.metadata.keys()
     ):

@@ -21,7 +21,7 @@ OPTIONS = {
     "look_inside": "--folder pictures --iterations 400",
     "gradient_flow": "--folder pictures --iterations 100",
     "dates": "--plot dates.svg",
-    "char_rnn": "train --cell gru --hidden 128 --batch 16 --optimizer adam --lr 0.01 --iterations 400 --length 300",
+    "char_rnn": "train --batch 16 --iterations 400 --length 300",
     "custom_cell": "",
     "adding_problem": "--cell gru",
     "copy_memory": "--delay 10 --hidden 64 --goal 0.2",

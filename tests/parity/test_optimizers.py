@@ -111,6 +111,39 @@ def test_ten_steps(torch: Any, compare: Compare, name: str, clipper: str) -> Non
         compare(f"`{name}`, ten steps", {name: p.value for name, p in model.named_parameters()}, theirs)
 
 
+RATES = {"layers.0": 0.5, "layers.1": 0.0, "layers.1.b": 2.0}
+FACTORS = {"layers.0.w": 0.5, "layers.0.b": 0.5, "layers.1.w_x": 0.0, "layers.1.w_h": 0.0, "layers.1.b": 2.0}
+
+
+@pytest.mark.parametrize("clipper", CLIPPERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_rates(torch: Any, compare: Compare, name: str, clipper: str) -> None:
+    """Against a group for each parameter, with its own rate; PyTorch leaves alone what has no gradient.
+
+    After five steps the rest is trained too.
+    """
+    peer, (clip, clip_theirs) = OPTIMIZERS[name], CLIPPERS[clipper]
+    rng = np.random.default_rng(0)
+    model, theirs = models(torch, rng)
+    optimizer = peer.make(model, clip)
+    optimizer.rates = RATES
+    groups = [{"params": [p], "lr": 0.1 * (FACTORS.get(key, 1.0) or 0.25)} for key, p in theirs.items()]
+    peer_optimizer = getattr(torch.optim, peer.theirs)(groups, **peer.options)
+    for step in range(10):
+        if step == 5:
+            optimizer.rates = {**RATES, "layers.1": 0.25}
+        give_gradients(torch, model, theirs, rng)
+        frozen = [key for key in theirs if step < 5 and FACTORS.get(key) == 0]
+        for key in frozen:
+            theirs[key].grad = None
+        optimizer.step()
+        for function in clip_theirs:
+            function(torch, [p for p in theirs.values() if p.grad is not None])
+        peer_optimizer.step()
+        compare(f"`{name}` with `rates`", {name: p.value for name, p in model.named_parameters()}, theirs)
+    assert frozen == []
+
+
 @pytest.mark.parametrize("name", ["ClipValue", "ClipNorm"])
 def test_clipper(torch: Any, compare: Compare, name: str) -> None:
     """What it makes of a gradient, and the norm from before."""

@@ -48,6 +48,21 @@ def test_an_improvement_is_a_part_of_the_best() -> None:
     assert rates([1.0, 0.99995, 0.9998], patience=0) == [1, 0.5, 0.5]  # of the first, not of the second
 
 
+def test_the_most_may_be_the_best() -> None:
+    assert rates([1, 2, 2, 3, 3, 3], patience=0, mode="max") == [1, 1, 0.5, 0.5, 0.25, 0.125]
+    for best, enough, too_little in ((100.0, 101.1, 100.9), (-100.0, -98.9, -99.1), (0.0, 1e-9, 0.0)):
+        assert rates([best, enough], patience=0, threshold=0.01, mode="max") == [1, 1]
+        assert rates([best, too_little], patience=0, threshold=0.01, mode="max") == [1, 0.5]
+    assert rates([math.inf, 5, math.inf, 4], patience=1, mode="max") == [1, 1, 1, 0.5]
+
+
+def test_while_it_cools_down_nothing_is_counted() -> None:
+    assert rates([5] * 8, patience=0, cooldown=2) == [1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
+    assert rates([5] * 8, patience=1, cooldown=1) == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+    # An improvement meanwhile is the best; what is worse than that is counted after it.
+    assert rates([5, 5, 3, 4, 4, 4], patience=0, cooldown=2) == [1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_no_improvement(broken: float) -> None:
     assert rates([broken, 5, broken, broken, 4, 4], patience=1) == [1, 1, 1, 0.5, 0.5, 0.5]
@@ -75,7 +90,9 @@ def test_the_memory_is_plain_json() -> None:
         assert other.memory() == memory
         assert other.optimizer.lr == optimizer.lr
         plateau.update(loss)
-    assert plateau.memory() == {"best": 3.0, "waited": 1, "lr": 0.5}
+    assert plateau.memory() == {"best": 3.0, "waited": 1, "lr": 0.5, "cooling": 0}
+    plateau.restore({"best": 2.0, "waited": 0, "lr": 0.25})  # of before there was a cooldown
+    assert plateau.memory() == {"best": 2.0, "waited": 0, "lr": 0.25, "cooling": 0}
 
 
 @pytest.mark.messages
@@ -90,6 +107,9 @@ def test_the_memory_is_plain_json() -> None:
         ({"threshold": -0.1}, ValueError, r"threshold must be at least 0, not -0\.1"),
         ({"threshold": math.nan}, ValueError, "threshold must be at least 0, not nan"),
         ({"min_lr": -0.1}, ValueError, r"min_lr must be at least 0, not -0\.1"),
+        ({"mode": "least"}, ValueError, r'mode must be "min" or "max", not \'least\''),
+        ({"cooldown": -1}, ValueError, "cooldown must be at least 0, not -1"),
+        ({"cooldown": 0.5}, TypeError, r"cooldown must be an integer, not 0\.5"),
     ],
 )
 def test_arguments_out_of_range_are_refused(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -110,7 +130,7 @@ def test_a_rate_that_is_a_function_is_refused() -> None:
 @pytest.mark.messages
 def test_another_memory_is_refused_and_changes_nothing() -> None:
     plateau = ReduceOnPlateau(sgd())
-    message = r"^ReduceOnPlateau\.restore: expected best, waited, lr, not lr, steps$"
+    message = r"^ReduceOnPlateau\.restore: expected best, waited, lr, cooling, not cooling, lr, steps$"
     with pytest.raises(ValueError, match=message):
         plateau.restore({"lr": 0.1, "steps": 3})
     assert plateau.optimizer.lr == 1.0

@@ -187,7 +187,7 @@ def test_a_plateau_goes_on_from_its_file(tmp_path: Path, stop: int) -> None:
 
     def start() -> tuple[Any, ReduceOnPlateau]:
         model = network(0, "float32")
-        return model, ReduceOnPlateau(SGD(model, lr=0.1), patience=1)
+        return model, ReduceOnPlateau(SGD(model, lr=0.1), patience=1, cooldown=1)
 
     _, whole = start()
     expected = [whole.update(loss) for loss in losses]

@@ -1,11 +1,11 @@
-"""A learning rate that falls when the loss stops falling."""
+"""A learning rate that falls when the loss stops falling, or another measure stops rising."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
-from ..core.arguments import check_size
+from ..core.arguments import check_choice, check_size
 from ..core.arrays import Array, Float, device_name
 from .base import Optimizer
 from .settings import as_float, check_number, is_number, number, shown
@@ -14,7 +14,8 @@ from .settings import as_float, check_number, is_number, number, shown
 class ReduceOnPlateau:
     """Lowers an optimizer's learning rate when a loss, usually the validation loss, stops improving.
 
-    A loss improves if it is below the best so far by more than `threshold` times that. NaN and infinity never improve.
+    A loss improves if it is below the best so far by more than `threshold` times the size of that, or with mode "max",
+    as for an accuracy, if it is above by more. NaN and infinity never improve.
 
     Args:
         optimizer: the optimizer whose `lr`, a number, is lowered.
@@ -22,6 +23,8 @@ class ReduceOnPlateau:
         patience: how many losses in a row may not improve; the next one that does not lowers the learning rate.
         threshold: the least improvement, as a fraction of the best loss, at least 0.
         min_lr: the lowest learning rate, at least 0.
+        mode: "min" where less is better, as of a loss; "max" where more is.
+        cooldown: how many losses after the learning rate was lowered are not counted, whether they improve or not.
 
     Raises:
         ValueError: an argument is out of range.
@@ -46,16 +49,21 @@ class ReduceOnPlateau:
         patience: int = 5,
         threshold: float = 1e-4,
         min_lr: float = 0.0,
+        mode: Literal["min", "max"] = "min",
+        cooldown: int = 0,
     ) -> None:
         self.factor, self.threshold, self.min_lr = factor, threshold, min_lr
         self.patience = check_size("ReduceOnPlateau", "patience", patience, 0)
+        self.cooldown = check_size("ReduceOnPlateau", "cooldown", cooldown, 0)
+        check_choice("ReduceOnPlateau", "mode", mode, "min", "max")
+        self.mode = mode
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"ReduceOnPlateau: optimizer must be an optimizer, not {shown(optimizer)}")
         if callable(optimizer.lr):
             raise TypeError("ReduceOnPlateau: the optimizer's lr is a function of the step, which nothing else can set")
         self.optimizer = optimizer
         self._best: float | None = None
-        self._waited = 0
+        self._waited = self._cooling = 0
 
     def update(self, loss: float | Float[Array, ""]) -> bool:
         """Take the next loss, a number or an array (), on the host. Returns whether the learning rate was lowered.
@@ -64,15 +72,16 @@ class ReduceOnPlateau:
             TypeError: `loss` is not a number on the host, or the optimizer's `lr` has become a function.
             FloatingPointError, RuntimeError: as in `check` of the optimizer, which this calls: the loss was waited for.
         """
-        optimizer, rate, loss, best = self.optimizer, self._rate(), _on_host(loss), self._best
+        optimizer, rate, loss = self.optimizer, self._rate(), _on_host(loss)
         optimizer.check()
-        if math.isfinite(loss) and (best is None or loss < best - self.threshold * abs(best)):
-            self._best, self._waited = loss, 0
-            return False
         self._waited += 1
+        if self._improves(loss):
+            self._best, self._waited = loss, 0
+        if self._cooling:
+            self._cooling, self._waited = self._cooling - 1, 0
         if self._waited <= self.patience:
             return False
-        self._waited, lowered = 0, max(rate * self.factor, self.min_lr)
+        self._waited, self._cooling, lowered = 0, self.cooldown, max(rate * self.factor, self.min_lr)
         if lowered >= rate:
             return False
         optimizer.lr = lowered
@@ -84,7 +93,7 @@ class ReduceOnPlateau:
         Raises:
             TypeError: the optimizer's `lr` has become a function.
         """
-        return {"best": self._best, "waited": self._waited, "lr": self._rate()}
+        return {"best": self._best, "waited": self._waited, "lr": self._rate(), "cooling": self._cooling}
 
     def restore(self, memory: dict[str, Any]) -> None:
         """Take over what `memory` of another one gave, and set the optimizer's learning rate.
@@ -97,13 +106,22 @@ class ReduceOnPlateau:
         owner, expected = "ReduceOnPlateau.restore", self.memory().keys()
         if not isinstance(memory, dict):
             raise TypeError(f"{owner}: memory must be a dict, what memory() gave, not a {type(memory).__name__}")
+        memory = {"cooling": 0, **memory}  # which that of an older version lacks
         if memory.keys() != expected:
             raise ValueError(f"{owner}: expected {', '.join(expected)}, not {', '.join(map(str, memory))}")
         best, waited, lr = memory["best"], memory["waited"], memory["lr"]
         if best is not None:
             best = check_number(owner, "best", best, "finite")
         waited, lr = check_size(owner, "waited", waited, 0), check_number(owner, "lr", lr, "at least 0")
-        self._best, self._waited, self.optimizer.lr = best, waited, lr
+        cooling = check_size(owner, "cooling", memory["cooling"], 0)
+        self._best, self._waited, self._cooling, self.optimizer.lr = best, waited, cooling, lr
+
+    def _improves(self, loss: float) -> bool:
+        best = self._best
+        if best is None or not math.isfinite(loss):
+            return math.isfinite(loss)
+        least = self.threshold * abs(best)
+        return loss < best - least if self.mode == "min" else loss > best + least
 
     def _rate(self) -> float:
         """The learning rate of the optimizer."""

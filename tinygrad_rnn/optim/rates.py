@@ -53,14 +53,13 @@ class Rates:
     ) -> None:
         self.factors, self.decays = factors, decays
         self._missed, self._since = missed, since
-        alike = packed.runs({name: (factor, missed.get(name, 0)) for name, factor in factors.of.items()})
+        of = factors.of
+        alike = packed.runs({name: (factor, missed.get(name, 0)) for name, factor in of.items()})
         self.parts = [Part(where, *key) for where, key in alike if key[0]]
-        """What is changed; None if that is everything, in the same way."""
-        self.decaying = [
-            run for run in packed.runs({name: f * decays[name] for name, f in factors.of.items()}) if run[1]
-        ]
+        """What is changed, in as few slices as are changed alike."""
+        self.decaying = [run for run in packed.runs({name: of[name] * decays[name] for name in of}) if run[1]]
         """What decays, and its factor."""
-        trained = packed.runs({name: factor > 0 for name, factor in factors.of.items()})
+        trained = packed.runs({name: factor > 0 for name, factor in of.items()})
         self._trained = [where for where, is_trained in trained if is_trained]
         self.frozen = not all(is_trained for _, is_trained in trained)
         """Whether anything is frozen."""

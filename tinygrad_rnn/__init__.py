@@ -98,6 +98,7 @@ if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from .saving.checkpoint import Checkpoint as Checkpoint
     from .saving.checkpoint import load as load
     from .saving.checkpoint import save as save
+    from .saving.parameters import load_parameters as load_parameters
     from .training.callbacks import BestCheckpoint as BestCheckpoint
     from .training.callbacks import EarlyStopping as EarlyStopping
     from .training.callbacks import JSONLines as JSONLines
@@ -132,6 +133,7 @@ _WHEN_USED = {
     "inspection.recording": ("LayerRecord", "Recording", "record"),
     "kernels.threads": ("set_threads",),
     "saving.checkpoint": ("Checkpoint", "load", "save"),
+    "saving.parameters": ("load_parameters",),
     "training.callbacks": ("BestCheckpoint", "EarlyStopping", "JSONLines", "Sample"),
     "training.evaluation": ("evaluate",),
     "training.fit": ("Report", "fit"),
@@ -246,6 +248,7 @@ __all__ = [
     # Files and machines
     "save",
     "load",
+    "load_parameters",
     "Device",
     "set_threads",
     "set_compiled",

@@ -129,3 +129,24 @@ def test_what_is_not_text() -> None:
         CharTokenizer.from_text(data)
     with pytest.raises(ValueError, match=r"id_of: 'c' is neither one of special=\(\) nor one of the 2 characters"):
         tokenizer.id_of("c")
+
+
+def test_an_extended_one_keeps_all_ids() -> None:
+    tokenizer = CharTokenizer("bac", special=("<s>", "<unk>"), unknown="<unk>")
+    larger = tokenizer.extended("zab€y")
+    assert larger == CharTokenizer("bacyz€", special=("<s>", "<unk>"), unknown="<unk>")
+    text = "abcabc"
+    np.testing.assert_array_equal(larger.encode(text), tokenizer.encode(text))
+    assert larger.decode(larger.encode("zy€")) == "zy€"
+    assert [larger.id_of(token) for token in ("<s>", "<unk>", "b")] == [0, 1, 2]
+    assert tokenizer.extended("abc") == tokenizer
+    assert tokenizer.extended("") == tokenizer
+    assert len(tokenizer) == 5
+
+
+@pytest.mark.messages
+def test_what_cannot_be_added() -> None:
+    with pytest.raises(TypeError, match=r"^CharTokenizer\.extended: text is a list, where a str was expected"):
+        CharTokenizer("ab").extended(["c"])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^CharTokenizer: '#' occurs 2 times"):
+        CharTokenizer("ab", special=("#",)).extended("a#")

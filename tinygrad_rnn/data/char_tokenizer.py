@@ -67,6 +67,24 @@ class CharTokenizer:
         require_str(text, "CharTokenizer.from_text: text")
         return cls("".join(sorted(set(text))), special=special, unknown=unknown)
 
+    def extended(self, text: str) -> CharTokenizer:
+        """A tokenizer that also knows the characters of `text`: the new ones follow in the order of their code points.
+
+        All other ids stay the same, so the rows of a table for this tokenizer are the first rows of one for the new.
+
+        Raises:
+            TypeError: `text` is not a str.
+            ValueError: a new character is a special token.
+
+        Example:
+            >>> tokenizer = CharTokenizer("ab", special=("<end>",)).extended("a cab")
+            >>> tokenizer.characters, tokenizer.encode("abc")
+            ('ab c', array([1, 2, 4], dtype=uint8))
+        """
+        require_str(text, "CharTokenizer.extended: text")
+        new = "".join(sorted(set(text) - set(self.characters)))
+        return CharTokenizer(self.characters + new, special=self.special, unknown=self.unknown)
+
     def encode(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
         """The ids (N,) of the N characters of `text`, in the smallest unsigned type (uint8 up to 256 ids).
 

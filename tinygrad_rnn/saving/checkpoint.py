@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -11,15 +10,16 @@ import numpy as np
 
 from ..core.arrays import Array
 from ..core.device import Device, as_device, device_of
-from ..core.files import as_path, check_source, check_target
+from ..core.files import check_target
 from ..core.layer import Layer, check_found
 from ..core.states import State
 from ..optim.base import Optimizer
-from ..optim.state import OptimizerState
 from .architecture import by_name, encode, to_json
 from .before_saving import check_finite, check_optimizer, check_state, check_tokenizer, difference
+from .optimizers import describe_optimizer, optimizer_state
+from .reading import check_kinds, named_call, read_file
 from .rebuilding import fill, rebuild, tied
-from .safe_file import read, shortened, write
+from .safe_file import shortened, write
 
 
 class Checkpoint(NamedTuple):
@@ -85,8 +85,7 @@ def save(
         >>> checkpoint.model, checkpoint.metadata, bool((checkpoint.model.w_x.value == model.w_x.value).all())
         (RNNCell(3, 4), {'epochs': 3}, True)
     """
-    where = as_path(path, "save")
-    call = f"save({where!r})"
+    where, call = named_call(path, "save")
     check_target(where, call)
     if not isinstance(model, Layer):
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
@@ -107,14 +106,7 @@ def save(
     except RecursionError as error:
         raise ValueError(f"{call}: layers or metadata are nested too deeply, or hold themselves; nest less") from error
     if optimizer is not None:
-        memory = optimizer.memory()
-        counts = {"steps": memory.steps, "skipped": memory.skipped}
-        content["optimizer"] = {"kind": memory.kind, "arrays": list(memory.arrays), **counts}
-        content["optimizer"] |= (
-            {"missed": memory.missed, "rates": memory.rates} if memory.missed or memory.rates else {}
-        )
-        for key, arrays in memory.arrays.items():
-            tensors |= {f"optimizer/{key}/{name}": _host(array) for name, array in arrays.items()}
+        content["optimizer"] = describe_optimizer(optimizer.memory(), _host, tensors)
     if state is not None:
         content["state"] = _name_leaves(state, "state", tensors)
     if not allow_nonfinite:
@@ -190,23 +182,17 @@ def load(path: str | os.PathLike[str], *, classes: Collection[type] = (), device
         >>> checkpoint.state[0].shape
         (2, 4)
     """
-    where, there = as_path(path, "load"), as_device(device)
-    call = f"load({where!r})"
-    found = check_source(where, call)
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"{call}: this is a device, a pipe or a socket; give the path of a file")
-    if not found.st_size:
-        raise ValueError(f"{call}: the file is empty, so its writing was cut short; take another copy")
-    known = by_name(classes, call)
-    content, tensors = read(where, call)
+    where, call = named_call(path, "load")
+    there, known = as_device(device), by_name(classes, call)
+    content, tensors = read_file(where, call)
     try:
-        _check_kinds(content)
+        check_kinds(content)
         missing = ", ".join(name for name in content["classes"] if name not in known)
         if missing:
             names = shortened(missing)
             raise ValueError(f"It has classes that are not of this package: call load(..., classes=({names},))")
         weights = {name: array for name, array in tensors.items() if "/" not in name}
-        memory = _memory(content["optimizer"], tensors) if "optimizer" in content else None
+        memory = optimizer_state(content["optimizer"], tensors) if "optimizer" in content else None
         state = _with_leaves(content["state"], tensors, there) if "state" in content else None
         rebuild(content, known, _shapes(weights), outline=True)  # what does not fit takes no memory, and no time
         model, tokenizer = rebuild(content, known, _shapes(weights), outline=False)
@@ -216,42 +202,6 @@ def load(path: str | os.PathLike[str], *, classes: Collection[type] = (), device
         raise ValueError(f"{call}: the model cannot be made anew. Its layers are nested too deeply") from error
     except Exception as error:  # also any error that a forged header, with a right checksum, may cause
         raise ValueError(f"{call}: the model cannot be made anew. {shortened(error, 5000)}") from error
-
-
-_KINDS: dict[str, Any] = {
-    "classes": list,
-    "model": dict,
-    "tied": dict,
-    "tokenizer": dict | None,
-    "metadata": dict,
-    "generators": dict,
-}
-"""The parts of each file."""
-
-
-def _check_kinds(content: dict[str, Any]) -> None:
-    """The content of a file must have the parts that `save` writes."""
-    for key, kind in _KINDS.items():
-        if not isinstance(content.get(key, ...), kind):
-            came = shortened(repr(content[key]), 80) if key in content else "not there"
-            raise ValueError(f"The part {key!r} of the file is {came}, which is not what `save` writes")
-    for name in (*content["classes"], *content["tied"].values()):
-        if not isinstance(name, str):
-            raise ValueError(f"{shortened(repr(name), 80)} stands where a name was expected")
-
-
-_LATER: dict[str, Any] = {"skipped": 0, "missed": {}, "rates": {}}
-"""What an optimizer has in files of today, and what that is in those of before."""
-
-
-def _memory(described: Any, tensors: dict[str, Array]) -> OptimizerState:
-    """The optimizer state that a file holds."""
-    match described:
-        case {"kind": str(kind), "steps": int(steps), "arrays": list(keys)} if all(isinstance(k, str) for k in keys):
-            skipped, missed, rates = (described.get(key, none) for key, none in _LATER.items())
-            if isinstance(skipped, int) and isinstance(missed, dict) and isinstance(rates, dict):
-                return OptimizerState(kind, steps, {key: _group(tensors, key) for key in keys}, skipped, missed, rates)
-    raise ValueError(f"The optimizer is {shortened(repr(described))}, which is not what `save` writes")
 
 
 def _shapes(tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
@@ -269,12 +219,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value.tolist() if isinstance(value, np.ndarray) else value if isinstance(value, str) else int(value)
-
-
-def _group(tensors: dict[str, Array], key: str) -> dict[str, Array]:
-    """The optimizer state under `key`, by parameter name."""
-    prefix = f"optimizer/{key}/"
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
 def _name_leaves(tree: Any, name: str, tensors: dict[str, Array]) -> Any:

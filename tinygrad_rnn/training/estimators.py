@@ -155,7 +155,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         check_classification_targets(labels)
         self.classes_, targets = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"SequenceClassifier: y has one class, {str(self.classes_[0])!r}; it needs 2 classes or more")
+            only = str(self.classes_[0])
+            raise ValueError(f"SequenceClassifier: y has one class, {only!r}; it needs 2 classes or more")
         self._train(sequences, targets.astype(np.int64), len(self.classes_), SoftmaxCrossEntropy())
         return self
 

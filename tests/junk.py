@@ -117,6 +117,10 @@ TAKEN: dict[str, set[str]] = {
     "finite above 0": _FROM_0 - {"0", "inf"},
     "from 0": _FROM_0,
     "finite from 0": _FROM_0 - {"inf"},
+    "finite above 0": _FROM_0 - {"0", "inf"},
+    "factors or None": {"None", "list", "tuple", "ints"},
+    "factor, factors or None": {"None", "list", "tuple", "ints", *(_FROM_0 - {"inf"})},
+    "quantiles": {"tuple"},
     "finite from 0 or None": _FROM_0 - {"inf"} | {"None"},
     "number": _REAL,
     "number or parameter": {*_REAL, "parameter"},
@@ -164,6 +168,7 @@ def constructors() -> Iterator[Call]:
     rng = np.random.default_rng(0)
     D: dict[str, Any] = {"in_size": 3, "out_size": 4, "rng": rng}
     cell = {"in_size": "size", "out_size": "size", "rng": "rng"}
+    of_numbers = {"reduction": "nothing", "missing": "None"}
     for kind, arguments, kinds in (
         (rnn.OneHot, {"vocab_size": V}, {"vocab_size": "size"}),
         (
@@ -230,10 +235,19 @@ def constructors() -> Iterator[Call]:
         (
             rnn.SoftmaxCrossEntropy,
             {},
-            {"reduction": "nothing", "ignore_index": "integer", "label_smoothing": "rate"},
+            {
+                "reduction": "nothing",
+                "ignore_index": "integer",
+                "label_smoothing": "rate",
+                "class_weights": "factors or None",
+            },
         ),
-        (rnn.MeanSquaredError, {}, {"reduction": "nothing"}),
-        (rnn.BinaryCrossEntropy, {}, {"reduction": "nothing"}),
+        (rnn.MeanSquaredError, {}, of_numbers),
+        (rnn.MeanAbsoluteError, {}, of_numbers),
+        (rnn.BinaryCrossEntropy, {}, {**of_numbers, "pos_weight": "factor, factors or None"}),
+        (rnn.Huber, {}, {**of_numbers, "delta": "above 0"}),
+        (rnn.Quantile, {}, {**of_numbers, "quantiles": "quantiles"}),
+        (rnn.GaussianNLL, {}, {**of_numbers, "least_variance": "finite above 0"}),
         (rnn.CharTokenizer, {"characters": "ab"}, {"characters": "str", "special": "no strings", "unknown": "None"}),
         (rnn.ByteTokenizer, {}, {"special": "no strings"}),
         (
@@ -515,14 +529,21 @@ def calls_of_layers() -> Iterator[Call]:
         (rnn.SoftmaxCrossEntropy(), ids % 3),
         (rnn.MeanSquaredError(), f8),
         (rnn.BinaryCrossEntropy(), np.abs(f8) % 1),
+        (rnn.SoftmaxCrossEntropy(class_weights=[1, 2, 3]), ids % 3),
+        (rnn.Huber(), f8),
+        (rnn.Quantile(), f8[..., :1]),
     ]
     for criterion, targets in losses:
         _, cache = criterion.forward(f8, targets)
-        kinds = {"ys": "nothing", "targets": "nothing", "lengths": "two or None"}
+        kinds = {"ys": "nothing", "targets": "nothing", "lengths": "two or None", "weights": "None"}
         yield Call(repr(criterion), criterion.forward, {"ys": f8, "targets": targets}, kinds)
+        yield Call(repr(criterion), criterion.count, {"cache": cache}, {"cache": "nothing"})
         yield Call(
             repr(criterion), criterion.backward, {"cache": cache}, {"cache": "nothing", "dloss": "loss gradient"}
         )
+    bands = rnn.Quantile()
+    yield Call(repr(bands), bands.mean, {"ys": f8}, {"ys": "floats"})
+    yield Call(repr(bands), bands.sample, {"ys": f8, "rng": rng}, {"ys": "floats", "rng": "rng"})
     attention, memory = rnn.GeneralAttention(3, 3, rng=rng), f4
     context, weights, cache = attention.forward(f4, memory)
     yield Call(

@@ -258,6 +258,8 @@ def what_no_forward_gave(layer: Layer, rng: Generator) -> None:
         for dloss in (np.ones((7, *value.shape)), 1j * np.ones(value.shape), elsewhere):
             with pytest.raises((TypeError, ValueError), match=f"^{name}: dloss "):
                 loss.layer.backward(cache, dloss)
+        twice = loss.layer.backward(cache, np.full(value.shape, 2.0))
+        np.testing.assert_array_equal(loss.layer.backward(cache, 2), twice)
         with pytest.raises(TypeError, match=f"^{name}: cache must be"):
             loss.layer.backward("cache")
     elif isinstance(layer, (Attention, EncoderDecoder, ManyToOne, Pool, Recurrent)):

@@ -124,4 +124,4 @@ def test_what_does_not_fit_is_told_why() -> None:
         with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator"):
             criterion.sample(np.zeros((4, 6)), 3)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="ys holds int64"):
-            criterion.mean(np.zeros((4, 6), int))  # type: ignore[arg-type]
+            criterion.mean(np.zeros((4, 6), int))

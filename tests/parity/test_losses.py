@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ def test_class_weights_and_soft_targets(
     for seed in range(16):
         rng = np.random.default_rng([seed, soft])
         T, B, V = (int(rng.integers(2, most + 1)) for most in (12, 6, 30))
-        ys, targets = 4 * rng.standard_normal((T, B, V)), rng.integers(0, V, (T, B))
+        ys, targets = 4 * rng.standard_normal((T, B, V)), cast(Any, rng.integers(0, V, (T, B)))
         of_class = rng.random(V) if seed % 2 or not soft else None
         if soft:
             targets = rng.dirichlet(np.ones(V), (T, B))
@@ -160,7 +160,7 @@ def quantiles(torch: Any, ys: Any, targets: Any, reduction: str) -> Any:
 
 
 POSITIVES = (0.5, 3.0, 1.0, 9.0)
-NUMBERS = {
+NUMBERS: dict[str, tuple[Any, Any]] = {
     "MeanSquaredError": (MeanSquaredError, squared),
     "BinaryCrossEntropy": (BinaryCrossEntropy, of_logits),
     "BinaryCrossEntropy with pos_weight": (partial(BinaryCrossEntropy, pos_weight=POSITIVES), of_weighted_logits),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace
 from ..core.checks import check_array, check_cache, check_device, check_features
@@ -30,9 +30,9 @@ class ElementwiseLoss(Loss):
     """A loss for each number of the targets; a subclass gives the loss and its derivative."""
 
     def __init__(self, *, reduction: str = "mean", missing: str | None = None) -> None:
-        name = type(self).__name__
+        name, given = type(self).__name__, cast(object, missing)
         check_reduction(name, reduction)
-        if missing not in (None, "nan"):
+        if given is not None and not (isinstance(given, str) and given == "nan"):
             raise ValueError(f'{name}: missing must be None or "nan", not {missing!r}')
         self.reduction, self.missing = reduction, missing
 

@@ -60,9 +60,9 @@ class GaussianNLL(DistributionLoss):
 
     def _slopes(self, ys: Array, targets: Array) -> Array:
         xp, error, log_v = namespace(ys), ys[..., 0, :] - targets, self._log_variance(ys)
-        dmean = error * xp.exp(-log_v)
-        ds = 0.5 * xp.exp(ys[..., 1, :] - log_v) * (1 - error * dmean)
-        slopes: Array = xp.stack([dmean, ds], axis=-2)
+        slopes: Array = xp.empty_like(ys)
+        slopes[..., 0, :] = error * xp.exp(-log_v)
+        slopes[..., 1, :] = 0.5 * xp.exp(ys[..., 1, :] - log_v) * (1 - error * slopes[..., 0, :])
         return slopes
 
     def _mean(self, ys: Array) -> Array:

@@ -44,8 +44,8 @@ class Quantile(DistributionLoss):
 
     Example:
         >>> criterion = Quantile((0.1, 0.9))
-        >>> print(criterion(np.array([[[1.0, 4.0]]]), np.array([[[2.0]]])))  # (0.1 * 1 + 0.1 * 2) / 2
-        0.15
+        >>> print(f"{criterion(np.array([[[1.0, 4.0]]]), np.array([[[2.0]]])):.4f}")  # (0.1 * 1 + 0.1 * 2) / 2
+        0.1500
     """
 
     def __init__(

@@ -68,7 +68,7 @@ def scaled(owner: Loss, scale: Array, dloss: Any, shape: tuple[int, ...]) -> Arr
     if dloss is None:
         return scale
     if isinstance(dloss, Real):
-        return scale * check_number(repr(owner), "dloss", dloss)
+        return scale * check_number(owner, "dloss", dloss)
     check_array(owner, "dloss", dloss, None)
     check_device(owner, "dloss", dloss, scale)
     if dloss.shape not in ((), shape):

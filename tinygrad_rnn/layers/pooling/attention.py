@@ -79,7 +79,7 @@ class AttentionPool(Pool):
     def pool_backward(self, dy: Float[Array, "B D"], cache: AttentionPoolCache) -> Float[Array, "T B D"]:
         xs, weights = cache
         da = (xs.swapaxes(0, 1) @ dy[..., None])[..., 0]
-        de = weights * (da - (weights * da).sum(axis=-1, keepdims=True))
+        de = weights * (da - (weights * da).sum(axis=1, keepdims=True))
         self.v.grad += de.T.reshape(-1) @ as_rows(xs)
         dxs: Array = weights.T[..., None] * dy + de.T[..., None] * self.v.value
         return dxs

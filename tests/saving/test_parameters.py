@@ -66,8 +66,8 @@ def test_what_fits_is_taken(path: Path) -> None:
         np.testing.assert_array_equal(value, (saved if name in report.taken else before)[name])
     assert repr(report) == (
         "4 of 8 parameters were taken\n"
-        "missing: layers.3.w, layers.3.b\n"
-        "misshapen: layers.2.w is (4, 5), expected (4, 3), layers.2.b is (5,), expected (3,)"
+        "missing: layers.3.w; layers.3.b\n"
+        "misshapen: layers.2.w is (4, 5), expected (4, 3); layers.2.b is (5,), expected (3,)"
     )
 
 
@@ -129,7 +129,7 @@ def test_another_model_is_refused_and_nothing_is_changed(path: Path) -> None:
         load_parameters(path, model)
     assert str(error.value) == (
         f"load_parameters({str(path)!r}): the file is of another model. 4 of 10 parameters were taken\n"
-        "missing: layers.2.w_x, layers.2.w_h, layers.2.b_h, layers.3.w, layers.3.b\n"
+        "missing: layers.2.w_x; layers.2.w_h; layers.2.b_h; layers.3.w; layers.3.b\n"
         "unexpected: layers.2.w\n"
         "misshapen: layers.2.b is (5,), expected (12,)\n"
         "Give the model that was saved, or take what fits with strict=False"

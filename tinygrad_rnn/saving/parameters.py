@@ -29,7 +29,7 @@ class LoadReport(NamedTuple):
         of = len(self.taken) + len(self.missing) + len(self.misshapen)
         wrong = [f"{name} is {there}, expected {here}" for name, (there, here) in self.misshapen.items()]
         parts = {"missing": self.missing, "unexpected": self.unexpected, "misshapen": wrong}
-        lines = [f"{key}: {', '.join(names)}" for key, names in parts.items() if names]
+        lines = [f"{key}: {'; '.join(names)}" for key, names in parts.items() if names]
         return "\n".join([f"{len(self.taken)} of {of} parameters were taken", *lines])
 
 
@@ -64,7 +64,7 @@ def load_parameters(path: str | os.PathLike[str], model: Layer, *, strict: bool 
         ...     save(f"{folder}/old.safetensors", old)
         ...     load_parameters(f"{folder}/old.safetensors", new, strict=False)
         4 of 6 parameters were taken
-        misshapen: layers.2.w is (8, 5), expected (8, 2), layers.2.b is (5,), expected (2,)
+        misshapen: layers.2.w is (8, 5), expected (8, 2); layers.2.b is (5,), expected (2,)
     """
     where, call = named_call(path, "load_parameters")
     if not isinstance(model, Layer):

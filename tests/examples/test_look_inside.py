@@ -27,9 +27,9 @@ SMALL = (
     "--every",
     10,
     "--states",
-    60,
-    "--steps",
     30,
+    "--steps",
+    8,
 )
 TEXT = 'The "owl" sat in the oak (it is "old").\n\nIt saw a mouse; the mouse saw it.\n' * 300
 PICTURES = ["losses", "parameters", "pca", "probabilities", "states", "tsne", "unit"]

@@ -20,7 +20,7 @@ def run_example(name: str, folder: Path, *arguments: object, code: str = "") -> 
         env=os.environ | {"PYTHONUTF8": "1"},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=600,  # on a busy machine too
     )
 
 

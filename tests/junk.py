@@ -117,7 +117,6 @@ TAKEN: dict[str, set[str]] = {
     "finite above 0": _FROM_0 - {"0", "inf"},
     "from 0": _FROM_0,
     "finite from 0": _FROM_0 - {"inf"},
-    "finite above 0": _FROM_0 - {"0", "inf"},
     "factors or None": {"None", "list", "tuple", "ints"},
     "factor, factors or None": {"None", "list", "tuple", "ints", *(_FROM_0 - {"inf"})},
     "quantiles": {"tuple"},

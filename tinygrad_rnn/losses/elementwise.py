@@ -56,12 +56,10 @@ class ElementwiseLoss(Loss):
             present = targets == targets  # NaN does not equal itself
             counts = present if counts is None else counts & present
             each = None if each is None else each * present
-        total = targets.size
+        total, ys = targets.size, self._split(ys)
         if counts is not None:
             total = (counts if each is None else each).sum() * (1 if self.missing else D)
             targets = xp.where(counts, targets, 0)
-        ys = self._split(ys)
-        if counts is not None:
             ys = xp.where(counts if ys.ndim == targets.ndim else counts[..., None, :], ys, 0)
         losses = self._losses(ys, targets)
         if counts is not None:

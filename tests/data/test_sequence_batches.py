@@ -158,6 +158,11 @@ def test_weights() -> None:
         ({"targets": [np.arange(2), np.arange(2)]}, ValueError, "targets[1] has 2 steps, but sequences[1] has 1"),
         ({"targets": [np.zeros((2, 1), int)] * 2}, ValueError, "targets[1] has 2 steps, but sequences[1] has 1"),
         ({"targets": [np.ones((2, 1), int), np.ones((1, 1), int)]}, ValueError, "targets[0] has the shape (2, 1), wh"),
+        (
+            {"targets": [np.zeros(2, "u1"), np.zeros(1, "u1")]},
+            TypeError,
+            "targets is of dtype uint8, which cannot hold",
+        ),
         ({"weights": 2.0}, TypeError, "weights is a float, where a NumPy array (N,) or a list of arrays was expected"),
         ({"weights": np.array([1, 2])}, TypeError, "weights is of dtype int64, where floating-point numbers were"),
         ({"weights": np.ones(3, "f4")}, ValueError, "weights has 3 entries, but there are 2 sequences"),

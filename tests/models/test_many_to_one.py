@@ -157,6 +157,7 @@ def test_encoders_whose_last_output_holds_the_row() -> None:
         assert ManyToOne(encoder, pool="mean")(XS)[0].shape[0] == 3
 
 
+@pytest.mark.messages
 def test_parts_that_do_not_fit_are_named() -> None:
     rng = RNG(0)
     cell = RNNCell(3, 4, rng=rng)

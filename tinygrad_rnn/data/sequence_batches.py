@@ -170,6 +170,8 @@ def _targets(targets: Any, lengths: Integers, numbers: Any) -> tuple[Any, bool]:
             raise ValueError(
                 f"{name}[0] has the shape {first.shape}, where classes (T,) or numbers (T, K) were expected"
             )
+        if first.dtype.kind == "u":
+            raise TypeError(f"{name} is of dtype {first.dtype}, which cannot hold the -1 of padding: .astype('int64')")
         _check_dtype(name, first, numbers)
         return [array[:, None] if first.dtype.kind == "f" and first.ndim == 1 else array for array in targets], True
     if type(targets) is not np.ndarray or targets.dtype.kind not in "iuf":

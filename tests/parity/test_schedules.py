@@ -133,13 +133,8 @@ def test_plateau(torch: Any, compare: Compare, mode: Any, cooldown: int, patienc
     fall = np.exp(-0.1 * np.arange(80)) if mode == "min" else 1 - np.exp(-0.1 * np.arange(80))
     losses = np.abs(fall + 0.02 * rng.standard_normal(80)) + 0.01
     losses[rng.integers(0, 80, 5)] = np.nan
-    options: dict[str, Any] = {
-        "factor": 0.7,
-        "patience": patience,
-        "threshold": 0.01,
-        "min_lr": 1e-3,
-        "cooldown": cooldown,
-    }
+    options: dict[str, Any] = {"factor": 0.7, "patience": patience, "threshold": 0.01, "min_lr": 1e-3}
+    options["cooldown"] = cooldown
     optimizer = SGD(Linear(1, 1, rng=rng), lr=0.3)
     plateau = ReduceOnPlateau(optimizer, mode=mode, **options)
     peer = peer_optimizer(torch, 0.3)

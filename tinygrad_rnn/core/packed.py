@@ -36,18 +36,19 @@ class PackedModel:
         self.model, self._owner, self._what, self._cure = model, owner, what, cure
         self._named = list(model.named_parameters())
         self.vector, self.part = pack([parameter for _, parameter in self._named], model, owner)
+        self._is_whole = self.part == slice(0, self.vector.size)  # each step takes both vectors: slices take time
         self._places: list[Iterable[object]] = [_END]  # where parameters and layers can be,
         self._seen: list[object] = [None]  # and all that was there: at first, what cannot be the same
 
     @property
     def value(self) -> Array:
         """The parameters (P,)."""
-        return self.vector.value[self.part]
+        return self.vector.value if self._is_whole else self.vector.value[self.part]
 
     @property
     def grad(self) -> Array:
         """Their gradients (P,)."""
-        return self.vector.grad[self.part]
+        return self.vector.grad if self._is_whole else self.vector.grad[self.part]
 
     def zeros(self) -> Array:
         """A vector (P,) of zeros, laid out like the parameters."""

@@ -22,6 +22,7 @@ OPTIONS = {
     "gradient_flow": "--folder pictures --iterations 100",
     "dates": "--plot dates.svg",
     "char_rnn": "train --batch 16 --iterations 400 --length 300",
+    "sensors": "--plot sensors.svg",
     "forecast": "--epochs 15 --plot forecast.svg",
     "custom_cell": "",
     "adding_problem": "--cell gru",

@@ -298,7 +298,7 @@ CASES = {
     "AttentionPool": Case(lambda rng: AttentionPool(4, rng=rng), naive.attention_pool),
     "ManyToOne": Case(
         lambda rng: ManyToOne(
-            Sequential(Embedding(5, 3, rng=rng), LSTMCell(3, 4, rng=rng)), Tanh(), Linear(4, 2, rng=rng)
+            Sequential(Embedding(5, 3, rng=rng), LSTMCell(3, 4, rng=rng)), Linear(4, 2, rng=rng), Tanh()
         ),
         naive.many_to_one(naive.embedding_lstm),
     ),

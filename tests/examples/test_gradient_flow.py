@@ -52,7 +52,7 @@ def test_the_seed_determines_all(tmp_path: Path) -> None:
 MISTAKES: list[tuple[tuple[object, ...], str]] = [
     (("--text", "missing"), "there is no file 'missing'"),
     (("--text", "text", "--steps", 3000), "characters: --steps must be below that, not 3000"),
-    (("--text", ""), "there is no file ''"),
+    (("--text", ""), "path is empty, where the path of a file was expected"),
     (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
     (("--text", "text", "--folder", "text"), "File exists: 'text'"),
 ]

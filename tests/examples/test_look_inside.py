@@ -98,7 +98,7 @@ MISTAKES: list[tuple[tuple[object, ...], str]] = [
     (("--text", "short", "--states", 3, "--steps", 3), "too short for batch="),
     (("--text", "text", "--states", 5000), "--states must be 3 to "),
     (("--text", "text", "--states", 50), "--steps must be 1 to --states, 50, not 70"),
-    (("--text", ""), "there is no file ''"),
+    (("--text", ""), "path is empty, where the path of a file was expected"),
     (("--text", "text", "--encoding", ""), "'' is not the name of an encoding"),
     (("--text", "text", "--states", 100, "--folder", "text"), "File exists: 'text'"),
 ]

@@ -103,7 +103,7 @@ def test_the_seed_determines_all(folder: Path) -> None:
 def test_a_text_that_cannot_be_read_is_one_line(folder: Path) -> None:
     messages = {
         ("--text", "missing"): "there is no file 'missing'",
-        ("--text", ""): "there is no file ''",
+        ("--text", ""): "path is empty, where the path of a file was expected",
         ("--text", "text", "--encoding", ""): "'' is not the name of an encoding",
     }
     for arguments, done in run_each("tagger", folder, messages).items():

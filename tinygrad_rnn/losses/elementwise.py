@@ -67,7 +67,9 @@ class ElementwiseLoss(Loss):
         loss, scale, counted = reduce(self.reduction, losses, total, each)
         return loss, ElementwiseCache(ys, targets, counts, scale, counted)
 
-    def backward(self, cache: ElementwiseCache, dloss: Float[Array, "..."] | None = None) -> Float[Array, "*lead KD"]:
+    def backward(
+        self, cache: ElementwiseCache, dloss: Float[Array, "..."] | float | None = None
+    ) -> Float[Array, "*lead KD"]:
         check_cache(self, cache, ElementwiseCache)
         ys, targets, counts, scale, _ = cache
         xp = namespace(ys)

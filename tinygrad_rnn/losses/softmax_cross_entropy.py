@@ -156,7 +156,7 @@ class SoftmaxCrossEntropy(Loss):
         return loss, SoftmaxCrossEntropyCache(ys, largest, total, targets, counts, scale, counted)
 
     def backward(
-        self, cache: SoftmaxCrossEntropyCache, dloss: Float[Array, "..."] | None = None
+        self, cache: SoftmaxCrossEntropyCache, dloss: Float[Array, "..."] | float | None = None
     ) -> Float[Array, "*lead V"]:
         check_cache(self, cache, SoftmaxCrossEntropyCache)
         ys, largest, total, targets, counts, scale, _ = cache

@@ -78,7 +78,7 @@ class ManyToOne(Layer):
                 f"{encoder!r}"
             )
         self.encoder, self.layers, self.pool = encoder, layers, pool
-        self._backward_from = _backward_from(encoder) if pool == "last" else None
+        self._backward_from = _read_from_the_end(encoder) if pool == "last" else None
         self.takes_ids, self.in_size = encoder.takes_ids, encoder.in_size
         width, source = encoder.out_size, repr(encoder)
         if isinstance(pool, Pool):
@@ -191,7 +191,7 @@ class ManyToOne(Layer):
         return MeanPool() if self.pool == "mean" else MaxPool()
 
 
-def _backward_from(encoder: Recurrent) -> int | None:
+def _read_from_the_end(encoder: Recurrent) -> int | None:
     """The first of the features that are read backward, if any are, so that the whole row is known at its first step.
 
     Raises:

@@ -145,6 +145,15 @@ def test_reset_forgets(make: Any, rng: np.random.Generator) -> None:
     assert np.asarray(metric.value()).dtype == np.asarray(fresh.value()).dtype
 
 
+@pytest.mark.parametrize("dtype", [bool, int])
+def test_weights_may_be_what_losses_take(dtype: Any) -> None:
+    kept = np.array([1, 0, 1, 1, 0])
+    ys, targets = np.eye(V)[[0, 1, 2, 3, 0]], np.array([0, 0, 2, 1, 0])
+    accuracy = metrics.Accuracy()
+    accuracy.update(ys, targets, weights=kept.astype(dtype))
+    assert accuracy.value() == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("make", ALL)
 def test_one_vector_a_row_and_nothing_that_counts(make: Any, rng: np.random.Generator) -> None:
     metric, sequences = make(), make()
@@ -285,7 +294,7 @@ def test_parity_with_scikit_learn(seed: int) -> None:
             ratios = reference.precision_recall_fscore_support(
                 targets, guesses, average=average, labels=labels, zero_division=0, **of
             )
-            kinds = (metrics.Precision, metrics.Recall, metrics.F1)
+            kinds: Any = (metrics.Precision, metrics.Recall, metrics.F1)
             expected += [(kind(6, average=average), r) for kind, r in zip(kinds, ratios[:3], strict=True)]
         for metric, value in expected:
             for part in np.split(np.arange(60), [7, 30]):
@@ -345,7 +354,7 @@ def test_bad_settings(make: Any, error: type[Exception], message: str) -> None:
             metrics.Accuracy(),
             {"ys": np.zeros((B, V)), "targets": np.zeros(B, int), "lengths": np.ones(B, int)},
             ValueError,
-            "lengths go with ys (T, B, D), not (5, 4)",
+            "lengths go with ys (T, B, V), not (5, 4)",
         ),
         (metrics.Recall(3), {}, ValueError, "ys has logits of 4 classes, not of 3"),
         (metrics.Perplexity(), {"ys": np.zeros((T, B, 1)), "targets": np.ones((T, B), int)}, ValueError, "id 1 at"),

@@ -113,6 +113,11 @@ def device_of(array: Any) -> Device:
     return Device("cpu") if isinstance(place, str) else Device(f"cuda:{place.id}")
 
 
+def on_host(value: Any) -> Any:
+    """`value`, an array on any device or a number of Python, on the host; on a GPU this waits until it is computed."""
+    return value if isinstance(value, (int, float)) else device_of(value).to_host(value)
+
+
 @functools.cache
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed arrays, so that the buffers of a training step cost no page faults.

@@ -21,7 +21,7 @@ def check_reduction(owner: str, reduction: str) -> None:
     check_choice(owner, "reduction", reduction, "mean", "sum", "none")
 
 
-def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, ys: Array) -> Rows:
+def rows_of(owner: object, lengths: Integer[Integers, " B"] | None, ys: Array) -> Rows:
     """Where the rows of `ys`, (T, B, V), end.
 
     Raises:
@@ -36,7 +36,7 @@ def rows_of(owner: Loss, lengths: Integer[Integers, " B"] | None, ys: Array) -> 
     return make_rows(owner, lengths, None, steps, batch, ys)
 
 
-def weights_of(owner: Loss, weights: Any, rows: Rows, ys: Array) -> Array:
+def weights_of(owner: object, weights: Any, rows: Rows, ys: Array) -> Array:
     """`weights`, one for each vector of `ys`, in its dtype, and 0 past each row's end.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from ..core.arrays import Array, namespace
-from ..core.device import device_of
+from ..core.device import on_host
 from .settings import shown
 
 Nonfinite = Literal["refuse", "skip", "propagate"]
@@ -61,11 +61,11 @@ class Door:
     @property
     def skipped(self) -> int:
         """How many were skipped."""
-        return _read(self._skipped)
+        return int(on_host(self._skipped))
 
     def reopen(self) -> tuple[int, int]:
         """How many updates a GPU has stopped, and the index of the entry that began it; from now on it stops none."""
-        found = _read(self._stopped), _read(self._first)
+        found = int(on_host(self._stopped)), int(on_host(self._first))
         self._stopped, self._first = 0, -1
         return found
 
@@ -82,7 +82,3 @@ def only_where(passed: Array, arrays: Sequence[Array], change: Callable[[], None
     stopped = namespace(passed).logical_not(passed)
     for array, old in zip(arrays, before, strict=True):
         namespace(array).copyto(array, old, where=stopped)
-
-
-def _read(number: Any) -> int:
-    return number if isinstance(number, int) else int(device_of(number).to_host(number))

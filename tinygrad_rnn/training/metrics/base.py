@@ -6,13 +6,11 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ...core.arguments import check_size
 from ...core.arrays import Array, Integers, namespace
 from ...core.checks import check_array, check_device, check_features, check_ids, check_integers
-from ...core.device import device_of
-from ...core.rows import make_rows
+from ...core.device import on_host
+from ...losses.reduction import rows_of, weights_of
 
 
 class Metric(ABC):
@@ -129,30 +127,12 @@ def row_weights(owner: Metric, ys: Any, lengths: Any, weights: Any) -> Any:
         ValueError: a shape does not fit, a length is outside 0 to T, or a weight is negative or not finite.
         TypeError: lengths are not integers, weights are no numbers, or one is on another device.
     """
-    xp, lead = namespace(ys), ys.shape[:-1]
-    if weights is None:
-        kept = xp.ones(lead, xp.float64)
-    else:
-        check_array(owner, "weights", weights, None)
-        check_device(owner, "weights", weights, ys)
-        if weights.shape != lead:
-            raise ValueError(f"{owner!r}: weights has shape {weights.shape}, but ys {ys.shape}; expected {lead}")
-        kept = weights.astype(xp.float64)
-    if lengths is not None:
-        if len(lead) != 2:
-            raise ValueError(f"{owner!r}: lengths go with ys (T, B, D), not {ys.shape}")
-        kept = make_rows(owner, lengths, None, lead[0], lead[1], ys).clear(kept)
-    if type(kept) is np.ndarray and kept.size and not 0 <= kept.min() <= kept.max() < math.inf:
-        where = tuple(int(i) for i in np.argwhere(~((kept >= 0) & (kept < math.inf)))[0])
-        raise ValueError(f"{owner!r}: weights is {kept[where]} at index {where}, but must be at least 0, and finite")
-    return kept
+    xp, rows = namespace(ys), rows_of(owner, lengths, ys)
+    if weights is not None:
+        return weights_of(owner, weights, rows, ys).astype(xp.float64)
+    return rows.clear(xp.ones(ys.shape[:-1], xp.float64))
 
 
 def check_ignore_index(owner: Metric, ignore_index: Any) -> int:
     """`ignore_index` must be an integer; gives it as an int."""
     return check_size(type(owner).__name__, "ignore_index", ignore_index, -(1 << 63))
-
-
-def on_host(array: Any) -> Any:
-    """`array` as a NumPy array; a number of Python stays one."""
-    return array if isinstance(array, (int, float)) else device_of(array).to_host(array)

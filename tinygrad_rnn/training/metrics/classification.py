@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
 from ...core.arguments import check_choice, check_size
 from ...core.arrays import Array, Float, Integer, Integers, namespace
-from .base import Mean, Metric, check_ignore_index, class_rows, on_host
+from ...core.device import on_host
+from .base import Mean, Metric, check_ignore_index, class_rows
 
 
 class Accuracy(Mean):
@@ -46,7 +48,7 @@ class Accuracy(Mean):
         targets: Any,
         *,
         lengths: Integer[Integers, " B"] | None = None,
-        weights: Float[Array, "*lead"] | None = None,
+        weights: Any = None,
     ) -> None:
         ys, targets, weights = class_rows(self, ys, targets, lengths, weights, self.ignore_index)
         xp = namespace(ys)
@@ -92,7 +94,7 @@ class ConfusionMatrix(Metric):
         targets: Any,
         *,
         lengths: Integer[Integers, " B"] | None = None,
-        weights: Float[Array, "*lead"] | None = None,
+        weights: Any = None,
     ) -> None:
         weighted = weights is not None
         ys, targets, weights = class_rows(self, ys, targets, lengths, weights, self.ignore_index)
@@ -136,9 +138,9 @@ class _PerClass(ConfusionMatrix):
         shares = actual if self.average == "weighted" else (actual + predicted > 0).astype(float)
         return float((ratios * shares).sum() / shares.sum()) if shares.any() else float("nan")
 
+    @abstractmethod
     def _of(self, actual: Any, predicted: Any) -> Any:
         """What the right predictions of each class are divided by."""
-        raise NotImplementedError
 
 
 class Precision(_PerClass):

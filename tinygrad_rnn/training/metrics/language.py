@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...core.arrays import Array, Float, Integer, Integers
 from ...losses.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -24,7 +25,7 @@ class _CrossEntropy(Mean):
         targets: Integer[Integers, "*lead"],
         *,
         lengths: Integer[Integers, " B"] | None = None,
-        weights: Float[Array, "*lead"] | None = None,
+        weights: Any = None,
     ) -> None:
         ys, targets, weights = class_rows(self, ys, targets, lengths, weights, self.ignore_index, binary=False)
         self._add(_LOSSES(ys, targets), weights)

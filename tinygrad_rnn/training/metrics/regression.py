@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
 from ...core.arrays import Array, Float, Integer, Integers, namespace
 from ...core.checks import check_array, check_device, check_features
-from .base import Mean, Metric, on_host, row_weights
+from ...core.device import on_host
+from .base import Mean, Metric, row_weights
 
 
-class AbsoluteError(Mean):
+class _MeanError(Mean):
+    """The mean of an error of each number."""
+
+    def update(
+        self,
+        ys: Float[Array, "*lead D"],
+        targets: Float[Array, "*lead D"],
+        *,
+        lengths: Integer[Integers, " B"] | None = None,
+        weights: Any = None,
+    ) -> None:
+        ys, targets, weights = _number_rows(self, ys, targets, lengths, weights)
+        self._add(self._errors(ys - targets).mean(axis=-1), weights)
+
+    @abstractmethod
+    def _errors(self, differences: Array) -> Array:
+        """The error of each number."""
+
+
+class AbsoluteError(_MeanError):
     """The mean of the absolute errors of all numbers.
 
     `update` takes predictions and targets, both (..., D).
@@ -24,19 +45,11 @@ class AbsoluteError(Mean):
         1.5
     """
 
-    def update(
-        self,
-        ys: Float[Array, "*lead D"],
-        targets: Float[Array, "*lead D"],
-        *,
-        lengths: Integer[Integers, " B"] | None = None,
-        weights: Float[Array, "*lead"] | None = None,
-    ) -> None:
-        ys, targets, weights = _number_rows(self, ys, targets, lengths, weights)
-        self._add(abs(ys - targets).mean(axis=-1), weights)
+    def _errors(self, differences: Array) -> Array:
+        return abs(differences)
 
 
-class SquaredError(Mean):
+class SquaredError(_MeanError):
     """The mean of the squared errors of all numbers.
 
     `update` takes predictions and targets, both (..., D).
@@ -48,16 +61,8 @@ class SquaredError(Mean):
         4.5
     """
 
-    def update(
-        self,
-        ys: Float[Array, "*lead D"],
-        targets: Float[Array, "*lead D"],
-        *,
-        lengths: Integer[Integers, " B"] | None = None,
-        weights: Float[Array, "*lead"] | None = None,
-    ) -> None:
-        ys, targets, weights = _number_rows(self, ys, targets, lengths, weights)
-        self._add(((ys - targets) ** 2).mean(axis=-1), weights)
+    def _errors(self, differences: Array) -> Array:
+        return differences * differences
 
 
 class R2(Metric):
@@ -97,7 +102,7 @@ class R2(Metric):
         targets: Float[Array, "*lead D"],
         *,
         lengths: Integer[Integers, " B"] | None = None,
-        weights: Float[Array, "*lead"] | None = None,
+        weights: Any = None,
     ) -> None:
         ys, targets, weights = _number_rows(self, ys, targets, lengths, weights)
         xp = namespace(ys)

@@ -21,21 +21,20 @@ from tinygrad_rnn import (
     ClipNorm,
     Dropout,
     GRUCell,
-    History,
     Linear,
     OneHot,
-    Recurrent,
     Report,
     RNNCell,
+    SequenceBatches,
     Sequential,
     SoftmaxCrossEntropy,
     TokenStream,
     evaluate,
     fit,
-    gradients,
     load,
     measure,
 )
+from tinygrad_rnn.testing import StrictDevice
 
 IDS = np.random.default_rng(0).integers(0, 5, 300)
 
@@ -218,8 +217,7 @@ def test_a_callback_sees_reports_and_ends_the_training() -> None:
     assert (seen[1].model, seen[1].optimizer, seen[1].history) == (model, optimizer, history)
 
 
-@pytest.mark.parametrize("where", ["data", "weights"])
-def test_a_loss_that_is_not_finite_stops_with_step_and_layer(where: str) -> None:
+def test_a_loss_that_is_not_finite_stops_with_step_and_layer() -> None:
     class Poisoned(RNNCell):
         calls = 0
 
@@ -284,9 +282,9 @@ def case(**changed: Any) -> dict[str, Any]:
         ({"steps": None, "seconds": 0}, "fit: seconds must be above 0, not 0"),
         ({"every": 0}, "fit: every must be at least 1, not 0"),
         ({"accumulate": 0}, "fit: accumulate must be at least 1, not 0"),
-        ({"batches": [(1, 2)]}, r"gradients: batch must be a Batch\(xs, targets, ...\), not a tuple"),
+        ({"batches": [(1, 2)]}, r"fit: batch must be a Batch\(xs, targets, ...\), not a tuple"),
         ({"batches": 5}, "fit: batches must be"),
-        ({"criterion": network()}, "gradients: criterion must be a Loss, not a Sequential"),
+        ({"criterion": network()}, "fit: criterion must be a Loss, not a Sequential"),
         ({"optimizer": 0.1}, r"fit: optimizer must be an optimizer, such as Adam\(model, 0.01\), not 0.1"),
         ({"optimizer": adam(network())}, "fit: optimizer is one of another model"),
         ({"callbacks": print}, "fit: callbacks must be a list of functions of a Report"),
@@ -321,28 +319,45 @@ def test_resume_takes_the_model_and_the_metadata_of_fit(tmp_path: Path) -> None:
         fit(**case(resume=saved))
 
 
-def test_gradients_add_up_and_give_outputs_and_state() -> None:
-    model: Recurrent = network()
-    for stream_of in model.generators().values():
-        stream_of.bit_generator.state = np.random.default_rng(5).bit_generator.state
-    batch = stream()[0]
-    loss, ys, state = gradients(model, SoftmaxCrossEntropy(), batch)
-    once = model.flat_grad.copy()
-    for stream_of in model.generators().values():
-        stream_of.bit_generator.state = np.random.default_rng(5).bit_generator.state
-    gradients(model, SoftmaxCrossEntropy(), batch, dloss=2.0)
-    np.testing.assert_allclose(model.flat_grad, 3 * once, rtol=1e-5, atol=1e-7)
-    assert (loss.shape, ys.shape, state[1][0].shape) == ((), (7, 3, 5), (3, 6))
+def test_a_training_that_ended_is_not_reported_again_when_it_goes_on(tmp_path: Path) -> None:
+    model, path = network(), tmp_path / "part"
+    fit(model, SoftmaxCrossEntropy(), adam(model), stream(), epochs=2, checkpoint=path)
+    for _ in range(2):
+        saved = load(path)
+        given: dict[str, Any] = {"epochs": 3, "every": len(stream())}
+        history = fit(saved.model, SoftmaxCrossEntropy(), adam(saved.model), stream(), resume=saved, **given)
+        assert history.column("step") == [len(stream()) * epoch for epoch in (1, 2, 3)]
+        assert np.isfinite(history.column("loss")).all()
+    again = load(path)
+    history = fit(again.model, SoftmaxCrossEntropy(), adam(again.model), stream(), epochs=2, resume=again)
+    assert same(again.model, model)
+    assert history.column("step") == [len(stream()), 2 * len(stream())]
 
 
-def test_the_history_is_a_table(tmp_path: Path) -> None:
-    history = History([{"step": 1, "loss": 3.0}, {"step": 2, "loss": math.nan}, {"step": 3, "loss": 2.0}])
-    assert history.best("loss") == 2
-    assert history.best("loss", "max") == 0
-    assert History().best("loss") == -1
-    history.save_csv(tmp_path / "table.csv")
-    assert (tmp_path / "table.csv").read_text() == "step,loss\n1,3.0\n2,nan\n3,2.0\n"
-    with pytest.raises(ValueError, match=r"^History.column: row 0 has no 'accuracy'; it has step, loss"):
-        history.column("accuracy")
-    with pytest.raises(ValueError, match=r"^History.best: mode must be .min. or .max., not .least."):
-        history.best("loss", "least")
+def test_batches_of_another_seed_do_not_resume(tmp_path: Path) -> None:
+    rows = [np.arange(length) % 5 for length in (3, 5, 4)]
+
+    def source(seed: int) -> SequenceBatches:
+        return SequenceBatches(rows, rows, batch=2, rng=np.random.default_rng(seed))
+
+    model, path = network(), tmp_path / "part"
+    fit(model, SoftmaxCrossEntropy(), adam(model), source(0), steps=1, checkpoint=path)
+    saved = load(path)
+    optimizer = adam(saved.model)
+    with pytest.raises(ValueError, match=r"^fit: batches have the seed \d+, and had \d+ before resume"):
+        fit(saved.model, SoftmaxCrossEntropy(), optimizer, source(1), steps=2, resume=saved)
+    assert optimizer.steps == 0  # nothing was restored before all was checked
+    history = fit(saved.model, SoftmaxCrossEntropy(), optimizer, source(0), steps=2, resume=saved)
+    assert history.column("step") == [1, 2]
+
+
+def test_what_a_gpu_has_refused_is_raised_at_the_report() -> None:
+    class Overflowing(SoftmaxCrossEntropy):
+        def backward(self, cache: Any, dloss: Any = None) -> Any:
+            return super().backward(cache, dloss) * math.inf
+
+    model = network().to(StrictDevice())
+    optimizer = Adam(model, 0.01)
+    with np.errstate(invalid="ignore"), pytest.raises(FloatingPointError, match="not finite"):
+        fit(model, Overflowing(), optimizer, stream(), steps=20, every=5)
+    assert optimizer.steps == 5

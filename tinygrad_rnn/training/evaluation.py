@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.chunks import in_chunks
+from ..core.device import on_host
 from ..core.roles import Recurrent
 from ..data.streams import TokenStream
 from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from .measuring import on_device
 
 
 def evaluate(model: Recurrent, stream: TokenStream) -> float:
@@ -45,9 +47,8 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
     state: Any = None
     total = 0.0
     for batch in stream:
-        xs, targets, starts = (device.asarray(array) for array in (batch.xs, batch.targets, batch.starts))
-        first = 0
+        (xs, targets, _, starts, _), first = on_device(batch, device), 0
         for logits, after in in_chunks(model, xs, state, starts=starts):
-            total += float(device.to_host(criterion(logits, targets[first : first + len(logits)])))
+            total += float(on_host(criterion(logits, targets[first : first + len(logits)])))
             first, state = first + len(logits), after
     return total / max(stream.transitions, 1)

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from ..core.arguments import check_size
 from ..core.files import as_path, check_target
 from ..core.layer import Layer
-from ..core.roles import Loss
+from ..core.roles import Loss, Recurrent
 from ..data.batch import Batch
+from ..models.many_to_one import ManyToOne
 from ..optim.base import Optimizer
 from ..saving.checkpoint import Checkpoint, save
 from .bar import Bar
-from .gradients import gradients
+from .gradients import add_gradients, check_batches, check_parts
 from .history import History
 from .measuring import measure, on_device
 from .place import Place, endless
@@ -42,7 +43,7 @@ class Report(NamedTuple):
 
 
 def fit(
-    model: Layer,
+    model: Recurrent | ManyToOne,
     criterion: Loss,
     optimizer: Optimizer,
     batches: Iterable[Batch],
@@ -83,7 +84,8 @@ def fit(
         validation: batches that are not trained on; their state is their own.
         metrics: measures of the validation by name, such as `{"accuracy": metrics.Accuracy()}`.
         callbacks: functions of a `Report`. What one returns ends the training: a str that says why, or None.
-        accumulate: how many batches make one step; the gradient is the mean of theirs.
+        accumulate: how many batches make one step; the gradient is the sum of theirs, divided by this number, also in
+            the last step of an epoch, which may have fewer.
         checkpoint: the file that is written at the end, and when a signal stops the training.
         tokenizer: what checkpoints hold beside model, optimizer and state, as in `save`.
         metadata: likewise.
@@ -106,6 +108,7 @@ def fit(
         >>> [row["step"] for row in history], history[-1]["loss"] < history[0]["loss"]
         ([10, 20, 30], True)
     """
+    check_parts("fit", model, criterion)
     _check(model, optimizer, batches, callbacks, resume)
     if checkpoint is not None:
         check_target(as_path(checkpoint, "fit", "checkpoint"), f"fit: checkpoint {os.fspath(checkpoint)!r}")
@@ -113,7 +116,10 @@ def fit(
         raise TypeError("fit: metrics are of the validation, which is not given")
     accumulate = check_size("fit", "accumulate", accumulate)
     memory = None if resume is None else resume.metadata.get("fit", {})
-    place = Place(memory, epochs=epochs, steps=steps, seconds=seconds, every=every)
+    seed = getattr(batches, "seed", None)
+    place = Place(memory, epochs=epochs, steps=steps, seconds=seconds, every=every, seed=seed)
+    if resume is not None and resume.optimizer is not None:
+        optimizer.restore(resume.optimizer)
     device, state = model.device, None if resume is None else resume.state
     part = None if accumulate == 1 else 1 / accumulate
 
@@ -122,6 +128,7 @@ def fit(
         save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=state)
 
     def report() -> str | None:
+        optimizer.check()  # where losses are read, so are the errors of a GPU
         measures = {} if validation is None else measure(model, criterion, validation, metrics=metrics)
         place.report(_rate(optimizer), {f"validation_{name}": value for name, value in measures.items()})
         bar.report(place.history[-1])
@@ -133,8 +140,7 @@ def fit(
         model.zero_grad()
         for batch in () if place.is_over() else endless(batches, place):
             if batch is not None:
-                batch = on_device(batch, device)
-                loss, _, after = gradients(model, criterion, batch, state, dloss=part)
+                loss, _, after = add_gradients("fit", model, criterion, on_device(batch, device), state, part)
                 state = after if batch.starts is not None else None
                 place.add(float(loss) if device.name == "cpu" else loss)
             if place.pending == accumulate or (batch is None and place.pending):
@@ -185,13 +191,12 @@ def _steps_of(batches: Any, accumulate: int) -> int | None:
 
 
 def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, resume: Any) -> None:
-    """The arguments that nothing else looks at before the first step; and the optimizer goes on where it was."""
+    """The arguments that nothing else looks at before the first step."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be an optimizer, such as Adam(model, 0.01), not {optimizer!r}")
     if optimizer.model is not model:
         raise ValueError("fit: optimizer is one of another model")
-    if not any(hasattr(batches, name) for name in ("__iter__", "__getitem__", "epoch")):
-        raise TypeError(f"fit: batches must be an iterable of Batch, such as a TokenStream, not {batches!r}")
+    check_batches("fit", "batches", batches)
     if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
         raise TypeError(f"fit: callbacks must be a list of functions of a Report, not {callbacks!r}")
     if resume is None:
@@ -200,8 +205,6 @@ def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, resume: Any
         raise TypeError(f"fit: resume must be what load gave, not a {type(resume).__name__}")
     if resume.model is not model:
         raise ValueError("fit: to resume, give the model of the checkpoint, and an optimizer of it")
-    if resume.optimizer is not None:
-        optimizer.restore(resume.optimizer)
 
 
 def _check_reason(reason: Any) -> str | None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..core.device import Device, device_of
-from ..core.layer import Layer
-from ..core.roles import Loss
+from ..core.device import Device, on_host
+from ..core.roles import Loss, Recurrent
 from ..data.batch import Batch
-from .gradients import counted_of, rows_of
+from ..models.many_to_one import ManyToOne
+from .gradients import check_batch, check_batches, check_loss, check_parts, counted_of, rows_of
 
 
 def measure(
-    model: Layer, criterion: Loss, batches: Iterable[Batch], *, metrics: Mapping[str, Any] | None = None
+    model: Recurrent | ManyToOne, criterion: Loss, batches: Iterable[Batch], *, metrics: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The mean loss of a model over batches, and its metrics, at inference.
 
@@ -31,7 +31,7 @@ def measure(
         The measures by name, `loss` first: numbers, or lists of them where a metric gives an array.
 
     Raises:
-        TypeError, ValueError: as `gradients` does.
+        TypeError, ValueError: there is no batch, `metrics` are none or one has the name "loss", or as `gradients` does.
 
     Example:
         >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=np.random.default_rng(0)))
@@ -39,20 +39,30 @@ def measure(
         >>> [*measures], 1 < measures["loss"] < 3
         (['loss'], True)
     """
+    check_parts("measure", model, criterion)
+    check_batches("measure", "batches", batches)
+    _check_metrics(metrics)
     metrics, device, state = metrics or {}, model.device, None
-    total, count = 0.0, 0.0
+    total, count, number = 0.0, 0.0, 0
     for metric in metrics.values():
         metric.reset()
-    for batch in batches:
+    for number, batch in enumerate(batches, 1):  # noqa: B007
+        check_batch("measure", model, batch)
         batch = on_device(batch, device)
-        ys, after = model(batch.xs, state, **rows_of(batch))  # type: ignore[operator]
+        ys, after = model(batch.xs, state, **rows_of(batch))
         state = after if batch.starts is not None else None
         counted = counted_of(model, batch)
         loss, cache = criterion.forward(ys, batch.targets, **counted)
-        weight = _read(criterion.count(cache)) if getattr(criterion, "reduction", "mean") == "mean" else 1.0
-        total, count = total + weight * _read(loss), count + weight
+        check_loss("measure", criterion, loss)
+        is_mean = getattr(criterion, "reduction", "mean") == "mean"
+        weight = float(on_host(criterion.count(cache))) if is_mean else 1.0
+        total, count = total + weight * float(on_host(loss)), count + weight
         for metric in metrics.values():
             metric.update(ys, batch.targets, **counted)
+    if not number:
+        raise ValueError(
+            "measure: batches are empty, or an iterator that has ended: give a list or a source of batches"
+        )
     return {
         "loss": total / count if count else 0.0,
         **{name: _plain(metric.value()) for name, metric in metrics.items()},
@@ -66,8 +76,15 @@ def on_device(batch: Batch, device: Device) -> Batch:
     return Batch(*(None if array is None else device.asarray(array) for array in batch))
 
 
-def _read(number: Any) -> float:
-    return float(device_of(number).to_host(number) if hasattr(number, "device") else number)
+def _check_metrics(metrics: Any) -> None:
+    """Metrics must be a mapping from names to what has the methods of one."""
+    if not isinstance(metrics, (Mapping, type(None))):
+        raise TypeError(f'measure: metrics must be a dict, such as {{"accuracy": Accuracy()}}, not {metrics!r:.80}')
+    for name, metric in (metrics or {}).items():
+        if not isinstance(name, str) or isinstance(metric, type) or not hasattr(metric, "update"):
+            raise TypeError(f"measure: metrics has {name!r}: {metric!r:.80}, where a name and a metric were expected")
+        if name == "loss":
+            raise ValueError("measure: metrics has 'loss', which is the name of the mean loss: give it another")
 
 
 def _plain(value: Any) -> Any:

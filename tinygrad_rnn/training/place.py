@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..core.arguments import check_size
+from ..core.device import on_host
 from ..data.batch import Batch
 from ..optim.settings import check_number
 from .history import History
@@ -19,13 +20,16 @@ class Place:
     Args:
         memory: what `memory` of an earlier training gave; its counts go on.
         epochs, steps, seconds, every: as in `fit`.
+        seed: that of the batches, if they have one, which must be the same as before.
 
     Raises:
         TypeError: not exactly one of `epochs`, `steps` and `seconds` is given, or one is not a number.
         ValueError: one is out of range, or `memory` is not what `memory()` gives.
     """
 
-    def __init__(self, memory: Mapping[str, Any] | None, *, epochs: Any, steps: Any, seconds: Any, every: Any) -> None:
+    def __init__(
+        self, memory: Mapping[str, Any] | None, *, epochs: Any, steps: Any, seconds: Any, every: Any, seed: int | None
+    ) -> None:
         if sum(limit is not None for limit in (epochs, steps, seconds)) != 1:
             raise TypeError("fit: give exactly one of epochs, steps and seconds")
         self.epochs = None if epochs is None else check_size("fit", "epochs", epochs)
@@ -34,7 +38,7 @@ class Place:
         self.every = None if every is None else check_size("fit", "every", every)
         self.epoch = self.batch = self.step = self.counted = 0
         self.total: Any = 0.0
-        self.before, self.history = 0.0, History()
+        self.before, self.history, self.seed = 0.0, History(), seed
         if memory is not None:
             self._restore(memory)
         self.pending, self._start = 0, time.monotonic()
@@ -48,7 +52,7 @@ class Place:
     @property
     def loss(self) -> float:
         """The mean loss since the last report."""
-        return float(self.total) / self.counted if self.counted else math.nan
+        return float(on_host(self.total)) / self.counted if self.counted else math.nan
 
     def add(self, loss: Any) -> None:
         """Count a batch and its loss, a float or an array () of a GPU."""
@@ -66,10 +70,12 @@ class Place:
         return self.limit is not None and time.monotonic() - self._start >= self.limit
 
     def is_due(self, epoch_ends: bool) -> bool:
-        """Whether it is time for a report; at the end, if something has happened since the last."""
-        if self.counted and self.is_over():
+        """Whether it is time for a report: there were steps since the last, and it is the end, or as `every` says."""
+        if self.history and self.history[-1]["step"] == self.step:
+            return False
+        if self.is_over():
             return True
-        return epoch_ends if self.every is None else not self.pending and not epoch_ends and self.step % self.every == 0
+        return epoch_ends if self.every is None else not self.pending and self.step % self.every == 0
 
     def report(self, lr: float, measures: Mapping[str, Any]) -> None:
         """Add a row to the history, and begin the next mean."""
@@ -81,7 +87,13 @@ class Place:
     def memory(self) -> dict[str, Any]:
         """The counters, in a form for JSON."""
         counts = {"epoch": self.epoch, "batch": self.batch, "step": self.step, "counted": self.counted}
-        return {**counts, "total": float(self.total), "seconds": self.seconds, "history": list(self.history)}
+        return {
+            **counts,
+            "seed": self.seed,
+            "total": float(on_host(self.total)),
+            "seconds": self.seconds,
+            "history": list(self.history),
+        }
 
     def _restore(self, memory: Mapping[str, Any]) -> None:
         try:
@@ -92,6 +104,11 @@ class Place:
             self.history = History(memory["history"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"fit: the metadata of resume has no counters of a training by fit: {error!r}") from error
+        if memory.get("seed") != self.seed:
+            raise ValueError(
+                f"fit: batches have the seed {self.seed}, and had {memory.get('seed')} before resume, which would "
+                "change their order: make them with a generator in the same state"
+            )
 
 
 def endless(batches: Iterable[Batch], place: Place) -> Iterator[Batch | None]:

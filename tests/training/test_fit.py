@@ -360,4 +360,4 @@ def test_what_a_gpu_has_refused_is_raised_at_the_report() -> None:
     optimizer = Adam(model, 0.01)
     with np.errstate(invalid="ignore"), pytest.raises(FloatingPointError, match="not finite"):
         fit(model, Overflowing(), optimizer, stream(), steps=20, every=5)
-    assert optimizer.steps == 5
+    assert optimizer.steps == 0

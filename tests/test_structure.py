@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_rnn
+from tinygrad_rnn.saving.classes import CLASSES
 
 PACKAGE = Path(tinygrad_rnn.__file__).parent
 FLOORS = (
@@ -22,11 +24,17 @@ FLOORS = (
     {"cells"},
     {"models"},
     {"optim", "data", "datasets"},
-    {"training", "generation", "saving", "inspection", "interop", "through_time", "distributed"},
-    {"testing", "plotting", "classic"},
+    {"training", "generation", "classic", "saving", "inspection", "interop", "through_time", "distributed"},
+    {"testing", "plotting"},
 )
 """A room imports from those before its floor, and from itself; on one floor, only downwards in the text of the set."""
-SIDEWAYS = {("datasets", "data"), ("training", "saving"), ("training", "generation")}
+SIDEWAYS = {
+    ("datasets", "data"),
+    ("training", "saving"),
+    ("training", "generation"),
+    ("classic", "generation"),
+    ("saving", "classic"),
+}
 """Imports between two rooms of one floor."""
 
 
@@ -113,28 +121,43 @@ def test_the_face_imports_when_used_what_it_imports_for_type_checkers() -> None:
         node for node in trees()[""].body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )
     for_checkers = {
-        (node.module or "", alias.name)
+        ".".join(filter(None, (node.module, alias.name)))
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    rooms = {("", name) for name in tinygrad_rnn._ROOMS}
-    assert for_checkers == rooms | {(m, name) for m, names in tinygrad_rnn._WHEN_USED.items() for name in names}
-    for module, name in for_checkers:
-        value = getattr(tinygrad_rnn, name)
+    names = {f"{module}.{name}" for module, names in tinygrad_rnn._NAMES.items() for name in names.split()}
+    assert for_checkers == names | set(tinygrad_rnn._MODULES.values())
+    for module, listed in tinygrad_rnn._NAMES.items():
+        for name in listed.split():
+            assert name in dir(tinygrad_rnn)
+            assert getattr(tinygrad_rnn, name) is getattr(sys.modules[f"tinygrad_rnn.{module}"], name)
+    for name, module in tinygrad_rnn._MODULES.items():
         assert name in dir(tinygrad_rnn)
-        assert value is getattr(sys.modules[f"tinygrad_rnn.{module}".rstrip(".")], name)
+        assert getattr(tinygrad_rnn, name) is sys.modules[f"tinygrad_rnn.{module}"]
     with pytest.raises(AttributeError, match="module 'tinygrad_rnn' has no attribute 'LSTM'"):
         getattr(tinygrad_rnn, "LSTM")  # noqa: B009 (mypy would know that it is missing)
 
 
-def test_all_layers_are_imported_at_once_for_load_finds_classes_by_name() -> None:
+def test_the_package_alone_imports_none_of_its_modules() -> None:
     code = "import tinygrad_rnn, sys; print(*(name for name in sys.modules if name.startswith('tinygrad_rnn.')))"
-    at_once = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
-    rooms = {"layers", "cells", "losses", "models", "optim"}
-    here = {f"tinygrad_rnn.{module}" for module in trees() if module.split(".")[0] in rooms}
-    assert here <= at_once
-    assert not any(name.split(".")[1] in {"data", "saving", "inspection", "training"} for name in at_once)
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []
+
+
+def test_files_may_name_every_layer_of_the_package() -> None:
+    def below(kind: type) -> Iterator[type]:
+        one: type
+        for one in kind.__subclasses__():
+            yield one
+            yield from below(one)
+
+    for name in tinygrad_rnn.__all__:
+        getattr(tinygrad_rnn, name)
+    rooms = {"layers", "losses", "cells", "models", "classic"}
+    layers = {kind for kind in below(tinygrad_rnn.Layer) if not inspect.isabstract(kind)}
+    ours = {kind for kind in layers if kind.__module__.startswith(tuple(f"tinygrad_rnn.{room}." for room in rooms))}
+    assert ours == {kind for kind in CLASSES if issubclass(kind, tinygrad_rnn.Layer)}
+    assert len({kind.__name__ for kind in CLASSES}) == len(CLASSES)
 
 
 def test_no_module_but_the_face_finds_another_by_its_name_in_a_string() -> None:

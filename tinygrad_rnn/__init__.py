@@ -1,75 +1,36 @@
 """Recurrent networks whose every gradient is written out, proved and fast. NumPy on a CPU, CuPy on a GPU.
 
-What a model is made of is imported at once. What works on one is imported when it is first used, which leaves out a
-third of the time of the import.
+Each name is imported when it is first used, so that `import tinygrad_rnn` itself takes next to no time.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .cells.base import Cell
-from .cells.drop_connect import DropConnect
-from .cells.gru import GRUCell
-from .cells.layer_norm_lstm import LayerNormLSTMCell
-from .cells.lstm import LSTMCell
-from .cells.rnn import RNNCell
-from .cells.zoneout import Zoneout
-from .classic.vanilla_rnn import VanillaRNN
-from .core import checks, initializers
-from .core.arrays import namespace, sigmoid
-from .core.device import Device
-from .core.layer import Layer
-from .core.one_hot import OneHotRows
-from .core.parameter import Parameter
-from .core.roles import Feedforward, Loss, Recurrent
-from .core.rows import Rows
-from .core.states import Leaf
-from .kernels.backends import set_compiled
-from .layers.activation import ReLU, Sigmoid, Tanh
-from .layers.attention.additive import AdditiveAttention
-from .layers.attention.base import Attention
-from .layers.attention.dot import DotAttention
-from .layers.attention.general import GeneralAttention
-from .layers.dropout import Dropout
-from .layers.embedding import Embedding
-from .layers.layer_norm import LayerNorm
-from .layers.linear import Linear
-from .layers.locked_dropout import LockedDropout
-from .layers.one_hot import OneHot
-from .layers.pooling.attention import AttentionPool
-from .layers.pooling.base import Pool
-from .layers.softmax import Softmax
-from .layers.standardize import Standardize
-from .layers.tied_linear import TiedLinear
-from .losses.binary_cross_entropy import BinaryCrossEntropy
-from .losses.gaussian_nll import GaussianNLL
-from .losses.huber import Huber
-from .losses.mean_absolute_error import MeanAbsoluteError
-from .losses.mean_squared_error import MeanSquaredError
-from .losses.quantile import Quantile
-from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
-from .models.attention_decoder import AttentionDecoder
-from .models.bidirectional import Bidirectional
-from .models.bridge import Bridge
-from .models.encoder_decoder import EncoderDecoder
-from .models.input_feeding_decoder import InputFeedingDecoder
-from .models.many_to_one import ManyToOne
-from .models.residual import Residual
-from .models.sequential import Sequential
-from .optim import schedules
-from .optim.adagrad import Adagrad
-from .optim.adam import Adam
-from .optim.adamw import AdamW
-from .optim.clip import ClipNorm, ClipValue
-from .optim.moving_average import MovingAverage
-from .optim.plateau import ReduceOnPlateau
-from .optim.rmsprop import RMSprop
-from .optim.sgd import SGD
-
-if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
+if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type checkers
     from . import datasets as datasets
     from . import testing as testing
     from . import training as training
+    from .cells.base import Cell as Cell
+    from .cells.drop_connect import DropConnect as DropConnect
+    from .cells.gru import GRUCell as GRUCell
+    from .cells.layer_norm_lstm import LayerNormLSTMCell as LayerNormLSTMCell
+    from .cells.lstm import LSTMCell as LSTMCell
+    from .cells.rnn import RNNCell as RNNCell
+    from .cells.zoneout import Zoneout as Zoneout
+    from .classic.vanilla_rnn import VanillaRNN as VanillaRNN
+    from .core import checks as checks
+    from .core import initializers as initializers
+    from .core.arrays import namespace as namespace
+    from .core.arrays import sigmoid as sigmoid
+    from .core.device import Device as Device
+    from .core.layer import Layer as Layer
+    from .core.one_hot import OneHotRows as OneHotRows
+    from .core.parameter import Parameter as Parameter
+    from .core.roles import Feedforward as Feedforward
+    from .core.roles import Loss as Loss
+    from .core.roles import Recurrent as Recurrent
+    from .core.rows import Rows as Rows
+    from .core.states import Leaf as Leaf
     from .data.batch import Batch as Batch
     from .data.batches import length_batches as length_batches
     from .data.batches import pad as pad
@@ -94,7 +55,51 @@ if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
     from .inspection.recording import LayerRecord as LayerRecord
     from .inspection.recording import Recording as Recording
     from .inspection.recording import record as record
+    from .kernels.backends import set_compiled as set_compiled
     from .kernels.threads import set_threads as set_threads
+    from .layers.activation import ReLU as ReLU
+    from .layers.activation import Sigmoid as Sigmoid
+    from .layers.activation import Tanh as Tanh
+    from .layers.attention.additive import AdditiveAttention as AdditiveAttention
+    from .layers.attention.base import Attention as Attention
+    from .layers.attention.dot import DotAttention as DotAttention
+    from .layers.attention.general import GeneralAttention as GeneralAttention
+    from .layers.dropout import Dropout as Dropout
+    from .layers.embedding import Embedding as Embedding
+    from .layers.layer_norm import LayerNorm as LayerNorm
+    from .layers.linear import Linear as Linear
+    from .layers.locked_dropout import LockedDropout as LockedDropout
+    from .layers.one_hot import OneHot as OneHot
+    from .layers.pooling.attention import AttentionPool as AttentionPool
+    from .layers.pooling.base import Pool as Pool
+    from .layers.softmax import Softmax as Softmax
+    from .layers.standardize import Standardize as Standardize
+    from .layers.tied_linear import TiedLinear as TiedLinear
+    from .losses.binary_cross_entropy import BinaryCrossEntropy as BinaryCrossEntropy
+    from .losses.gaussian_nll import GaussianNLL as GaussianNLL
+    from .losses.huber import Huber as Huber
+    from .losses.mean_absolute_error import MeanAbsoluteError as MeanAbsoluteError
+    from .losses.mean_squared_error import MeanSquaredError as MeanSquaredError
+    from .losses.quantile import Quantile as Quantile
+    from .losses.softmax_cross_entropy import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+    from .models.attention_decoder import AttentionDecoder as AttentionDecoder
+    from .models.bidirectional import Bidirectional as Bidirectional
+    from .models.bridge import Bridge as Bridge
+    from .models.encoder_decoder import EncoderDecoder as EncoderDecoder
+    from .models.input_feeding_decoder import InputFeedingDecoder as InputFeedingDecoder
+    from .models.many_to_one import ManyToOne as ManyToOne
+    from .models.residual import Residual as Residual
+    from .models.sequential import Sequential as Sequential
+    from .optim import schedules as schedules
+    from .optim.adagrad import Adagrad as Adagrad
+    from .optim.adam import Adam as Adam
+    from .optim.adamw import AdamW as AdamW
+    from .optim.clip import ClipNorm as ClipNorm
+    from .optim.clip import ClipValue as ClipValue
+    from .optim.moving_average import MovingAverage as MovingAverage
+    from .optim.plateau import ReduceOnPlateau as ReduceOnPlateau
+    from .optim.rmsprop import RMSprop as RMSprop
+    from .optim.sgd import SGD as SGD
     from .saving.checkpoint import Checkpoint as Checkpoint
     from .saving.checkpoint import load as load
     from .saving.checkpoint import save as save
@@ -112,38 +117,101 @@ if TYPE_CHECKING:  # the names of `_WHEN_USED`, for editors and type checkers
 
 __version__ = "0.1.0"
 
-_WHEN_USED = {
-    "data.batch": ("Batch",),
-    "data.batches": ("length_batches", "pad"),
-    "data.byte_tokenizer": ("ByteTokenizer",),
-    "data.char_tokenizer": ("CharTokenizer",),
-    "data.documents": ("split_documents",),
-    "data.files": ("encode_file",),
-    "data.sequence_batches": ("SequenceBatches",),
-    "data.split": ("split",),
-    "data.streams": ("TokenStream",),
-    "data.windows": ("windows",),
-    "data.word_tokenizer": ("WordTokenizer",),
-    "generation.forecast": ("forecast",),
-    "generation.greedy": ("greedy_search",),
-    "generation.search": ("Hypothesis", "beam_search"),
-    "generation.text": ("generate_text",),
-    "generation.tokens": ("Token", "generate", "generate_samples"),
-    "inspection.credit": ("credit_map",),
-    "inspection.recording": ("LayerRecord", "Recording", "record"),
-    "kernels.threads": ("set_threads",),
-    "saving.checkpoint": ("Checkpoint", "load", "save"),
-    "saving.parameters": ("load_parameters",),
-    "training.callbacks": ("BestCheckpoint", "EarlyStopping", "JSONLines", "Sample"),
-    "training.evaluation": ("evaluate",),
-    "training.fit": ("Report", "fit"),
-    "training.gradients": ("gradients",),
-    "training.history": ("History",),
-    "training.measuring": ("measure",),
+_NAMES = {
+    "cells.base": "Cell",
+    "cells.drop_connect": "DropConnect",
+    "cells.gru": "GRUCell",
+    "cells.layer_norm_lstm": "LayerNormLSTMCell",
+    "cells.lstm": "LSTMCell",
+    "cells.rnn": "RNNCell",
+    "cells.zoneout": "Zoneout",
+    "classic.vanilla_rnn": "VanillaRNN",
+    "core.arrays": "namespace sigmoid",
+    "core.device": "Device",
+    "core.layer": "Layer",
+    "core.one_hot": "OneHotRows",
+    "core.parameter": "Parameter",
+    "core.roles": "Feedforward Loss Recurrent",
+    "core.rows": "Rows",
+    "core.states": "Leaf",
+    "data.batch": "Batch",
+    "data.batches": "length_batches pad",
+    "data.byte_tokenizer": "ByteTokenizer",
+    "data.char_tokenizer": "CharTokenizer",
+    "data.documents": "split_documents",
+    "data.files": "encode_file",
+    "data.sequence_batches": "SequenceBatches",
+    "data.split": "split",
+    "data.streams": "TokenStream",
+    "data.windows": "windows",
+    "data.word_tokenizer": "WordTokenizer",
+    "generation.forecast": "forecast",
+    "generation.greedy": "greedy_search",
+    "generation.search": "Hypothesis beam_search",
+    "generation.text": "generate_text",
+    "generation.tokens": "Token generate generate_samples",
+    "inspection.credit": "credit_map",
+    "inspection.recording": "LayerRecord Recording record",
+    "kernels.backends": "set_compiled",
+    "kernels.threads": "set_threads",
+    "layers.activation": "ReLU Sigmoid Tanh",
+    "layers.attention.additive": "AdditiveAttention",
+    "layers.attention.base": "Attention",
+    "layers.attention.dot": "DotAttention",
+    "layers.attention.general": "GeneralAttention",
+    "layers.dropout": "Dropout",
+    "layers.embedding": "Embedding",
+    "layers.layer_norm": "LayerNorm",
+    "layers.linear": "Linear",
+    "layers.locked_dropout": "LockedDropout",
+    "layers.one_hot": "OneHot",
+    "layers.pooling.attention": "AttentionPool",
+    "layers.pooling.base": "Pool",
+    "layers.softmax": "Softmax",
+    "layers.standardize": "Standardize",
+    "layers.tied_linear": "TiedLinear",
+    "losses.binary_cross_entropy": "BinaryCrossEntropy",
+    "losses.gaussian_nll": "GaussianNLL",
+    "losses.huber": "Huber",
+    "losses.mean_absolute_error": "MeanAbsoluteError",
+    "losses.mean_squared_error": "MeanSquaredError",
+    "losses.quantile": "Quantile",
+    "losses.softmax_cross_entropy": "SoftmaxCrossEntropy",
+    "models.attention_decoder": "AttentionDecoder",
+    "models.bidirectional": "Bidirectional",
+    "models.bridge": "Bridge",
+    "models.encoder_decoder": "EncoderDecoder",
+    "models.input_feeding_decoder": "InputFeedingDecoder",
+    "models.many_to_one": "ManyToOne",
+    "models.residual": "Residual",
+    "models.sequential": "Sequential",
+    "optim.adagrad": "Adagrad",
+    "optim.adam": "Adam",
+    "optim.adamw": "AdamW",
+    "optim.clip": "ClipNorm ClipValue",
+    "optim.moving_average": "MovingAverage",
+    "optim.plateau": "ReduceOnPlateau",
+    "optim.rmsprop": "RMSprop",
+    "optim.sgd": "SGD",
+    "saving.checkpoint": "Checkpoint load save",
+    "saving.parameters": "load_parameters",
+    "training.callbacks": "BestCheckpoint EarlyStopping JSONLines Sample",
+    "training.evaluation": "evaluate",
+    "training.fit": "Report fit",
+    "training.gradients": "gradients",
+    "training.history": "History",
+    "training.measuring": "measure",
 }
-"""The names that are imported when they are first used, by module."""
-_ROOMS = ("datasets", "testing", "training")
-"""The same, of whole modules that need no other package."""
+"""The public names of each module."""
+_MODULES = {
+    "checks": "core.checks",
+    "datasets": "datasets",
+    "initializers": "core.initializers",
+    "schedules": "optim.schedules",
+    "testing": "testing",
+    "training": "training",
+}
+"""Modules that are public as a whole."""
 
 __all__ = [
     # Roles, for layers of one's own
@@ -257,13 +325,15 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker, any name that is not above is an error
 
     def __getattr__(name: str) -> Any:
-        if name in _ROOMS:
-            return import_module(f"{__name__}.{name}")
-        for module, names in _WHEN_USED.items():
-            if name in names:
-                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-                return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in _MODULES:
+            value = import_module(f"{__name__}.{_MODULES[name]}")
+        else:
+            module = next((module for module, names in _NAMES.items() if name in names.split()), None)
+            if module is None:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+        globals()[name] = value
+        return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_ROOMS, *(name for names in _WHEN_USED.values() for name in names)})
+        return sorted({*globals(), *_MODULES, *" ".join(_NAMES.values()).split()})

@@ -146,7 +146,7 @@ PARTS: dict[str, tuple[str, Any, str]] = {
         layer("CharTokenizer", characters="ab", special=[], unknown=None),
         "stands where",
     ),
-    "a role as model": ("model", layer("Recurrent"), "Recurrent does not take"),
+    "a role as model": ("model", layer("Recurrent"), "Recurrent.* stands where a layer"),
     "a list as model": ("model", [1], "The part 'model' of the file is"),
     "a list in a tuple": ("model", sequential([[layer("Tanh")]]), "takes Feedforward and Recurrent layers"),
     "a model as tokenizer": ("tokenizer", {"same": 10**9}, "the same as number"),

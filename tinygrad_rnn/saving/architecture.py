@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from ..core.filling import Filling, TooLarge, filling
 from ..core.layer import Layer
-from ..data.byte_tokenizer import ByteTokenizer
-from ..data.char_tokenizer import CharTokenizer
-from ..data.word_tokenizer import WordTokenizer
+from .classes import CLASSES
 from .safe_file import shortened
-
-TOKENIZERS = (ByteTokenizer, CharTokenizer, WordTokenizer)
-PACKAGE = f"{__name__.partition('.')[0]}."
 
 MOST_PLACES = 5_000
 """In how many places layers may stand. Shared ones can make a small file a model of more places than can be counted."""
 
 
-def _subclasses(kind: type) -> Iterator[type]:
-    """Every subclass of `kind`, direct or not, that was imported."""
-    below: type
-    for below in kind.__subclasses__():
-        yield below
-        yield from _subclasses(below)
-
-
 _signature = functools.lru_cache(inspect.signature)  # which takes as long as making a layer does
-
-
-def is_of_package(kind: type) -> bool:
-    """Whether it is a class of this package."""
-    return getattr(kind, "__module__", "").startswith(PACKAGE)
 
 
 def by_name(classes: Collection[type], call: str) -> dict[str, type]:
@@ -51,7 +33,7 @@ def by_name(classes: Collection[type], call: str) -> dict[str, type]:
     wrong = [kind for kind in classes if not isinstance(kind, type)]
     if wrong:
         raise TypeError(f"{call}: classes must be classes, but one is {shortened(repr(wrong[0]), 80)}")
-    known = {kind.__name__: kind for kind in (*_subclasses(Layer), *TOKENIZERS) if is_of_package(kind)}
+    known = {kind.__name__: kind for kind in CLASSES}
     for kind in classes:
         other = known.setdefault(kind.__name__, kind)
         if other is not kind:
@@ -195,6 +177,6 @@ def _make(kind: type, config: dict[str, Any], how: Filling | None) -> Any:
         with filling(how):
             return kind(*arguments.args, **arguments.kwargs)
     except Exception as error:  # whatever the constructor of a class raises
-        if how is not None and not is_of_package(kind) and not isinstance(error, TooLarge):
+        if how is not None and kind not in CLASSES and not isinstance(error, TooLarge):
             return _make(kind, config, None)  # it may not like weights that are all the same
         raise ValueError(f"{kind.__name__} does not take {shortened(repr(config))}: {shortened(error)}") from error

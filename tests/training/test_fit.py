@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tinygrad_rnn import (
     Dropout,
     GRUCell,
     Linear,
+    MovingAverage,
     OneHot,
     Report,
     RNNCell,
@@ -235,6 +236,23 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_layer() -> None:
     np.testing.assert_array_equal(model.flat_value, before)
 
 
+def test_an_average_is_updated_after_each_step() -> None:
+    model = network()
+    moving, values = MovingAverage(model, decay=0.9), [model.flat_value.copy()]
+    expected = values[0].copy()
+
+    def after_step() -> None:
+        moving.update()
+        values.append(model.flat_value.copy())
+
+    fit(model, SoftmaxCrossEntropy(), adam(model), stream(), steps=6, accumulate=2, after_step=after_step)
+    assert len(values) == 7
+    for before, value in pairwise(values):
+        assert (before != value).any()
+        expected += (1 - 0.9) * (value - expected)
+    np.testing.assert_allclose(moving.average.flat_value, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_seconds_end_it_too() -> None:
     model = network()
     history = fit(model, SoftmaxCrossEntropy(), adam(model), stream(), seconds=0.05)
@@ -288,6 +306,7 @@ def case(**changed: Any) -> dict[str, Any]:
         ({"optimizer": 0.1}, r"fit: optimizer must be an optimizer, such as Adam\(model, 0.01\), not 0.1"),
         ({"optimizer": adam(network())}, "fit: optimizer is one of another model"),
         ({"callbacks": print}, "fit: callbacks must be a list of functions of a Report"),
+        ({"after_step": 3}, "fit: after_step must be a function without arguments, not 3"),
         ({"callbacks": [lambda report: True]}, "fit: a callback returned True; it returns None, or a str"),
         ({"resume": "path"}, "fit: resume must be what load gave, not a str"),
         ({"metrics": {"loss": 1}, "validation": None}, "fit: metrics are of the validation, which is not given"),

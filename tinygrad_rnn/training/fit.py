@@ -56,6 +56,7 @@ def fit(
     metrics: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[Report], str | None]] = (),
     accumulate: int = 1,
+    after_step: Callable[[], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     tokenizer: Any = None,
     metadata: dict[str, Any] | None = None,
@@ -86,6 +87,7 @@ def fit(
         callbacks: functions of a `Report`. What one returns ends the training: a str that says why, or None.
         accumulate: how many batches make one step; the gradient is the sum of theirs, divided by this number, also in
             the last step of an epoch, which may have fewer.
+        after_step: what is called after each step of the optimizer, such as `MovingAverage.update`.
         checkpoint: the file that is written at the end, and when a signal stops the training.
         tokenizer: what checkpoints hold beside model, optimizer and state, as in `save`.
         metadata: likewise.
@@ -109,7 +111,7 @@ def fit(
         ([10, 20, 30], True)
     """
     check_parts("fit", model, criterion)
-    _check(model, optimizer, batches, callbacks, resume)
+    _check(model, optimizer, batches, callbacks, after_step, resume)
     if checkpoint is not None:
         check_target(as_path(checkpoint, "fit", "checkpoint"), f"fit: checkpoint {os.fspath(checkpoint)!r}")
     if metrics is not None and validation is None:
@@ -145,6 +147,8 @@ def fit(
                 place.add(float(loss) if device.name == "cpu" else loss)
             if place.pending == accumulate or (batch is None and place.pending):
                 _take_step(model, optimizer, place, loss)
+                if after_step is not None:
+                    after_step()
                 bar.update()
             elif place.pending:
                 continue
@@ -190,7 +194,7 @@ def _steps_of(batches: Any, accumulate: int) -> int | None:
     return -(-len(batches) // accumulate) if hasattr(batches, "__len__") else None
 
 
-def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, resume: Any) -> None:
+def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step: Any, resume: Any) -> None:
     """The arguments that nothing else looks at before the first step."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be an optimizer, such as Adam(model, 0.01), not {optimizer!r}")
@@ -199,6 +203,8 @@ def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, resume: Any
     check_batches("fit", "batches", batches)
     if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
         raise TypeError(f"fit: callbacks must be a list of functions of a Report, not {callbacks!r}")
+    if after_step is not None and not callable(after_step):
+        raise TypeError(f"fit: after_step must be a function without arguments, not {after_step!r}")
     if resume is None:
         return
     if not isinstance(resume, Checkpoint):

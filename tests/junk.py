@@ -17,11 +17,19 @@ import numpy as np
 
 import tinygrad_rnn as rnn
 from tinygrad_rnn import datasets, initializers
+from tinygrad_rnn.training import metrics
 
 V, T, B = 6, 5, 2
 
 
-OBJECTS = ("RNNCell(3, 4)", "SoftmaxCrossEntropy(reduction='sum')", "CharTokenizer.", "Device")
+OBJECTS = (
+    "RNNCell(3, 4)",
+    "Sequential(OneHot(6), RNNCell(6, 4), Linear(4, 6))",
+    "SoftmaxCrossEntropy()",
+    "SoftmaxCrossEntropy(reduction='sum')",
+    "CharTokenizer.",
+    "Device",
+)
 """What a message may begin with, beside the name of what was called and of the layers that it was given."""
 
 
@@ -97,6 +105,9 @@ TAKEN: dict[str, set[str]] = {
     "nothing": set(),
     "None": {"None"},
     "bool": {"True", "False"},
+    "bool or None": {"True", "False", "None"},
+    "callable or None": {"None", "class", "function", "layer"},
+    "no functions": {"empty list", "empty tuple"},
     "rng": {"rng"},
     "rng or None": {"rng", "None"},
     "layer": {"layer"},
@@ -111,11 +122,13 @@ TAKEN: dict[str, set[str]] = {
     # Numbers
     "rate": {*_PART, "0"},
     "rates": {*_PART, "0", "tuple"},
+    "part": _PART,
     "part or None": {*_PART, "0", "1", "np 1", "None"},
     "part above 0 or None": {*_PART, "1", "None"},
     "above 0": _FROM_0 - {"0"},
     "finite above 0": _FROM_0 - {"0", "inf"},
     "from 0": _FROM_0,
+    "from 0 or huge": {*_FROM_0, "huge"},
     "finite from 0": _FROM_0 - {"inf"},
     "factors or None": {"None", "list", "tuple", "ints"},
     "factor, factors or None": {"None", "list", "tuple", "ints", *(_FROM_0 - {"inf"})},
@@ -143,6 +156,7 @@ TAKEN: dict[str, set[str]] = {
     "ids": {"ints"},
     "floats": {"floats"},
     "prompt": {"list", "ints"},
+    "no rows": {"empty list", "empty tuple", "empty str"},
     "no ids": {"empty list", "empty tuple"},
     "stops": {"empty tuple", "empty list", "list", "set", "ints"},
     "texts or ids": {"empty tuple", "empty list", "list", "set", "ints", "dict", "strings"},
@@ -152,6 +166,7 @@ TAKEN: dict[str, set[str]] = {
     "two or None": {"None", "ints"},
     "flags": {"None", "bools"},
     "path": {"str", "bytes"},
+    "path or None": {"str", "bytes", "None"},
     "dict or None": {"dict", "None"},
     "no classes": {"empty tuple", "empty list", "empty set"},
     "shape": {"list"},
@@ -654,6 +669,128 @@ def calls_of_decoders() -> Iterator[Call]:
     yield Call(repr(model), model.backward, {"dys": ys, "cache": kept}, {"dys": "None", "cache": "nothing"})
 
 
+def calls_of_training() -> Iterator[Call]:
+    """`fit` and its parts: metrics, callbacks, the history, schedules and what follows an optimizer."""
+    rng = np.random.default_rng(0)
+    model = rnn.Sequential(rnn.OneHot(V), rnn.RNNCell(V, 4, rng=rng), rnn.Linear(4, V, rng=rng))
+    criterion, optimizer = rnn.SoftmaxCrossEntropy(), rnn.SGD(model, 0.0)
+    ids = np.arange(T * B).reshape(T, B) % V
+    parts: dict[str, Any] = {"model": model, "criterion": criterion}
+    fixed = dict.fromkeys(parts, "nothing")
+    yield Call(
+        "gradients",
+        rnn.gradients,
+        {**parts, "batch": rnn.Batch(ids, ids)},
+        {**fixed, "batch": "nothing", "state": "None", "dloss": "loss gradient"},
+    )
+    for name in rnn.Batch._fields:
+        of = {"xs": "nothing", "targets": "nothing", "lengths": "two or None"}.get(name, "None")
+        batch: dict[str, Any] = {"xs": ids, "targets": ids, name: {"xs": ids, "targets": ids}.get(name)}
+        yield Call("gradients", lambda **a: rnn.gradients(model, criterion, rnn.Batch(**a)), batch, {name: of})
+    yield Call(
+        "measure",
+        rnn.measure,
+        {**parts, "batches": [rnn.Batch(ids, ids)]},
+        {**fixed, "batches": "nothing", "metrics": "None"},
+    )
+    yield Call(
+        "fit",
+        rnn.fit,
+        {**parts, "optimizer": optimizer, "batches": [rnn.Batch(ids, ids)], "steps": 1},
+        {
+            **fixed,
+            "optimizer": "nothing",
+            "batches": "nothing",
+            "steps": "size",
+            "epochs": "None",
+            "seconds": "None",
+            "every": "size or None",
+            "validation": "None",
+            "metrics": "None",
+            "callbacks": "no functions",
+            "accumulate": "size",
+            "tokenizer": "None",
+            "metadata": "dict or None",
+            "resume": "None",
+            "progress": "bool or None",
+        },
+    )
+    rows = [{"step": 1, "loss": 1.0}]
+    yield Call("History", rnn.training.history.History, {"rows": rows}, {"rows": "no rows"})
+    history = rnn.training.history.History(rows)
+    yield Call("History.column", history.column, {"name": "loss"}, {"name": "nothing"})
+    yield Call("History.best", history.best, {"name": "loss"}, {"name": "nothing", "mode": "nothing"})
+    yield Call(
+        "EarlyStopping",
+        rnn.EarlyStopping,
+        {},
+        {"patience": "size", "of": "str", "mode": "nothing", "least": "finite from 0"},
+    )
+    yield Call("BestCheckpoint", rnn.BestCheckpoint, {"path": "x"}, {"path": "path", "of": "str", "mode": "nothing"})
+    yield Call("JSONLines", rnn.JSONLines, {"path": "x"}, {"path": "path"})
+    yield Call(
+        "Sample",
+        rnn.Sample,
+        {"tokenizer": rnn.CharTokenizer("ab"), "prompt": "a", "rng": rng},
+        {"tokenizer": "nothing", "prompt": "str", "rng": "rng", "every": "size", "show": "callable or None"},
+    )
+    average = "macro"
+    of_metrics: tuple[tuple[type, dict[str, Any], dict[str, str]], ...] = (
+        (metrics.Accuracy, {}, {"top": "size", "ignore_index": "integer"}),
+        (metrics.ConfusionMatrix, {"classes": V}, {"classes": "size", "ignore_index": "integer"}),
+        (metrics.F1, {"classes": V, "average": average}, {"classes": "size", "average": "None"}),
+        (metrics.Perplexity, {}, {"ignore_index": "integer"}),
+    )
+    for kind, arguments, kinds in of_metrics:
+        yield Call(kind.__name__, kind, arguments, kinds)
+    f8 = rng.standard_normal((T, B, V))
+    for metric, targets in (
+        (metrics.Accuracy(), ids),
+        (metrics.F1(V), ids),
+        (metrics.Perplexity(), ids),
+        (metrics.AbsoluteError(), f8),
+        (metrics.R2(), f8),
+    ):
+        kinds = {"ys": "nothing", "targets": "nothing", "lengths": "two or None", "weights": "None"}
+        yield Call(repr(metric), metric.update, {"ys": f8, "targets": targets}, kinds)
+    schedules = rnn.schedules
+    rate = {"lr": "from 0"}
+    falling = {**rate, "steps": "size", "final": "from 0"}
+    of_schedules: tuple[tuple[Callable[..., Any], dict[str, Any], dict[str, str]], ...] = (
+        (schedules.constant, {}, rate),
+        (schedules.step_decay, {"every": 2, "factor": 0.5}, {**rate, "every": "size", "factor": "from 0"}),
+        (schedules.piecewise, {"then": {2: 0.1}}, {**rate, "then": "nothing"}),
+        (schedules.exponential, {"rate": 0.5}, {**rate, "rate": "from 0"}),
+        (schedules.linear, {"steps": 9}, {**falling, "warmup": "size from 0"}),
+        (schedules.polynomial, {"steps": 9, "power": 2.0}, {**falling, "power": "above 0", "warmup": "size from 0"}),
+        (schedules.cosine, {"steps": 9}, {**falling, "warmup": "size from 0"}),
+        (schedules.warm_restarts, {"steps": 9}, {**falling, "growth": "size"}),
+        (schedules.one_cycle, {"steps": 9}, {**rate, "steps": "size"}),
+    )
+    for schedule, arguments, kinds in of_schedules:
+        yield Call(schedule.__name__, schedule, {"lr": 0.1, **arguments}, kinds)
+    yield Call(
+        "MovingAverage", rnn.MovingAverage, {"model": model}, {"model": "nothing", "decay": "rate", "average": "None"}
+    )
+    yield Call(
+        "ReduceOnPlateau",
+        rnn.ReduceOnPlateau,
+        {"optimizer": optimizer},
+        {
+            "optimizer": "nothing",
+            "factor": "part",
+            "patience": "size from 0",
+            "threshold": "from 0",
+            "cooldown": "size from 0",
+            "mode": "nothing",
+        },
+    )
+    yield Call("ClipNorm", rnn.ClipNorm, {"max_norm": 1.0}, {"max_norm": "from 0 or huge"})
+    yield Call("ClipValue", rnn.ClipValue, {"limit": 1.0}, {"limit": "from 0 or huge"})
+    tokenizer = rnn.CharTokenizer("ab")
+    yield Call("CharTokenizer.extended", tokenizer.extended, {"characters": "c"}, {"characters": "str"})
+
+
 def calls_of_files() -> Iterator[Call]:
     """What reads and writes files, each call in a folder of its own."""
     rng = np.random.default_rng(0)
@@ -681,6 +818,16 @@ def calls_of_files() -> Iterator[Call]:
             "state": "None",
             "allow_nonfinite": "bool",
         },
+    )
+    ids = np.arange(T * B).reshape(T, B) % V
+    given = {"model": model, "criterion": rnn.SoftmaxCrossEntropy(), "optimizer": rnn.SGD(model, 0.0)}
+    given |= {"batches": [rnn.Batch(ids, ids)], "steps": 1}
+    yield Call("fit", within(rnn.fit), given, {"checkpoint": "path or None"})
+    yield Call(
+        "load_parameters",
+        within(rnn.load_parameters),
+        {"path": "model", "model": model},
+        {"path": "nothing", "model": "nothing", "strict": "bool"},
     )
     yield Call(
         "load", within(rnn.load), {"path": "model"}, {"path": "nothing", "classes": "no classes", "device": "nothing"}
@@ -727,7 +874,7 @@ def report(calls: list[Call]) -> tuple[int, list[str]]:
     return count, lines
 
 
-GROUPS = constructors, functions, calls_of_layers, calls_of_decoders, calls_of_files
+GROUPS = constructors, functions, calls_of_layers, calls_of_decoders, calls_of_training, calls_of_files
 
 if __name__ == "__main__":
     for compiled in (False, True):

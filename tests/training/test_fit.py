@@ -18,6 +18,7 @@ from tinygrad_rnn import (
     Adam,
     Batch,
     Bidirectional,
+    ByteTokenizer,
     ClipNorm,
     Dropout,
     GRUCell,
@@ -309,6 +310,9 @@ def case(**changed: Any) -> dict[str, Any]:
         ({"after_step": 3}, "fit: after_step must be a function without arguments, not 3"),
         ({"callbacks": [lambda report: True]}, "fit: a callback returned True; it returns None, or a str"),
         ({"resume": "path"}, "fit: resume must be what load gave, not a str"),
+        ({"validation": 3}, "fit: validation must be an iterable of Batch"),
+        ({"validation": []}, "fit: there is no batch in validation"),
+        ({"progress": 1}, "fit: progress must be None, True or False, not 1"),
         ({"metrics": {"loss": 1}, "validation": None}, "fit: metrics are of the validation, which is not given"),
     ],
 )
@@ -325,6 +329,59 @@ def test_a_checkpoint_that_cannot_be_written_is_told_before_the_first_step(tmp_p
         assert given["optimizer"].steps == 0
     with pytest.raises(TypeError, match=r"^fit: checkpoint is a int, where the path of a file was expected"):
         fit(**case(checkpoint=3))
+
+
+def test_an_error_of_the_data_or_a_callback_keeps_what_was_learnt(tmp_path: Path) -> None:
+    def broken(report: Report) -> None:
+        raise BrokenPipeError("no reader")
+
+    def damaged() -> Iterator[Batch]:
+        yield from islice(stream(), 8)
+        raise OSError("the disk is gone")
+
+    class Damaged:
+        def __iter__(self) -> Iterator[Batch]:
+            return damaged()
+
+    for changed, error, steps in (
+        ({"callbacks": [broken], "every": 5}, BrokenPipeError, 5),
+        ({"batches": Damaged()}, OSError, 8),
+    ):
+        given, path, whole = case(checkpoint=tmp_path / "kept", **changed), tmp_path / "kept", network()
+        with pytest.raises(error):
+            fit(**{**given, "steps": 20})
+        saved = load(path)
+        assert saved.metadata["fit"]["step"] == steps
+        fit(saved.model, SoftmaxCrossEntropy(), adam(saved.model), stream(), steps=20, resume=saved)
+        fit(whole, SoftmaxCrossEntropy(), adam(whole), stream(), steps=20)
+        assert same(saved.model, whole)
+
+
+def test_what_has_diverged_does_not_replace_a_checkpoint(tmp_path: Path) -> None:
+    model, path = network(), tmp_path / "kept"
+    fit(model, SoftmaxCrossEntropy(), adam(model), stream(), steps=3, checkpoint=path)
+    before, saved = path.read_bytes(), load(path)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError):
+        fit(saved.model, SoftmaxCrossEntropy(), SGD(saved.model, 1e38), stream(), steps=9, checkpoint=path)
+    assert path.read_bytes() == before
+    with pytest.raises(OSError, match="gone"):  # before the first step
+        fit(**case(model=model, optimizer=adam(model), batches=map(fail, [1]), checkpoint=path))
+    assert path.read_bytes() == before
+
+
+def fail(number: int) -> Batch:
+    raise OSError("the disk is gone")
+
+
+def test_what_cannot_be_saved_is_told_before_the_first_step(tmp_path: Path) -> None:
+    for changed, message in (
+        ({"metadata": {"a": {1}}}, "fit: metadata"),
+        ({"tokenizer": ByteTokenizer()}, "fit: tokenizer has 256 ids, but the model takes 5"),
+    ):
+        given = case(**changed)
+        with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+            fit(**given)
+        assert given["optimizer"].steps == 0
 
 
 def test_resume_takes_the_model_and_the_metadata_of_fit(tmp_path: Path) -> None:

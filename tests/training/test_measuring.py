@@ -47,7 +47,9 @@ def test_the_numbers_of_the_model_are_untouched() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"batches": []}, "batches are empty, or an iterator that has ended"),
+        ({"batches": []}, "there is no batch in batches"),
+        ({"batches": iter(())}, "there are no batches to measure, or an iterator that has ended"),
+        ({"batches": np.zeros(3)}, "batches must be an iterable of Batch"),
         ({"batches": 5}, "batches must be an iterable of Batch"),
         ({"batches": [1]}, r"batch must be a Batch\(xs, targets, ...\), not a int"),
         ({"model": 5}, "model must be a Recurrent, such as Sequential, or a ManyToOne"),

@@ -87,6 +87,16 @@ def check_numbers(owner: object, name: str, numbers: Any, least: float = -math.i
     return floats
 
 
+def check_str(owner: str, name: str, value: Any) -> None:
+    """`value` must be a str.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{owner}: {name} must be a str, not {value!r:.80}")
+
+
 def check_choice(owner: str, name: str, value: Any, *choices: str) -> None:
     """`value` must be one of `choices`.
 

@@ -87,6 +87,17 @@ def save(
     """
     where, call = named_call(path, "save")
     check_target(where, call)
+    write(where, call, *content_of(call, model, tokenizer, metadata, optimizer, state, allow_nonfinite))
+
+
+def content_of(
+    call: str, model: Any, tokenizer: Any, metadata: Any, optimizer: Any, state: Any, allow_nonfinite: Any
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The JSON and the arrays of a file, of which `load` makes again what was given.
+
+    Raises:
+        TypeError, ValueError: as in `save`; the message begins with `call`.
+    """
     if not isinstance(model, Layer):
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
     if not isinstance(metadata, (dict, type(None))):
@@ -111,7 +122,7 @@ def save(
         content["state"] = _name_leaves(state, "state", tensors)
     if not allow_nonfinite:
         check_finite(call, tensors)
-    write(where, call, content, tensors)
+    return content, tensors
 
 
 def _describe(call: str, model: Layer, tokenizer: Any, metadata: Any) -> tuple[dict[str, Any], dict[str, type]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..core.arguments import check_choice, check_rng, check_size
+from ..core.arguments import check_choice, check_rng, check_size, check_str
 from ..core.files import as_path
-from ..generation.text import generate_text
+from ..generation.text import Tokenizer, generate_text
 from ..optim.settings import check_number
 from .fit import Report
 
@@ -37,6 +38,7 @@ class EarlyStopping:
         self, patience: int = 5, *, of: str = "validation_loss", mode: str = "min", least: float = 0.0
     ) -> None:
         self.patience = check_size("EarlyStopping", "patience", patience)
+        check_str("EarlyStopping", "of", of)
         check_choice("EarlyStopping", "mode", mode, "min", "max")
         self.of, self.mode, self.least = of, mode, check_number("EarlyStopping", "least", least, "at least 0")
 
@@ -55,9 +57,13 @@ class BestCheckpoint:
         path: the file.
         of: the name of the measure in the history.
         mode: "min" where less is better, "max" where more is.
+
+    Raises:
+        TypeError, ValueError: an argument is of another kind.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, of: str = "validation_loss", mode: str = "min") -> None:
+        check_str("BestCheckpoint", "of", of)
         check_choice("BestCheckpoint", "mode", mode, "min", "max")
         self.path, self.of, self.mode = as_path(path, "BestCheckpoint"), of, mode
 
@@ -71,6 +77,9 @@ class JSONLines:
 
     Args:
         path: the file.
+
+    Raises:
+        TypeError, ValueError: it is no path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -91,6 +100,9 @@ class Sample:
         every: how many reports pass from text to text.
         show: what is done with the text; by default it is printed above the bar.
         how: as in `generate_text`, such as `length` and `temperature`.
+
+    Raises:
+        TypeError, ValueError: an argument is of another kind, or `generate_text` has none of this name.
     """
 
     def __init__(
@@ -104,6 +116,14 @@ class Sample:
         **how: Any,
     ) -> None:
         check_rng("Sample", rng)
+        check_str("Sample", "prompt", prompt)
+        if not isinstance(tokenizer, Tokenizer):
+            raise TypeError(f"Sample: tokenizer must have encode and decode, as CharTokenizer, not {tokenizer!r:.80}")
+        if show is not None and not callable(show):
+            raise TypeError(f"Sample: show must be a function of a str, not {show!r:.80}")
+        unknown = how.keys() - inspect.signature(generate_text).parameters.keys()
+        if unknown:
+            raise TypeError(f"Sample: generate_text has no argument {', '.join(sorted(unknown))}")
         self.tokenizer, self.prompt, self.rng, self.show = tokenizer, prompt, rng, show
         self.every, self.how = check_size("Sample", "every", every), {"length": 200, **how}
 

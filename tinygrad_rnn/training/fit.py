@@ -14,13 +14,13 @@ from ..core.roles import Loss, Recurrent
 from ..data.batch import Batch
 from ..models.many_to_one import ManyToOne
 from ..optim.base import Optimizer
-from ..saving.checkpoint import Checkpoint, save
+from ..saving.checkpoint import Checkpoint, content_of, save
 from .bar import Bar
 from .gradients import add_gradients, check_batches, check_parts
 from .history import History
-from .measuring import measure, on_device
+from .measuring import check_metrics, on_device, take_measures
 from .place import Place, endless
-from .stopping import signals_held
+from .stopping import saved_on_error, signals_held
 
 
 class Report(NamedTuple):
@@ -70,7 +70,9 @@ def fit(
     a report: a row of the history, with the loss of the validation, and then the callbacks.
 
     Ctrl-C and SIGTERM end the training after the step that has begun; then a checkpoint is written, and the signal
-    delivered. A training that was stopped and goes on by `resume` computes the same, to the bit, as one that was not.
+    delivered. It is also written where the data, the validation or a callback raises an error, but not where the
+    training diverges: then the file stays as it was. A training that was stopped and goes on by `resume` computes the
+    same, to the bit, as one that was not.
 
     Args:
         model: a `Recurrent` or a `ManyToOne`, on any device.
@@ -111,11 +113,13 @@ def fit(
         ([10, 20, 30], True)
     """
     check_parts("fit", model, criterion)
-    _check(model, optimizer, batches, callbacks, after_step, resume)
+    _check(model, optimizer, batches, callbacks, after_step, progress)
+    _check_validation(validation, metrics)
+    _check_resume(model, resume)
     if checkpoint is not None:
         check_target(as_path(checkpoint, "fit", "checkpoint"), f"fit: checkpoint {os.fspath(checkpoint)!r}")
-    if metrics is not None and validation is None:
-        raise TypeError("fit: metrics are of the validation, which is not given")
+    if checkpoint is not None or tokenizer is not None or metadata is not None:  # what cannot be saved is told now
+        content_of("fit", model, tokenizer, metadata, optimizer, None, False)
     accumulate = check_size("fit", "accumulate", accumulate)
     memory = None if resume is None else resume.metadata.get("fit", {})
     seed = getattr(batches, "seed", None)
@@ -123,21 +127,29 @@ def fit(
     if resume is not None and resume.optimizer is not None:
         optimizer.restore(resume.optimizer)
     device, state = model.device, None if resume is None else resume.state
-    part = None if accumulate == 1 else 1 / accumulate
+    part, first = None if accumulate == 1 else 1 / accumulate, place.step
 
     def write(path: str | os.PathLike[str]) -> None:
         about = {**(metadata or {}), "fit": place.memory()}
         save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=state)
 
+    def keep() -> None:
+        if checkpoint is not None and place.step > first:
+            write(checkpoint)
+
     def report() -> str | None:
         optimizer.check()  # where losses are read, so are the errors of a GPU
-        measures = {} if validation is None else measure(model, criterion, validation, metrics=metrics)
+        measures = {} if validation is None else take_measures("fit", model, criterion, validation, metrics)
         place.report(_rate(optimizer), {f"validation_{name}": value for name, value in measures.items()})
         bar.report(place.history[-1])
         reasons = [callback(Report(place.history, model, optimizer, write)) for callback in callbacks]
         return next(filter(None, map(_check_reason, reasons)), None)
 
-    with signals_held() as signals, Bar(place, progress, _steps_of(batches, accumulate)) as bar:
+    with (
+        signals_held() as signals,
+        Bar(place, progress, _steps_of(batches, accumulate)) as bar,
+        saved_on_error(keep),
+    ):
         stopped = None
         model.zero_grad()
         for batch in () if place.is_over() else endless(batches, place):
@@ -194,7 +206,7 @@ def _steps_of(batches: Any, accumulate: int) -> int | None:
     return -(-len(batches) // accumulate) if hasattr(batches, "__len__") else None
 
 
-def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step: Any, resume: Any) -> None:
+def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step: Any, progress: Any) -> None:
     """The arguments that nothing else looks at before the first step."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be an optimizer, such as Adam(model, 0.01), not {optimizer!r}")
@@ -205,11 +217,22 @@ def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step:
         raise TypeError(f"fit: callbacks must be a list of functions of a Report, not {callbacks!r}")
     if after_step is not None and not callable(after_step):
         raise TypeError(f"fit: after_step must be a function without arguments, not {after_step!r}")
-    if resume is None:
-        return
-    if not isinstance(resume, Checkpoint):
+    if not isinstance(progress, (bool, type(None))):
+        raise TypeError(f"fit: progress must be None, True or False, not {progress!r:.80}")
+
+
+def _check_validation(validation: Any, metrics: Any) -> None:
+    if validation is not None:
+        check_batches("fit", "validation", validation)
+    elif metrics is not None:
+        raise TypeError("fit: metrics are of the validation, which is not given")
+    check_metrics("fit", metrics)
+
+
+def _check_resume(model: Any, resume: Any) -> None:
+    if not isinstance(resume, (Checkpoint, type(None))):
         raise TypeError(f"fit: resume must be what load gave, not a {type(resume).__name__}")
-    if resume.model is not model:
+    if resume is not None and resume.model is not model:
         raise ValueError("fit: to resume, give the model of the checkpoint, and an optimizer of it")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.layer import Layer
@@ -73,9 +74,13 @@ def check_batches(owner: str, name: str, batches: Any) -> None:
 
     Raises:
         TypeError: it is not.
+        ValueError: it is empty.
     """
-    if not any(hasattr(batches, method) for method in ("__iter__", "__getitem__", "epoch")):
+    is_other = hasattr(batches, "dtype") or isinstance(batches, Mapping)
+    if is_other or not any(hasattr(batches, method) for method in ("__iter__", "__getitem__", "epoch")):
         raise TypeError(f"{owner}: {name} must be an iterable of Batch, such as a TokenStream, not {batches!r:.80}")
+    if hasattr(batches, "__len__") and not len(batches):
+        raise ValueError(f"{owner}: there is no batch in {name}")
 
 
 def check_batch(owner: str, model: Any, batch: Any) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from ..core.arguments import check_choice, check_str
 from ..core.files import as_path, replacing
 
 
@@ -20,6 +21,9 @@ class History(list[dict[str, Any]]):
     Args:
         rows: the reports.
 
+    Raises:
+        TypeError: they are not dicts.
+
     Example:
         >>> history = History([{"step": 10, "loss": 2.5}, {"step": 20, "loss": 2.25}])
         >>> history.column("loss"), history[-1]["step"]
@@ -30,18 +34,19 @@ class History(list[dict[str, Any]]):
     """Why the training ended before its time, if a callback or a signal ended it."""
 
     def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
-        super().__init__(dict(row) for row in rows)
+        try:
+            super().__init__([dict(row) for row in rows])
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"History: rows must be dicts, not {rows!r:.80}") from error
 
     def column(self, name: str) -> list[Any]:
         """The value of each row under this name.
 
         Raises:
+            TypeError: `name` is not a str.
             ValueError: a row has none; the message lists the names.
         """
-        for index, row in enumerate(self):
-            if name not in row:
-                raise ValueError(f"History.column: row {index} has no {name!r}; it has {', '.join(row)}")
-        return [row[name] for row in self]
+        return self._column("History.column", name)
 
     def best(self, name: str, mode: str = "min") -> int:
         """The index of the first row with the least value under this name, or the largest, for mode "max".
@@ -49,13 +54,20 @@ class History(list[dict[str, Any]]):
         Values that are not finite count as worst. Without rows it is -1.
 
         Raises:
+            TypeError: `name` is not a str.
             ValueError: a row has no such value, or `mode` is neither "min" nor "max".
         """
-        if mode not in ("min", "max"):
-            raise ValueError(f'History.best: mode must be "min" or "max", not {mode!r}')
+        check_choice("History.best", "mode", mode, "min", "max")
         sign = 1 if mode == "min" else -1
-        values = [sign * value if value - value == 0 else float("inf") for value in self.column(name)]
+        values = [sign * value if value - value == 0 else float("inf") for value in self._column("History.best", name)]
         return min(range(len(values)), key=values.__getitem__, default=-1)
+
+    def _column(self, call: str, name: str) -> list[Any]:
+        check_str(call, "name", name)
+        for index, row in enumerate(self):
+            if name not in row:
+                raise ValueError(f"{call}: row {index} has no {name!r}; it has {', '.join(row)}")
+        return [row[name] for row in self]
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the table as CSV, with a line of names.

@@ -41,19 +41,26 @@ def measure(
     """
     check_parts("measure", model, criterion)
     check_batches("measure", "batches", batches)
-    _check_metrics(metrics)
+    check_metrics("measure", metrics)
+    return take_measures("measure", model, criterion, batches, metrics)
+
+
+def take_measures(
+    owner: str, model: Any, criterion: Any, batches: Iterable[Batch], metrics: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """`measure`, of what was checked; errors begin with `owner`, what the user called."""
     metrics, device, state = metrics or {}, model.device, None
     total, count, number = 0.0, 0.0, 0
     for metric in metrics.values():
         metric.reset()
     for number, batch in enumerate(batches, 1):  # noqa: B007
-        check_batch("measure", model, batch)
+        check_batch(owner, model, batch)
         batch = on_device(batch, device)
         ys, after = model(batch.xs, state, **rows_of(batch))
         state = after if batch.starts is not None else None
         counted = counted_of(model, batch)
         loss, cache = criterion.forward(ys, batch.targets, **counted)
-        check_loss("measure", criterion, loss)
+        check_loss(owner, criterion, loss)
         is_mean = getattr(criterion, "reduction", "mean") == "mean"
         weight = float(on_host(criterion.count(cache))) if is_mean else 1.0
         total, count = total + weight * float(on_host(loss)), count + weight
@@ -61,7 +68,7 @@ def measure(
             metric.update(ys, batch.targets, **counted)
     if not number:
         raise ValueError(
-            "measure: batches are empty, or an iterator that has ended: give a list or a source of batches"
+            f"{owner}: there are no batches to measure, or an iterator that has ended: give a list or a source of them"
         )
     return {
         "loss": total / count if count else 0.0,
@@ -76,15 +83,20 @@ def on_device(batch: Batch, device: Device) -> Batch:
     return Batch(*(None if array is None else device.asarray(array) for array in batch))
 
 
-def _check_metrics(metrics: Any) -> None:
-    """Metrics must be a mapping from names to what has the methods of one."""
+def check_metrics(owner: str, metrics: Any) -> None:
+    """Metrics must be a mapping from names to what has the methods of one.
+
+    Raises:
+        TypeError: they are not.
+        ValueError: one has the name of the loss.
+    """
     if not isinstance(metrics, (Mapping, type(None))):
-        raise TypeError(f'measure: metrics must be a dict, such as {{"accuracy": Accuracy()}}, not {metrics!r:.80}')
+        raise TypeError(f'{owner}: metrics must be a dict, such as {{"accuracy": Accuracy()}}, not {metrics!r:.80}')
     for name, metric in (metrics or {}).items():
         if not isinstance(name, str) or isinstance(metric, type) or not hasattr(metric, "update"):
-            raise TypeError(f"measure: metrics has {name!r}: {metric!r:.80}, where a name and a metric were expected")
+            raise TypeError(f"{owner}: metrics has {name!r}: {metric!r:.80}, where a name and a metric were expected")
         if name == "loss":
-            raise ValueError("measure: metrics has 'loss', which is the name of the mean loss: give it another")
+            raise ValueError(f"{owner}: metrics has 'loss', which is the name of the mean loss: give it another")
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,10 @@
-"""Ctrl-C and SIGTERM in a training: the step that has begun is ended first."""
+"""What ends a training before its time: Ctrl-C and SIGTERM, which wait for the step that has begun, and errors."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -37,3 +37,21 @@ def signals_held() -> Iterator[list[int]]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
+
+
+@contextmanager
+def saved_on_error(save: Callable[[], object]) -> Iterator[None]:
+    """Calls `save` where the block ends in an error, but for a `FloatingPointError`: what has diverged is not kept.
+
+    The error goes on. What `save` itself raises is added to it as a note.
+    """
+    try:
+        yield
+    except FloatingPointError:
+        raise
+    except Exception as error:
+        try:
+            save()
+        except Exception as second:
+            error.add_note(f"Nor could the checkpoint be written: {second}")
+        raise

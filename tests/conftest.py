@@ -86,15 +86,16 @@ def says_shapes(source: str) -> bool:
 
 LONGEST = (
     "test_mutants.py",
-    "test_table.py",
-    "test_replaced_steps.py",
-    "test_locate.py",
     "test_compiled.py",
+    "test_table.py",
+    "test_locate.py",
     "test_learnt_state.py",
     "test_char_rnn.py",
     "test_threads.py",
 )
 """Files that are begun first, so that no process works on one of them when all else is done."""
+LATER = ("test_replaced_steps.py", "test_kernels.py", "test_softmax_cross_entropy.py", "test_junk.py")
+"""Files that are begun last: what they would compile, test_compiled.py has by then left on the disk."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -103,8 +104,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out.add("long")
     config.hook.pytest_deselected(items=[item for item in items if left_out & marks(item)])
     items[:] = [item for item in items if not left_out & marks(item)]
-    names = {name: i for i, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: names.get(item.path.name, len(names)))  # the order is kept otherwise
+    names = {name: i for i, name in enumerate((*LONGEST, "", *LATER))}
+    items.sort(key=lambda item: names.get(item.path.name, len(LONGEST)))  # the order is kept otherwise
     for item in items:
         if "cupy" in getattr(item, "fixturenames", ()):
             item.add_marker("cupy")

@@ -258,6 +258,8 @@ def test_seconds_end_it_too() -> None:
     model = network()
     history = fit(model, SoftmaxCrossEntropy(), adam(model), stream(), seconds=0.05)
     assert history[-1]["step"] > 0
+    history = fit(model, SoftmaxCrossEntropy(), adam(model), stream(), seconds=1e-9)
+    assert history.column("step") == [1]
 
 
 def test_the_bar_shows_the_loss_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:

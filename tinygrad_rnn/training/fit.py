@@ -82,7 +82,7 @@ def fit(
             through again and again. To resume, it must be one with `len` and `[k]`, or with `epoch(number)`.
         epochs: how long, in epochs, those of before `resume` too. Give exactly one of `epochs`, `steps` and `seconds`.
         steps: how long, in steps of the optimizer, likewise.
-        seconds: how long, without the time of before.
+        seconds: how long, without the time of before; one step is always taken.
         every: the steps from report to report; None is an epoch.
         validation: batches that are not trained on; their state is their own.
         metrics: measures of the validation by name, such as `{"accuracy": metrics.Accuracy()}`.
@@ -127,14 +127,14 @@ def fit(
     if resume is not None and resume.optimizer is not None:
         optimizer.restore(resume.optimizer)
     device, state = model.device, None if resume is None else resume.state
-    part, first = None if accumulate == 1 else 1 / accumulate, place.step
+    part = None if accumulate == 1 else 1 / accumulate
 
     def write(path: str | os.PathLike[str]) -> None:
         about = {**(metadata or {}), "fit": place.memory()}
         save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=state)
 
     def keep() -> None:
-        if checkpoint is not None and place.step > first:
+        if checkpoint is not None and place.step > place.first:
             write(checkpoint)
 
     def report() -> str | None:

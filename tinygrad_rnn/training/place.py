@@ -41,7 +41,7 @@ class Place:
         self.before, self.history, self.seed = 0.0, History(), seed
         if memory is not None:
             self._restore(memory)
-        self.pending, self._start = 0, time.monotonic()
+        self.pending, self.first, self._start = 0, self.step, time.monotonic()
         self.length: int | None = None  # batches of this epoch, if that is known
 
     @property
@@ -62,12 +62,12 @@ class Place:
             self.total, self.counted = self.total + loss, self.counted + 1
 
     def is_over(self) -> bool:
-        """Whether one of the limits is reached."""
+        """Whether one of the limits is reached; that of time after the first step at the earliest."""
         if self.steps is not None:
             return self.step >= self.steps
         if self.epochs is not None:
             return self.epoch >= self.epochs
-        return self.limit is not None and time.monotonic() - self._start >= self.limit
+        return self.limit is not None and self.step > self.first and time.monotonic() - self._start >= self.limit
 
     def is_due(self, epoch_ends: bool) -> bool:
         """Whether it is time for a report: there were steps since the last, and it is the end, or as `every` says."""

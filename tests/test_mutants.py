@@ -70,7 +70,7 @@ from tinygrad_rnn.testing.mutants import Mutant, mutants
 from tinygrad_rnn.testing.sequences import STARTS
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
-SAMPLE = 16  # without `--all-mutants`, one in so many is tried
+SAMPLE = 32  # without `--all-mutants`, one in so many is tried
 
 ENTRIES = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
 PRODUCT, KERNELS = "tinygrad_rnn.core.one_hot.OneHotColumns.add_product", "tinygrad_rnn.kernels"

@@ -119,7 +119,7 @@ def test_resuming_is_exact_to_the_bit(tmp_path: Path, make: Any, dtype: str, sto
         np.testing.assert_array_equal(getattr(again, key), getattr(optimizer, key))
 
 
-@pytest.mark.parametrize("stop", [0, 5, 10, 15, 20])
+@pytest.mark.parametrize("stop", [0, 10, 20, *(pytest.param(stop, marks=pytest.mark.long) for stop in (5, 15))])
 def test_unfreezing_goes_on_from_its_file(tmp_path: Path, stop: int) -> None:
     """What was frozen for 10 steps is trained after that; a file has the rates, and in how many steps it was frozen."""
 

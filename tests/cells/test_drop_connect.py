@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import naive
+from philox import drawn
 from table import SteppedRNN
 from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, RNNCell
 from tinygrad_rnn.cells.base import KernelCache
@@ -24,7 +25,7 @@ def dropped(kind: type[RNNCell] = RNNCell, rate: float = 0.4) -> DropConnect:
 
 def mask_of(layer: DropConnect) -> Any:
     """The next one."""
-    return (copy.deepcopy(layer.rng).random((4, 4)) < 0.6) / 0.6
+    return (drawn(copy.deepcopy(layer.rng), (4, 4)) < 0.6) / 0.6
 
 
 @pytest.mark.parametrize("kind", [RNNCell, SteppedRNN])

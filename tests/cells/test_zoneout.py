@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import naive
+from philox import drawn
 from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, OneHotRows, RNNCell, Sequential, Zoneout
 from tinygrad_rnn.core.states import Leaf, StateSpec
 
@@ -24,7 +25,7 @@ def zoned(rates: Any = (0.3, 0.6)) -> Zoneout:
 def test_forward_in_training_is_the_equation_with_the_masks_of_the_stream(lengths: Any) -> None:
     layer = zoned()
     stream = copy.deepcopy(layer.rng)
-    keeps = [[stream.random((3, 4)) < rate for rate in layer.rates] for _ in range(5)]
+    keeps = [[drawn(stream, (3, 4)) < rate for rate in layer.rates] for _ in range(5)]
     ys, state, _ = layer.forward(XS, STATE, lengths=None if lengths is None else np.array(lengths))
     expected, after = naive.zoneout(naive.layer_norm_lstm)(layer, XS, STATE, lengths, keeps)
     np.testing.assert_allclose(ys, expected, atol=1e-12)

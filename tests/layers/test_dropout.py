@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from philox import drawn
 from tinygrad_rnn import Dropout
 
 X: Any = np.random.default_rng(1).standard_normal((4, 3, 5))
@@ -13,7 +14,7 @@ X: Any = np.random.default_rng(1).standard_normal((4, 3, 5))
 
 def test_forward_in_training_is_the_equation_with_the_mask_of_the_stream() -> None:
     layer = Dropout(0.3, rng=np.random.default_rng(0))
-    uniforms = copy.deepcopy(layer.rng).random(X.shape)
+    uniforms = drawn(copy.deepcopy(layer.rng), X.shape)
     y, mask = layer.forward(X)
     for index in np.ndindex(X.shape):
         assert y[index] == pytest.approx(X[index] / 0.7 if uniforms[index] < 0.7 else 0, rel=1e-12)

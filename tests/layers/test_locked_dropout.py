@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from philox import drawn
 from tinygrad_rnn import LockedDropout, RNNCell, Sequential
 
 XS: Any = np.random.default_rng(1).standard_normal((4, 3, 5))
@@ -17,7 +18,7 @@ def locked() -> LockedDropout:
 
 def test_one_mask_serves_all_steps_of_a_sequence() -> None:
     layer = locked()
-    uniforms = copy.deepcopy(layer.rng).random((3, 5))
+    uniforms = drawn(copy.deepcopy(layer.rng), (3, 5))
     ys, state, cache = layer.forward(XS)
     assert state == ()
     for t, row, feature in np.ndindex(XS.shape):
@@ -29,7 +30,8 @@ def test_one_mask_serves_all_steps_of_a_sequence() -> None:
 def test_a_step_by_itself_draws_a_mask_of_its_own() -> None:
     layer = locked()
     masks = [layer.step_forward(XS[t], ())[2] for t in range(4)]
-    uniforms = copy.deepcopy(locked().rng).random((4, 3, 5))
+    stream = copy.deepcopy(locked().rng)
+    uniforms = np.stack([drawn(stream, (3, 5)) for _ in range(4)])
     np.testing.assert_array_equal(np.stack([mask != 0 for mask in masks]), uniforms < 0.7)
 
 

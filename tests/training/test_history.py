@@ -19,3 +19,12 @@ def test_the_history_is_a_table(tmp_path: Path) -> None:
         history.column("accuracy")
     with pytest.raises(ValueError, match=r"^History.best: mode must be .min. or .max., not .least."):
         history.best("loss", "least")
+
+
+def test_rows_come_back_from_columns() -> None:
+    history = History([{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0, "validation_counts": [[1, 0], [2, 3]]}])
+    assert history.columns()["validation_counts"] == [None, [[1, 0], [2, 3]]]
+    assert History.of_columns(history.columns()) == history
+    assert History.of_columns({}) == []
+    with pytest.raises(ValueError, match="zip"):
+        History.of_columns({"step": [1], "loss": [1.0, 2.0]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import Any
 
 from ..core.arrays import Array
@@ -16,7 +17,11 @@ from ..core.files import replacing
 _KEY = "tinygrad_rnn"
 _VERSION = 1
 _LONGEST_HEADER = 100_000_000  # bytes
-_MOST_VALUES = 1_000_000
+_MOST_TENSORS = 50_000
+_MOST_MEMORY = 56_000_000  # bytes
+_CONTENT = re.compile(rb'"' + _KEY.encode() + rb'"\s*:\s*"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_CONTINUE = bytes(range(0x80, 0xC0))  # of UTF-8: the bytes of a character after the first
+_PIECE = 1_000_000  # characters
 _NUMBERS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F32", "F64"}
 
 
@@ -38,8 +43,10 @@ def write(path: str, call: str, content: dict[str, Any], tensors: dict[str, Arra
         raise ValueError(f"{call}: JSON would not be read as it is written; use plain dicts, lists, numbers and str")
     text = text.replace('"sha256": ""', f'"sha256": "{checksum(text, tensors)}"', 1)
     data = safetensors.numpy.save(tensors, {_KEY: text})
-    check_values(call, text, len(tensors), len(data))
-    if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
+    length = int.from_bytes(data[:8], "little")
+    check_header(call, data[8 : 8 + length], len(data))
+    check_memory(call, text, len(tensors), length, len(data))
+    if length > _LONGEST_HEADER:
         raise ValueError(
             f"{call}: the metadata and the tokenizer take {len(text)} characters, but no reader of safetensors takes "
             f"more than {_LONGEST_HEADER} bytes of them. Keep what is large in a file of its own"
@@ -57,6 +64,10 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
     import safetensors
 
     safe_open: Any = safetensors.safe_open  # its stubs have no types
+    size = os.path.getsize(path)
+    with open(path, "rb") as plain:
+        length = int.from_bytes(plain.read(8), "little")
+        check_header(call, plain.read(min(length, size, _LONGEST_HEADER)), size)
     try:
         with safe_open(path, framework="np") as file:
             names = sorted(file.keys())
@@ -67,7 +78,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
                     f"{shortened(', '.join(names)) or 'none'}. Read it with safetensors.numpy.load_file, and assign "
                     "them to the values of the parameters of a model"
                 )
-            check_values(call, text, len(names), os.path.getsize(path))
+            check_memory(call, text, len(names), length, size)
             content = _content(text, call)
             # A name with a slash belongs to a state or an optimizer, not to a parameter.
             kinds = {name: file.get_slice(name).get_dtype() for name in names}
@@ -82,25 +93,53 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
             f"({shortened(error)}); take another copy"
         ) from error
     expected = content["sha256"]
-    if checksum(text.replace(expected, "", 1), tensors) != expected:
+    if checksum(text, tensors, expected) != expected:
         raise ValueError(f"{call}: the file is damaged: its content does not match its checksum; take another copy")
     return content, tensors
 
 
-def check_values(call: str, text: str, tensors: int, size: int) -> None:
-    """The values of the JSON `text`, and so many tensors, must not be far more than a file of `size` bytes should have.
+def check_header(call: str, header: bytes, size: int) -> None:
+    """The header of a file of `size` bytes must not name far more tensors than one that `save` writes.
 
-    A value may take 2 bytes in a file, and 100 in memory. Numbers of full length, as losses are, may be any number.
+    That of a tensor that is empty has 50 bytes there, and takes 700 in memory, and a number of a shape has 2 bytes, and
+    takes 40. What is in the JSON of `save`, a single str, is looked at later.
 
     Raises:
-        ValueError: they are more.
+        ValueError: it has more, or its text takes far more memory than the file.
     """
-    weights = {"]": 1, ",": 1, ":": 3, "}": 3, r"\ud": 3}  # by the memory that they stand for
-    values = sum(text.count(mark) * weight for mark, weight in weights.items()) + 12 * tensors
-    if values > _MOST_VALUES + size // 20:
+    leads = header if header.isascii() else header.translate(None, _CONTINUE)  # a byte for each character
+    escapes = b"\\u" in header
+    width = 1 if leads.isascii() and not escapes else 4 if escapes or max(leads) >= 0xF0 else 2
+    _check_memory(call, len(header) + 2 * width * len(leads), size)
+    found = _CONTENT.search(header)
+    start, end = found.span() if found else (0, 0)
+    tensors, quotes, commas = (header.count(mark, 0, start) + header.count(mark, end) for mark in (b"{", b'"', b","))
+    if max(tensors, quotes // 12, commas // 8) > _MOST_TENSORS + size // 1000:
         raise ValueError(
-            f"{call}: the metadata, the tokenizer and the names of the tensors hold about {values:,} values, which "
-            "would take far more memory than the file is large. Keep what is large in a file of its own"
+            f"{call}: the names and shapes of its tensors would take far more memory than the file. Keep what is large "
+            "in a file of its own"
+        )
+
+
+def check_memory(call: str, text: str, tensors: int, header: int, size: int) -> None:
+    """The JSON `text`, and so many tensors, of a `header` of so many bytes, must not take far more memory than a file.
+
+    A value may take 2 bytes in a file, and 100 in memory; and one emoji makes each character of its str 4 bytes long.
+
+    Raises:
+        ValueError: they take more.
+    """
+    weights = {"]": 64, "}": 120, ":": 230, ",": 32, '"': 30, r"\ud": 60}  # bytes of memory that they stand for
+    memory = sum(text.count(mark) * weight for mark, weight in weights.items()) + 500 * tensors
+    memory += header + 2 * sys.getsizeof(text)  # it, and what is made of it
+    _check_memory(call, memory, size)
+
+
+def _check_memory(call: str, memory: int, size: int) -> None:
+    if memory > _MOST_MEMORY + size // 4:
+        raise ValueError(
+            f"{call}: the metadata, the tokenizer and the names of the tensors would take about {memory // 10**6} MB "
+            "of memory, far more than the file. Keep what is large in a file of its own"
         )
 
 
@@ -110,11 +149,20 @@ def shortened(value: Any, most: int = 300) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
-def checksum(text: str, tensors: dict[str, Array]) -> str:
-    """SHA-256 of the JSON, before the checksum is in it, and of the tensors by name."""
+def checksum(text: str, tensors: dict[str, Array], left_out: str = "") -> str:
+    """SHA-256 of the JSON, before the checksum is in it, and of the tensors by name.
+
+    Args:
+        text: the JSON.
+        tensors: the arrays.
+        left_out: what is left out of the JSON, once: the checksum, where it is in it.
+    """
     import hashlib
 
-    total = hashlib.sha256(text.encode())
+    total, place = hashlib.sha256(), text.find(left_out)
+    for first, last in ((0, place), (place + len(left_out), len(text))):
+        for start in range(first, last, _PIECE):
+            total.update(text[start : min(start + _PIECE, last)].encode())
     for name in sorted(tensors):
         total.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
         total.update(tensors[name].data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.arguments import check_choice, check_str
@@ -48,6 +48,21 @@ class History(list[dict[str, Any]]):
         """
         return self._column("History.column", name)
 
+    def columns(self) -> dict[str, list[Any]]:
+        """The value of each row under each name that occurs; None where a row has none."""
+        names = dict.fromkeys(name for row in self for name in row)
+        return {name: [row.get(name) for row in self] for name in names}
+
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, list[Any]]) -> History:
+        """The history that gave these `columns()`.
+
+        Raises:
+            TypeError, ValueError: they are no columns of one length.
+        """
+        rows = list(zip(*columns.values(), strict=True))
+        return cls({k: v for k, v in zip(columns, row, strict=True) if v is not None} for row in rows)
+
     def best(self, name: str, mode: str = "min") -> int:
         """The index of the first row with the least value under this name, or the largest, for mode "max".
 
@@ -75,7 +90,7 @@ class History(list[dict[str, Any]]):
         Raises:
             OSError: the file cannot be written.
         """
-        names = list(dict.fromkeys(name for row in self for name in row))
+        names = list(self.columns())
         with replacing(as_path(path, "History.save_csv"), "History.save_csv") as file:
             text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
             lines = csv.DictWriter(text, names, lineterminator="\n")

@@ -92,7 +92,7 @@ class Place:
             "seed": self.seed,
             "total": float(on_host(self.total)),
             "seconds": self.seconds,
-            "history": list(self.history),
+            "history": self.history.columns(),
         }
 
     def _restore(self, memory: Mapping[str, Any]) -> None:
@@ -101,7 +101,7 @@ class Place:
                 int(memory[name]) for name in ("epoch", "batch", "step", "counted")
             )
             self.total, self.before = float(memory["total"]), float(memory["seconds"])
-            self.history = History(memory["history"])
+            self.history = History.of_columns(memory["history"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"fit: the metadata of resume has no counters of a training by fit: {error!r}") from error
         if memory.get("seed") != self.seed:

@@ -71,7 +71,8 @@ def _is_of_one_call(cache: Any, shape: tuple[int, ...], dstate: State, rows: Row
     for flags in rows[1:]:
         if flags is not None and flags.shape != shape[:2]:
             return False
-    return shape[:2] == cache.x.shape[:2]
+    of_x: tuple[int, ...] = cache.x.shape
+    return of_x[:2] == shape[:2]
 
 
 class LSTMWeights(NamedTuple):

@@ -43,6 +43,14 @@ def test_every_part_has_the_same_mixture(sizes: list[int], seed: int) -> None:
         assert abs(counts[0] - 0.8 * size) <= 2
 
 
+@pytest.mark.parametrize(("fractions", "size"), [((0.5, 0.5), 5), ((0.8, 0.1, 0.1), 15), ((0.8, 0.1, 0.1), 14)])
+def test_parts_of_one_size_share_the_odd_ones_of_many_classes(fractions: tuple[float, ...], size: int) -> None:
+    labels = np.repeat(np.arange(100), size)
+    *_, one, other = split(labels, fractions=fractions, rng=RNG(0), stratify=labels)
+    assert len(one) == len(other)
+    assert all(np.ptp(np.bincount(labels[part])) <= 1 for part in (one, other))
+
+
 @given(sizes=st.lists(st.integers(1, 30), min_size=3, max_size=60), seed=st.integers(0, 99))
 def test_no_group_is_in_two_parts(sizes: list[int], seed: int) -> None:
     groups = RNG(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))

@@ -54,7 +54,7 @@ def split(
     classes = _codes("stratify", stratify, count)
     if groups is not None:
         return _by_group(_codes("groups", groups, count), classes, shares, rng, stratify is not None)
-    part_of = np.zeros(count, np.int64)
+    part_of, owed = np.zeros(count, np.int64), np.zeros(len(shares))
     for number in range(int(classes.max(initial=-1)) + 1):
         members = rng.permutation(np.flatnonzero(classes == number))
         if len(members) < len(shares):
@@ -62,21 +62,27 @@ def split(
                 f"{_quoted(stratify, members)} stands {len(members)} times" if stratify is not None else f"{count} are"
             )
             raise ValueError(f"split: {what}, fewer than the {len(shares)} parts; give more data or fewer parts")
-        part_of[members] = np.repeat(np.arange(len(shares)), _sizes(len(members), shares))
+        sizes = _sizes(len(members), shares, owed)
+        part_of[members] = np.repeat(np.arange(len(shares)), sizes)
+        owed += len(members) * shares - sizes
     if not count:
         raise ValueError(f"split: there is nothing to divide into {len(shares)} parts")
     return tuple(np.flatnonzero(part_of == part) for part in range(len(shares)))
 
 
-def _sizes(count: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """How many of `count` each part gets: at least 1, and otherwise the nearest to its share."""
+def _sizes(count: int, shares: NDArray[np.float64], owed: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many of `count` each part gets: at least 1, and otherwise the nearest to its share.
+
+    Of parts that lack the same, the one to which the classes before this `owed` most comes first: else the first part
+    would have the odd one of every class.
+    """
     sizes = np.maximum(np.floor(count * shares), 1).astype(np.int64)
     while sizes.sum() != count:
-        lacking = count * shares - sizes
+        lacking = (count * shares - sizes).round(9)  # of equal parts the same, whatever rounding has left
         if sizes.sum() < count:
-            sizes[np.argmax(lacking)] += 1
+            sizes[np.lexsort((-owed, -lacking))[0]] += 1
         else:
-            sizes[np.argmin(np.where(sizes > 1, lacking, math.inf))] -= 1
+            sizes[np.lexsort((owed, np.where(sizes > 1, lacking, math.inf)))[0]] -= 1
     return sizes
 
 

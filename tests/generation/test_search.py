@@ -590,6 +590,11 @@ def test_bad_arguments_of_a_greedy_search(arguments: dict[str, Any], error: type
             ValueError,
             "length_penalty must be at least 0, which is none, and finite, not i",
         ),
+        (
+            {"length_penalty": 1e300},
+            ValueError,
+            r"beam_search: length_penalty 1e\+300 is too large for 5 ids; 0.6 is usual",
+        ),
         ({"length_penalty": "1"}, TypeError, "beam_search: length_penalty must be a number, not '1'"),
     ],
 )

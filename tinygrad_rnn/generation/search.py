@@ -119,8 +119,8 @@ def beam_search(
 
     Raises:
         ValueError: `ids` has no or more than two axes, N is 0, or an id is outside the vocabulary; `width` is below 1,
-            `length` negative, `length_penalty` negative or not finite; the state has not a row for each prompt; the
-            model has no `step`; a logit is not finite.
+            `length` negative, `length_penalty` negative, not finite or so large that the penalty is not; the state has
+            not a row for each prompt; the model has no `step`; a logit is not finite.
         TypeError: ids, `width` or `length` are not integers, `length_penalty` is not a number, `stop` is not a
             collection of integers, or `model` is not a `Recurrent`.
 
@@ -146,6 +146,8 @@ def beam_search(
         raise ValueError(
             f"beam_search: length_penalty must be at least 0, which is none, and finite, not {length_penalty}"
         )
+    if length_penalty * math.log((5 + length) / 6) > 700:  # where exp overflows
+        raise ValueError(f"beam_search: length_penalty {length_penalty} is too large for {length} ids; 0.6 is usual")
     ends = check_stop("beam_search", stop)
 
     prompts = as_array("beam_search", "ids", ids)

@@ -195,3 +195,57 @@ def test_number_by_number(torch: Any, compare: Compare, reduction: str, name: st
         kind, _, rest = name.partition(" ")
         compare(f"`{kind}`{' ' * bool(rest)}{rest} {reduction}", ours, {"loss": counted, "ys": given.grad})
         assert reduction != "none" or not loss[~active].any()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@every_reduction
+def test_weights_and_gaps(torch: Any, compare: Compare, reduction: str, name: str) -> None:
+    """PyTorch knows neither: it gives the loss of each number that counts, whose weighted mean or sum is taken."""
+    make, function = NUMBERS[name]
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        T, B, D = int(rng.integers(2, 13)), int(rng.integers(2, 7)), len(POSITIVES)
+        criterion: Loss = make(reduction=reduction, missing="nan")
+        ys, targets = 4 * rng.standard_normal((T, B, criterion.outputs_per_target * D)), rng.random((T, B, D))
+        weights, gaps = rng.random((T, B)) * (rng.random((T, B)) < 0.8), rng.random((T, B, D)) < 0.3
+        weights[0, 0], gaps[0, 0] = 0.5, False
+        loss, cache = criterion.forward(ys, np.where(gaps, np.nan, targets), weights=weights)
+        dloss = rng.standard_normal(loss.shape)
+        dys = criterion.backward(cache, dloss)
+
+        given = torch.tensor(ys, requires_grad=True)
+        each = torch.tensor(weights[..., None] * ~gaps)
+        theirs = each * function(torch, given, torch.tensor(targets), "none")
+        if reduction != "none":
+            theirs = theirs.sum() / (each.sum() if reduction == "mean" else 1)
+        theirs.backward(torch.tensor(dloss))
+        kind = name.partition(" ")[0]
+        compare(f"`{kind}` with weights and gaps", {"loss": loss, "ys": dys}, {"loss": theirs, "ys": given.grad})
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("soft", [False, True], ids=["ids", "soft"])
+@every_reduction
+def test_weights_of_steps(torch: Any, compare: Compare, reduction: str, soft: bool, smoothing: float) -> None:
+    """The weighted mean, or sum, of the loss that PyTorch gives each token."""
+    for seed in range(8):
+        rng = np.random.default_rng([seed, soft])
+        T, B, V = (int(rng.integers(2, most + 1)) for most in (12, 6, 30))
+        ys, targets = 4 * rng.standard_normal((T, B, V)), cast(Any, rng.integers(0, V, (T, B)))
+        weights = rng.random((T, B)) * (rng.random((T, B)) < 0.8)
+        if soft:
+            targets = rng.dirichlet(np.ones(V), (T, B))
+        weights[0, 0] = 0.5
+        criterion = SoftmaxCrossEntropy(reduction=reduction, label_smoothing=smoothing)
+        loss, cache = criterion.forward(ys, targets, weights=weights)
+        dloss = rng.standard_normal(loss.shape)
+        dys = criterion.backward(cache, dloss)
+
+        given, wanted, each = torch.tensor(ys, requires_grad=True), torch.tensor(targets), torch.tensor(weights)
+        theirs = each * torch.nn.functional.cross_entropy(
+            given.movedim(-1, 1), wanted.movedim(-1, 1) if soft else wanted, reduction="none", label_smoothing=smoothing
+        )
+        if reduction != "none":
+            theirs = theirs.sum() / (each.sum() if reduction == "mean" else 1)
+        theirs.backward(torch.tensor(dloss))
+        compare("`SoftmaxCrossEntropy` with weights", {"loss": loss, "ys": dys}, {"loss": theirs, "ys": given.grad})

@@ -144,6 +144,38 @@ def test_rates(torch: Any, compare: Compare, name: str, clipper: str) -> None:
     assert frozen == []
 
 
+BY_THEMSELVES: dict[str, dict[str, Any]] = {"SGD": {}, "Adam": {"decoupled_weight_decay": True}, "AdamW": {}}
+"""Where PyTorch's `weight_decay`, with these options, shrinks the weights: without momentum, as a part of the gradient,
+too. For the others they are shrunk by hand before each step."""
+
+
+@pytest.mark.parametrize("rates", [None, RATES], ids=["one rate", "rates"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_decay(torch: Any, compare: Compare, name: str, rates: Any) -> None:
+    """Of what has two or more axes, but for AdamW all, by a learning rate that falls."""
+    peer, decay = OPTIMIZERS[name], 0.3
+    rng = np.random.default_rng(0)
+    model, theirs = models(torch, rng)
+    optimizer = peer.make(model, None)
+    optimizer.lr, optimizer.decay, optimizer.rates = lambda step: 0.1 * 0.9**step, decay, rates
+    of = {key: FACTORS.get(key, 1.0) if rates else 1.0 for key in theirs}
+    decays = {key: decay * (p.ndim >= 2 or name == "AdamW") for key, p in theirs.items()}
+    options = {**peer.options, "weight_decay": 0.0, **BY_THEMSELVES.get(name, {})}
+    groups = [{"params": [p], "weight_decay": decays[key] * (name in BY_THEMSELVES)} for key, p in theirs.items()]
+    peer_optimizer = getattr(torch.optim, peer.theirs)(groups, **options)
+    for step in range(10):
+        give_gradients(torch, model, theirs, rng)
+        for key, group in zip(theirs, peer_optimizer.param_groups, strict=True):
+            group["lr"] = 0.1 * 0.9**step * of[key]
+            if not of[key]:
+                theirs[key].grad = None
+            elif name not in BY_THEMSELVES:
+                theirs[key].data *= 1 - group["lr"] * decays[key]
+        optimizer.step()
+        peer_optimizer.step()
+        compare(f"`{name}` with `decay`", {name: p.value for name, p in model.named_parameters()}, theirs)
+
+
 @pytest.mark.parametrize("name", ["ClipValue", "ClipNorm"])
 def test_clipper(torch: Any, compare: Compare, name: str) -> None:
     """What it makes of a gradient, and the norm from before."""

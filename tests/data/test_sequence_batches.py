@@ -126,6 +126,10 @@ def test_weights() -> None:
     listed = [np.array([1.0, 0.0], "float32"), np.array([3.0], "float32")]
     batch = SequenceBatches(sequences, steps, batch=2, weights=listed).epoch(0)[0]
     assert batch.weights.tolist() == [[1.0, 3.0], [0.0, 0.0]]
+    of_one_length = SequenceBatches(
+        np.ones((2, 3, 1)), np.ones((2, 3), int), batch=2, weights=np.arange(6.0).reshape(2, 3)
+    )
+    assert of_one_length.epoch(0)[0].weights.T.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 @pytest.mark.messages

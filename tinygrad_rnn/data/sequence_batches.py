@@ -36,7 +36,7 @@ class SequenceBatches:
         rng: shuffles; `seed` is drawn from it once. With None there is no shuffling: the batches have the sequences in
             their order, so that predictions come in that order, too.
         weights: the weight of each sequence, numbers of at least 0, a float array (N,); or of each step, a list of
-            arrays (T_i,).
+            arrays (T_i,), or one array (N, T).
         by_length: whether a batch has sequences of similar length, with little padding, if there is an `rng`. False
             where length goes with the class, so that most batches would have only one of them.
 
@@ -192,7 +192,7 @@ def _weights(weights: Any, lengths: Integers, numbers: Any, each_step: bool) -> 
     name = "SequenceBatches: weights"
     if weights is None:
         return None
-    listed = isinstance(weights, (list, tuple))
+    listed = isinstance(weights, (list, tuple)) or (each_step and type(weights) is np.ndarray and weights.ndim == 2)
     if not listed and type(weights) is not np.ndarray:
         raise TypeError(
             f"{name} is a {type(weights).__name__}, where a NumPy array (N,) or a list of arrays was expected"

@@ -79,6 +79,7 @@ def test_warm_restarts_begin_anew() -> None:
     assert [lr(step) for step in (0, 1, 2, 8)] == [0.3, pytest.approx(0.2, rel=1e-15), 0.3, 0.3]
     assert [lr(step) for step in range(2, 8)] == [whole(step) for step in range(6)]
     assert [lr(step) for step in range(8, 26, 3)] == [whole(step) for step in range(6)]
+    assert [schedules.warm_restarts(0.3, steps=1)(step) for step in range(3)] == [0.3] * 3
     same = schedules.warm_restarts(0.3, steps=3)
     assert [same(step) for step in range(3)] == [same(step) for step in range(3 * 10**9, 3 * 10**9 + 3)]
     assert same(0) == 0.3

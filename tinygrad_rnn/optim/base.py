@@ -204,7 +204,7 @@ class Optimizer(ABC):
             value: all parameters.
             grad: all gradients.
             lr: the learning rate of this part.
-            step: how many updates it had before.
+            step: how many steps it was not frozen in before, those that were skipped too.
             part: the slice of all these arrays.
         """
 

@@ -37,6 +37,8 @@ def test_the_first_step_is_the_learning_rate_whatever_the_gradient(dtype: str) -
         model.w.grad.fill(-size)
         optimizer.step()
         np.testing.assert_allclose(model.w.value, before + 0.1, rtol=1e-6 if dtype == "float32" else 1e-13)
+        assert (optimizer.gradients == model.flat_grad).all()  # as they are named in a checkpoint
+        assert (optimizer.squares == model.flat_grad**2).all()
 
 
 def test_it_goes_on_after_many_steps() -> None:

@@ -81,6 +81,7 @@ def test_warm_restarts_begin_anew() -> None:
     assert [lr(step) for step in range(8, 26, 3)] == [whole(step) for step in range(6)]
     assert [schedules.warm_restarts(0.3, steps=1)(step) for step in range(3)] == [0.3] * 3
     same = schedules.warm_restarts(0.3, steps=3)
+    assert [same(step) for step in range(3)] == [schedules.cosine(0.3, steps=3)(step) for step in range(3)]
     assert [same(step) for step in range(3)] == [same(step) for step in range(3 * 10**9, 3 * 10**9 + 3)]
     assert same(0) == 0.3
 
@@ -91,6 +92,9 @@ def test_one_cycle_rises_and_falls() -> None:
     assert values[0] == pytest.approx(0.1, rel=1e-15)
     assert values[5] == 1.0
     assert values[10:] == [0.0, 0.0, 0.0]
+    halves = [(1 - math.cos(math.pi * step / 5)) / 2 for step in range(6)]
+    assert values[:6] == pytest.approx([0.1 + 0.9 * half for half in halves], rel=1e-14)
+    assert values[5:11] == pytest.approx([1 - half for half in halves], rel=1e-14, abs=1e-15)
     assert values[:6] == sorted(values[:6])
     assert values[5:] == sorted(values[5:], reverse=True)
     assert [schedules.one_cycle(1.0, steps=1)(step) for step in (0, 1)] == [4e-6, 4e-6]
@@ -180,6 +184,7 @@ def test_a_schedule_serves_an_optimizer() -> None:
             ValueError,
             "one_cycle: rise must be above 0 to below 1, not 1",
         ),
+        (lambda: schedules.one_cycle(1, steps=0), ValueError, "one_cycle: steps must be at least 1, not 0"),
         (lambda: schedules.one_cycle(1, steps=5, start=-1), ValueError, "one_cycle: start must be at least 0, not -1"),
         (lambda: schedules.cosine(-1, steps=5), ValueError, "cosine: lr must be at least 0, not -1"),
         (lambda: schedules.cosine(1, steps=0), ValueError, "cosine: steps must be at least 1, not 0"),

@@ -239,7 +239,7 @@ def test_a_prefix_that_matches_nothing_is_refused_and_changes_nothing(prefix: st
 
 
 @pytest.mark.messages
-@pytest.mark.parametrize("rates", [{1: 0.5}, {"layers.0": 0.5, None: 0.5}, [("layers.0", 0.5)]])
+@pytest.mark.parametrize("rates", [{1: 0.5}, {"layers.0": 0.5, None: 0.5}, ["layers.0"]])
 def test_rates_must_be_a_dict_by_names(rates: Any) -> None:
     with pytest.raises(TypeError, match=r"^SGD: rates must be a dict of factors by the names of layers or parameters"):
         SGD(network(), 0.1, rates=rates)

@@ -95,6 +95,8 @@ def test_one_cycle_rises_and_falls() -> None:
     halves = [(1 - math.cos(math.pi * step / 5)) / 2 for step in range(6)]
     assert values[:6] == pytest.approx([0.1 + 0.9 * half for half in halves], rel=1e-14)
     assert values[5:11] == pytest.approx([1 - half for half in halves], rel=1e-14, abs=1e-15)
+    early = schedules.one_cycle(1.0, steps=11, rise=4 / 11, final=0.0)(5)  # two of the seven steps down
+    assert early == pytest.approx((1 + math.cos(math.pi * 2 / 7)) / 2, rel=1e-14)
     assert values[:6] == sorted(values[:6])
     assert values[5:] == sorted(values[5:], reverse=True)
     assert [schedules.one_cycle(1.0, steps=1)(step) for step in (0, 1)] == [4e-6, 4e-6]

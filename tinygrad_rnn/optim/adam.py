@@ -22,8 +22,8 @@ class Adam(Optimizer):
     r"""Gradient descent with the recent mean of the gradient, divided by its recent root mean square.
 
     At step :math:`t`, counted from 1, with gradient :math:`g` and learning rate :math:`\eta`; the division by
-    :math:`1 - \beta^t` corrects the bias of means that start from zero. Steps at which a parameter is frozen do not count
-    for it; those that are skipped, because the gradient is not finite, do:
+    :math:`1 - \beta^t` corrects the bias of means that start from zero. Steps at which a parameter is frozen do not
+    count for it; those that are skipped, because the gradient is not finite, do:
 
     .. math::
         m &\leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\

@@ -17,14 +17,13 @@ Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997; in this form, Le, Ja
 Initialize Recurrent Networks of Rectified Linear Units*, 2015.
 """
 
-import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_every, check_ranges, make_parser, run
 
 CELLS: dict[str, Callable[..., rnn.Cell]] = {
     "rnn": rnn.RNNCell,
@@ -49,7 +48,7 @@ def ends(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--cell", choices=CELLS, default="lstm", help="what reads (lstm)")
     add("--hidden", type=int, default=32, help="units (32)")
@@ -61,15 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.005, help="the mean squared error to reach (0.005)")
     add("--seed", type=int, default=0, help="of weights and sequences (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if args.every > args.iterations:
-        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if not args.goal > 0:
-        parser.error(f"--goal must be above 0, not {args.goal}")
+    check_ranges(parser, args, {"above 0": "goal"})
+    check_every(parser, args)
     if args.steps < 2:
         parser.error(f"each half needs a step: --steps must be at least 2, not {args.steps}")
 
@@ -102,7 +94,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError) as error:
-        sys.exit(f"adding_problem: {error}")
+    run(main)

@@ -24,11 +24,11 @@ Vinyals and Le, *Sequence to Sequence Learning with Neural Networks*, 2014.
 """
 
 import argparse
-import sys
 
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_every, check_ranges, make_parser, run
 
 TOKENIZER = rnn.CharTokenizer("0123456789+=")
 EQUALS = TOKENIZER.id_of("=")  # where a sum begins, and where it ends
@@ -72,7 +72,7 @@ def answers(model: rnn.EncoderDecoder, questions: list[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--attention", choices=("none", "dot", "additive"), default="additive", help="how it looks back (additive)")
     add("--reverse", action=argparse.BooleanOptionalAction, default=True, help="read and write from the end (yes)")
@@ -84,15 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.99, help="the part of the held-out sums to get right (0.99)")
     add("--seed", type=int, default=0, help="of weights and sums (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if args.every > args.iterations:
-        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if not 0 < args.goal <= 1:
-        parser.error(f"--goal must be above 0 and at most 1, not {args.goal}")
+    check_ranges(parser, args, {"above 0 and at most 1": "goal"})
+    check_every(parser, args)
 
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     train, test = pairs(data, 300_000)
@@ -128,7 +121,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError) as error:
-        sys.exit(f"addition: {error}")
+    run(main)

@@ -22,11 +22,11 @@ Neural Networks*, 2016; Tallec and Ollivier, *Can Recurrent Neural Networks Warp
 """
 
 import argparse
-import sys
 
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_every, check_ranges, make_parser, run
 from tinygrad_rnn import datasets
 
 
@@ -40,7 +40,7 @@ def chrono(cell: rnn.GRUCell | rnn.LSTMCell, longest: int, rng: np.random.Genera
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--cell", choices=("gru", "lstm"), default="gru", help="what remembers (gru)")
     add("--chrono", action=argparse.BooleanOptionalAction, default=True, help="begin with a long memory (yes)")
@@ -53,15 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.1, help="the part of the chance loss to reach (0.1)")
     add("--seed", type=int, default=0, help="of weights and sequences (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if args.every > args.iterations:
-        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if not args.goal > 0:
-        parser.error(f"--goal must be above 0, not {args.goal}")
+    check_ranges(parser, args, {"above 0": "goal"})
+    check_every(parser, args)
     if args.delay < 1:
         parser.error(f"the marker needs a step: --delay must be at least 1, not {args.delay}")
 
@@ -101,7 +94,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError) as error:
-        sys.exit(f"copy_memory: {error}")
+    run(main)

@@ -16,17 +16,14 @@ needs matplotlib, `python -m pip install 'tinygrad-rnn[plot]'`.
 Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
 """
 
-import argparse
 import calendar
 import string
-import sys
 from datetime import date
-from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_every, check_picture, check_ranges, make_parser, run
 
 FORMS = (
     "{day} {month} {year}",
@@ -100,7 +97,7 @@ def plot(path: str, model: rnn.EncoderDecoder, answers: dict[str, np.ndarray]) -
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--hidden", type=int, default=64, help="units of each cell and of the attention (64)")
     add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
@@ -110,27 +107,9 @@ def main(arguments: list[str] | None = None) -> None:
     add("--plot", metavar="FILE", help="draw where the model looks: .png, .svg or .pdf")
     add("--seed", type=int, default=0, help="of weights and dates (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "iterations": 1, "every": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if args.every > args.iterations:
-        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if not 0 < args.goal <= 1:
-        parser.error(f"--goal must be above 0 and at most 1, not {args.goal}")
-    if args.plot is not None:
-        from tinygrad_rnn import plotting  # noqa: F401  # what it lacks it says now, and not after the training
-
-        if Path(args.plot).suffix not in (".png", ".svg", ".pdf"):
-            parser.error(f"--plot must name a file that ends in .png, .svg or .pdf, not {args.plot!r}")
-        if Path(args.plot).is_dir():
-            parser.error(f"--plot {args.plot} is a folder")
-        try:
-            with TemporaryFile(dir=Path(args.plot).parent):
-                pass
-        except OSError as error:
-            parser.error(f"--plot {args.plot}: no file can be written in its folder: {error.strerror}")
+    check_ranges(parser, args, {"above 0 and at most 1": "goal"})
+    check_every(parser, args)
+    check_picture(parser, args.plot)
 
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     held_out, days = np.split(data.permutation(DAYS), [len(DAYS) // 10])
@@ -173,7 +152,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError, ImportError, OSError) as error:
-        sys.exit(f"dates: {error}")
+    run(main)

@@ -25,17 +25,13 @@ Bengio, Simard and Frasconi, *Learning Long-Term Dependencies with Gradient Desc
 Schmidhuber, *Long Short-Term Memory*, 1997.
 """
 
-import argparse
-import io
-import sys
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets
+from options import add_text, check_ranges, check_text, make_folder, make_parser, read_text, run
 
 CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "LSTM": rnn.LSTMCell, "GRU": rnn.GRUCell}
 CELL = "layers.1"  # where it stands in the model
@@ -55,13 +51,10 @@ def train(model: rnn.Sequential, stream: rnn.TokenStream, lr: float, iterations:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal can write every name of a folder
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
-    add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
-    add("--encoding", help="of that file, such as latin-1 (utf-8)")
+    add_text(parser)
     add("--hidden", type=int, default=64, help="units of each cell (64)")
     add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
     add("--iterations", type=int, default=400, help="of 32 texts by 64 characters (400)")
@@ -69,20 +62,13 @@ def main(arguments: list[str] | None = None) -> None:
     add("--credit", type=int, default=40, help="characters of a credit map (40)")
     add("--seed", type=int, default=0, help="of the weights, and of which texts are read (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "iterations": 1, "steps": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
+    check_ranges(parser, args, {"at least 1": "steps"})
+    check_text(parser, args)
     if not 1 <= args.credit <= args.steps:
         parser.error(f"--credit must be 1 to --steps, {args.steps}, not {args.credit}")
-    if args.encoding is not None and args.text is None:
-        parser.error("--encoding is that of --text, which is not given")
     from tinygrad_rnn import plotting  # what it lacks it says now, and not after the training
 
-    text = datasets.pydoc_topics()
-    if args.text is not None:
-        text = datasets.read_text(args.text, encoding="utf-8" if args.encoding is None else args.encoding)
+    text = read_text(args)
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     cut = len(ids) * 9 // 10
@@ -93,9 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     xs, targets = ids[texts[:-1]], ids[texts[1:]].astype(int)
     last = np.where(np.arange(T)[:, None] == T - 1, targets, -1)  # -1: no loss at this step
     stream, held_out = (rnn.TokenStream(part, batch=b, steps=64) for part, b in ((ids[:cut], 32), (ids[cut:], 8)))
-    args.folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=args.folder):  # where nothing can be written it says so now, and not after the training
-        pass
+    make_folder(args.folder)  # where nothing can be written it says so now, and not after the training
 
     norms, credits = {}, {}
     for name, kind in CELLS.items():
@@ -118,7 +102,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError, ImportError, OSError) as error:
-        sys.exit(f"gradient_flow: {error}")
+    run(main)

@@ -28,15 +28,12 @@ Karpathy, Johnson and Li, *Visualizing and Understanding Recurrent Networks*, 20
 """
 
 import argparse
-import io
-import sys
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets
+from options import add_text, check_ranges, check_text, make_folder, make_parser, read_text, run
 
 LSTM = "layers.1"  # where it stands in the model
 Curve = tuple[list[int], list[float]]
@@ -91,13 +88,10 @@ def correlations(units: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal can write every name of a folder
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
-    add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
-    add("--encoding", help="of that file, such as latin-1 (utf-8)")
+    add_text(parser)
     add("--hidden", type=int, default=128, help="units of the LSTM (128)")
     add("--batch", type=int, default=32, help="texts read side by side (32)")
     add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
@@ -107,18 +101,13 @@ def main(arguments: list[str] | None = None) -> None:
     add("--states", type=int, default=800, help="characters of the other pictures (800)")
     add("--seed", type=int, default=0, help="of the weights (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "steps": 1, "states": 3, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if args.encoding is not None and args.text is None:
-        parser.error("--encoding is that of --text, which is not given")
     if not 1 <= args.every <= args.iterations:
         parser.error(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
-    text = datasets.pydoc_topics()
-    if args.text is not None:
-        text = datasets.read_text(args.text, encoding="utf-8" if args.encoding is None else args.encoding)
+    check_ranges(parser, args, {"at least 1": "steps"})
+    if args.states < 3:
+        parser.error(f"--states must be at least 3, not {args.states}")
+    check_text(parser, args)
+    text = read_text(args)
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     # Nine tenths are learnt. In half of the rest the units are judged, in the other half they are looked at.
@@ -136,9 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     V, weights = len(tokenizer), np.random.default_rng(args.seed)
     cell = rnn.LSTMCell(64, args.hidden, rng=weights)
     model = rnn.Sequential(rnn.Embedding(V, 64, rng=weights), cell, rnn.Linear(args.hidden, V, rng=weights))
-    args.folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=args.folder):  # where nothing can be written it says so now, and not after the training
-        pass
+    make_folder(args.folder)  # where nothing can be written it says so now, and not after the training
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
     training, validation = train(model, ids[:cut], held_out, args)
 
@@ -173,7 +160,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError, ImportError, OSError) as error:
-        sys.exit(f"look_inside: {error}")
+    run(main)

@@ -21,12 +21,10 @@ Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997. There the LSTM neede
 networks mostly failed. With Adam, clipping and an orthogonal initialisation they do not.
 """
 
-import argparse
-import sys
-
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_every, check_ranges, make_parser, run
 from tinygrad_rnn import datasets
 
 CELLS: dict[str, type[rnn.RNNCell | rnn.GRUCell | rnn.LSTMCell]] = {
@@ -54,7 +52,7 @@ def measure(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--cell", choices=CELLS, default="lstm", help="what reads (lstm)")
     add("--hidden", type=int, default=8, help="units (8)")
@@ -65,13 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     add("--threshold", type=float, default=0.25, help="the probability above which a symbol is held for legal (0.25)")
     add("--seed", type=int, default=0, help="of weights and strings (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if args.every > args.iterations:
-        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
+    check_ranges(parser, args)
+    check_every(parser, args)
     if not 0 < args.threshold < 0.5:
         parser.error(f"a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {args.threshold}")
 
@@ -105,7 +98,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError) as error:
-        sys.exit(f"reber: {error}")
+    run(main)

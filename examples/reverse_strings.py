@@ -15,13 +15,12 @@ Sutskever, Vinyals and Le, *Sequence to Sequence Learning with Neural Networks*,
 *Effective Approaches to Attention-based Neural Machine Translation*, 2015.
 """
 
-import argparse
 import string
-import sys
 
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_every, check_ranges, make_parser, run
 
 LETTERS = rnn.CharTokenizer(string.ascii_lowercase, special=("<end>",))
 END = 0  # also what the decoder reads first
@@ -43,7 +42,7 @@ def build(D: int, H: int, rng: np.random.Generator) -> rnn.EncoderDecoder:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--longest", type=int, default=20, help="letters of a string, at most (20)")
     add("--embedding", type=int, default=32, help="features of a letter (32)")
@@ -55,15 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     add("--goal", type=float, default=0.99, help="the part of fresh strings to reverse without a mistake (0.99)")
     add("--seed", type=int, default=0, help="of weights and strings (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"embedding": 1, "hidden": 1, "batch": 1, "iterations": 1, "every": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if args.every > args.iterations:
-        parser.error(f"--every must be at most --iterations, {args.iterations}, not {args.every}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if not 0 < args.goal <= 1:
-        parser.error(f"--goal must be above 0 and at most 1, not {args.goal}")
+    check_ranges(parser, args, {"at least 1": "embedding", "above 0 and at most 1": "goal"})
+    check_every(parser, args)
     if args.longest < 1:
         parser.error(f"a string has a letter: --longest must be at least 1, not {args.longest}")
 
@@ -100,7 +92,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError) as error:
-        sys.exit(f"reverse_strings: {error}")
+    run(main)

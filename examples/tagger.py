@@ -22,16 +22,14 @@ Graves and Schmidhuber, *Framewise Phoneme Classification with Bidirectional LST
 Architectures*, 2005; Huang, Xu and Yu, *Bidirectional LSTM-CRF Models for Sequence Tagging*, 2015.
 """
 
-import argparse
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn import datasets
+from options import add_text, check_ranges, check_text, make_parser, read_text, run
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Sentence = tuple[np.ndarray, np.ndarray]
@@ -76,28 +74,20 @@ def measured(tag: Callable[[np.ndarray, np.ndarray], np.ndarray], data: list[Sen
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--one-way", action="store_true", help="read forward only, with as many units in all")
-    add("--text", metavar="FILE", help="what to learn (default: Python's manual)")
-    add("--encoding", help="of that file, such as latin-1 (utf-8)")
+    add_text(parser)
     add("--hidden", type=int, default=64, help="units that read in one direction (64)")
     add("--batch", type=int, default=32, help="sentences an iteration (32)")
     add("--lr", type=float, default=0.02, help="learning rate, which falls to 0 (0.02)")
     add("--epochs", type=int, default=10, help="how often to go through all sentences (10)")
     add("--seed", type=int, default=0, help="of weights and order (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "batch": 1, "epochs": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if args.encoding is not None and args.text is None:
-        parser.error("--encoding is that of --text, which is not given")
+    check_ranges(parser, args)
+    check_text(parser, args)
 
-    text = datasets.pydoc_topics()
-    if args.text is not None:
-        text = datasets.read_text(args.text, encoding="utf-8" if args.encoding is None else args.encoding)
+    text = read_text(args)
     data = sentences(text)
     if len(data) < 10:
         raise ValueError(f"a tenth is held out: the text must have at least 10 sentences of two words, not {len(data)}")
@@ -139,7 +129,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError, OSError) as error:
-        sys.exit(f"tagger: {error}")
+    run(main)

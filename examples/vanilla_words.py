@@ -8,12 +8,9 @@ A small network learns a list of words by heart, and then completes a prefix::
 Words with the same prefix have the same states up to there. So the next letter must depend on all letters before it.
 """
 
-import argparse
-import io
-import sys
-
 import numpy as np
 
+from options import check_ranges, make_parser, run
 from tinygrad_rnn import VanillaRNN
 
 FRUIT = (
@@ -25,9 +22,7 @@ END = "."
 
 
 def main(arguments: list[str] | None = None) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal can write every word
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--words", nargs="+", metavar="WORD", default=FRUIT.split(), help="what to learn (fruit)")
     parser.add_argument("--prefix", nargs="+", metavar="TEXT", help="what to complete (the start of each word)")
     parser.add_argument("--epochs", type=int, default=300, help="how often to go through all words (300)")
@@ -35,11 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=0.2, help="learning rate (0.2)")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "epochs": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
+    check_ranges(parser, args)
     if not all(args.words) or END in "".join([*args.words, *(args.prefix or [])]):
         parser.error(f"a word has a character, and {END!r} only at its end, where it is put by itself")
 
@@ -61,7 +52,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError) as error:
-        sys.exit(f"vanilla_words: {error}")
+    run(main)

@@ -14,10 +14,14 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 def run_example(name: str, folder: Path, *arguments: object, code: str = "") -> subprocess.CompletedProcess[str]:
     """`examples/<name>.py`, or `code` in its place, run in `folder`; its output as text whatever the locale."""
+    environment = os.environ | {"PYTHONUTF8": "1"}
+    if code:  # Python finds what lies beside a script, but not what lies beside one that code runs
+        paths = [str(EXAMPLES), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
     return subprocess.run(
         [sys.executable, *(["-c", code] if code else [str(EXAMPLES / f"{name}.py")]), *map(str, arguments)],
         cwd=folder,
-        env=os.environ | {"PYTHONUTF8": "1"},
+        env=environment,
         capture_output=True,
         encoding="utf-8",
         timeout=600,  # on a busy machine too

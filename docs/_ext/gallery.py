@@ -81,6 +81,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         "examples_dirs": "_build/examples",
         "gallery_dirs": "gallery",
         "filename_pattern": "",  # all are run
+        "ignore_pattern": r"options\.py$",  # what scripts import is none
         "within_subsection_order": "_ext.gallery.order",
         "reset_argv": "_ext.gallery.arguments",
         "image_scrapers": ("_ext.gallery.scrape",),

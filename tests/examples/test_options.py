@@ -14,7 +14,9 @@ import pytest
 
 from running import EXAMPLES
 
-SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if "argparse" in path.read_text(encoding="utf-8"))
+SCRIPTS = sorted(
+    path.stem for path in EXAMPLES.glob("*.py") if "def main(arguments" in path.read_text(encoding="utf-8")
+)
 
 
 def main_of(name: str) -> Any:

@@ -71,11 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
 
     for i in range(1, args.iterations + 1):
-        xs, targets = source.sample(args.batch, rng=data)
-        ys, _, cache = model.forward(xs)
-        _, loss_cache = criterion.forward(ys, targets)
         model.zero_grad()
-        model.backward(criterion.backward(loss_cache), None, cache)
+        rnn.gradients(model, criterion, rnn.Batch(*source.sample(args.batch, rng=data)))
         optimizer.step()
         if i % args.every == 0:
             xs, targets = source.sample(500, rng=fresh)  # never seen in training

@@ -78,10 +78,8 @@ def learn(cell: rnn.Cell, symbols: int, rng: np.random.Generator) -> tuple[rnn.S
         ids = rng.integers(0, symbols, (30, 32))
         targets = np.full_like(ids, -1)  # no loss but at the last step
         targets[-1] = ids[0]  # with lengths, a row would have it at its own last step, lengths - 1
-        logits, _, cache = model.forward(ids)
-        loss, loss_cache = criterion.forward(logits, targets)
         model.zero_grad()
-        model.backward(criterion.backward(loss_cache), None, cache)
+        loss, _, _ = rnn.gradients(model, criterion, rnn.Batch(ids, targets))
         optimizer.step()
         losses.append(float(loss))
     return model, losses

@@ -37,19 +37,6 @@ CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "LSTM": rnn.LSTMCell, "GRU": rnn.GR
 CELL = "layers.1"  # where it stands in the model
 
 
-def train(model: rnn.Sequential, stream: rnn.TokenStream, lr: float, iterations: int) -> None:
-    criterion = rnn.SoftmaxCrossEntropy()
-    optimizer = rnn.Adam(model, rnn.schedules.cosine(lr, steps=iterations), clip=rnn.ClipNorm(1.0))
-    state = None
-    for i in range(iterations):
-        batch = stream[i % len(stream)]
-        ys, state, cache = model.forward(batch.xs, state, starts=batch.starts)
-        _, loss_cache = criterion.forward(ys, batch.targets)
-        model.zero_grad()
-        model.backward(criterion.backward(loss_cache), None, cache)
-        optimizer.step()
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
@@ -87,7 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         model = rnn.Sequential(
             rnn.Embedding(V, 32, rng=weights), kind(32, H, rng=weights), rnn.Linear(H, V, rng=weights)
         )
-        train(model, stream, args.lr, args.iterations)
+        optimizer = rnn.Adam(model, rnn.schedules.cosine(args.lr, steps=args.iterations), clip=rnn.ClipNorm(1.0))
+        rnn.fit(model, rnn.SoftmaxCrossEntropy(), optimizer, stream, steps=args.iterations)
         gradients = rnn.record(model, xs, last)[CELL].gradients["h"].astype(float)  # in float32, squares become 0
         norms[name] = np.linalg.norm(gradients, axis=(1, 2))
         loss, left = rnn.evaluate(model, held_out), norms[name][0] / norms[name][-1]

@@ -48,11 +48,8 @@ def train(model: rnn.Sequential, ids: np.ndarray, held_out: rnn.TokenStream, arg
     optimizer = rnn.Adam(model, lr, clip=rnn.ClipNorm(1.0))
     state, losses, validated = None, list[float](), list[float]()
     for i in range(1, args.iterations + 1):
-        batch = stream[(i - 1) % len(stream)]
-        ys, state, cache = model.forward(batch.xs, state, starts=batch.starts)
-        loss, loss_cache = criterion.forward(ys, batch.targets)
         model.zero_grad()
-        model.backward(criterion.backward(loss_cache), None, cache)
+        loss, _, state = rnn.gradients(model, criterion, stream[(i - 1) % len(stream)], state)
         optimizer.step()
         losses.append(float(loss))
         if i % args.every == 0:

@@ -78,10 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     for i in range(1, args.iterations + 1):
         ids, lengths = rnn.pad(grammar.sample(args.batch, rng=data))
-        ys, _, cache = model.forward(ids[:-1], lengths=lengths - 1)  # nothing follows the last symbol
-        _, loss_cache = criterion.forward(ys, ids[1:], lengths=lengths - 1)
         model.zero_grad()
-        model.backward(criterion.backward(loss_cache), None, cache)
+        rnn.gradients(model, criterion, rnn.Batch(ids[:-1], ids[1:], lengths - 1))  # nothing follows the last symbol
         optimizer.step()
         if i % args.every == 0:
             strings = grammar.sample(1000, rng=fresh)

@@ -54,18 +54,18 @@ def with_spaces(letters: np.ndarray, tags: np.ndarray) -> str:
     return "".join(LETTERS[x] + " " * tag for x, tag in zip(letters.tolist(), tags.tolist(), strict=True))
 
 
-def batches(data: list[Sentence], batch: int, rng: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def batches(data: list[Sentence], batch: int, rng: Any = None) -> Iterator[rnn.Batch]:
     """Letters and tags (T, B), and lengths (B,): one epoch, in which sentences of like lengths come together."""
     for indices in rnn.length_batches([len(letters) for letters, _ in data], batch=batch, rng=rng):
         letters, lengths = rnn.pad([data[i][0] for i in indices])
         tags, _ = rnn.pad([data[i][1] for i in indices])
-        yield letters, tags, lengths
+        yield rnn.Batch(letters, tags, lengths)
 
 
 def measured(tag: Callable[[np.ndarray, np.ndarray], np.ndarray], data: list[Sentence]) -> str:
     """How good the tags (T, B) are that `tag` gives to letters (T, B), padded from their lengths (B,) on."""
     size = right = given = ends = both = 0
-    for letters, targets, lengths in batches(data, 128):
+    for letters, targets, lengths, *_ in batches(data, 128):
         there = np.arange(len(letters))[:, None] < lengths
         tags, targets = tag(letters, lengths)[there], targets[there]
         size, right = size + tags.size, right + (tags == targets).sum()
@@ -87,8 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     check_ranges(parser, args)
     check_text(parser, args)
 
-    text = read_text(args)
-    data = sentences(text)
+    data = sentences(read_text(args))
     if len(data) < 10:
         raise ValueError(f"a tenth is held out: the text must have at least 10 sentences of two words, not {len(data)}")
     train, held_out = data[: len(data) * 9 // 10], data[len(data) * 9 // 10 :]
@@ -116,11 +115,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"the usual tag of a letter: held out {measured(lambda letters, _: usual[letters], held_out)}")
     for epoch in range(1, args.epochs + 1):
         losses = []
-        for letters, tags, lengths in batches(train, args.batch, order):
-            ys, _, cache = model.forward(letters, lengths=lengths)
-            loss, loss_cache = criterion.forward(ys, tags, lengths=lengths)
+        for batch in batches(train, args.batch, order):
             model.zero_grad()
-            model.backward(criterion.backward(loss_cache), None, cache)
+            loss, _, _ = rnn.gradients(model, criterion, batch)
             optimizer.step()
             losses.append(float(loss))
         print(f"epoch {epoch}: loss {np.mean(losses):.4f}; held out {measured(likeliest, held_out)}", flush=True)

@@ -28,15 +28,12 @@ Mackey and Glass, *Oscillation and Chaos in Physiological Control Systems*, 1977
 and Variance of the Target Probability Distribution*, 1994.
 """
 
-import argparse
-import sys
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_picture, check_ranges, make_parser, run
 
 SIZE, TRAIN, WINDOW = 4000, 3000, 120
 
@@ -77,7 +74,7 @@ def plot(path: str, pictures: dict[str, tuple[Any, ...]]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--hidden", type=int, default=32, help="units (32)")
     add("--batch", type=int, default=16, help="windows an iteration (16)")
@@ -88,23 +85,12 @@ def main(arguments: list[str] | None = None) -> None:
     add("--plot", metavar="FILE", help="draw the forecasts: .png, .svg or .pdf")
     add("--seed", type=int, default=0, help="of series, weights and trajectories (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"hidden": 1, "batch": 1, "epochs": 1, "samples": 1, "ahead": 4, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
+    check_ranges(parser, args, {"at least 1": "samples"})
+    if args.ahead < 4:
+        parser.error(f"--ahead must be at least 4, not {args.ahead}")
     if args.ahead > SIZE - TRAIN - WINDOW:
         parser.error(f"--ahead must be at most {SIZE - TRAIN - WINDOW}, not {args.ahead}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if args.plot is not None:
-        from tinygrad_rnn import plotting  # noqa: F401  # what it lacks it says now, and not after the training
-
-        if Path(args.plot).suffix not in (".png", ".svg", ".pdf") or Path(args.plot).is_dir():
-            parser.error(f"--plot must name a file that ends in .png, .svg or .pdf, not {args.plot!r}")
-        try:
-            with TemporaryFile(dir=Path(args.plot).parent):
-                pass
-        except OSError as error:
-            parser.error(f"--plot {args.plot}: no file can be written in its folder: {error.strerror}")
+    check_picture(parser, args.plot)
 
     pictures = {}
     for title, make in {"Mackey-Glass": mackey_glass, "seasonal": seasonal}.items():
@@ -144,7 +130,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError, ImportError, OSError) as error:
-        sys.exit(f"forecast: {error}")
+    run(main)

@@ -24,15 +24,14 @@ Afterwards the model reads a recording of each gesture step by step. The picture
 of the right gesture after each of them.
 """
 
-import argparse
-import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_picture, check_ranges, make_parser, run
 from tinygrad_rnn.training import metrics
 
 GESTURES = ("left circle", "right circle", "eight", "line")
@@ -81,7 +80,7 @@ def plot(path: str, streams: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--recordings", type=int, default=1000, help="how many, in all (1000)")
     add("--hidden", type=int, default=32, help="units (32)")
@@ -92,21 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
     add("--plot", metavar="FILE", help="draw how it reads a recording of each gesture: .png, .svg or .pdf")
     add("--seed", type=int, default=0, help="of recordings, weights and order (0)")
     args = parser.parse_args(arguments)
-    for name, least in {"recordings": 40, "hidden": 1, "batch": 1, "epochs": 1, "patience": 1, "seed": 0}.items():
-        if getattr(args, name) < least:
-            parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
-    if not args.lr > 0:
-        parser.error(f"--lr must be above 0, not {args.lr}")
-    if args.plot is not None:
-        from tinygrad_rnn import plotting  # noqa: F401  # what it lacks it says now, and not after the training
-
-        if Path(args.plot).suffix not in (".png", ".svg", ".pdf") or Path(args.plot).is_dir():
-            parser.error(f"--plot must name a file that ends in .png, .svg or .pdf, not {args.plot!r}")
-        try:
-            with TemporaryFile(dir=Path(args.plot).parent):
-                pass
-        except OSError as error:
-            parser.error(f"--plot {args.plot}: no file can be written in its folder: {error.strerror}")
+    check_ranges(parser, args, {"at least 1": "patience"})
+    if args.recordings < 40:
+        parser.error(f"--recordings must be at least 40, not {args.recordings}")
+    check_picture(parser, args.plot)
 
     weights, data, order = np.random.default_rng(args.seed).spawn(3)
     labels = np.arange(args.recordings) % 4
@@ -158,7 +146,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, FloatingPointError, ImportError, OSError) as error:
-        sys.exit(f"sensors: {error}")
+    run(main)

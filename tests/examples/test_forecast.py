@@ -84,7 +84,7 @@ def test_a_mistake_is_one_line(tmp_path: Path) -> None:
         "--ahead 3": "--ahead must be at least 4, not 3",
         "--ahead 881": "--ahead must be at most 880, not 881",
         "--plot forecast": "--plot must name a file that ends in .png, .svg or .pdf, not 'forecast'",
-        "--plot folder.png": "--plot must name a file that ends in .png, .svg or .pdf, not 'folder.png'",
+        "--plot folder.png": "--plot folder.png is a folder",
         "--plot missing/forecast.png": "--plot missing/forecast.png: no file can be written in its folder: ",
     }
     (tmp_path / "folder.png").mkdir()

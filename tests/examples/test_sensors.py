@@ -83,7 +83,7 @@ def test_a_mistake_is_one_line(tmp_path: Path) -> None:
         "--recordings 39": "--recordings must be at least 40, not 39",
         "--lr 0": "--lr must be above 0, not 0.0",
         "--plot sensors": "--plot must name a file that ends in .png, .svg or .pdf, not 'sensors'",
-        "--plot folder.png": "--plot must name a file that ends in .png, .svg or .pdf, not 'folder.png'",
+        "--plot folder.png": "--plot folder.png is a folder",
         "--plot missing/sensors.png": "--plot missing/sensors.png: no file can be written in its folder: ",
     }
     (tmp_path / "folder.png").mkdir()

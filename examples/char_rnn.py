@@ -63,6 +63,8 @@ def train(args: argparse.Namespace, saved: Any) -> None:
         tqdm.write(f"step {report.step:,}: held out {report.history[-1]['validation_loss']:.3f} nats; saved")
 
     def stop(*signalled: Any) -> None:  # `fit` ends its step and saves before it passes a signal on
+        if optimizer.steps <= (saved.optimizer.steps if saved else 0):
+            sys.exit("\nstopped before the first step: nothing was saved")
         sys.exit(f"\nstopped after {optimizer.steps} iterations and saved; go on by train --resume {args.out}")
 
     sample = rnn.Sample(tokenizer, **how, rng=np.random.default_rng(args.seed))

@@ -139,6 +139,20 @@ def test_ctrl_c_saves_and_says_so(trained: tuple[Path, str], tmp_path: Path, sig
     assert load(tmp_path / SAVED).metadata["fit"]["step"] == 4
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_what_stops_before_the_first_step_does_not_say_that_it_saved(trained: tuple[Path, str], tmp_path: Path) -> None:
+    code = f"""
+import os, runpy, signal
+import tinygrad_rnn
+tinygrad_rnn.fit = lambda *what, **how: os.kill(os.getpid(), signal.SIGTERM)
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
+    for how in (SMALL, ("--resume", trained[0] / SAVED, "--iterations", 31)):
+        done = run(tmp_path, "train", "--text", trained[0] / "text", *how, "--out", "new", code=code)
+        assert (done.returncode, done.stderr) == (1, "\nstopped before the first step: nothing was saved\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_paragraphs_are_documents(trained: tuple[Path, str]) -> None:
     folder, _ = trained
     done = run(folder, "train", "--text", "text", "--documents", *SMALL, "--iterations", 150, "--out", "e")

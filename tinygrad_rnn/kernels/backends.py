@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .kernel import Backend
-from .plain import gru, lstm, masks, products, rnn, softmax_cross_entropy
+from .plain import gru, lstm, products, rnn, softmax_cross_entropy
 
 PLAIN = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -31,7 +31,6 @@ PLAIN = Backend(
     projection=products.projection,
     look_up=products.look_up,
     add_by_id=products.add_by_id,
-    random_mask=masks.random_mask,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
 )

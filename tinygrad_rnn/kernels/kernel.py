@@ -35,7 +35,6 @@ TakeSteps = Callable[..., Any]
 """Takes the steps of a block, forward or back: what it takes and gives, the functions of `plain` say."""
 Project = Callable[[Array, Array], None]
 Step = Callable[[Input, State, Any], State]
-RandomMask = Callable[[Any, float, float, tuple[int, ...], Array], Array]
 SoftmaxForward = Callable[[Array, Integers, float], tuple[Array, Array, Array]]
 SoftmaxBackward = Callable[[Array, Integers, float, Array, Array, Array], Array]
 
@@ -55,6 +54,5 @@ class Backend(NamedTuple):
     projection: Callable[[Array, Array, int], Project]
     look_up: Callable[[OneHotRows, Array, Array], None]
     add_by_id: Callable[[OneHotRows, Array, Array], None]
-    random_mask: RandomMask
     softmax_forward: SoftmaxForward
     softmax_backward: SoftmaxBackward

@@ -6,7 +6,6 @@ compiled steps are made of, and `parts_of_numba` all that is taken from Numba.
 """
 
 from ..kernel import Backend
-from ..plain import masks
 from . import gru, lstm, products, rnn, softmax_cross_entropy
 
 COMPILED = Backend(
@@ -21,7 +20,6 @@ COMPILED = Backend(
     projection=products.projection,
     look_up=products.look_up,
     add_by_id=products.add_by_id,
-    random_mask=masks.random_mask,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
 )

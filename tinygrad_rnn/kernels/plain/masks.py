@@ -1,7 +1,7 @@
-"""Random masks by Philox, a generator that computes its n-th number from a key and n: the same on every device.
+"""Random masks by Philox, which computes its n-th number from a key and n, so that any device could do it by itself.
 
-The numbers are those of NumPy's `Philox`, Philox4x64-10, with the counter at 0: 64 bits each, of which an entry of the
-mask takes 32, the lower half first.
+The numbers are those of NumPy's `Philox`, Philox4x64-10, from its first on: 64 bits each, of which an entry of the mask
+takes 32, the lower half first.
 
 References:
     Salmon et al., *Parallel Random Numbers: As Easy as 1, 2, 3*, 2011.
@@ -24,7 +24,10 @@ _own = threading.local()
 def random_mask(
     key: NDArray[np.uint64], probability: float, value: float, shape: tuple[int, ...], like: Array
 ) -> Array:
-    """`value` with `probability`, to 32 bits, else 0, of the dtype and device of `like`; `key` has two numbers."""
+    """`value` with `probability`, to 32 bits, else 0, of `shape` and with the dtype and device of `like`.
+
+    `key` (2,) decides all; it holds unsigned numbers of 64 bits.
+    """
     count = math.prod(shape)
     words = _philox(key).random_raw((count + 1) // 2).astype("<u8", copy=False)
     chosen = words.view("<u4")[:count].reshape(shape) < round(probability * 2**32)

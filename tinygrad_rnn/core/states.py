@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .arguments import check_number
+from .arguments import check_number, check_str
 from .arrays import Array, Booleans, namespace, select
 from .checks import check_array, check_device, check_integers
 from .parameter import Parameter
@@ -47,8 +47,7 @@ class Leaf:  # no dataclass, nor is one elsewhere in what the face imports: the 
         integer: bool = False,
         kept: bool = False,
     ) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"Leaf: name must be a str, not {name!r}")
+        check_str("Leaf", "name", name)
         sizes: Any = shape
         if not isinstance(sizes, tuple) or not all(size is None or isinstance(size, int) for size in sizes):
             raise TypeError(f"Leaf {name!r}: shape must be a tuple of sizes, None where any will do, not {shape!r}")

@@ -77,8 +77,10 @@ def naive(model: Any, prompt: list[int], length: int, wishes: dict[str, Any], fi
 
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("wishes", WISHES)
-def test_texts_against_the_naive_ones(wishes: dict[str, Any], filters: dict[str, Any]) -> None:
-    for seed in range(2):
+def test_texts_against_the_naive_ones(
+    wishes: dict[str, Any], filters: dict[str, Any], pytestconfig: pytest.Config
+) -> None:
+    for seed in range(4 if pytestconfig.getoption("--long") else 2):
         model = network(V, seed).to(dtype="float64")
         expected = naive(model, [3, 1], 30, wishes, filters, np.random.default_rng(seed))
         options = {**wishes, **filters}

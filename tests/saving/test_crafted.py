@@ -473,7 +473,7 @@ def test_what_a_file_would_not_be_read_with_is_not_saved(tmp_path: Path) -> None
     with pytest.raises(
         ValueError, match=r"^save\(.*would take about \d+ MB of memory, .* Keep what is large in a file of its own"
     ):
-        save(path, Linear(2, 2, rng=np.random.default_rng(0)), metadata={"a": [[]] * 800_000})
+        save(path, Linear(2, 2, rng=np.random.default_rng(0)), metadata={"a": [[]] * 600_000})
     assert not path.exists()
     losses = ", ".join(["2.3456789012345678"] * 550_000)
     safe_file.check_memory("save", losses, 3, len(losses), len(losses))

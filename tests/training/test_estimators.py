@@ -83,8 +83,8 @@ def test_gaps_are_refused_unless_they_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor])
-def test_the_rules_of_scikit_learn(kind: Any) -> None:
-    check_estimator(kind(epochs=12, random_state=0), on_skip=None)
+def test_the_rules_of_scikit_learn(kind: Any, pytestconfig: pytest.Config) -> None:
+    check_estimator(kind(epochs=20 if pytestconfig.getoption("--long") else 12, random_state=0), on_skip=None)
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ def fit(
     a report: a row of the history, with the loss of the validation, and then the callbacks.
 
     Ctrl-C and SIGTERM end the training after the step that has begun; then a checkpoint is written, and the signal
-    delivered. It is also written where the data, the validation or a callback raises an error, but not where the
-    training diverges: then the file stays as it was. A training that was stopped and goes on by `resume` computes the
-    same, to the bit, as one that was not.
+    delivered. A training that was stopped and goes on by `resume` computes the same, to the bit, as one that was not.
+    The checkpoint is also written where the data, the validation or a callback raises an error; with `accumulate`, the
+    batches of a step that was not taken yet are then left out. Where the training diverges, the file stays as it was.
 
     Args:
         model: a `Recurrent` or a `ManyToOne`, on any device.

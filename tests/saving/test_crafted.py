@@ -468,6 +468,20 @@ def test_headers_that_take_more_memory_than_room_in_a_file(tmp_path: Path, heade
     assert_refused(path, path.stat().st_size, "names and shapes of its tensors would take far more memory")
 
 
+@pytest.mark.parametrize(
+    ("text", "most"), [("x", 17e6), ("ā", 8.5e6), ("一", 7.5e6), ("\N{GRINNING FACE}", 4.5e6)], ids=["1", "2", "2", "4"]
+)
+def test_a_text_is_measured_as_it_will_be_in_memory(text: str, most: float) -> None:
+    """Before it is decoded: once in UTF-8, and twice as a str, of which the widest character tells how wide all are."""
+    safe_file.check_header("load", b'{"' + int(most) * text.encode() + b'"}', 0)
+    with pytest.raises(ValueError, match=r"^load: .* would take about \d+ MB of memory"):
+        safe_file.check_header("load", b'{"' + int(1.3 * most) * text.encode() + b'"}', 0)
+    for wide in ("\N{GRINNING FACE}".encode(), b"\\ud83d"):
+        safe_file.check_header("load", b'{"' + int(5.5e6) * b"x" + wide + b'"}', 0)
+        with pytest.raises(ValueError, match=r"^load: .* would take about \d+ MB of memory"):
+            safe_file.check_header("load", b'{"' + int(7e6) * b"x" + wide + b'"}', 0)
+
+
 def test_what_a_file_would_not_be_read_with_is_not_saved(tmp_path: Path) -> None:
     path = tmp_path / "model"
     with pytest.raises(

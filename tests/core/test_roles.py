@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,10 +12,14 @@ from table import SteppedRNN
 from tinygrad_rnn import (
     Cell,
     Device,
+    Dropout,
     Embedding,
+    EncoderDecoder,
     Feedforward,
+    GRUCell,
     Linear,
     Loss,
+    ManyToOne,
     OneHot,
     OneHotRows,
     Recurrent,
@@ -474,3 +478,16 @@ def test_roles_are_abstract() -> None:
 def test_a_layer_without_parameters_takes_any_floating_dtype() -> None:
     for dtype in ("float32", "float64"):
         assert Tanh()(zeros((2, 3)).astype(dtype)).dtype == dtype
+
+
+@pytest.mark.messages  # the shape checks know that it is a bool
+@pytest.mark.parametrize("training", [1, 0, "no", None])
+def test_training_is_true_or_false_and_nothing_that_counts_as_one(training: Any) -> None:
+    rng = np.random.default_rng(0)
+    pairs, true = EncoderDecoder(GRUCell(3, 4, rng=rng), GRUCell(3, 4, rng=rng)), cast(bool, np.True_)
+    for layer in (cell(), Sequential(cell()), ManyToOne(cell()), Dropout(0.5, rng=rng), pairs):
+        inputs = (f32(2, 1, 3),) * (2 if layer is pairs else 1)
+        message = f"{layer!r}: training must be True or False, not {training!r}"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            layer.forward(*inputs, training=training)
+        layer.forward(*inputs, training=true)

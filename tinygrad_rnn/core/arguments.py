@@ -97,6 +97,17 @@ def check_str(owner: str, name: str, value: Any) -> None:
         raise TypeError(f"{owner}: {name} must be a str, not {value!r:.80}")
 
 
+def check_bool(owner: object, name: str, value: Any) -> bool:
+    """`value` must be True or False; gives it as a bool of Python.
+
+    Raises:
+        TypeError: it is something else, such as 1 or "no", which would count as True.
+    """
+    if not isinstance(value, (bool, np.bool)):
+        raise TypeError(f"{owner}: {name} must be True or False, not {value!r:.80}")
+    return bool(value)
+
+
 def check_choice(owner: str, name: str, value: Any, *choices: str) -> None:
     """`value` must be one of `choices`.
 

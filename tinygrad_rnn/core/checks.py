@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import FLOATS, check_choice, check_eps, check_number, check_rate, check_rng, check_size
+from .arguments import FLOATS, check_bool, check_choice, check_eps, check_number, check_rate, check_rng, check_size
 from .arrays import Array, device_name
 from .foreign import check_is_array, is_array
 from .one_hot import OneHotRows
@@ -37,6 +37,7 @@ __all__ = [
     "check_rate",
     "check_eps",
     "check_choice",
+    "check_bool",
     "check_rng",
 ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, NamedTuple, final
 
-from .arguments import check_size
+from .arguments import check_bool, check_size
 from .arrays import Array, Bool, Booleans, Float, Integer, Integers, is_empty, no_gradient
 from .blas import with_one_blas_thread
 from .checks import check_array, check_cache, check_flags, check_integers, check_one_hot
@@ -181,6 +181,7 @@ class Recurrent(Layer):
             ValueError: a shape, an id or a length does not fit.
             TypeError: a dtype or device differs from the parameters'.
         """
+        check_bool(self, "training", training)
         if training:
             keep_freed_memory()
         takes = "(T, B), ids" if self.takes_ids else "(T, B, D)"

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .arguments import check_number, check_str
+from .arguments import check_bool, check_number, check_str
 from .arrays import Array, Booleans, namespace, select
 from .checks import check_array, check_device, check_integers
 from .parameter import Parameter
@@ -53,14 +53,11 @@ class Leaf:  # no dataclass, nor is one elsewhere in what the face imports: the 
             raise TypeError(f"Leaf {name!r}: shape must be a tuple of sizes, None where any will do, not {shape!r}")
         if not isinstance(initial, Parameter):
             check_number(f"Leaf {name!r}", "initial", initial)
-        for flag in (integer, kept):
-            if not isinstance(flag, bool):
-                raise TypeError(f"Leaf {name!r}: integer and kept must be True or False, not {flag!r}")
         self.name = name
         self.shape = shape
         self.initial = initial
-        self.integer = integer
-        self.kept = kept
+        self.integer = check_bool(f"Leaf {name!r}", "integer", integer)
+        self.kept = check_bool(f"Leaf {name!r}", "kept", kept)
 
     def __repr__(self) -> str:
         settings = (f"{name}={getattr(self, name)!r}" for name in ("initial", "integer", "kept") if getattr(self, name))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Array, Generator, Integers, NDArray
-from ..core.checks import check_rng, check_size
+from ..core.checks import check_bool, check_rng, check_size
 from .batch import Batch
 from .batches import check_sequences, length_batches, pad
 
@@ -70,8 +70,7 @@ class SequenceBatches:
         self.batch = check_size("SequenceBatches", "batch", batch)
         if rng is not None:
             check_rng("SequenceBatches", rng)
-        if not isinstance(by_length, bool):
-            raise TypeError(f"SequenceBatches: by_length must be True or False, not {by_length!r}")
+        check_bool("SequenceBatches", "by_length", by_length)
         first = check_sequences("SequenceBatches", "sequences", sequences)
         if not len(sequences):
             raise ValueError("SequenceBatches: there are no sequences")

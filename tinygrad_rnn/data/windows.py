@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Array, NDArray
-from ..core.checks import check_size
+from ..core.checks import check_bool, check_size
 
 
 def windows(
@@ -51,8 +51,7 @@ def windows(
     steps, horizon, stride = (
         check_size("windows", name, size) for name, size in (("steps", steps), ("horizon", horizon), ("stride", stride))
     )
-    if not isinstance(shifted, bool):
-        raise TypeError(f"windows: shifted must be True or False, not {shifted!r}")
+    check_bool("windows", "shifted", shifted)
     listed = isinstance(series, (list, tuple))
     given: Any = series if listed else [series]
     for i, array in enumerate(given):

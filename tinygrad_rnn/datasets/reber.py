@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import check_bool
 from ..data.char_tokenizer import CharTokenizer
 from .strings import Branches, StringSource
 
@@ -64,9 +65,7 @@ class ReberGrammar(StringSource):
     """
 
     def __init__(self, *, embedded: bool = False) -> None:
-        if not isinstance(embedded, bool):
-            raise TypeError(f"ReberGrammar: embedded must be True or False, not {embedded!r}")
-        self.embedded = embedded
+        self.embedded = check_bool("ReberGrammar", "embedded", embedded)
         self.tokenizer = CharTokenizer("BTPSXVE")
         self.vocab_size = len(self.tokenizer)
         graph = _embedded() if embedded else _PLAIN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, Float, Generator
-from ..core.checks import check_array, check_cached_array, check_gradient, check_rate, check_rng
+from ..core.checks import check_array, check_bool, check_cached_array, check_gradient, check_rate, check_rng
 from ..core.roles import Feedforward
 from .masks import dropout_mask
 
@@ -53,6 +53,7 @@ class Dropout(Feedforward):
         self, x: Float[Array, "*shape"], *, training: bool = True
     ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"] | None]:
         check_array(self, "x", x, None)
+        check_bool(self, "training", training)
         mask = dropout_mask(self.rng, self.rate, x.shape, x, training)
         return x if mask is None else x * mask, mask
 

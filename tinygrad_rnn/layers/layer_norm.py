@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..core import initializers
 from ..core.arrays import Array, Float, namespace
-from ..core.checks import check_cache, check_eps, check_features, check_gradient, check_size
+from ..core.checks import check_bool, check_cache, check_eps, check_features, check_gradient, check_size
 from ..core.one_hot import as_rows
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward
@@ -63,8 +63,7 @@ class LayerNorm(Feedforward):
     def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True) -> None:
         size = check_size("LayerNorm", "size", size)
         eps = check_eps("LayerNorm", "eps", eps)
-        if not isinstance(bias, bool):
-            raise TypeError(f"LayerNorm: bias must be True or False, not {bias!r}")
+        bias = check_bool("LayerNorm", "bias", bias)
         self.size = self.in_size = self.out_size = size
         self.eps, self.bias = eps, bias
         self.g = Parameter(initializers.zeros((size,)) + 1)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, final
 
 from ..core.arrays import Array, Float, Integer, Integers, namespace
 from ..core.blas import with_one_blas_thread
-from ..core.checks import check_cache
+from ..core.checks import check_bool, check_cache
 from ..core.layer import Layer
 from ..core.roles import Recurrent
 from ..core.states import State, leaves, tree_map
@@ -121,6 +121,7 @@ class EncoderDecoder(Layer):
             ValueError: a shape, an id or a length does not fit, or sources and targets differ in their number of rows.
             TypeError: a dtype or device differs from the parameters'.
         """
+        check_bool(self, "training", training)
         state, encoder, bridge = self._encode(sources, source_lengths, training)
         rows = getattr(targets, "shape", ())[1:2]  # if it is not a sequence, the decoder raises
         if rows and rows != sources.shape[1:2]:

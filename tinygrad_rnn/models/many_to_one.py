@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, final
 
 from ..core.arrays import Array, Float, Integer, Integers, no_gradient
 from ..core.blas import with_one_blas_thread
-from ..core.checks import check_cache, check_choice
+from ..core.checks import check_bool, check_cache, check_choice
 from ..core.layer import Layer
 from ..core.one_hot import OneHotRows
 from ..core.roles import Feedforward, Recurrent, given_or_zeros
@@ -118,6 +118,7 @@ class ManyToOne(Layer):
             ValueError: a shape, an id or a length does not fit.
             TypeError: a dtype or device differs from the parameters', or the encoder gives one-hot rows.
         """
+        check_bool(self, "training", training)
         ys, state, encoder = self.encoder.forward(xs, state, lengths=lengths, training=training)
         if isinstance(ys, OneHotRows):
             raise TypeError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ..core.arguments import check_bool
 from ..core.arrays import Array
 from ..core.layer import Layer
 from ..core.parameter import Parameter
 from .base import Optimizer
 from .clip import Clipper
 from .finite import Nonfinite
-from .settings import number, shown
+from .settings import number
 
 
 class SGD(Optimizer):
@@ -67,8 +68,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         self.momentum = momentum
-        if not isinstance(nesterov, bool):
-            raise TypeError(f"SGD: nesterov must be True or False, not {shown(nesterov)}")
+        nesterov = check_bool("SGD", "nesterov", nesterov)
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0")
         super().__init__(model, lr, clip=clip, nonfinite=nonfinite, rates=rates, decay=decay, decays=decays)

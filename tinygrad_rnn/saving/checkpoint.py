@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.arguments import check_bool
 from ..core.arrays import Array
 from ..core.device import Device, as_device, device_of
 from ..core.files import check_target
@@ -102,8 +103,7 @@ def content_of(
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
     if not isinstance(metadata, (dict, type(None))):
         raise TypeError(f"{call}: metadata is a {type(metadata).__name__}, where a dict was expected")
-    if not isinstance(allow_nonfinite, bool):
-        raise TypeError(f"{call}: allow_nonfinite must be True or False, not {shortened(repr(allow_nonfinite), 80)}")
+    check_bool(call, "allow_nonfinite", allow_nonfinite)
     check_found(call, model)
     check_tokenizer(call, tokenizer, model)
     check_optimizer(call, optimizer, model)

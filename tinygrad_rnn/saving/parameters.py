@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from ..core.arguments import check_bool
 from ..core.arrays import Array
 from ..core.device import device_of
 from ..core.layer import Layer
@@ -69,8 +70,7 @@ def load_parameters(path: str | os.PathLike[str], model: Layer, *, strict: bool 
     where, call = named_call(path, "load_parameters")
     if not isinstance(model, Layer):
         raise TypeError(f"{call}: model is a {type(model).__name__}, where a layer was expected")
-    if not isinstance(strict, bool):
-        raise TypeError(f"{call}: strict must be True or False, not {strict!r:.80}")
+    check_bool(call, "strict", strict)
     content, tensors = read_file(where, call)
     try:
         check_kinds(content)

@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
 from ..cells.gru import GRUCell
 from ..cells.lstm import LSTMCell
 from ..cells.rnn import RNNCell
+from ..core.arguments import check_bool, check_choice, check_size
 from ..core.arrays import NDArray
 from ..data.sequence_batches import SequenceBatches
 from ..layers.dropout import Dropout
@@ -87,8 +88,10 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
 
     def _train(self, sequences: list[NDArray[Any]], targets: NDArray[Any], outputs: int, criterion: Any) -> Any:
         """Make the model and train it; `targets` is (N,) of classes or (N, K) of numbers."""
-        if self.cell not in CELLS:
-            raise ValueError(f'{type(self).__name__}: cell must be "rnn", "lstm" or "gru", not {self.cell!r}')
+        name = type(self).__name__
+        check_choice(name, "cell", self.cell, *CELLS)
+        check_bool(name, "bidirectional", self.bidirectional)
+        check_size(name, "layers", self.layers)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         scale = Standardize.fit(sequences, gaps=self.gaps)
         parts: list[Any] = [scale]

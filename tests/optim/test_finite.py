@@ -244,3 +244,15 @@ def test_a_plateau_reads_the_error() -> None:
 def test_another_choice_is_refused(junk: Any) -> None:
     with pytest.raises(ValueError, match=r'^SGD: nonfinite must be "refuse", "skip" or "propagate", not '):
         SGD(Weights(), 0.1, nonfinite=junk)
+
+
+@pytest.mark.parametrize("kind", [Adam, Adagrad, RMSprop])
+def test_a_square_that_overflows_is_warned_of_and_not_saved(kind: Any, tmp_path: Path) -> None:
+    layer = Linear(2, 3, rng=np.random.default_rng(0))
+    optimizer = kind(layer, 0.1)
+    layer.w.grad.fill(1e30)
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        optimizer.step()
+    assert np.isfinite(layer.w.value).all()
+    with pytest.raises(ValueError, match="is inf at"):
+        save(tmp_path / "model", layer, optimizer=optimizer)

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..core import blas
-from ..core.arrays import Array, namespace, no_gradient, select
+from ..core.arrays import Array, no_gradient, select
 from ..core.layer import runs
 from ..core.one_hot import TableRows
+from ..core.returns import Where, check_returned, stacked
 from ..core.roles import Recurrent
 from ..core.rows import Rows
 from ..core.states import (
@@ -25,7 +26,6 @@ from ..core.states import (
 )
 from ..kernels.backends import is_compiled
 from ..kernels.kernel import Kernel
-from .step_checks import Where, check_step
 
 
 @functools.lru_cache  # making the leaves takes a tenth of the time of a step
@@ -159,13 +159,14 @@ class Cell(Recurrent):
             if rows.starts is not None:
                 state = begin(spec, state, rows.starts[t])
             made = self.step_forward(xs[t], state, training=training)
-            if t == 0:
-                check_step(Where(self, "step_forward", t), made, "(y, state, cache)", B, like)
+            if t == 0 or type(made) is not tuple or len(made) != 3:
+                where = Where(self, "step_forward", t)
+                check_returned(where, made, "(y, state, cache)", (B, self.out_size), B, like)
             y, after, cache = made
             state = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, state)
             ys.append(y)
             caches.append(cache)
-        whole = namespace(ys[0]).stack(ys) if ys else zeros_of((0, B, self.out_size), like)
+        whole = stacked(self, "step_forward", "y", ys) if ys else zeros_of((0, B, self.out_size), like)
         return whole, state, StepCaches(tuple(caches), rows, no_gradient(xs))
 
     def _steps_backward(self, dys: Any, dstate: State, cache: StepCaches) -> tuple[Any, State]:
@@ -177,8 +178,9 @@ class Cell(Recurrent):
             else:
                 running = tree_map(lambda d, t=t: select(active[t], d, 0), dstate)
                 made = self.step_backward(dys[t], running, caches[t])
-            if t == len(caches) - 1:
-                check_step(Where(self, "step_backward", t), made, "(dx, dstate)", dys.shape[1], dys)
+            if t == len(caches) - 1 or type(made) is not tuple or len(made) != 2:
+                shape = None if no_dxs is None else no_dxs.shape[1:]
+                check_returned(Where(self, "step_backward", t), made, "(dx, dstate)", shape, dys.shape[1], dys)
             dx, before = made
             dstate = before if active is None else tree_map(partial(select, active[t]), before, dstate)
             if starts is not None:
@@ -188,7 +190,7 @@ class Cell(Recurrent):
             return no_dxs, dstate
         if dxs[0] is None:
             return None, dstate
-        return namespace(dxs[0]).stack(dxs[::-1]), dstate
+        return stacked(self, "step_backward", "dx", dxs[::-1]), dstate
 
 
 UNROLLED = Cell.unroll_forward, Cell.unroll_backward

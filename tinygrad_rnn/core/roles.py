@@ -17,6 +17,7 @@ from .checks import check_array, check_cache, check_flags, check_integers, check
 from .chunks import is_long, joined
 from .device import keep_freed_memory
 from .layer import Layer
+from .returns import check_tuple
 from .rows import Rows, make_rows
 from .states import (
     State,
@@ -192,7 +193,8 @@ class Recurrent(Layer):
         began = absent(given) if given is not state and learns(spec) else None
         xs = rows.clear(xs)
         check_one_hot(self, xs)
-        ys, state, inner = self.unroll_forward(xs, state, rows=rows, training=training)
+        made = self.unroll_forward(xs, state, rows=rows, training=training)
+        ys, state, inner = check_tuple(self, "unroll_forward", None, made, "(ys, state, cache)")
         cache = SequenceCache(inner, rows, began, no_gradient(ys), tree_map(no_gradient, state), no_gradient(xs))
         return rows.clear(ys), state, cache
 
@@ -216,7 +218,8 @@ class Recurrent(Layer):
         inner, rows, began, no_dys, no_dstate, no_dxs = cache
         dys = rows.clear(given_or_zeros(self, "dys", dys, no_dys))
         dstate = given_or_zeros(self, "dstate", dstate, no_dstate)
-        dxs, dstate = self.unroll_backward(dys, dstate, inner)
+        made = self.unroll_backward(dys, dstate, inner)
+        dxs, dstate = check_tuple(self, "unroll_backward", None, made, "(dxs, dstate)")
         if began is not None:
             add_initial_gradient(self.state_spec, dstate, began)
         return (None if no_dxs is None else rows.clear(dxs)), dstate

@@ -25,7 +25,8 @@ class Optimizer(ABC):
 
     `step` never clears gradients, and clips only if asked to. It lets no gradient that is not finite reach the weights,
     unless asked to. But a finite gradient can make a weight overflow, where the learning rate is far too high. `step`
-    does not look for that: NumPy warns, and the next gradient is not finite.
+    does not look for that: NumPy warns, and the next gradient is not finite. So can the square of a gradient,
+    above 1e19 in float32, which some optimizers keep: NumPy warns, the weight stays as it is, and `save` refuses.
 
     A parameter whose factor in `rates` is 0 is frozen: neither it nor its gradient nor its optimizer state changes, and
     its gradient counts for no clipper and no norm, and may be NaN. Before the update, what decays is multiplied by

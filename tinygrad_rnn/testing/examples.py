@@ -14,9 +14,11 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..core.arrays import Array, Booleans, Generator, Integers, namespace
+from ..core.arrays import Array, Booleans, Generator, Integers
 from ..core.device import Device
 from ..core.layer import Layer
+from ..core.one_hot import OneHotRows
+from ..core.returns import Where, check_array, check_returned, check_tuple, stacked
 from ..core.roles import Feedforward, Loss, Recurrent
 from ..core.states import Leaf, State, StateSpec, tree_map
 from ..layers.attention.base import Attention
@@ -44,6 +46,10 @@ class Example(ABC):
     """The axes that have lengths, and the names of these."""
     own_axes: ClassVar[Mapping[str, str]] = {}
     """The leading axes of arrays whose axes are not (T, B), by name."""
+    gives = "(y, cache)"
+    """What the forward returns."""
+    gives_back = "dx"
+    """What the backward returns."""
 
     def __init__(self, layer: Layer, rng: Generator) -> None:
         self.layer = copy.deepcopy(layer).to("cpu", "float64")
@@ -73,11 +79,12 @@ class Example(ABC):
         for name, stream in self.layer.generators().items():
             stream.bit_generator.state = self.streams[name]
         outputs, cache = self.run()
-        return floats(outputs), cache
+        return self.floats("forward", outputs), cache
 
     def run(self) -> tuple[Arrays, Any]:
         """All outputs by name, and the cache."""
-        *outputs, cache = self.call(self.layer.forward)  # type: ignore[attr-defined]  # every role has one
+        made = self.call(self.layer.forward)  # type: ignore[attr-defined]  # every role has one
+        *outputs, cache = check_tuple(self.layer, "forward", None, made, self.gives)
         return self.named(*outputs), cache
 
     @abstractmethod
@@ -88,9 +95,35 @@ class Example(ABC):
     def named(self, *outputs: Any) -> Arrays:
         """All outputs by name."""
 
-    @abstractmethod
     def backward(self, upstream: Arrays, cache: Any) -> Arrays:
         """Map the gradients w.r.t. the outputs, by name, to those w.r.t. the variables, by name."""
+        made = self.back(upstream, cache)
+        gradients = check_tuple(self.layer, "backward", None, made, self.gives_back)
+        return self.floats("backward", self.named_back(*gradients))
+
+    @abstractmethod
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        """Call the backward."""
+
+    @abstractmethod
+    def named_back(self, *gradients: Any) -> Arrays:
+        """What it returns, by the names of the inputs."""
+
+    def floats(self, method: str, arrays: Arrays) -> Arrays:
+        """The arrays that have a gradient, among those that `method` returned."""
+        for name, array in arrays.items():
+            if array is not None and type(array) is not OneHotRows:
+                check_array(Where(self.layer, method), name, array, None, None)
+        return floats(arrays)
+
+    def gradients(self, upstream: Arrays, cache: Any) -> Arrays:
+        """As `backward`, but one must come for each variable, of its shape."""
+        found, who = self.backward(upstream, cache), f"{self.layer!r}{self.how.rstrip(',')}"
+        for name, array in self.variables.items():
+            assert name in found, f"{who}: backward gives no gradient of {name}"
+            shape = found[name].shape
+            assert shape == array.shape, f"{who}: gradient of {name} has shape {shape}, expected {array.shape}"
+        return found
 
     def upstream(self, rng: Generator) -> Arrays:
         """A random gradient for every output."""
@@ -100,7 +133,7 @@ class Example(ABC):
         """Outputs, and gradients of variables and parameters, of one forward and one backward."""
         self.layer.zero_grad()
         outputs, cache = self.forward()
-        variables = {f"gradient of {name}": array for name, array in self.backward(upstream, cache).items()}
+        variables = {f"gradient of {name}": array for name, array in self.gradients(upstream, cache).items()}
         parameters = {f"gradient of {name}": p.grad.copy() for name, p in self.layer.named_parameters()}
         return outputs | variables | parameters
 
@@ -153,14 +186,20 @@ class FeedforwardExample(Example):
         (y,) = outputs
         return {"y": y}
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        return floats({"x": self.layer.backward(upstream.get("y"), cache)})
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        return self.layer.backward(upstream.get("y"), cache)
+
+    def named_back(self, *gradients: Any) -> Arrays:
+        (dx,) = gradients
+        return {"x": dx}
 
 
 class RecurrentExample(Example):
     """Maps `xs` (T, B, D) and a state to `ys` and a state."""
 
     layer: Recurrent
+    gives = "(ys, state, cache)"
+    gives_back = "(dxs, dstate)"
 
     def __init__(
         self, layer: Recurrent, rng: Generator, lengths: Integers | None = None, starts: Booleans | None = None
@@ -180,12 +219,17 @@ class RecurrentExample(Example):
         return function(self.xs, self.state, lengths=self.lengths, starts=self.starts)
 
     def named(self, *outputs: Any) -> Arrays:
-        ys, state = outputs
+        (steps, batch), out = self.xs.shape[:2], self.layer.out_size
+        shape = (steps, batch, out)
+        ys, state = check_returned(Where(self.layer, "forward"), outputs, "(ys, state)", shape, batch, None)
         return {"ys": ys, **leaves("state", state)}
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        dxs, dstate = self.layer.backward(upstream.get("ys"), planted("state", self.state, upstream), cache)
-        return floats({"xs": dxs, **leaves("state", dstate)})
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        return self.layer.backward(upstream.get("ys"), planted("state", self.state, upstream), cache)
+
+    def named_back(self, *gradients: Any) -> Arrays:
+        dxs, dstate = gradients
+        return {"xs": dxs, **leaves("state", dstate)}
 
 
 class StepsExample(RecurrentExample):
@@ -198,28 +242,32 @@ class StepsExample(RecurrentExample):
         for t in range(self.xs.shape[0]):
             if self.starts is not None:
                 state = self.layer.begin(state, self.starts[t])
-            y, state, cache = self.layer.step_forward(self.xs[t], state)
+            made = self.layer.step_forward(self.xs[t], state)
+            y, state, cache = check_tuple(self.layer, "step_forward", t, made, "(y, state, cache)")
             ys.append(y)
             caches.append(cache)
-        whole = {"ys": namespace(ys[0]).stack(ys)} if ys[0].dtype.kind == "f" else {}
+        whole = {} if isinstance(ys[0], OneHotRows) else {"ys": stacked(self.layer, "step_forward", "y", ys)}
         return {**whole, **leaves("state", state)}, caches
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
+    def back(self, upstream: Arrays, cache: Any) -> Any:
         dstate, dxs = planted("state", self.state, upstream), []
         for t in reversed(range(len(cache))):
             dy = upstream["ys"][t] if "ys" in upstream else None
-            dx, dstate = self.layer.step_backward(dy, dstate, cache[t])
+            made = self.layer.step_backward(dy, dstate, cache[t])
+            dx, dstate = check_tuple(self.layer, "step_backward", t, made, "(dx, dstate)")
             if self.starts is not None:
                 dstate = self.layer.begin_backward(dstate, self.starts[t])
             dxs.append(dx)
-        whole = {"xs": namespace(dxs[0]).stack(dxs[::-1])} if dxs[0] is not None else {}
-        return floats({**whole, **leaves("state", dstate)})
+        has_gradient = "xs" in self.variables
+        return stacked(self.layer, "step_backward", "dx", dxs[::-1]) if has_gradient else None, dstate
 
 
 class AttentionExample(Example):
     """Maps `queries` (T, B, Q) and `memory` (S, B, M), which has the lengths, to the context and the weights."""
 
     layer: Attention
+    gives = "(context, weights, cache)"
+    gives_back = "(dqueries, dmemory)"
     sizes: ClassVar[Mapping[str, int]] = {"T": OTHER_STEPS, "B": BATCH, "S": STEPS}
     ends: ClassVar[Mapping[str, str]] = {"S": "lengths"}
     own_axes: ClassVar[Mapping[str, str]] = {"memory": "SB", "weights": "TBS"}
@@ -242,8 +290,11 @@ class AttentionExample(Example):
         context, weights = outputs
         return {"context": context, "weights": weights}
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        dqueries, dmemory = self.layer.backward(upstream.get("context"), upstream.get("weights"), cache)
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        return self.layer.backward(upstream.get("context"), upstream.get("weights"), cache)
+
+    def named_back(self, *gradients: Any) -> Arrays:
+        dqueries, dmemory = gradients
         return {"queries": dqueries, "memory": dmemory}
 
 
@@ -251,6 +302,8 @@ class EncoderDecoderExample(Example):
     """Maps `sources` (S, B, D) and `targets` (T, B, E) to `ys`; long sources have short targets."""
 
     layer: EncoderDecoder
+    gives = "(ys, cache)"
+    gives_back = "(dsources, dtargets)"
     sizes: ClassVar[Mapping[str, int]] = {"T": STEPS, "B": BATCH, "S": OTHER_STEPS}
     ends: ClassVar[Mapping[str, str]] = {"T": "target_lengths", "S": "source_lengths"}
     own_axes: ClassVar[Mapping[str, str]] = {"sources": "SB"}
@@ -275,15 +328,19 @@ class EncoderDecoderExample(Example):
         (ys,) = outputs
         return {"ys": ys}
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        dsources, dtargets = self.layer.backward(upstream.get("ys"), cache)
-        return floats({"sources": dsources, "targets": dtargets})
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        return self.layer.backward(upstream.get("ys"), cache)
+
+    def named_back(self, *gradients: Any) -> Arrays:
+        dsources, dtargets = gradients
+        return {"sources": dsources, "targets": dtargets}
 
 
 class PoolExample(Example):
     """Maps `xs` (T, B, D) to `y` (B, H)."""
 
     layer: Pool
+    gives_back = "dxs"
     own_axes: ClassVar[Mapping[str, str]] = {"y": "B"}
 
     def __init__(self, layer: Pool, rng: Generator, lengths: Integers | None = None) -> None:
@@ -303,14 +360,19 @@ class PoolExample(Example):
         (y,) = outputs
         return {"y": y}
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        return {"xs": self.layer.backward(upstream.get("y"), cache)}
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        return self.layer.backward(upstream.get("y"), cache)
+
+    def named_back(self, *gradients: Any) -> Arrays:
+        (dxs,) = gradients
+        return {"xs": dxs}
 
 
 class ManyToOneExample(RecurrentExample):
     """Maps `xs` (T, B, D) and a state to `y` (B, K) and a state."""
 
     layer: ManyToOne  # type: ignore[assignment]  # it has what of a `Recurrent` is needed here
+    gives = "(y, state, cache)"
     own_axes: ClassVar[Mapping[str, str]] = {"y": "B"}
 
     def __init__(self, layer: ManyToOne, rng: Generator, lengths: Integers | None = None) -> None:
@@ -323,9 +385,8 @@ class ManyToOneExample(RecurrentExample):
         y, state = outputs
         return {"y": y, **leaves("state", state)}
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        dxs, dstate = self.layer.backward(upstream.get("y"), planted("state", self.state, upstream), cache)
-        return floats({"xs": dxs, **leaves("state", dstate)})
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        return self.layer.backward(upstream.get("y"), planted("state", self.state, upstream), cache)
 
 
 class LossExample(Example):
@@ -335,6 +396,8 @@ class LossExample(Example):
     """
 
     layer: Loss
+    gives = "(loss, cache)"
+    gives_back = "dys"
 
     def __init__(
         self, layer: Loss, rng: Generator, lengths: Integers | None = None, weighted: bool = False, soft: bool = False
@@ -373,8 +436,12 @@ class LossExample(Example):
         (loss,) = outputs
         return {"loss": loss}
 
-    def backward(self, upstream: Arrays, cache: Any) -> Arrays:
-        return {"ys": self.layer.backward(cache, upstream["loss"])}
+    def back(self, upstream: Arrays, cache: Any) -> Any:
+        return self.layer.backward(cache, upstream["loss"])
+
+    def named_back(self, *gradients: Any) -> Arrays:
+        (dys,) = gradients
+        return {"ys": dys}
 
 
 def examples(

@@ -8,6 +8,7 @@ from ..cells.base import Cell
 from ..core.arrays import Generator
 from ..core.device import Device
 from ..core.layer import Layer
+from ..core.returns import Where, check_array
 from .differences import differ
 from .examples import Arrays, StepsExample, planted, same
 from .insides import NOTHING, incoming_of, known_in
@@ -44,9 +45,7 @@ def check_inner_float32(layer: Layer, rng: Generator) -> None:
     Those that a class inherits from one with other steps are not checked: they are not meant for its own.
     """
     example = _step(layer, rng)
-    steps = {"step_forward", "step_backward", "inner_gradients"}
-    author = next((kind for kind in type(layer).__mro__ if steps & vars(kind).keys()), type(layer))
-    if example is None or "inner_gradients" not in vars(author):
+    if example is None or not _writes_its_own(layer):
         return
     upstream = example.upstream(rng)
     single = example.to(Device("cpu"), "float32")
@@ -65,8 +64,28 @@ def _step(layer: Layer, rng: Generator) -> StepsExample | None:
     return StepsExample(layer, rng).cut({"T": slice(0, 1)})
 
 
+def _writes_its_own(layer: Layer) -> bool:
+    """Whether the class that wrote the steps also wrote `inner_gradients`."""
+    steps = {"step_forward", "step_backward", "inner_gradients"}
+    author = next((kind for kind in type(layer).__mro__ if steps & vars(kind).keys()), type(layer))
+    return "inner_gradients" in vars(author)
+
+
 def _found(example: StepsExample, upstream: Arrays) -> Arrays:
     cell: Any = example.layer
     _, (cache,) = example.forward()
-    found: Arrays = cell.inner_gradients(upstream["ys"][0], planted("state", example.state, upstream), cache)
+    try:
+        found = cell.inner_gradients(upstream["ys"][0], planted("state", example.state, upstream), cache)
+    except Exception as error:
+        if _writes_its_own(cell):
+            raise
+        raise TypeError(
+            f"{cell!r}: inner_gradients is inherited, but does not fit these steps ({error}). Write one for them, or "
+            "one that returns {}"
+        ) from error
+    where = Where(cell, "inner_gradients")
+    if not isinstance(found, dict):
+        raise TypeError(f"{where} gave a {type(found).__name__}, expected a dict of arrays by their names in the step")
+    for name, array in found.items():
+        check_array(where, str(name), array, None, None)
     return found

@@ -8,7 +8,7 @@ import linecache
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 CHANGED = "<a changed "
@@ -52,7 +52,9 @@ def compiled(source: str, original: FunctionType, names: Mapping[str, Any] | Non
         code = compile(outer + textwrap.indent(source, "  "), file, "exec", flags, dont_inherit=True)
     code = next(part for part in _inside(code) if part.co_name == name)
     found = original.__globals__ if names is None else {**original.__globals__, **names}
-    function = FunctionType(code, found, name, original.__defaults__, original.__closure__)
+    cells = dict(zip(original.__code__.co_freevars, original.__closure__ or (), strict=True))
+    closure = tuple(cells.get(free, CellType()) for free in code.co_freevars)  # `super` adds `__class__` in a class
+    function = FunctionType(code, found, name, original.__defaults__, closure)
     function.__kwdefaults__, function.__qualname__ = original.__kwdefaults__, original.__qualname__
     vars(function)["source"] = source  # so that it can be changed again
     return function

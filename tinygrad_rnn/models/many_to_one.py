@@ -176,7 +176,8 @@ class ManyToOne(Layer):
         """
         if self.pool != "last":
             raise ValueError(
-                f'{self!r} has no step: only with pool="last" is it enough to know the state. Call forward'
+                f'{self!r} has no step: only with pool="last" is it enough to know the state. Call forward, or pool '
+                "the outputs of `encoder.step` as they come, and apply `layers`"
             )
         y, state = self.encoder.step(x, state)
         for layer in self.layers:

@@ -24,6 +24,7 @@ OPTIONS = {
     "char_rnn": "train --batch 16 --iterations 400 --length 300",
     "sensors": "--plot sensors.svg",
     "forecast": "--epochs 15 --plot forecast.svg",
+    "brackets": "--hidden 32 --iterations 200 --lr 0.02 --plot brackets.svg",
     "custom_cell": "",
     "adding_problem": "--cell gru",
     "copy_memory": "--delay 10 --hidden 64 --goal 0.2",

@@ -9,9 +9,9 @@ It takes half a minute on one core. Lines of Python's own library with brackets 
 there once as they are, and once with two unlike closing brackets exchanged: `len(cache[name)]`. A fifth is held out, by
 whole files. The accuracy is that of the seeds 0 to 2; other versions of Python have other lines::
 
-    linear model of pairs of characters    ACC1
-    linear model of pairs of brackets      ACC2
-    GRU of 64 units                        ACC3
+    linear model of pairs of characters    0.80 to 0.81
+    linear model of pairs of brackets      0.98 to 0.99
+    GRU of 64 units                        0.98 to 0.99
 
 Both versions of a line have the same characters. The first linear model counts each character with the next one: it
 knows what the network knows, but sees only what stands side by side. The second counts each bracket with the next one,
@@ -92,10 +92,10 @@ def plot(path: str, model: rnn.ManyToOne, tokenizer: rnn.CharTokenizer, lines: l
         logits, _ = model(np.tile(ids[:, None], len(ids)), lengths=1 + np.arange(len(ids)))  # row i ends after i + 1
         colours += [2 * rnn.Softmax()(logits)[:, 1] - 1, np.zeros(1, "float32")]  # 0 for the end of the line
     width = max(map(len, lines)) + 1
-    axes = Figure(figsize=(0.2 + 0.1 * width, 0.4 + 0.19 * len(lines)), layout="constrained").subplots()
-    plotting.unit(np.concatenate(colours), "".join(line + "\n" for line in lines), width=width, axes=axes)
-    axes.set_title("blue: the brackets match so far; red: one is wrong", fontsize=9)
-    axes.figure.savefig(path)
+    figure = Figure(figsize=(0.2 + 0.1 * width, 0.4 + 0.19 * len(lines)), layout="constrained")
+    plotting.unit(np.concatenate(colours), "".join(line + "\n" for line in lines), width=width, axes=figure.subplots())
+    figure.suptitle("blue: the brackets match so far; red: one is wrong", fontsize=9)
+    figure.savefig(path)
 
 
 def main(arguments: list[str] | None = None) -> None:

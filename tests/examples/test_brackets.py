@@ -24,7 +24,7 @@ def script() -> dict[str, Any]:
 
 
 def test_the_network_beats_pairs_of_characters_and_draws_where_it_sees_the_mistake(tmp_path: Path) -> None:
-    done = run(tmp_path, "--hidden", 32, "--iterations", 150, "--lr", 0.02, "--plot", "brackets.svg")
+    done = run(tmp_path, "--hidden", 32, "--lines", 2500, "--iterations", 150, "--lr", 0.02, "--plot", "brackets.svg")
     assert done.returncode == 0, done.stderr  # where matplotlib may say that it builds its list of fonts
     figures = {name: float(x) for name, x in re.findall(r"^(.*): accuracy (\S+)$", done.stdout, re.M)}
     assert list(figures) == [
@@ -33,7 +33,7 @@ def test_the_network_beats_pairs_of_characters_and_draws_where_it_sees_the_mista
         "GRU of 32 units",
     ]
     simple, hinted, network = figures.values()
-    assert 0.7 < simple < 0.88 < network <= 1
+    assert 0.7 < simple < 0.85 < network <= 1
     assert 0.95 < hinted <= 1
     picture = (tmp_path / "brackets.svg").read_text(encoding="utf-8")
     assert "<!-- blue: the brackets match so far; red: one is wrong -->" in picture

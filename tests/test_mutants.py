@@ -100,7 +100,7 @@ EQUIVALENT = (
         "tinygrad_rnn.models.many_to_one.ManyToOne.backward, line 3: `True` -> `False`": "a cache a layer",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         f"{DECODER}._output_backward, line 1: `True` -> `False`": "there is one cache for each layer",
-        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
+        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H, weights.w_h)` -> `T`": BLOCK,
         f"{KERNELS}.products.input_gradient, line 3: `(T, B, D)` -> `(B, T, D)`": "their product is the same",
         f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `T`": ROWS,
         f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `B`": ROWS,
@@ -130,7 +130,12 @@ EQUIVALENT = (
     | {
         f"{KERNELS}.{kernel}._backward_rows, line {line}: {change}": BLOCK
         for kernel, line in (("gru", 5), ("lstm", 4))
-        for change in ("`block_steps(T, B, 4 * H)` -> `T`", "`4 * H` -> `4`", "`4 * H` -> `H`", "`4` -> `5`")
+        for change in (
+            "`block_steps(T, B, 4 * H, weights.w_h)` -> `T`",
+            "`4 * H` -> `4`",
+            "`4 * H` -> `H`",
+            "`4` -> `5`",
+        )
     }
 )
 """Mutants that compute the same as the function, and why."""

@@ -51,7 +51,10 @@ class Backend(NamedTuple):
     gru_forward_steps: Callable[[Array, Array, int], TakeSteps]
     gru_backward_steps: Callable[[Array, int], TakeSteps]
     gru_step: Step | None
-    projection: Callable[[Array, Array, int], Project]
+    by_gate: Callable[[Array, int, int], Array]
+    empty_gates: Callable[[Array, int, int, int, int], Array]
+    projection: Callable[[Array, Array | None, int], Project]
+    add_product: Callable[[Array, Array, Array], None]
     look_up: Callable[[OneHotRows, Array, Array], None]
     add_by_id: Callable[[OneHotRows, Array, Array], None]
     softmax_forward: SoftmaxForward

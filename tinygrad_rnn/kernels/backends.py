@@ -50,7 +50,7 @@ def backend(array: Any) -> Backend:
         return PLAIN if _compiled is None or array.dtype not in _DTYPES else _compiled
     if not gpu.is_on_gpu(array) or array.dtype not in _DTYPES or gpu.wanted == "plain":
         return PLAIN
-    from .cuda import CUDA
+    from .cuda.backend import CUDA
 
     return CUDA
 

@@ -85,7 +85,7 @@ def choose(columns: int, H: int, B: int, itemsize: int, chip: Chip) -> str:
     if wanted in ("plain", "fused"):
         return wanted
     G = columns // max(H, 1)
-    room = shared_bytes(G, H, itemsize, chip)
+    room = shared_bytes(G, H, units_of_block(H, chip), itemsize)
     if wanted == "auto":
         return "persistent" if room <= chip.shared and B <= MOST_ROWS else "fused"
     if room > chip.shared:
@@ -116,17 +116,17 @@ def units_of_block(H: int, chip: Chip) -> int:
     return max(-(-H // chip.multiprocessors), 1)
 
 
-def shared_bytes(G: int, H: int, itemsize: int, chip: Chip) -> int:
-    """Shared memory of a block that goes forward, of a cell with G gates; one that goes back needs less.
+def shared_bytes(G: int, H: int, units: int, itemsize: int) -> int:
+    """Shared memory of a block that goes forward, of a cell with G gates; one that goes back needs no more.
 
     It holds the columns of the recurrent weights that belong to its units, and the parts of 32 rows' products.
     """
-    return (H + 32 * WARPS) * G * units_of_block(H, chip) * itemsize
+    return (H + 32 * WARPS) * G * units * itemsize
 
 
 def largest(G: int, itemsize: int, chip: Chip) -> int:
     """The most units of a cell with G gates that are persistent."""
     H = 0
-    while shared_bytes(G, H + 1, itemsize, chip) <= chip.shared:
+    while shared_bytes(G, H + 1, units_of_block(H + 1, chip), itemsize) <= chip.shared:
         H += 1
     return H

@@ -1,29 +1,6 @@
-"""Kernels for arrays of CuPy; imported only where there is one.
+"""Kernels for arrays of CuPy.
 
 A cell a file, as in `plain/`: beside each `.py` is the `.cu` with the arithmetic of the cell. `steps.cu` has what all
-kernels are made of, `launch` compiles and launches them, and `products` has the products by cuBLAS.
+kernels are made of. `sources` has what is compiled and `launch` launches it; `products` are those of cuBLAS; `backend`
+is the table, which is imported only where there is an array of CuPy.
 """
-
-from ..kernel import Backend
-from ..plain import softmax_cross_entropy
-from ..plain.products import add_by_id
-from . import gru, lstm, products, rnn
-
-CUDA = Backend(
-    rnn_forward_steps=rnn.forward_steps,
-    rnn_backward_steps=rnn.backward_steps,
-    lstm_forward_steps=lstm.forward_steps,
-    lstm_backward_steps=lstm.backward_steps,
-    lstm_step=None,
-    gru_forward_steps=gru.forward_steps,
-    gru_backward_steps=gru.backward_steps,
-    gru_step=None,
-    by_gate=products.by_gate,
-    empty_gates=products.empty_gates,
-    projection=products.projection,
-    add_product=products.add_product,
-    look_up=products.look_up,
-    add_by_id=add_by_id,
-    softmax_forward=softmax_cross_entropy.forward,
-    softmax_backward=softmax_cross_entropy.backward,
-)

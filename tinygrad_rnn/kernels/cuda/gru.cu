@@ -57,10 +57,10 @@ struct Backward {
         }
         to_h += dys[at];
 
-        // 2. The gradients at step t, then dh_{t-1} = dh * z_t. Through a row that has ended, it goes straight.
+        // 2. The gradients at step t, then dh_{t-1} = dh * z_t. Through a row that has ended, where dys is 0, it goes
+        //    straight.
         if (active && !active[row]) {
             da[0] = da[1] = da[2] = da[3] = 0;
-            dh[state] = to_h;
         } else {
             da[3] = (1 - n * n) * (1 - z) * to_h;
             da[0] = da[3] * r;
@@ -76,12 +76,12 @@ extern "C" __global__ void forward_step(Forward s, const Real* from_h, int t) { 
 
 extern "C" __global__ void backward_step(Backward s, int t) { fused_backward<4>(s, t); }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
 forward_all(Forward s, const Real* w_h, Real* board, unsigned* arrived) {
     persistent_forward<3>(s, w_h, board, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
 backward_all(Backward s, const Real* w_h, Real* board, unsigned* arrived) {
     persistent_backward<3, 2, 4>(s, w_h, board, arrived);  // dm_t flows through the columns of n, the last ones
 }

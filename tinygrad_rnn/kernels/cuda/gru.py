@@ -12,8 +12,7 @@ from ..caches import GRUCache
 from ..starts import begin_step, begin_step_backward
 from . import launch
 
-Forward = launch.struct("gates hs ms h_prev b_h begun active starts", "T B H")
-Backward = launch.struct("gates h_prev m dys das dh dbegun active starts", "T B H")
+Forward, Backward = launch.struct("gru", "Forward"), launch.struct("gru", "Backward")
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:

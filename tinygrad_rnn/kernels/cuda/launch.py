@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cupy
@@ -13,17 +12,10 @@ import numpy as np
 from ...core.arrays import Array, Booleans
 from .. import gpu
 from .products import address_of, multiplier
+from .sources import STRUCTS, source
 
-FOLDER = Path(__file__).parent
 THREADS = 256
 """Of a block of a fused kernel. One of a persistent kernel has 32 for each of `gpu.WARPS`."""
-
-
-def source(cell: str, dtype: str, units: int = 1) -> str:
-    """The kernels of a cell, and before them what those of all cells are made of."""
-    texts = ((FOLDER / f"{name}.cu").read_text(encoding="utf-8") for name in ("steps", cell))
-    real = {"float32": "float", "float64": "double"}[dtype]
-    return "\n".join((f"typedef {real} Real;", f"#define UNITS {units}", *texts))
 
 
 @functools.cache
@@ -36,14 +28,14 @@ def _kernel(cell: str, name: str, dtype: str, device: int, units: int = 1, share
     return kernel
 
 
-def struct(pointers: str, numbers: str) -> Callable[..., Any]:
-    """Makes the struct of a `.cu` of its fields: arrays, which may be None, and numbers, in its order."""
-    layout = [(name, "u8") for name in pointers.split()] + [(name, "i4") for name in numbers.split()]
-    dtype, count = np.dtype(layout, align=True), len(pointers.split())
+def struct(cell: str, name: str) -> Callable[..., Any]:
+    """Makes a struct of `STRUCTS` of its fields: arrays, which may be None, and numbers."""
+    layout = STRUCTS[cell, name]
+    count = sum(layout[i].kind == "u" for i in range(len(layout)))
 
     def make(*fields: Any) -> Any:
         addresses = [0 if array is None else address_of(array) for array in fields[:count]]
-        return np.array((*addresses, *fields[count:]), dtype)[()]
+        return np.array((*addresses, *fields[count:]), layout)[()]
 
     return make
 
@@ -102,7 +94,8 @@ def _fused(cell: str, name: str, w_h: Array, B: int) -> Callable[..., None]:
 def _persistent(cell: str, name: str, w_h: Array, B: int, K: int) -> Callable[[Any, int, Array], None]:
     """Launches a kernel of all steps; on its board K numbers of each row are told at a step."""
     (H, columns), chip = w_h.shape, gpu.chip_of(w_h)
-    units, shared = gpu.units_of_block(H, chip), gpu.shared_bytes(columns // H, H, w_h.itemsize, chip)
+    units = gpu.units_of_block(H, chip)
+    shared = gpu.shared_bytes(columns // H, H, units, w_h.itemsize)
     kernel = _kernel(cell, name, w_h.dtype.name, cupy.cuda.Device().id, units, shared)
     board, w_h = cupy.empty((2, K, B), w_h.dtype), cupy.ascontiguousarray(w_h)
 

@@ -61,11 +61,9 @@ struct Backward {
         }
         to_h += dys[at];
 
-        // 2. da_t, then dc_{t-1} = dc * f. Through a row that has ended, both go straight.
+        // 2. da_t, then dc_{t-1} = dc * f. Through a row that has ended, where dys is 0, both go straight.
         if (active && !active[row]) {
             da[0] = da[1] = da[2] = da[3] = 0;
-            dh[state] = to_h;
-            dc[state] = to_c;
         } else {
             const Real tanh_c = tanh(c[at]);
             to_c += to_h * (o * (1 - tanh_c * tanh_c));
@@ -84,12 +82,12 @@ extern "C" __global__ void forward_step(Forward s, const Real* from_h, int t) { 
 
 extern "C" __global__ void backward_step(Backward s, int t) { fused_backward<4>(s, t); }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
 forward_all(Forward s, const Real* w_h, Real* board, unsigned* arrived) {
     persistent_forward<4>(s, w_h, board, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
 backward_all(Backward s, const Real* w_h, Real* board, unsigned* arrived) {
     persistent_backward<4, 0, 4>(s, w_h, board, arrived);
 }

@@ -13,8 +13,7 @@ from ..caches import LSTMCache
 from ..starts import begin_step, begin_step_backward
 from . import launch
 
-Forward = launch.struct("gates hs cs h_prev c_prev begun_h begun_c active starts", "T B H")
-Backward = launch.struct("gates c_prev c dys das dh dc dbegun_h dbegun_c active starts", "T B H")
+Forward, Backward = launch.struct("lstm", "Forward"), launch.struct("lstm", "Backward")
 
 
 def forward_steps(w_h: Array, B: int) -> Callable[..., None]:

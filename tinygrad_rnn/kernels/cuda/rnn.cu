@@ -42,10 +42,10 @@ struct Backward {
         }
         to_h += dys[at];
 
-        // 2. da_t = f'(a_t) * dh, with f'(a_t) from h_t. Through a row that has ended, dh goes straight.
+        // 2. da_t = f'(a_t) * dh, with f'(a_t) from h_t. Through a row that has ended, where dys is 0, dh
+        //    goes straight.
         if (active && !active[row]) {
             da[0] = 0;
-            dh[state] = to_h;
         } else {
             da[0] = (relu ? Real(h[at] > 0) : 1 - h[at] * h[at]) * to_h;
             dh[state] = 0;
@@ -58,12 +58,12 @@ extern "C" __global__ void forward_step(Forward s, const Real* from_h, int t) { 
 
 extern "C" __global__ void backward_step(Backward s, int t) { fused_backward<1>(s, t); }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
 forward_all(Forward s, const Real* w_h, Real* board, unsigned* arrived) {
     persistent_forward<1>(s, w_h, board, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
 backward_all(Backward s, const Real* w_h, Real* board, unsigned* arrived) {
     persistent_backward<1, 0, 1>(s, w_h, board, arrived);
 }

@@ -11,8 +11,7 @@ from ...core.rows import Rows
 from ..starts import begin_step, begin_step_backward
 from . import launch
 
-Forward = launch.struct("hs h_prev begun active starts", "T B H relu")
-Backward = launch.struct("h dys das dh dbegun active starts", "T B H relu")
+Forward, Backward = launch.struct("rnn", "Forward"), launch.struct("rnn", "Backward")
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:

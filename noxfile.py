@@ -144,6 +144,13 @@ def cupy(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def cuda_compile(session: nox.Session) -> None:
+    """That NVRTC, which needs no GPU, compiles the kernels, and what they use; on the host, all of their mutants."""
+    session.install(".", *needs("cuda-compile"))
+    pytest(session, "tests/cuda", "-s", "--all-mutants", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Every mutant of every backward; `nox -s tests` tries a sample."""
     session.install(".", *needs("tests"))

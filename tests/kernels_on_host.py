@@ -103,7 +103,7 @@ class Host(NamedTuple):
             dh += das[t].reshape(B, -1)[:, : w_h.shape[1]] @ np.roll(w_h, shift, axis=1).T
 
     def persistent(self, direction: str, steps: Any, w_h: Any) -> None:
-        """All steps "forward" or "backward", with as much shared memory as they need: forward what `kernels.gpu` says."""
+        """All steps "forward" or "backward", with just the shared memory that they need."""
         (H, columns), B, units = w_h.shape, int(steps["B"]), self.units
         grid, told = -(-H // units), H if direction == "forward" else columns
         board = self.array(np.full((2, told, B), np.nan, w_h.dtype))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from kernels_on_host import Host
 
+from kernels_on_host import Host
 from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.kernels.caches import GRUCache, LSTMCache
 from tinygrad_rnn.kernels.plain import gru, lstm, rnn
@@ -86,12 +86,14 @@ def by_definition(p: Problem) -> tuple[dict[str, Any], dict[str, Any]]:
     if p.cell == "gru":
         ms = np.empty((T, B, H), hs.dtype)
         gru.forward_steps(w, p.b_h, B)(gates, hs, h_prev, ms, rows, given and given[0])
-        cache = GRUCache(None, h_prev, *gates.swapaxes(0, 1), ms)
+        r, z, n = gates.swapaxes(0, 1)
+        cache = GRUCache(None, h_prev, r, z, n, ms)
         das, dh = gru.backward_steps(p.w_h, B)(cache, p.dys, dh, rows, dbegun and dbegun[0])
         return found | {"ms": ms, "gates": gates.swapaxes(1, 2)}, {"das": das, "dh": dh, "dbegun": dbegun}
     cs, c_prev = found["cs"], found["c_prev"]
     lstm.forward_steps(w, B)(gates, hs, cs, h_prev, c_prev, rows, given and tuple(given))
-    steps = LSTMCache(None, h_prev, c_prev, *gates.swapaxes(0, 1), cs[1:])
+    i, f, o, g = gates.swapaxes(0, 1)
+    steps = LSTMCache(None, h_prev, c_prev, i, f, o, g, cs[1:])
     dstate = dh, p.dstates[1].copy()
     das, (dh, dc) = lstm.backward_steps(p.w_h, B)(steps, p.dys, dstate, rows, dbegun and tuple(dbegun))
     return found | {"gates": gates.swapaxes(1, 2)}, {"das": das, "dh": dh, "dc": dc, "dbegun": dbegun}
@@ -128,7 +130,7 @@ def backward_on(host: Host, kind: str, p: Problem, cache: dict[str, Any]) -> dic
     if p.cell == "lstm":
         found["dc"] = host.array(p.dstates[1])
     found["dbegun"] = dbegun = None if starts is None else [host.array(d) for d in p.dbegun]
-    given = {name: host.array(cache[name]) for name in ("gates", "h_prev", "c_prev") if name in cache}
+    given: dict[str, Any] = {name: host.array(cache[name]) for name in ("gates", "h_prev", "c_prev") if name in cache}
     given |= {"h": host.array(cache["hs"][1:]), "dys": host.array(p.dys)}
     given |= {"m": host.array(cache.get("ms")), "c": host.array(cache["cs"][1:]) if "cs" in cache else None}
     to_begun = {"dbegun": dbegun and dbegun[0], "dbegun_h": dbegun and dbegun[0], "dbegun_c": dbegun and dbegun[-1]}

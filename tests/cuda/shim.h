@@ -69,10 +69,6 @@ static unsigned priority(const Fiber& fiber) {
 static void pause(State state) {
     running->state = state;
     idle = state == SLEEPS ? idle + 1 : 0;
-    if (state == SLEEPS && order > 1 && order % 2) {
-        running->state = READY;
-        running->priority = numbers() % 2 ? priority(*running) : 0;  // or those of low priority would never run
-    }
     swapcontext(&running->context, &scheduler);
 }
 
@@ -83,18 +79,21 @@ static void begin() {
 
 static void out_of_bounds(int) { siglongjmp(escape, 1); }
 
-// The next one: of those that are ready that of the highest priority, else, in turn, of those that sleep.
+// The next one: of those that are ready that of the highest priority, else, in turn, of those that sleep. Where the
+// order is odd, one that sleeps comes before at times.
 static Fiber* next() {
-    Fiber* best = nullptr;
-    if (idle > 100 * fibers.size()) return best;
+    if (idle > 100 * fibers.size()) return nullptr;
+    Fiber *ready = nullptr, *sleeper = nullptr;
     for (Fiber& fiber : fibers)
-        if (fiber.state == READY && (!best || fiber.priority > best->priority)) best = &fiber;
+        if (fiber.state == READY && (!ready || fiber.priority > ready->priority)) ready = &fiber;
+    const bool early = order > 1 && order % 2 && numbers() % 4 == 0;
+    if (ready && !early) return ready;
     static size_t last = 0;
-    for (size_t i = 0; i < fibers.size() && !best; i++) {
+    for (size_t i = 0; i < fibers.size() && !sleeper; i++) {
         Fiber& fiber = fibers[++last % fibers.size()];
-        if (fiber.state == SLEEPS) best = &fiber;
+        if (fiber.state == SLEEPS) sleeper = &fiber;
     }
-    return best;
+    return sleeper ? sleeper : ready;
 }
 
 // Lets those go on that wait at a barrier for which all threads of their block are there.

@@ -175,6 +175,11 @@ def test_every_mutant_is_noticed(tmp_path: Path, pytestconfig: pytest.Config) ->
     assert not missed, "\n".join(map(repr, missed))
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_without_a_mistake_nothing_is_noticed(cell: str, tmp_path: Path) -> None:
+    assert not is_noticed(Mutant(cell, "UNITS", "UNITS"), tmp_path, cell)
+
+
 def test_every_mutant_is_one_of_the_source() -> None:
     for mutant in MUTANTS:
         assert mutated(mutant) != source(mutant.cell, "float64", 3)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kernels_on_host import COMPILER, Host, compile_on_host
 from steps_of_cells import GATES, check, problem
-
 from tinygrad_rnn.kernels.cuda.sources import source
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++, which compiles the kernels for the host")

@@ -11,6 +11,7 @@ import functools
 import sys
 from typing import Any, NamedTuple
 
+from ..core.arguments import check_choice
 from ..core.arrays import Array
 
 KINDS = ("auto", "plain", "fused", "persistent")
@@ -56,8 +57,7 @@ def set_gpu_kernels(kind: str = "auto") -> None:
         >>> set_gpu_kernels("auto")
     """
     global wanted
-    if kind not in KINDS:
-        raise ValueError(f'set_gpu_kernels: kind is {kind!r}; expected "auto", "plain", "fused" or "persistent"')
+    check_choice("set_gpu_kernels", "kind", kind, *KINDS)
     wanted = kind
 
 

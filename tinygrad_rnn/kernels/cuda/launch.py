@@ -31,7 +31,7 @@ def _kernel(cell: str, name: str, dtype: str, device: int, units: int = 1, share
 def struct(cell: str, name: str) -> Callable[..., Any]:
     """Makes a struct of `STRUCTS` of its fields: arrays, which may be None, and numbers."""
     layout = STRUCTS[cell, name]
-    count = sum(layout[i].kind == "u" for i in range(len(layout)))
+    count = sum(layout[name].kind == "u" for name in layout.names or ())
 
     def make(*fields: Any) -> Any:
         addresses = [0 if array is None else address_of(array) for array in fields[:count]]

@@ -58,7 +58,7 @@ def outcome(
     """All that comes out of a forward and a backward on a device."""
     (T, B, D, H), rng = sizes, np.random.default_rng(0)
     cell = make(D, H, rng=rng).to(dtype=dtype)
-    cell.flat_value[...] = 0.5 * rng.standard_normal(cell.flat_value.shape)
+    cell.flat_value[...] = rng.standard_normal(cell.flat_value.shape) / max(2, H**0.5)
     values = [rng.standard_normal(shape).astype(dtype) for shape in ((T, B, D), (T, B, H))]
     states = [tuple(rng.standard_normal((B, H)).astype(dtype) for _ in cell.state_sizes) for _ in range(2)]
     ids, ends, begins = rng.integers(0, D, (T, B)), rng.integers(0, T + 1, B), rng.random((T, B)) < 0.3

@@ -111,7 +111,7 @@ def input_gradient(dxs: Array | None, w: Array) -> Callable[[slice, Array], None
     """
     if dxs is None:
         return lambda block, das: None
-    T, B, _ = dxs.shape
+    T, B = dxs.shape[:2]
     project = backend(w).projection(w.T[None], None, T * B)
     return lambda block, das: project(das, dxs[block, None])
 

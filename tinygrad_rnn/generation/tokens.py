@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from ..core.arrays import Array, Generator, Integers
 from ..core.checks import check_rng, check_size
+from ..core.device import on_own_gpu
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
 from .prompts import check_finite, check_stop, one_prompt, run_prompt
@@ -116,6 +117,7 @@ class Token(NamedTuple):
     """The logarithm, in nats, of its probability in the model's own distribution, at temperature 1 and unfiltered."""
 
 
+@on_own_gpu
 def generate_samples(
     model: Recurrent,
     ids: Integers | Sequence[int],

@@ -139,18 +139,8 @@ class Optimizer(ABC):
             ValueError: `lr`, or what it returns, is negative, NaN or infinite.
         """
         self._packed.check()
-        lr, value, grad, rates = self._rate(), self._packed.value, self._packed.grad, self._rates
-        trained = rates.of_trained(grad) if rates.frozen else grad
-        self.last_norm, passed = self._clipping.clip(trained, self._passes)
-        if rates.frozen:
-            rates.put_back(trained, grad)
-        if passed is True:
-            self._apply(value, grad, lr)
-        else:
-            self._door.count(passed)
-            if passed is not False:
-                only_where(passed, [value, *self._state().values()], lambda: self._apply(value, grad, lr))
-        self.steps += 1
+        with self._packed.vector.device:
+            self._step(self._rate())
 
     def check(self) -> None:
         """Raise the error that `step` does not raise on a GPU; this waits for all work in flight.
@@ -192,7 +182,8 @@ class Optimizer(ABC):
         """
         kind, rates = type(self).__name__, self._rates
         self._packed.check()
-        self.steps, skipped, missed = fill(kind, self._views(), rates.factors.of, memory)
+        with self._packed.vector.device:
+            self.steps, skipped, missed = fill(kind, self._views(), rates.factors.of, memory)
         self._door.open(skipped)
         self._rates = Rates(self._packed, rates.factors, rates.decays, missed, self.steps)
 
@@ -207,6 +198,20 @@ class Optimizer(ABC):
             step: how many updates it had before.
             part: the slice of all these arrays.
         """
+
+    def _step(self, lr: float) -> None:
+        value, grad, rates = self._packed.value, self._packed.grad, self._rates
+        trained = rates.of_trained(grad) if rates.frozen else grad
+        self.last_norm, passed = self._clipping.clip(trained, self._passes)
+        if rates.frozen:
+            rates.put_back(trained, grad)
+        if passed is True:
+            self._apply(value, grad, lr)
+        else:
+            self._door.count(passed)
+            if passed is not False:
+                only_where(passed, [value, *self._state().values()], lambda: self._apply(value, grad, lr))
+        self.steps += 1
 
     def _apply(self, value: Array, grad: Array, lr: float) -> None:
         """Let what decays decay, and update what is not frozen."""

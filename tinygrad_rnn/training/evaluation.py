@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.chunks import in_chunks
-from ..core.device import on_host
+from ..core.device import on_host, on_own_gpu
 from ..core.roles import Recurrent
 from ..data.streams import TokenStream
 from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from .measuring import on_device
 
 
+@on_own_gpu
 def evaluate(model: Recurrent, stream: TokenStream) -> float:
     """The mean loss of a model over one epoch of a stream, in nats per predicted token.
 

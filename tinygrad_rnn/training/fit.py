@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.arguments import check_size
+from ..core.device import on_own_gpu
 from ..core.files import as_path, check_target
 from ..core.layer import Layer
 from ..core.roles import Loss, Recurrent
@@ -42,6 +43,7 @@ class Report(NamedTuple):
         return step
 
 
+@on_own_gpu
 def fit(
     model: Recurrent | ManyToOne,
     criterion: Loss,

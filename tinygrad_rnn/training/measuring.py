@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..core.device import Device, on_host
+from ..core.device import Device, on_host, on_own_gpu
 from ..core.roles import Loss, Recurrent
 from ..data.batch import Batch
 from ..models.many_to_one import ManyToOne
 from .gradients import check_batch, check_batches, check_loss, check_parts, counted_of, rows_of
 
 
+@on_own_gpu
 def measure(
     model: Recurrent | ManyToOne, criterion: Loss, batches: Iterable[Batch], *, metrics: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class SoftmaxCrossEntropy(Loss):
         if soft:
             check_distributions(self, "targets", targets, counts)
         else:
-            check_ids(self, targets, ys.shape[-1], ", or say by ignore_index which target does not count")
+            self.check_targets(targets, ys.shape[-1])
             if of_class is not None:
                 mass = mass * of_class[targets]
                 soft = self.label_smoothing > 0  # which spreads a target over classes of other weights
@@ -169,6 +169,14 @@ class SoftmaxCrossEntropy(Loss):
         backward = backend(ys).softmax_backward
         dys = backward(as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, dlosses)
         return dys.reshape(ys.shape)
+
+    def check_targets(self, targets: Integer[Integers, "*lead"], classes: int) -> None:
+        """`targets`, ids of which those that do not count are 0, must be below `classes`; looked at on the CPU only.
+
+        Raises:
+            ValueError: one is not; the message says which and where.
+        """
+        check_ids(self, targets, classes, ", or say by ignore_index which target does not count")
 
     def _read(self, targets: Any, ys: Array) -> tuple[Any, Booleans]:
         """The targets, ids as 64 bits, and which of them count."""

@@ -44,11 +44,11 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
         raise TypeError(f"evaluate: model must be a Recurrent, such as Sequential, not {model!r}")
     if not isinstance(stream, TokenStream):
         raise TypeError(f"evaluate: stream must be a TokenStream, not {stream!r}")
-    device, criterion = model.device, SoftmaxCrossEntropy(reduction="sum")
+    criterion = SoftmaxCrossEntropy(reduction="sum")
     state: Any = None
     total = 0.0
     for batch in stream:
-        (xs, targets, _, starts, _), first = on_device(batch, device), 0
+        (xs, targets, _, starts, _), first = on_device(model, criterion, batch), 0
         for logits, after in in_chunks(model, xs, state, starts=starts):
             total += float(on_host(criterion(logits, targets[first : first + len(logits)])))
             first, state = first + len(logits), after

@@ -156,7 +156,7 @@ def fit(
         model.zero_grad()
         for batch in () if place.is_over() else endless(batches, place):
             if batch is not None:
-                loss, _, after = add_gradients("fit", model, criterion, on_device(batch, device), state, part)
+                loss, _, after = add_gradients("fit", model, criterion, on_device(model, criterion, batch), state, part)
                 state = after if batch.starts is not None else None
                 place.add(float(loss) if device.name == "cpu" else loss)
             if place.pending == accumulate or (batch is None and place.pending):

@@ -38,6 +38,7 @@ PLAIN = Backend(
     add_by_id=products.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    cross_entropy=None,
 )
 
 _DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # a set: quick to look into

@@ -39,6 +39,13 @@ SoftmaxForward = Callable[[Array, Integers, float], tuple[Array, Array, Array]]
 SoftmaxBackward = Callable[[Array, Integers, float, Array, Array, Array], Array]
 
 
+class CrossEntropy(NamedTuple):
+    """The whole `SoftmaxCrossEntropy` of ids, with its reduction, in one operation each way."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Array]
+
+
 class Backend(NamedTuple):
     """What a backend has of its own; that of `plain` is where each function is explained."""
 
@@ -59,3 +66,5 @@ class Backend(NamedTuple):
     add_by_id: Callable[[OneHotRows, Array, Array], None]
     softmax_forward: SoftmaxForward
     softmax_backward: SoftmaxBackward
+    cross_entropy: CrossEntropy | None
+    """On a GPU; `kernels.cuda.cross_entropy` explains it. None elsewhere."""

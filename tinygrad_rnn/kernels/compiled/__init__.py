@@ -26,4 +26,5 @@ COMPILED = Backend(
     add_by_id=products.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    cross_entropy=None,
 )

@@ -1,9 +1,9 @@
 """The kernels for arrays of CuPy, in the table of backends; imported only where there is such an array."""
 
-from ..kernel import Backend
+from ..kernel import Backend, CrossEntropy
 from ..plain import softmax_cross_entropy
 from ..plain.products import add_by_id
-from . import gru, lstm, products, rnn
+from . import cross_entropy, gru, lstm, products, rnn
 
 CUDA = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -22,4 +22,5 @@ CUDA = Backend(
     add_by_id=add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    cross_entropy=CrossEntropy(cross_entropy.forward, cross_entropy.backward),
 )

@@ -20,6 +20,13 @@ def source(cell: str, dtype: str, units: int = 1) -> str:
     return "\n".join((f"typedef {real} Real;", f"#define UNITS {units}", *texts))
 
 
+def text(dtype: str, *names: str, **types: str) -> str:
+    """Some files `.cu` one after the other, for a dtype, and with other types of the given names."""
+    types = {"Real": {"float32": "float", "float64": "double"}[dtype], **types}
+    typedefs = (f"typedef {kind} {name};" for name, kind in types.items())
+    return "\n".join((*typedefs, *((FOLDER / f"{name}.cu").read_text(encoding="utf-8") for name in names)))
+
+
 def struct(pointers: str, numbers: str) -> np.dtype[Any]:
     """The struct of a `.cu` that has these fields, in its order."""
     fields = [(name, "u8") for name in pointers.split()] + [(name, "i4") for name in numbers.split()]

@@ -39,6 +39,7 @@ PLAIN = Backend(
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
     cross_entropy=None,
+    optimizer_step=None,
 )
 
 _DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # a set: quick to look into

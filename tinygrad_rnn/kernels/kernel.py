@@ -46,6 +46,13 @@ class CrossEntropy(NamedTuple):
     backward: Callable[..., Array]
 
 
+class OptimizerStep(NamedTuple):
+    """A step of an optimizer in two operations; `kernels.cuda.optimizers` explains them."""
+
+    examine: Callable[..., tuple[Array, Array]]
+    update: Callable[..., None]
+
+
 class Backend(NamedTuple):
     """What a backend has of its own; that of `plain` is where each function is explained."""
 
@@ -68,3 +75,5 @@ class Backend(NamedTuple):
     softmax_backward: SoftmaxBackward
     cross_entropy: CrossEntropy | None
     """On a GPU; `kernels.cuda.cross_entropy` explains it. None elsewhere."""
+    optimizer_step: OptimizerStep | None
+    """Likewise."""

@@ -27,4 +27,5 @@ COMPILED = Backend(
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
     cross_entropy=None,
+    optimizer_step=None,
 )

@@ -1,9 +1,9 @@
 """The kernels for arrays of CuPy, in the table of backends; imported only where there is such an array."""
 
-from ..kernel import Backend, CrossEntropy
+from ..kernel import Backend, CrossEntropy, OptimizerStep
 from ..plain import softmax_cross_entropy
 from ..plain.products import add_by_id
-from . import cross_entropy, gru, lstm, products, rnn
+from . import cross_entropy, gru, lstm, optimizers, products, rnn
 
 CUDA = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -23,4 +23,5 @@ CUDA = Backend(
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
     cross_entropy=CrossEntropy(cross_entropy.forward, cross_entropy.backward),
+    optimizer_step=OptimizerStep(optimizers.examine, optimizers.update),
 )

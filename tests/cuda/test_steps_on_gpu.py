@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as rnn
+from tinygrad_rnn import OneHotRows
+from tinygrad_rnn.kernels.products import add_gradient
 
 T, B, V = 5, 3, 70
 NAN = float("nan")
@@ -135,3 +137,20 @@ def test_an_id_outside_shows_in_the_loss(device: Any) -> None:
     dys = device.to_host(criterion.backward(cache))
     assert np.isnan(dys[1]).all()
     assert np.isfinite(dys[0]).all()
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-13), ("float32", 1e-5)])
+@pytest.mark.parametrize(
+    ("V", "N", "M", "ids"),
+    [(5, 7, 3, "int64"), (65, 300, 130, "int32"), (3000, 50, 10, "int64"), (1, 40, 200, "uint8"), (7, 0, 3, "int64")],
+)
+def test_the_gradient_of_a_table_is_the_sum_by_id(
+    device: Any, V: int, N: int, M: int, ids: str, dtype: str, allowed: float
+) -> None:
+    rng = np.random.default_rng(0)
+    here, d = rng.integers(0, V, N).astype(ids), rng.standard_normal((N, M)).astype(dtype)
+    total = np.ones((V, 2 * M), dtype)
+    there = device.asarray(total)
+    add_gradient(there[:, M:], OneHotRows(device.asarray(here), V), device.asarray(d))
+    np.add.at(total[:, M:], here, d)
+    close(device, there, total, allowed)

@@ -170,6 +170,7 @@ def on_own_gpu(function: F) -> F:
         with gpu:
             return function(*args, **kwargs)
 
+    run.inner = function  # type: ignore[attr-defined]
     return run  # type: ignore[return-value]
 
 

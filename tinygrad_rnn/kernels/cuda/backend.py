@@ -2,8 +2,7 @@
 
 from ..kernel import Backend, CrossEntropy, OptimizerStep
 from ..plain import softmax_cross_entropy
-from ..plain.products import add_by_id
-from . import cross_entropy, gru, lstm, optimizers, products, rnn
+from . import by_id, cross_entropy, gru, lstm, optimizers, products, rnn
 
 CUDA = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -19,7 +18,7 @@ CUDA = Backend(
     projection=products.projection,
     add_product=products.add_product,
     look_up=products.look_up,
-    add_by_id=add_by_id,
+    add_by_id=by_id.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
     cross_entropy=CrossEntropy(cross_entropy.forward, cross_entropy.backward),

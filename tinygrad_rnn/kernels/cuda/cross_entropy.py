@@ -25,6 +25,13 @@ OPTIONS = np.dtype(
 """The struct `Options` of the kernel."""
 
 
+IDS = {
+    **{"b": "signed char", "h": "short", "i": "int", "l": "long long", "q": "long long"},
+    **{"B": "unsigned char", "H": "unsigned short", "I": "unsigned int"},
+}
+"""The types of ids in CUDA, by the letter of their dtype."""
+
+
 class Tokens(NamedTuple):
     """What a forward gives, of N tokens."""
 
@@ -103,13 +110,7 @@ def counter(device: int, stream: int) -> Any:
 @functools.cache
 def _kernel(name: str, dtype: str, ids: str, device: int) -> Any:
     """Compiled for the current device, once."""
-    return cupy.RawModule(code=text(dtype, "sums", "cross_entropy", Id=_IDS[ids])).get_function(name)
-
-
-_IDS = {
-    **{"b": "signed char", "h": "short", "i": "int", "l": "long long", "q": "long long"},
-    **{"B": "unsigned char", "H": "unsigned short", "I": "unsigned int"},
-}
+    return cupy.RawModule(code=text(dtype, "sums", "cross_entropy", Id=IDS[ids])).get_function(name)
 
 
 def _threads(V: int) -> int:

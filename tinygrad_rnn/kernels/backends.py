@@ -19,7 +19,7 @@ import numpy as np
 
 from . import gpu
 from .kernel import Backend
-from .plain import gru, lstm, products, rnn, softmax_cross_entropy
+from .plain import additive, gru, lstm, products, rnn, softmax_cross_entropy
 
 PLAIN = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -38,6 +38,8 @@ PLAIN = Backend(
     add_by_id=products.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    additive_scores=additive.scores,
+    additive_backward=additive.scores_backward,
     cross_entropy=None,
     optimizer_step=None,
 )

@@ -73,6 +73,8 @@ class Backend(NamedTuple):
     add_by_id: Callable[[OneHotRows, Array, Array], None]
     softmax_forward: SoftmaxForward
     softmax_backward: SoftmaxBackward
+    additive_scores: Callable[[Array, Array, Array], Array]
+    additive_backward: Callable[[Array, Array, Array, Array, Array], tuple[Array, Array]]
     cross_entropy: CrossEntropy | None
     """On a GPU; `kernels.cuda.cross_entropy` explains it. None elsewhere."""
     optimizer_step: OptimizerStep | None

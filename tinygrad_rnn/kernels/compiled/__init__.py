@@ -6,6 +6,7 @@ compiled steps are made of, and `parts_of_numba` all that is taken from Numba.
 """
 
 from ..kernel import Backend
+from ..plain import additive
 from ..plain import products as plain_products
 from . import gru, lstm, products, rnn, softmax_cross_entropy
 
@@ -26,6 +27,8 @@ COMPILED = Backend(
     add_by_id=products.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    additive_scores=additive.scores,
+    additive_backward=additive.scores_backward,
     cross_entropy=None,
     optimizer_step=None,
 )

@@ -2,7 +2,7 @@
 
 from ..kernel import Backend, CrossEntropy, OptimizerStep
 from ..plain import softmax_cross_entropy
-from . import by_id, cross_entropy, gru, lstm, optimizers, products, rnn
+from . import additive, by_id, cross_entropy, gru, lstm, optimizers, products, rnn
 
 CUDA = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -21,6 +21,8 @@ CUDA = Backend(
     add_by_id=by_id.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    additive_scores=additive.scores,
+    additive_backward=additive.scores_backward,
     cross_entropy=CrossEntropy(cross_entropy.forward, cross_entropy.backward),
     optimizer_step=OptimizerStep(optimizers.examine, optimizers.update),
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.chunks import in_chunks
-from ..core.device import on_host, on_own_gpu
+from ..core.device import on_own_gpu
 from ..core.roles import Recurrent
 from ..data.streams import TokenStream
 from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
-from .measuring import on_device
+from .measuring import on_device, read
 
 
 @on_own_gpu
@@ -46,10 +46,10 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
         raise TypeError(f"evaluate: stream must be a TokenStream, not {stream!r}")
     criterion = SoftmaxCrossEntropy(reduction="sum")
     state: Any = None
-    total = 0.0
+    losses: list[Any] = []
     for batch in stream:
         (xs, targets, _, starts, _), first = on_device(model, criterion, batch), 0
         for logits, after in in_chunks(model, xs, state, starts=starts):
-            total += float(on_host(criterion(logits, targets[first : first + len(logits)])))
+            losses.append(criterion(logits, targets[first : first + len(logits)]))
             first, state = first + len(logits), after
-    return total / max(stream.transitions, 1)
+    return sum(read(losses)) / max(stream.transitions, 1)

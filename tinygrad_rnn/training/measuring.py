@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..core.arrays import namespace
 from ..core.checks import check_finite_from_0, check_ids
 from ..core.device import on_host, on_own_gpu
 from ..core.roles import Loss, Recurrent
@@ -55,8 +57,9 @@ def take_measures(
     owner: str, model: Any, criterion: Any, batches: Iterable[Batch], metrics: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """`measure`, of what was checked; errors begin with `owner`, what the user called."""
-    metrics, state = metrics or {}, None
-    total, count, number = 0.0, 0.0, 0
+    metrics, state, number = metrics or {}, None, 0
+    losses: list[Any] = []
+    counts: list[Any] = []
     for metric in metrics.values():
         metric.reset()
     for number, batch in enumerate(batches, 1):  # noqa: B007
@@ -68,18 +71,28 @@ def take_measures(
         loss, cache = criterion.forward(ys, batch.targets, **counted)
         check_loss(owner, criterion, loss)
         is_mean = getattr(criterion, "reduction", "mean") == "mean"
-        weight = float(on_host(criterion.count(cache))) if is_mean else 1.0
-        total, count = total + weight * float(on_host(loss)), count + weight
+        losses.append(loss)
+        counts.append(criterion.count(cache) if is_mean else 1.0)
         for metric in metrics.values():
             metric.update(ys, batch.targets, **counted)
     if not number:
         raise ValueError(
             f"{owner}: there are no batches to measure, or an iterator that has ended: give a list or a source of them"
         )
+    weights = read(counts)
+    total, count = sum(map(operator.mul, weights, read(losses))), sum(weights)
     return {
         "loss": total / count if count else 0.0,
         **{name: _plain(metric.value()) for name, metric in metrics.items()},
     }
+
+
+def read(numbers: list[Any]) -> list[float]:
+    """Arrays () of a device, or numbers, on the host: all at once, as each time that a GPU is read takes time."""
+    if not numbers or isinstance(numbers[0], float) or type(numbers[0]) in (np.ndarray, np.float64, np.float32):
+        return [float(number) for number in numbers]
+    found: list[float] = on_host(namespace(numbers[0]).stack(numbers)).astype(np.float64).tolist()
+    return found
 
 
 def on_device(model: Any, criterion: Any, batch: Any) -> Any:

@@ -21,15 +21,17 @@
 #define __device__
 #define __global__
 #define __launch_bounds__(...)
+using std::exp;
+using std::log;
 using std::tanh;
 
-struct Index { unsigned x; };
+struct Index { unsigned x, y; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace shim {
 
 enum Outcome { FINE, DEADLOCK, OUT_OF_BOUNDS };
-enum State { READY, SLEEPS, AT_BARRIER, DONE };
+enum State { READY, SLEEPS, AT_BARRIER, AT_WARP, DONE };
 struct Fiber { ucontext_t context; unsigned block, thread; State state; unsigned priority; void* stack; };
 
 const size_t PAGE = 4096, STACK = 64 << 10;
@@ -107,6 +109,16 @@ static void release(unsigned block) {
     }
 }
 
+// Likewise for the 32 threads of a warp.
+static void release_warp(Fiber& fiber) {
+    Fiber* first = &fibers[fiber.block * blockDim.x + fiber.thread / 32 * 32];
+    for (unsigned i = 0; i < 32; i++)
+        if (first[i].state != AT_WARP) return;
+    for (unsigned i = 0; i < 32; i++) first[i].state = READY;
+}
+
+static std::vector<double> slots;  // what each thread shows to its warp
+
 static int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, std::function<void()> body) {
     kernel = body;
     numbers.seed(seed);
@@ -116,6 +128,7 @@ static int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, s
     blockDim.x = block;
     fibers.assign((size_t)grid * block, Fiber());
     rooms.clear();
+    slots.assign((size_t)grid * block, 0);
     for (unsigned b = 0; b < grid; b++) rooms.push_back(guarded(shared, true));
     char* stacks = (char*)mmap(nullptr, fibers.size() * STACK, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -148,6 +161,7 @@ static int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, s
             blockIdx.x = running->block;
             swapcontext(&scheduler, &running->context);
             if (running->state == AT_BARRIER) release(running->block);
+            if (running->state == AT_WARP) release_warp(*running);
         }
         for (Fiber& fiber : fibers)
             if (fiber.state != DONE) outcome = DEADLOCK;
@@ -169,5 +183,19 @@ static unsigned atomicAdd(unsigned* address, unsigned number) {
     *address += number;
     shim::pause(shim::READY);
     return before;
+}
+static int atomicAdd(int* address, int number) { return (int)atomicAdd((unsigned*)address, (unsigned)number); }
+static unsigned atomicExch(unsigned* address, unsigned number) {
+    const unsigned before = *address;
+    *address = number;
+    return before;
+}
+template <class T> static T __shfl_down_sync(unsigned, T value, unsigned by) {
+    double* mine = &shim::slots[(size_t)blockIdx.x * blockDim.x + threadIdx.x];
+    *mine = (double)value;
+    shim::pause(shim::AT_WARP);
+    const T other = threadIdx.x % 32 + by < 32 ? (T)mine[by] : value;
+    shim::pause(shim::AT_WARP);
+    return other;
 }
 template <class T> static T __ldcg(const T* address) { return *address; }

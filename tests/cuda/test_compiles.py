@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from steps_of_cells import GATES
-from tinygrad_rnn.kernels.cuda.sources import source
+from tinygrad_rnn.kernels.cuda.sources import source, text
 from tinygrad_rnn.kernels.gpu import Chip, largest, units_of_block
 
 KERNELS = {"forward_step", "backward_step", "forward_all", "backward_all"}
@@ -74,3 +74,26 @@ def test_nothing_is_spilled(nvrtc: Any, cell: str, dtype: str, architecture: int
             print(f"sm_{architecture} {cell} {dtype}, {units} units a block: {used}")
             assert used.stack == used.spilled == 0
             assert used.registers <= 255
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [
+        ("cross_entropy", {"cross_entropy_forward", "cross_entropy_backward"}),
+        ("examine", {"examine"}),
+        ("by_id", {"sort_by_id", "add_rows"}),
+    ],
+)
+def test_nothing_is_spilled_by_the_rest(
+    nvrtc: Any, name: str, kernels: set[str], dtype: str, architecture: int
+) -> None:
+    found = list(compiled(nvrtc, text(dtype, "sums", name, Id="long long"), architecture))
+    assert {used.kernel for used in found} == kernels
+    for used in found:
+        print(f"sm_{architecture} {dtype}: {used}")
+        assert used.spilled == 0
+        assert used.registers <= 255
+        if dtype == "float32":
+            assert used.stack == 0  # the functions of doubles may take some

@@ -10,20 +10,7 @@ import numpy as np
 
 from ...core.arrays import Array, Booleans, Integers
 from .products import address_of
-from .sources import text
-
-OPTIONS = np.dtype(
-    [
-        *((name, "u8") for name in ("weights", "lengths", "of_class")),
-        *((name, "i8") for name in ("N", "V", "B", "ignore")),
-        ("smoothing", "f8"),
-        ("is_mean", "i4"),
-        ("is_reduced", "i4"),
-    ],
-    align=True,
-)
-"""The struct `Options` of the kernel."""
-
+from .sources import OPTIONS, text
 
 IDS = {
     **{"b": "signed char", "h": "short", "i": "int", "l": "long long", "q": "long long"},

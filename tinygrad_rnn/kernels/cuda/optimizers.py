@@ -16,21 +16,10 @@ import numpy as np
 from ...core.arrays import Array, Booleans
 from .cross_entropy import counter
 from .products import address_of
-from .sources import text
+from .sources import VERDICT, text
 
 THREADS, BLOCKS = 256, 512
 MODES = {"propagate": 0, "refuse": 1, "skip": 2}
-VERDICT = np.dtype(
-    [
-        *((name, "u8") for name in ("norm", "factor", "first", "stopped", "skipped")),
-        ("max_norm", "f8"),
-        ("P", "i8"),
-        ("mode", "i4"),
-    ],
-    align=True,
-)
-"""The struct `Verdict` of the kernel."""
-
 UPDATES = {
     "sgd": ("", "w -= rate * g;"),
     "momentum": ("v", "v = v * a + g; w -= rate * v;"),

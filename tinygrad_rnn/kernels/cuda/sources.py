@@ -42,3 +42,24 @@ STRUCTS = {
     ("lstm", "Backward"): struct("gates c_prev c dys das dh dc dbegun_h dbegun_c active starts", "T B H"),
 }
 """By the cell and the name of the struct."""
+OPTIONS = np.dtype(
+    [
+        *((name, "u8") for name in ("weights", "lengths", "of_class")),
+        *((name, "i8") for name in ("N", "V", "B", "ignore")),
+        ("smoothing", "f8"),
+        ("is_mean", "i4"),
+        ("is_reduced", "i4"),
+    ],
+    align=True,
+)
+"""The struct `Options` of `cross_entropy.cu`."""
+VERDICT = np.dtype(
+    [
+        *((name, "u8") for name in ("norm", "factor", "first", "stopped", "skipped")),
+        ("max_norm", "f8"),
+        ("P", "i8"),
+        ("mode", "i4"),
+    ],
+    align=True,
+)
+"""The struct `Verdict` of `examine.cu`."""

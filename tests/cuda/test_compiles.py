@@ -95,5 +95,4 @@ def test_nothing_is_spilled_by_the_rest(
         print(f"sm_{architecture} {dtype}: {used}")
         assert used.spilled == 0
         assert used.registers <= 255
-        if dtype == "float32":
-            assert used.stack == 0  # the functions of doubles may take some
+        assert used.stack <= 16  # of a call, of the division of doubles

@@ -3,6 +3,11 @@
 //
 // A block has at most 1024 threads, a multiple of 32. `of_warp` is shared memory, a number for each 32 of them.
 
+#ifndef INFINITY  // the compiler of CUDA alone has no <math.h>
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
+#endif
+
 template <typename T>
 __device__ T block_sum(T value, T *of_warp)
 {

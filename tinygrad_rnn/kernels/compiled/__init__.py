@@ -27,8 +27,8 @@ COMPILED = Backend(
     add_by_id=products.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
-    additive_scores=additive.scores,
-    additive_backward=additive.scores_backward,
+    additive_scores=additive.additive_scores,
+    additive_backward=additive.additive_backward,
     cross_entropy=None,
     optimizer_step=None,
 )

@@ -21,13 +21,13 @@ _DZ = _sum("dz", "T de, T p, T k, T v", "de * (1 - tanh(p + k) * tanh(p + k)) * 
 _DV = _sum("dv", "T de, T p, T k", "de * tanh(p + k)")
 
 
-def scores(p: Array, keys: Array, v: Array) -> Array:
+def additive_scores(p: Array, keys: Array, v: Array) -> Array:
     """The scores (T, B, S)."""
     found: Array = _SCORES(p[:, :, None], keys.swapaxes(0, 1), v, axis=3)
     return found
 
 
-def scores_backward(dscores: Array, p: Array, keys: Array, v: Array, dv: Array) -> tuple[Array, Array]:
+def additive_backward(dscores: Array, p: Array, keys: Array, v: Array, dv: Array) -> tuple[Array, Array]:
     """The gradients by `p` and `keys` from those by the scores (T, B, S); adds to `dv`."""
     de, p_t, k_s = dscores[..., None], p[:, :, None], keys.swapaxes(0, 1)
     dv += _DV(de, p_t, k_s, axis=(0, 1, 2))

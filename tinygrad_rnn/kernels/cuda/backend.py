@@ -21,8 +21,8 @@ CUDA = Backend(
     add_by_id=by_id.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
-    additive_scores=additive.scores,
-    additive_backward=additive.scores_backward,
+    additive_scores=additive.additive_scores,
+    additive_backward=additive.additive_backward,
     cross_entropy=CrossEntropy(cross_entropy.forward, cross_entropy.backward),
     optimizer_step=OptimizerStep(optimizers.examine, optimizers.update),
 )

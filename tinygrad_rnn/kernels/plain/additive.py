@@ -14,7 +14,7 @@ from ...core.arrays import Array, namespace
 from ...core.one_hot import as_rows
 
 
-def scores(p: Array, keys: Array, v: Array) -> Array:
+def additive_scores(p: Array, keys: Array, v: Array) -> Array:
     """The scores (T, B, S)."""
     T, S, B, xp = len(p), *keys.shape[:2], namespace(keys)
     found: Array = xp.empty((T, B, S), keys.dtype)
@@ -25,7 +25,7 @@ def scores(p: Array, keys: Array, v: Array) -> Array:
     return found
 
 
-def scores_backward(dscores: Array, p: Array, keys: Array, v: Array, dv: Array) -> tuple[Array, Array]:
+def additive_backward(dscores: Array, p: Array, keys: Array, v: Array, dv: Array) -> tuple[Array, Array]:
     """The gradients by `p` and `keys` from those by the scores (T, B, S); adds to `dv`."""
     xp = namespace(keys)
     dp, dkeys = xp.empty_like(p), xp.zeros_like(keys)

@@ -100,12 +100,12 @@ EQUIVALENT = (
         "tinygrad_rnn.models.many_to_one.ManyToOne.backward, line 3: `True` -> `False`": "a cache a layer",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         f"{DECODER}._output_backward, line 1: `True` -> `False`": "there is one cache for each layer",
-        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
-        f"{KERNELS}.products.input_gradient, line 3: `(T, B, D)` -> `(B, T, D)`": "their product is the same",
-        f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `T`": ROWS,
-        f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `B`": ROWS,
+        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H, weights.w_h)` -> `T`": BLOCK,
+        f"{KERNELS}.products.input_gradient, line 3: `(T, B)` -> `(B, T)`": "their product is the same",
+        f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `T`": ROWS,
+        f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `B`": ROWS,
         f"{KERNELS}.products.back_over_rows, line 7: `True` -> `False`": "there are as many in each thread",
-        f"{KERNELS}.products.back_over_rows, line 9: `True` -> `False`": "all threads give as many",
+        f"{KERNELS}.products.back_over_rows, line 11: `True` -> `False`": "all threads give as many",
     }
     | {
         f"{KERNELS}.compiled.softmax_cross_entropy._backward, line 6: {AS_A_NUMBER}": NUMBER,
@@ -130,7 +130,12 @@ EQUIVALENT = (
     | {
         f"{KERNELS}.{kernel}._backward_rows, line {line}: {change}": BLOCK
         for kernel, line in (("gru", 5), ("lstm", 4))
-        for change in ("`block_steps(T, B, 4 * H)` -> `T`", "`4 * H` -> `4`", "`4 * H` -> `H`", "`4` -> `5`")
+        for change in (
+            "`block_steps(T, B, 4 * H, weights.w_h)` -> `T`",
+            "`4 * H` -> `4`",
+            "`4 * H` -> `H`",
+            "`4` -> `5`",
+        )
     }
 )
 """Mutants that compute the same as the function, and why."""
@@ -553,9 +558,9 @@ LAYERS = {name: case.make for name, case in CASES.items()} | {
 
 
 def package_modules() -> Iterator[ModuleType]:
-    """All but those of the checks and of the pictures."""
+    """All but those of the checks and of the pictures, and those that need CuPy, whose mutants are in tests/cuda."""
     for info in pkgutil.walk_packages(tinygrad_rnn.__path__, "tinygrad_rnn."):
-        if not info.name.startswith(("tinygrad_rnn.testing", "tinygrad_rnn.plotting")):
+        if not info.name.startswith(("tinygrad_rnn.testing", "tinygrad_rnn.plotting", f"{KERNELS}.cuda")):
             yield importlib.import_module(info.name)
 
 

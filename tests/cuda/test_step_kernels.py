@@ -184,10 +184,10 @@ def check_by_id(host: Host) -> None:
     rng, (N, V, M) = np.random.default_rng(0), (90, 50, 5)
     for ids in (rng.integers(0, V, N), np.full(N, 7), np.sort(rng.integers(-2, V + 2, N))):
         d, total = rng.standard_normal((N, M)), rng.standard_normal((V, M))
-        starts, place, order, rows = (host.empty(size, "i4") for size in (V + 1, N, N, N))
+        starts, following, order = (host.empty(size, "i4") for size in (V + 1, V, N))
         ids_there, there = host.array(ids), host.array(total)
-        host("sort_by_id", 1, 32, ids_there, np.array(N), np.array(V), starts, place, order)
-        host("add_rows", V, 32, host.array(d), starts, order, rows, there, np.array(M), np.array(M))
+        host("sort_by_id", 1, 32, ids_there, np.array(N), np.array(V), starts, following, order)
+        host("add_rows", V, 32, host.array(d), starts, order, there, np.array(M), np.array(M))
         inside = (ids >= 0) & (ids < V)
         right = total.copy()
         for v in range(V):  # in the order of the rows, so that it is equal to the bit
@@ -245,9 +245,13 @@ MUTANTS = [
     ("examine", "norm <= least ? least : norm", "norm"),
     ("by_id", "atomicAdd(starts + id, 1)", "starts[id]"),
     ("by_id", "    of_thread[threadIdx.x] = sum;\n    __syncthreads();\n", "    of_thread[threadIdx.x] = sum;\n"),
-    ("by_id", "order[first + k] < n", "order[first + k] <= n"),
-    ("by_id", "        mine[before] = n;\n    }\n    __syncthreads();\n", "        mine[before] = n;\n    }\n"),
-    ("by_id", "mine[before] = n;", "mine[i] = n;"),
+    ("by_id", "        __syncthreads();  // `of_thread`", "        // `of_thread`"),
+    ("by_id", "inside ? (int)id : -1;\n        __syncthreads();\n", "inside ? (int)id : -1;\n"),
+    ("by_id", "        __syncthreads();  // before `next` changes\n", ""),
+    ("by_id", "thread < threadIdx.x;\n            later", "thread <= threadIdx.x;\n            later"),
+    ("by_id", "next[id] = at + 1", "next[id] = at"),
+    ("by_id", "            if (!later)\n", ""),
+    ("by_id", "n - threadIdx.x < N", "n < N"),
     ("by_id", "0 <= id && id < V", "0 <= id"),
     ("by_id", "total[v * wide + j] += sum", "total[v * wide + j] = sum"),
 ]

@@ -27,12 +27,11 @@ def add_by_id(x: OneHotRows, d: Array, dw: Array) -> None:
     ids, d = cupy.ascontiguousarray(ids), cupy.ascontiguousarray(d)
     assert dw.strides[1] == dw.itemsize  # it is a part of the gradient
     blocks, N = -(-M // THREADS), ids.size
-    starts, place, order = (cupy.empty(size, np.int32) for size in (V + 1, N, N))
+    starts, following, order = (cupy.empty(size, np.int32) for size in (V + 1, V, N))
     device = cupy.cuda.Device().id
     sort, add = (_kernel(name, d.dtype.name, ids.dtype.char, device) for name in ("sort_by_id", "add_rows"))
-    sort((1,), (SORTING,), (ids, np.int64(N), np.int64(V), starts, place, order))
-    rows = cupy.empty(blocks * N, np.int32)
-    add((V, blocks), (THREADS,), (d, starts, order, rows, dw, np.int64(M), np.int64(dw.strides[0] // dw.itemsize)))
+    sort((1,), (SORTING,), (ids, np.int64(N), np.int64(V), starts, following, order))
+    add((V, blocks), (THREADS,), (d, starts, order, dw, np.int64(M), np.int64(dw.strides[0] // dw.itemsize)))
 
 
 @functools.cache

@@ -76,13 +76,14 @@ extern "C" __global__ void cross_entropy_forward(
             scale[k] = all_masses[k] / divisor;
 }
 
-// dy = (p - q) scale dloss, 0 where the row does not count, whatever its logits are
+// dy = (p - q) scale dloss, 0 where the row does not count, whatever its logits and its dloss are
 extern "C" __global__ void cross_entropy_backward(
     const Real *ys, const Id *targets, const Real *largest, const Real *total, const Real *scale, const Real *dlosses,
     Real *dys, long long V, double smoothing, double number, int step)
 {
     const long long n = blockIdx.x, id = (long long)targets[n];
-    const Real d = scale[n] * (Real)number * (dlosses == nullptr ? (Real)1 : dlosses[n * step]);
+    const Real upstream = (Real)number * (dlosses == nullptr ? (Real)1 : dlosses[n * step]);
+    const Real d = scale[n] == 0 ? (Real)0 : scale[n] * upstream;
     const Real most = largest[n], factor = d / total[n], spread = (Real)smoothing / V * d;
     const bool outside = id < 0 || id >= V;
     for (long long j = threadIdx.x; j < V; j += blockDim.x) {

@@ -25,6 +25,10 @@ using std::exp;
 using std::log;
 using std::tanh;
 
+static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned __int128)a * b >> 64;
+}
+
 struct Index { unsigned x, y; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
 

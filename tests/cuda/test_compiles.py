@@ -84,6 +84,7 @@ def test_nothing_is_spilled(nvrtc: Any, cell: str, dtype: str, architecture: int
         ("cross_entropy", {"cross_entropy_forward", "cross_entropy_backward"}),
         ("examine", {"examine"}),
         ("by_id", {"sort_by_id", "add_rows"}),
+        ("masks", {"random_mask"}),
     ],
 )
 def test_nothing_is_spilled_by_the_rest(

@@ -1,4 +1,4 @@
-"""The kernels of the loss, the optimizers and the tables, run on the host against NumPy; and mistakes in them.
+"""The kernels of a training step but those of cells, run on the host against NumPy; and mistakes in them.
 
 What cannot show here is the order in which memory becomes visible, so fences and `volatile` are not tried.
 """
@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from kernels_on_host import COMPILER, OUTCOMES, SHIM, Wrong
+from philox import fractions
 from tinygrad_rnn import SoftmaxCrossEntropy
 from tinygrad_rnn.kernels.cuda.sources import OPTIONS, VERDICT, text
+from tinygrad_rnn.kernels.plain.masks import random_mask
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++, which compiles the kernels for the host")
 SEEDS = (0, 1, 2, 3, 5)
@@ -131,6 +133,8 @@ def check_cross_entropy(host: Host) -> None:
         close(counted[0], criterion.count(cache))
         assert arrived[0] == 0
         dloss = rng.standard_normal(T * B) if reduction == "none" else rng.standard_normal(1)
+        if reduction == "none":
+            dloss[~counts] = np.nan
         dys, step = host.empty((T * B, V)), np.array(int(reduction == "none"), "i4")
         sizes = np.array(V), np.array(smoothing), np.array(2.0), step
         host(
@@ -198,10 +202,20 @@ def check_by_id(host: Host) -> None:
         np.testing.assert_array_equal(there, right)
 
 
+def check_masks(host: Host) -> None:
+    key = np.array([2**64 - 1, 0x0123456789ABCDEF], np.uint64)
+    equal = fractions((int(key[0]), int(key[1])), (5,))[4]  # which is not below itself
+    for count, probability in ((1, 0.5), (8, 1.0), (61, 0.3), (333, 0.0), (64, 0.7), (5, equal)):
+        mask, threshold = host.empty(count), np.array(round(probability * 2**32), np.uint64)
+        host("random_mask", 2 + count // 256, 32, key[:1], key[1:], threshold, np.array(2.5), np.array(count), mask)
+        np.testing.assert_array_equal(mask, random_mask(key, probability, 2.5, (count,), np.zeros(())))
+
+
 CHECKS: dict[str, Callable[[Host], None]] = {
     "cross_entropy": check_cross_entropy,
     "examine": check_examine,
     "by_id": check_by_id,
+    "masks": check_masks,
 }
 
 
@@ -233,6 +247,7 @@ MUTANTS = [
     ("cross_entropy", "scale[k] = all_masses[k] / divisor", "scale[k] = all_masses[k]"),
     ("cross_entropy", "dlosses[n * step]", "dlosses[n]"),
     ("cross_entropy", " * factor - spread", " * factor"),
+    ("cross_entropy", "scale[n] == 0 ? (Real)0 : ", ""),
     ("cross_entropy", "dy -= (1 - (Real)smoothing) * d", "dy -= d"),
     ("cross_entropy", "j < o.V;", "j <= o.V;"),
     ("examine", "left = v.P - i > left ? v.P - i : left", "left = v.P - i"),
@@ -254,6 +269,15 @@ MUTANTS = [
     ("by_id", "n - threadIdx.x < N", "n < N"),
     ("by_id", "0 <= id && id < V", "0 <= id"),
     ("by_id", "total[v * wide + j] += sum", "total[v * wide + j] = sum"),
+    ("masks", "&& 8 * i + j < count", ""),
+    ("masks", "x0 = i + 1", "x0 = i"),
+    ("masks", "round < 10", "round < 9"),
+    ("masks", "high2 ^ x1 ^ key0", "high2 ^ key0"),
+    ("masks", "high0 ^ x3 ^ key1", "high0 ^ key1"),
+    ("masks", "key1 += ", "key1 -= "),
+    ("masks", "bits < threshold", "bits <= threshold"),
+    ("masks", "j % 2 ?", "j % 2 == 0 ?"),
+    ("masks", "words[j / 2] >> 32", "words[j / 2] >> 31"),
 ]
 
 

@@ -11,6 +11,7 @@ import pytest
 import tinygrad_rnn as rnn
 from tinygrad_rnn import OneHotRows
 from tinygrad_rnn.kernels.products import add_gradient
+from tinygrad_rnn.layers.masks import random_mask
 
 T, B, V = 5, 3, 70
 NAN = float("nan")
@@ -121,7 +122,10 @@ def test_cross_entropy_is_that_of_the_cpu(
             right, cache_here = criteria[1].forward(logits, targets, **given)
             close(device, loss, right, allowed)
             close(device, criteria[0].count(cache), criteria[1].count(cache_here), allowed)
-            for dloss in (None, 0.5, rng.standard_normal(right.shape).astype(dtype)):
+            upstream = rng.standard_normal(right.shape).astype(dtype)
+            if reduction == "none":
+                upstream[right == 0] = NAN  # of tokens that do not count
+            for dloss in (None, 0.5, upstream):
                 there = device.asarray(dloss) if hasattr(dloss, "shape") else dloss
                 found, expected = (
                     criteria[0].backward(cache, there),
@@ -154,3 +158,14 @@ def test_the_gradient_of_a_table_is_the_sum_by_id(
     add_gradient(there[:, M:], OneHotRows(device.asarray(here), V), device.asarray(d))
     np.add.at(total[:, M:], here, d)
     close(device, there, total, allowed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (1,), (3, 0), (2, 3, 5), (64, 32, 17)])
+def test_a_mask_is_that_of_the_cpu(device: Any, shape: tuple[int, ...], dtype: str) -> None:
+    here, there = (np.random.default_rng(3) for _ in range(2))
+    for probability in (0.0, 0.3, 1.0):
+        right = random_mask(here, probability, shape, np.zeros((), dtype), 1.7)
+        found = random_mask(there, probability, shape, device.asarray(np.zeros((), dtype)), 1.7)
+        assert (found.shape, found.dtype) == (right.shape, right.dtype)
+        np.testing.assert_array_equal(device.to_host(found), right)

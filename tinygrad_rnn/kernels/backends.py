@@ -19,7 +19,7 @@ import numpy as np
 
 from . import gpu
 from .kernel import Backend
-from .plain import additive, gru, lstm, products, rnn, softmax_cross_entropy
+from .plain import additive, gru, lstm, masks, products, rnn, softmax_cross_entropy
 
 PLAIN = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -40,6 +40,7 @@ PLAIN = Backend(
     softmax_backward=softmax_cross_entropy.backward,
     additive_scores=additive.additive_scores,
     additive_backward=additive.additive_backward,
+    random_mask=masks.random_mask,
     cross_entropy=None,
     optimizer_step=None,
 )

@@ -75,6 +75,7 @@ class Backend(NamedTuple):
     softmax_backward: SoftmaxBackward
     additive_scores: Callable[[Array, Array, Array], Array]
     additive_backward: Callable[[Array, Array, Array, Array, Array], tuple[Array, Array]]
+    random_mask: Callable[..., Array]
     cross_entropy: CrossEntropy | None
     """On a GPU; `kernels.cuda.cross_entropy` explains it. None elsewhere."""
     optimizer_step: OptimizerStep | None

@@ -6,7 +6,7 @@ compiled steps are made of, and `parts_of_numba` all that is taken from Numba.
 """
 
 from ..kernel import Backend
-from ..plain import additive
+from ..plain import additive, masks
 from ..plain import products as plain_products
 from . import gru, lstm, products, rnn, softmax_cross_entropy
 
@@ -29,6 +29,7 @@ COMPILED = Backend(
     softmax_backward=softmax_cross_entropy.backward,
     additive_scores=additive.additive_scores,
     additive_backward=additive.additive_backward,
+    random_mask=masks.random_mask,
     cross_entropy=None,
     optimizer_step=None,
 )

@@ -2,7 +2,7 @@
 
 from ..kernel import Backend, CrossEntropy, OptimizerStep
 from ..plain import softmax_cross_entropy
-from . import additive, by_id, cross_entropy, gru, lstm, optimizers, products, rnn
+from . import additive, by_id, cross_entropy, gru, lstm, masks, optimizers, products, rnn
 
 CUDA = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -23,6 +23,7 @@ CUDA = Backend(
     softmax_backward=softmax_cross_entropy.backward,
     additive_scores=additive.additive_scores,
     additive_backward=additive.additive_backward,
+    random_mask=masks.random_mask,
     cross_entropy=CrossEntropy(cross_entropy.forward, cross_entropy.backward),
     optimizer_step=OptimizerStep(optimizers.examine, optimizers.update),
 )

@@ -63,11 +63,13 @@ from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, packed, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.plain import products as plain_products
+from tinygrad_rnn.losses import softmax_cross_entropy as loss_module
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients
 from tinygrad_rnn.testing.examples import Arrays, Example, FeedforwardExample, LossExample, RecurrentExample
 from tinygrad_rnn.testing.faults import Fault
 from tinygrad_rnn.testing.mutants import Mutant, mutants
 from tinygrad_rnn.testing.sequences import STARTS
+from whole_loss import backend as backend_of_whole_loss
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 32  # without `--all-mutants`, one in so many is tried
@@ -693,10 +695,30 @@ def no_locating() -> Iterator[None]:
         yield
 
 
+def whole_loss(layer: Layer, rng: Generator) -> None:
+    """By a backend that computes the loss as a whole, as that of a GPU does, against the plain one."""
+    if not isinstance(layer, SoftmaxCrossEntropy):
+        return
+    ys, targets = rng.standard_normal((5, 2, 5)), rng.integers(0, 5, (5, 2))
+    targets[1, 0], given = layer.ignore_index, {"lengths": np.array([5, 3]), "weights": rng.random((5, 2))}
+    for logits, ids, rows in ((ys, targets, {}), (ys, targets, given), (ys[:0], targets[:0], {})):
+        loss, cache = layer.forward(logits, ids, **rows)
+        upstream = None, 0.5, np.asarray(1.5 + loss), rng.standard_normal((3, 7))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loss_module, "backend", backend_of_whole_loss)
+            there, cache_there = layer.forward(logits, ids, **rows)
+            found = [layer.backward(cache_there, dloss) for dloss in upstream[:3]]
+            with pytest.raises(ValueError, match="dloss has shape"):
+                layer.backward(cache_there, upstream[3])
+        np.testing.assert_allclose(there, loss, rtol=0, atol=1e-14)
+        for dloss, dys in zip(upstream, found, strict=False):
+            np.testing.assert_allclose(dys, layer.backward(cache, dloss), rtol=0, atol=1e-14)
+
+
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer. A contract, which calls a layer so often, is not recorded."""
-    every_check = (
+    every_check: tuple[Callable[[Layer, Generator], None], ...] = (
         *(check for check in RECIPE if check is not contract),
         an_initial_state_that_learns,
         one_state_given_and_one_not,
@@ -708,6 +730,7 @@ def jobs() -> list[Job]:
         compiled_steps,
         compiled_steps_of_many_units,
         compiled_loss,
+        whole_loss,
         a_cache_of_another_call,
         wrong_states_raise,
         what_no_forward_gave,

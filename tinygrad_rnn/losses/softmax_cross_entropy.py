@@ -176,9 +176,7 @@ class SoftmaxCrossEntropy(Loss):
         whole = backend(ys).cross_entropy
         if whole is not None and ys.size and targets.shape == scale.shape:
             check_dloss(self, dloss, scale, counts.shape if self.reduction == "none" else ())
-            flat: Any = dloss
-            flat = flat.reshape(-1) if getattr(flat, "ndim", 0) else flat
-            rows = as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, scale.reshape(-1), flat
+            rows = as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, scale.reshape(-1), dloss
             return whole.backward(*rows).reshape(ys.shape)
         xp = namespace(ys)
         dlosses = scaled(self, scale, dloss, counts.shape if self.reduction == "none" else ())

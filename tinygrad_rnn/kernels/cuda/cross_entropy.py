@@ -72,7 +72,7 @@ def forward(
 def backward(
     ys: Array, targets: Integers, smoothing: float, largest: Array, total: Array, scale: Array, dloss: Any
 ) -> Array:
-    """The gradients by the logits (N, V); `dloss` is None, a number, or an array () or (N,)."""
+    """The gradients by the logits (N, V); `dloss` is None, a number, or an array () or of N numbers."""
     N, V = ys.shape
     ys, targets = cupy.ascontiguousarray(ys), cupy.ascontiguousarray(targets)
     dys: Array = cupy.empty((N, V), ys.dtype)

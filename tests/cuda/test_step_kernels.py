@@ -269,7 +269,7 @@ MUTANTS = [
     ("by_id", "n - threadIdx.x < N", "n < N"),
     ("by_id", "0 <= id && id < V", "0 <= id"),
     ("by_id", "total[v * wide + j] += sum", "total[v * wide + j] = sum"),
-    ("masks", "&& 8 * i + j < count", ""),
+    ("masks", "if (8 * i + j < count) ", ""),
     ("masks", "x0 = i + 1", "x0 = i"),
     ("masks", "round < 10", "round < 9"),
     ("masks", "high2 ^ x1 ^ key0", "high2 ^ key0"),

@@ -20,8 +20,9 @@ extern "C" __global__ void random_mask(Word key0, Word key1, Word threshold, Rea
         key1 += 0xBB67AE8584CAA73BULL;
     }
     const Word words[4] = {x0, x1, x2, x3};
-    for (int j = 0; j < 8 && 8 * i + j < count; j++) {
+#pragma unroll
+    for (int j = 0; j < 8; j++) {  // unrolled, `words` are registers
         const Word bits = j % 2 ? words[j / 2] >> 32 : words[j / 2] & 0xFFFFFFFFULL;
-        mask[8 * i + j] = bits < threshold ? value : Real(0);
+        if (8 * i + j < count) mask[8 * i + j] = bits < threshold ? value : Real(0);
     }
 }

@@ -7,7 +7,7 @@ from running import run_alone
 SECOND = """
 import numpy as np
 import tinygrad_rnn as rnn
-from tinygrad_rnn.core.device import on_first_gpu
+from tinygrad_rnn.core.device import use_gpus
 from tinygrad_rnn.testing import StrictDevice, strict
 
 entered, call, asarray = [0], strict.StrictNamespace.__call__, StrictDevice.asarray
@@ -29,8 +29,7 @@ get, put = strict.StrictArray.__getitem__, strict.StrictArray.__setitem__
 
 USES = """
 from tinygrad_rnn.training.metrics import Accuracy
-while on_first_gpu:
-    on_first_gpu.pop()()  # as the first Device("cuda") does
+use_gpus()  # as the first Device("cuda") does
 device, rng = StrictDevice(), np.random.default_rng(0)
 
 class Own(rnn.Feedforward):  # also a class that is made afterwards
@@ -78,6 +77,12 @@ print("ok")
 
 def test_what_computes_enters_the_gpu_of_its_arrays() -> None:
     assert run_alone(SECOND + USES) == "ok"
+
+
+def test_the_first_gpu_may_come_before_the_layers_are_imported() -> None:
+    early = "import sys\nfrom tinygrad_rnn.core.device import use_gpus\n"
+    early += "assert 'tinygrad_rnn.core.layer' not in sys.modules\nuse_gpus()\n"
+    assert run_alone(early + SECOND + USES) == "ok"
 
 
 def test_before_the_first_gpu_nothing_is_entered() -> None:

@@ -65,7 +65,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, gpus: int, missing: str = "", drive
     fake = FakeCuPy(gpus, missing, driver)
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr(device, "_check_cuda", functools.cache(device._check_cuda.__wrapped__))
-    monkeypatch.setattr(device, "on_first_gpu", [])
+    monkeypatch.setattr(device, "_waiting", [])
     return fake
 
 
@@ -140,11 +140,12 @@ def test_a_part_of_cuda_that_is_missing_is_told(missing: str, part: str, monkeyp
 def test_a_gpu_is_tried_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = pretend(monkeypatch, 2)
     called: list[str] = []
-    monkeypatch.setattr(device, "on_first_gpu", [lambda: called.append("first")])
+    device.at_first_gpu(lambda: called.append("first"))
     for name in ("cuda", "cuda:1", "cuda:0", "cuda:1"):
         Device(name)
     assert fake.entered == [0, 0, 1, -1]
-    assert called == ["first"]
+    device.at_first_gpu(lambda: called.append("later"))
+    assert called == ["first", "later"]
 
 
 def test_a_device_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,8 +152,29 @@ def keep_freed_memory() -> None:
     del block
 
 
-on_first_gpu: list[Callable[[], object]] = []
-"""What is called once in a process, when the first `Device` of a GPU is made."""
+_waiting: list[Callable[[], object]] | None = []
+"""What is called when the first `Device` of a GPU is made; None from then on."""
+
+
+def at_first_gpu(work: Callable[[], object]) -> None:
+    """Call `work` when the process makes its first `Device` of a GPU; at once if it has made one."""
+    if _waiting is None:
+        work()
+    else:
+        _waiting.append(work)
+
+
+def has_used_gpu() -> bool:
+    """Whether this process has made a `Device` of a GPU."""
+    return _waiting is None
+
+
+def use_gpus() -> None:
+    """What the first `Device` of a GPU does: call what waits for it."""
+    global _waiting
+    waiting, _waiting = _waiting, None
+    for work in waiting or ():
+        work()
 
 
 def on_own_gpu(function: F) -> F:
@@ -207,8 +228,7 @@ def _check_cuda(name: str, index: int) -> None:
         raise RuntimeError(f'Device({name!r}): CuPy is installed but finds {found} GPUs. {cure}, or use Device("cpu").')
     with cupy.cuda.Device(index):
         _try_out(name, cupy)
-    while on_first_gpu:
-        on_first_gpu.pop()()
+    use_gpus()
 
 
 def _try_out(name: str, cupy: Any) -> None:

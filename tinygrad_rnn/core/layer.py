@@ -12,7 +12,7 @@ import numpy as np
 from .arguments import float_dtype, is_generator
 from .arrays import Array, Generator
 from .constant import Constant
-from .device import Device, as_device, device_of, on_first_gpu, on_own_gpu
+from .device import Device, as_device, at_first_gpu, device_of, has_used_gpu, on_own_gpu
 from .parameter import Parameter
 from .summary import Row, table
 from .vector import pack
@@ -48,7 +48,7 @@ class Layer:
         names = {name for kind in cls.__mro__ for name, value in vars(kind).items() if is_abstract(value)}
         missing = frozenset(name for name in names if is_abstract(inspect.getattr_static(cls, name)))
         setattr(cls, "__abstractmethods__", missing)  # noqa: B010  # `object.__new__` reads it
-        if not on_first_gpu:  # there has been one
+        if has_used_gpu():
             _compute_on_own_gpu(cls)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -201,7 +201,7 @@ def _all_compute_on_own_gpu() -> None:
         _compute_on_own_gpu(cls)
 
 
-on_first_gpu.append(_all_compute_on_own_gpu)
+at_first_gpu(_all_compute_on_own_gpu)
 
 
 def runs(layer: Layer, *methods: Any) -> bool:

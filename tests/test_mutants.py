@@ -704,12 +704,14 @@ def whole_loss(layer: Layer, rng: Generator) -> None:
     for logits, ids, rows in ((ys, targets, {}), (ys, targets, given), (ys[:0], targets[:0], {})):
         loss, cache = layer.forward(logits, ids, **rows)
         upstream = None, 0.5, np.asarray(1.5 + loss), rng.standard_normal((3, 7))
+        used: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loss_module, "backend", backend_of_whole_loss)
+            patch.setattr(loss_module, "backend", lambda array, used=used: backend_of_whole_loss(used))
             there, cache_there = layer.forward(logits, ids, **rows)
             found = [layer.backward(cache_there, dloss) for dloss in upstream[:3]]
             with pytest.raises(ValueError, match="dloss has shape"):
                 layer.backward(cache_there, upstream[3])
+        assert len(used) == (3 if logits.size and layer._is_covered(ids) else 0)
         np.testing.assert_allclose(there, loss, rtol=0, atol=1e-14)
         for dloss, dys in zip(upstream, found, strict=False):
             np.testing.assert_allclose(dys, layer.backward(cache, dloss), rtol=0, atol=1e-14)

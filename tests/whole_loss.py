@@ -23,6 +23,7 @@ def forward(  # as `kernels.cuda.cross_entropy`
     smoothing: float,
     reduction: str,
 ) -> tuple[Any, ...]:
+    assert ys.size
     n = np.arange(len(ys))
     mass = np.ones(len(ys)) if weights is None else weights.astype(float)
     mass = np.where(targets == ignore_index, 0, mass)
@@ -37,12 +38,18 @@ def forward(  # as `kernels.cuda.cross_entropy`
 
 
 def backward(ys: Any, targets: Any, smoothing: float, largest: Any, total: Any, scale: Any, dloss: Any) -> Any:
+    assert ys.size
     assert ys.ndim == 2
     assert targets.shape == scale.shape == (len(ys),)
     dlosses = scale * (1 if dloss is None else np.reshape(dloss, -1))
     return plain.backward(ys, np.where(scale != 0, targets, 0), smoothing, largest, total, dlosses)
 
 
-def backend(array: Any) -> Any:
-    """The plain one, with that."""
-    return PLAIN._replace(cross_entropy=CrossEntropy(forward, backward))
+def backend(used: list[Any]) -> Any:
+    """The plain one, with that; `used` gets what each backward gives."""
+
+    def noted(*given: Any) -> Any:
+        used.append(backward(*given))
+        return used[-1]
+
+    return PLAIN._replace(cross_entropy=CrossEntropy(forward, noted))

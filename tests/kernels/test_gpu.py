@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,27 @@ def test_errors() -> None:
     )
     with pytest.raises(ValueError, match=expected):
         choose(8192, 2048, 1, 4, Chip(132, SHARED))
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("w_h", "batch", "error", "message"),
+    [
+        ([[1.0]], 1, TypeError, "gpu_kernels: w_h is a list, not an array: make one with"),
+        (
+            np.zeros(4),
+            1,
+            ValueError,
+            r"gpu_kernels: w_h has shape \(4,\); expected \(H, G \* H\), the weights",
+        ),
+        (np.zeros((4, 6)), 1, ValueError, r"gpu_kernels: w_h has shape \(4, 6\)"),
+        (np.zeros((4, 8)), -1, ValueError, "gpu_kernels: batch must be at least 0"),
+        (np.zeros((4, 8)), 2.5, TypeError, "gpu_kernels: batch must be an integer, not 2.5"),
+    ],
+)
+def test_what_no_weights_are_is_told(w_h: Any, batch: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^{message}"):
+        gpu_kernels(w_h, batch)
 
 
 def test_on_a_cpu_they_are_plain() -> None:

@@ -11,8 +11,9 @@ import functools
 import sys
 from typing import Any, NamedTuple
 
-from ..core.arguments import check_choice
+from ..core.arguments import check_choice, check_size
 from ..core.arrays import Array
+from ..core.foreign import check_is_array
 
 KINDS = ("auto", "plain", "fused", "persistent")
 MOST_ROWS = 64
@@ -69,12 +70,18 @@ def gpu_kernels(w_h: Array, batch: int) -> str:
         batch: B, the rows of a batch.
 
     Raises:
-        ValueError: `set_gpu_kernels("persistent")` was called, and the weights do not fit.
+        TypeError: `w_h` is no array, or `batch` no integer.
+        ValueError: `w_h` has other axes, or `batch` is negative; or `set_gpu_kernels("persistent")` was called, and the
+            weights do not fit.
 
     Example:
         >>> gpu_kernels(np.zeros((128, 512), np.float32), 32)
         'plain'
     """
+    check_is_array("gpu_kernels", "w_h", w_h)
+    if w_h.ndim != 2 or not w_h.shape[0] or w_h.shape[1] % w_h.shape[0]:
+        raise ValueError(f"gpu_kernels: w_h has shape {w_h.shape}; expected (H, G * H), the weights of G gates")
+    check_size("gpu_kernels", "batch", batch, least=0)
     if not is_on_gpu(w_h):
         return "plain"
     return choose(w_h.shape[1], w_h.shape[0], batch, w_h.dtype.itemsize, chip_of(w_h))

@@ -5,11 +5,11 @@ CuPy's own `dot` takes 15 µs of the host, and copies a matrix whose rows lie ap
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import cupy
-import numpy as np
 from cupy.cuda import cublas
 from cupy.cuda.device import get_cublas_handle
 
@@ -17,7 +17,7 @@ from ...core.arrays import Array
 from ...core.one_hot import OneHotRows
 
 _GEMM = {"f": cublas.sgemm, "d": cublas.dgemm}
-_NUMBERS = {(kind, n): np.array(n, kind) for kind in "fd" for n in (0, 1)}
+_NUMBERS = {(kind, n): real(n) for kind, real in (("f", ctypes.c_float), ("d", ctypes.c_double)) for n in (0, 1)}
 
 
 def address_of(array: Any) -> int:
@@ -57,7 +57,7 @@ def multiplier(w: Array, rows: int, *, width: int, width_out: int, add: bool = F
     """
     (K, N), (w, transposed, width_w) = w.shape, matrix(w)
     gemm, handle, address = _GEMM[w.dtype.char], get_cublas_handle(), address_of(w)
-    one, keep = (_NUMBERS[w.dtype.char, n].ctypes.data for n in (1, int(add)))
+    one, keep = (ctypes.addressof(_NUMBERS[w.dtype.char, n]) for n in (1, int(add)))
 
     def multiply(a: int, out: int, w: Array = w) -> None:  # w: so that a copy lives as long
         gemm(handle, transposed, 0, N, rows, K, one, address, width_w, a, width, keep, out, width_out)
@@ -73,7 +73,7 @@ def add_product(x: Array, d: Array, dw: Array) -> None:
     left, right, total = matrix(x), matrix(d), matrix(dw)
     assert total.memory is dw  # it is a part of the gradient
     assert not total.transposed
-    gemm, handle, one = _GEMM[d.dtype.char], get_cublas_handle(), _NUMBERS[d.dtype.char, 1].ctypes.data
+    gemm, handle, one = _GEMM[d.dtype.char], get_cublas_handle(), ctypes.addressof(_NUMBERS[d.dtype.char, 1])
     a, b, out = (address_of(part.memory) for part in (right, left, total))
     down, across = right.transposed, 1 - left.transposed
     gemm(handle, down, across, N, K, M, one, a, right.width, b, left.width, one, out, total.width)

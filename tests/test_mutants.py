@@ -711,6 +711,8 @@ def whole_loss(layer: Layer, rng: Generator) -> None:
             found = [layer.backward(cache_there, dloss) for dloss in upstream[:3]]
             with pytest.raises(ValueError, match="dloss has shape"):
                 layer.backward(cache_there, upstream[3])
+            with pytest.raises(ValueError, match="dloss is"):
+                layer.backward(cache_there, 10**400)
         assert len(used) == (3 if logits.size and layer._is_covered(ids) else 0)
         np.testing.assert_allclose(there, loss, rtol=0, atol=1e-14)
         for dloss, dys in zip(upstream, found, strict=False):

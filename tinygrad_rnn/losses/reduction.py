@@ -82,7 +82,7 @@ def check_dloss(owner: Loss, dloss: Any, like: Array, shape: tuple[int, ...]) ->
 
     Raises:
         TypeError: it is neither, or on another device than `like`.
-        ValueError: it is an array of another shape, or a number that is not finite.
+        ValueError: it is an array of another shape, or an integer too large for a float.
     """
     if dloss is None:
         return

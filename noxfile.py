@@ -144,6 +144,26 @@ def cupy(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def cuda_compile(session: nox.Session) -> None:
+    """That NVRTC, which needs no GPU, compiles the kernels, and what they use; on the host, all of their mutants."""
+    session.install(".", *needs("cuda-compile"))
+    pytest(session, "tests/cuda", "-s", "--all-mutants", *session.posargs)
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """On a machine with a GPU: what runs there against the CPU. `nox -s gpu -- 12` for a driver of CUDA 12.
+
+    That is the table of checks, the kernels, the losses and optimizers, 200 steps of training, and two trainings equal
+    to the bit. The other tests run without a GPU.
+    """
+    version, *rest = session.posargs or ["13"]
+    session.install(f".[cuda{version}]", *needs("tests"))
+    session.run("python", "-c", "import tinygrad_rnn; tinygrad_rnn.Device('cuda')")  # or all would be skipped
+    pytest(session, "tests/cuda", *rest)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Every mutant of every backward; `nox -s tests` tries a sample."""
     session.install(".", *needs("tests"))

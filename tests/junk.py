@@ -458,6 +458,7 @@ def functions() -> Iterator[Call]:
     )
     yield Call("set_threads", rnn.set_threads, {"count": 1}, {"count": "size"})
     yield Call("set_compiled", rnn.set_compiled, {"on": False}, {"on": "bool"})
+    yield Call("set_gpu_kernels", rnn.set_gpu_kernels, {"kind": "auto"}, {"kind": "nothing"})
     for name, arguments, own in (
         ("uniform", {"shape": (2, 3), "rng": rng}, {"limit": "finite from 0 or None"}),
         ("glorot", {"shape": (2, 3), "rng": rng}, {}),

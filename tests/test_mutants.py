@@ -63,11 +63,13 @@ from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, packed, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.plain import products as plain_products
+from tinygrad_rnn.losses import softmax_cross_entropy as loss_module
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients
 from tinygrad_rnn.testing.examples import Arrays, Example, FeedforwardExample, LossExample, RecurrentExample
 from tinygrad_rnn.testing.faults import Fault
 from tinygrad_rnn.testing.mutants import Mutant, mutants
 from tinygrad_rnn.testing.sequences import STARTS
+from whole_loss import backend as backend_of_whole_loss
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
 SAMPLE = 32  # without `--all-mutants`, one in so many is tried
@@ -100,12 +102,12 @@ EQUIVALENT = (
         "tinygrad_rnn.models.many_to_one.ManyToOne.backward, line 3: `True` -> `False`": "a cache a layer",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         f"{DECODER}._output_backward, line 1: `True` -> `False`": "there is one cache for each layer",
-        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H)` -> `T`": BLOCK,
-        f"{KERNELS}.products.input_gradient, line 3: `(T, B, D)` -> `(B, T, D)`": "their product is the same",
-        f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `T`": ROWS,
-        f"{KERNELS}.products.input_gradient, line 5: `T * B` -> `B`": ROWS,
+        f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H, weights.w_h)` -> `T`": BLOCK,
+        f"{KERNELS}.products.input_gradient, line 3: `(T, B)` -> `(B, T)`": "their product is the same",
+        f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `T`": ROWS,
+        f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `B`": ROWS,
         f"{KERNELS}.products.back_over_rows, line 7: `True` -> `False`": "there are as many in each thread",
-        f"{KERNELS}.products.back_over_rows, line 9: `True` -> `False`": "all threads give as many",
+        f"{KERNELS}.products.back_over_rows, line 11: `True` -> `False`": "all threads give as many",
     }
     | {
         f"{KERNELS}.compiled.softmax_cross_entropy._backward, line 6: {AS_A_NUMBER}": NUMBER,
@@ -130,7 +132,12 @@ EQUIVALENT = (
     | {
         f"{KERNELS}.{kernel}._backward_rows, line {line}: {change}": BLOCK
         for kernel, line in (("gru", 5), ("lstm", 4))
-        for change in ("`block_steps(T, B, 4 * H)` -> `T`", "`4 * H` -> `4`", "`4 * H` -> `H`", "`4` -> `5`")
+        for change in (
+            "`block_steps(T, B, 4 * H, weights.w_h)` -> `T`",
+            "`4 * H` -> `4`",
+            "`4 * H` -> `H`",
+            "`4` -> `5`",
+        )
     }
 )
 """Mutants that compute the same as the function, and why."""
@@ -553,9 +560,9 @@ LAYERS = {name: case.make for name, case in CASES.items()} | {
 
 
 def package_modules() -> Iterator[ModuleType]:
-    """All but those of the checks and of the pictures."""
+    """All but those of the checks and of the pictures, and those that need CuPy, whose mutants are in tests/cuda."""
     for info in pkgutil.walk_packages(tinygrad_rnn.__path__, "tinygrad_rnn."):
-        if not info.name.startswith(("tinygrad_rnn.testing", "tinygrad_rnn.plotting")):
+        if not info.name.startswith(("tinygrad_rnn.testing", "tinygrad_rnn.plotting", f"{KERNELS}.cuda")):
             yield importlib.import_module(info.name)
 
 
@@ -688,10 +695,34 @@ def no_locating() -> Iterator[None]:
         yield
 
 
+def whole_loss(layer: Layer, rng: Generator) -> None:
+    """By a backend that computes the loss as a whole, as that of a GPU does, against the plain one."""
+    if not isinstance(layer, SoftmaxCrossEntropy):
+        return
+    ys, targets = rng.standard_normal((5, 2, 5)), rng.integers(0, 5, (5, 2))
+    targets[1, 0], given = layer.ignore_index, {"lengths": np.array([5, 3]), "weights": rng.random((5, 2))}
+    for logits, ids, rows in ((ys, targets, {}), (ys, targets, given), (ys[:0], targets[:0], {})):
+        loss, cache = layer.forward(logits, ids, **rows)
+        upstream = None, 0.5, np.asarray(1.5 + loss), rng.standard_normal((3, 7))
+        used: list[Any] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loss_module, "backend", lambda array, used=used: backend_of_whole_loss(used))
+            there, cache_there = layer.forward(logits, ids, **rows)
+            found = [layer.backward(cache_there, dloss) for dloss in upstream[:3]]
+            with pytest.raises(ValueError, match="dloss has shape"):
+                layer.backward(cache_there, upstream[3])
+            with pytest.raises(ValueError, match="dloss is"):
+                layer.backward(cache_there, 10**400)
+        assert len(used) == (3 if logits.size and layer._is_covered(ids) else 0)
+        np.testing.assert_allclose(there, loss, rtol=0, atol=1e-14)
+        for dloss, dys in zip(upstream, found, strict=False):
+            np.testing.assert_allclose(dys, layer.backward(cache, dloss), rtol=0, atol=1e-14)
+
+
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     """Every check of every layer. A contract, which calls a layer so often, is not recorded."""
-    every_check = (
+    every_check: tuple[Callable[[Layer, Generator], None], ...] = (
         *(check for check in RECIPE if check is not contract),
         an_initial_state_that_learns,
         one_state_given_and_one_not,
@@ -703,6 +734,7 @@ def jobs() -> list[Job]:
         compiled_steps,
         compiled_steps_of_many_units,
         compiled_loss,
+        whole_loss,
         a_cache_of_another_call,
         wrong_states_raise,
         what_no_forward_gave,

@@ -112,8 +112,9 @@ def test_no_import_hides_in_a_function_to_escape_a_circle() -> None:
             if not isinstance(node, (ast.Import, ast.ImportFrom)) or id(node) in at_the_top:
                 continue
             own = ast.unparse(node).startswith(("from .", "import tinygrad_rnn", "from tinygrad_rnn"))
-            needs_numba = module == "kernels.backends" and ast.unparse(node).startswith("from .compiled import")
-            assert needs_numba or not own, f"{module}, line {node.lineno}: {ast.unparse(node)} inside of a function"
+            backend = ast.unparse(node).startswith(("from .compiled import", "from .cuda.backend import"))
+            optional = module == "kernels.backends" and backend  # which need Numba and CuPy
+            assert optional or not own, f"{module}, line {node.lineno}: {ast.unparse(node)} inside of a function"
 
 
 def test_the_face_imports_when_used_what_it_imports_for_type_checkers() -> None:

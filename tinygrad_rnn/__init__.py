@@ -56,6 +56,8 @@ if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type 
     from .inspection.recording import Recording as Recording
     from .inspection.recording import record as record
     from .kernels.backends import set_compiled as set_compiled
+    from .kernels.gpu import gpu_kernels as gpu_kernels
+    from .kernels.gpu import set_gpu_kernels as set_gpu_kernels
     from .kernels.threads import set_threads as set_threads
     from .layers.activation import ReLU as ReLU
     from .layers.activation import Sigmoid as Sigmoid
@@ -153,6 +155,7 @@ _NAMES = {
     "inspection.credit": "credit_map",
     "inspection.recording": "LayerRecord Recording record",
     "kernels.backends": "set_compiled",
+    "kernels.gpu": "gpu_kernels set_gpu_kernels",
     "kernels.threads": "set_threads",
     "layers.activation": "ReLU Sigmoid Tanh",
     "layers.attention.additive": "AdditiveAttention",
@@ -320,6 +323,8 @@ __all__ = [
     "Device",
     "set_threads",
     "set_compiled",
+    "set_gpu_kernels",
+    "gpu_kernels",
 ]
 
 if not TYPE_CHECKING:  # to a type checker, any name that is not above is an error

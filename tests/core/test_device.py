@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import functools
 import sys
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,63 @@ import pytest
 
 from running import run_alone
 from tinygrad_rnn import Device
+from tinygrad_rnn.core import device
 from tinygrad_rnn.core.device import as_device, device_of
 from tinygrad_rnn.testing import StrictDevice
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
-    """CuPy as it is on a machine with so many GPUs."""
-    runtime = SimpleNamespace(getDeviceCount=lambda: gpus)
-    cuda = SimpleNamespace(is_available=lambda: gpus > 0, runtime=runtime)
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+class FakeCuPy(ModuleType):
+    """CuPy as it is on a machine with so many GPUs, of which `missing` does not work."""
+
+    def __init__(self, gpus: int, missing: str = "", driver: int = 13000) -> None:
+        super().__init__("cupy")
+        fails = {name: self._failing(name) for name in missing.split()}
+        runtime = SimpleNamespace(
+            getDeviceCount=lambda: gpus, driverGetVersion=lambda: driver, runtimeGetVersion=lambda: 13000
+        )
+        nvrtc = SimpleNamespace(getVersion=fails.get("nvrtc", lambda: (13, 0)))
+        self.entered: list[int] = []
+        self.cuda = SimpleNamespace(is_available=lambda: gpus > 0, runtime=runtime, nvrtc=nvrtc, Device=self._enter)
+        self.ones, self.dot = np.ones, fails.get("cublas", lambda a, b: SimpleNamespace(get=lambda: a @ b))
+        self.arange = fails.get("headers", lambda n: _Got())
+
+    @staticmethod
+    def _failing(name: str) -> Any:
+        def fail(*_: object) -> None:
+            raise OSError(f"lib{name}.so is not there")
+
+        return fail
+
+    def _enter(self, index: int) -> _Entered:
+        return _Entered(self.entered, index)
+
+
+class _Entered:
+    def __init__(self, seen: list[int], index: int) -> None:
+        self._seen, self._index = seen, index
+
+    def __enter__(self) -> None:
+        self._seen.append(self._index)
+
+    def __exit__(self, *error: object) -> None:
+        self._seen.append(-self._index)
+
+
+class _Got:
+    def __mul__(self, other: int) -> _Got:
+        return self
+
+    def get(self) -> None:
+        """What was computed."""
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, gpus: int, missing: str = "", driver: int = 13000) -> FakeCuPy:
+    """That CuPy, of which nothing is known afterwards."""
+    fake = FakeCuPy(gpus, missing, driver)
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr(device, "_check_cuda", functools.cache(device._check_cuda.__wrapped__))
+    monkeypatch.setattr(device, "_waiting", [])
+    return fake
 
 
 def test_devices_of_one_name_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +113,49 @@ def test_without_a_gpu_cuda_says_how_many_there_are(gpus: int, name: str, monkey
     pretend(monkeypatch, gpus)
     with pytest.raises(RuntimeError, match=rf"Device\('{name}'\): CuPy is installed but finds {gpus} GPUs.*nvidia-smi"):
         Device(name)
+
+
+@pytest.mark.parametrize(
+    ("driver", "cure"),
+    [
+        (0, "There is no NVIDIA driver"),
+        (12080, r"driver is for CUDA 12, .* this CuPy for CUDA 13.*tinygrad-rnn\[cuda12\]"),
+    ],
+)
+def test_a_driver_that_is_missing_or_too_old_is_told(driver: int, cure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, 0, driver=driver)
+    with pytest.raises(RuntimeError, match=rf"Device\('cuda:0'\): CuPy is installed but finds 0 GPUs\. .*{cure}"):
+        Device("cuda")
+
+
+@pytest.mark.parametrize(("missing", "part"), [("nvrtc", "NVRTC"), ("headers", "headers"), ("cublas", "cuBLAS")])
+def test_a_part_of_cuda_that_is_missing_is_told(missing: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, 1, missing)
+    message = rf"Device\('cuda:0'\): CuPy finds the GPU, but .*{part}.* is missing.*lib{missing}\.so is not there.*"
+    for _ in range(2):  # what has failed is tried again
+        with pytest.raises(RuntimeError, match=message + r"python -m pip install 'tinygrad-rnn\[cuda13\]'"):
+            Device("cuda")
+
+
+def test_a_gpu_is_tried_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = pretend(monkeypatch, 2)
+    called: list[str] = []
+    device.at_first_gpu(lambda: called.append("first"))
+    for name in ("cuda", "cuda:1", "cuda:0", "cuda:1"):
+        Device(name)
+    assert fake.entered == [0, 0, 1, -1]
+    device.at_first_gpu(lambda: called.append("later"))
+    assert called == ["first", "later"]
+
+
+def test_a_device_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = pretend(monkeypatch, 2)
+    there = Device("cuda:1")
+    fake.entered.clear()
+    with there as same, Device("cpu"):
+        assert same is there
+        assert fake.entered == [1]
+    assert fake.entered == [1, -1]
 
 
 def test_cupy_itself_is_asked_how_many_gpus_there_are(cupy: Any) -> None:

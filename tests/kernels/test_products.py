@@ -166,7 +166,7 @@ def test_what_the_threads_add_is_added_up(B: int, rng: np.random.Generator, monk
 
 @pytest.mark.parametrize(("T", "B"), [(64, 32), (1, 1), (7, 100), (9, 1000), (0, 3), (4, 0)])
 def test_blocks_are_all_the_steps(T: int, B: int) -> None:
-    steps = block_steps(T, B, 512)
+    steps = block_steps(T, B, 512, np.zeros(0))
     found = blocks(T, steps)
     assert [t for block in found for t in range(block.start, block.stop)] == list(range(T))
     assert all(block.stop - block.start == steps for block in found[:-1])
@@ -182,7 +182,7 @@ def test_long_sequences_have_longer_blocks(
     """An eighth of all, where that is more than 256 rows, but no more than a million numbers."""
     monkeypatch.setattr(products, "ROWS", 256)  # which the table of checks has changed
     monkeypatch.setattr(products, "NUMBERS", 1 << 20)
-    assert block_steps(T, B, width) * B == rows
+    assert block_steps(T, B, width, np.zeros(0)) * B == rows
 
 
 @pytest.mark.parametrize("one_hot", [False, True])

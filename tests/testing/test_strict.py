@@ -81,6 +81,12 @@ TO_HOST = codes("""
 LISTS = codes("""
     a + [1.0, 2.0, 3.0]; (1.0, 2.0, 3.0) * a; a == [1.0]; a += [1.0]; a[0] = [1.0, 2.0, 3.0]; a[[0, 1]]
 """)
+WAITS = codes("""
+    a[a > 2]; a[a[:, 0] > 2]; a[a[:, 0] > 2, 1]; a[a > 2] = -1.0; a[a[:, 0] > 2] = 0; a[a > 2] += 1; xp.nonzero(a > 2);
+    (a > 2).nonzero(); xp.where(a > 2); xp.flatnonzero(a > 2); xp.argwhere(a > 2); xp.unique(i); xp.extract(a > 2, a);
+    xp.compress(a[0] > 1, a, axis=1); xp.bincount(i[0]); xp.repeat(a[0], i[0, 0]); a.repeat(i[0], axis=0);
+    xp.median(a)
+""")
 
 
 @pytest.mark.parametrize("code", FROM_NUMPY + [f"a {sign} h" for sign in BINARY])
@@ -96,6 +102,11 @@ def test_numpy_is_refused(code: str) -> None:
 @pytest.mark.parametrize("code", TO_HOST)
 def test_hidden_ways_to_the_host_are_refused(code: str) -> None:
     refused(code, TypeError, HIDDEN)
+
+
+@pytest.mark.parametrize("code", WAITS)
+def test_what_waits_for_a_gpu_is_refused(code: str) -> None:
+    refused(code, TypeError, "would wait for a GPU.*xp.where.*xp.copyto.*device.to_host")
 
 
 def test_what_else_is_refused() -> None:
@@ -138,17 +149,17 @@ def test_what_is_lacking_is_what_cupy_lacks(cupy: Any) -> None:
 
 VALUES = codes("""
     -a; +a; abs(-a); ~i; divmod(a, 2)[1]; a @ a.T; i & i; 2 | i; i ^ 1; i << 1; 9 >> i; a[1]; a[-1, 2]; a[:, ::2];
-    a[..., None]; a[()]; a[np.int64(1)]; a[i]; a[:, i[0]]; a[a > 2]; a.T; a.sum(); a.sum(axis=0, keepdims=True);
+    a[..., None]; a[()]; a[np.int64(1)]; a[i]; a[:, i[0]]; a.T; a.sum(); a.sum(axis=0, keepdims=True);
     a.max(axis=-1); a.mean(); a.argmax(); (a > 2).any(); a.astype('float32') * 0.5; i.argsort(kind='stable');
     a.transpose(1, 0); a.clip(min=1, max=2); a.dot(a.T); a.astype('float32').sum() / 3; a[0].base; a.reshape(3, -1);
     xp.tanh(a); xp.where(a > 1, a, 0); xp.stack([a, a], axis=1); xp.concatenate((a, a));
     xp.take_along_axis(a, i, axis=-1); xp.zeros_like(a); xp.full((2, 2), a[0, 1]); xp.arange(4, dtype=a.dtype);
-    xp.linalg.norm(a); xp.add.reduce(a, axis=0); xp.split(a, 3, axis=1)[1]; xp.nonzero(a > 2)[1];
+    xp.linalg.norm(a); xp.add.reduce(a, axis=0); xp.split(a, 3, axis=1)[1];
     xp.minimum(1, 5.0 / xp.sqrt((a * a).sum())); xp.broadcast_to(a[0], (4, 3)); xp.einsum('ij,kj->ik', a, a);
     xp.array_equal(a, a); xp.allclose(a, 2 * a)
 """)
 EFFECTS = codes("""
-    a += 1; a -= a[0]; a *= a; a /= 2; a **= 2; a[0] -= 1; a[0, 1:] = 7; a[:, 0] = a[:, 2]; a[a > 2] = -1.0;
+    a += 1; a -= a[0]; a *= a; a /= 2; a **= 2; a[0] -= 1; a[0, 1:] = 7; a[:, 0] = a[:, 2];
     a[i[0]] = a[:1]; a.T.fill(0); a.reshape(3, 2)[1:] = 9; a.ravel()[2:] *= 2; a[...] = a + a; xp.tanh(a, out=a);
     xp.matmul(a, a.T @ a, out=a); xp.copyto(a, -a, where=a[:, :1] > 1); xp.clip(a, 1, 2, out=a);
     xp.put_along_axis(a, i, 5.0, axis=1); xp.add.at(a, i[:, 0], 1.0); a[:, ::-1].sort(); for row in a: row += 1;

@@ -12,12 +12,18 @@ import numpy as np
 from .arguments import float_dtype, is_generator
 from .arrays import Array, Generator
 from .constant import Constant
-from .device import Device, as_device, device_of
+from .device import Device, as_device, at_first_gpu, device_of, has_used_gpu, on_own_gpu
 from .parameter import Parameter
 from .summary import Row, table
 from .vector import pack
 
 L = TypeVar("L", bound="Layer")
+
+_COMPUTE = [
+    *("forward", "backward", "__call__", "step", "take_step", "initial_state", "begin", "begin_backward"),
+    *("encode", "alignments", "weights", "zero_grad"),
+]
+"""The methods that users call, in which a layer computes."""
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 """The types of most attributes. A walk skips them at once, because a training step makes a dozen walks."""
@@ -42,6 +48,8 @@ class Layer:
         names = {name for kind in cls.__mro__ for name, value in vars(kind).items() if is_abstract(value)}
         missing = frozenset(name for name in names if is_abstract(inspect.getattr_static(cls, name)))
         setattr(cls, "__abstractmethods__", missing)  # noqa: B010  # `object.__new__` reads it
+        if has_used_gpu():
+            _compute_on_own_gpu(cls)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Dotted name and `Parameter`, each parameter once, in the order of the attributes."""
@@ -178,12 +186,31 @@ class Layer:
         return _description(self)
 
 
+def _compute_on_own_gpu(cls: type[Layer]) -> None:
+    """Let the methods of a class make the GPU of their arrays the current one: CuPy computes on no other."""
+    for name in _COMPUTE:
+        if inspect.isfunction(vars(cls).get(name)):
+            setattr(cls, name, on_own_gpu(vars(cls)[name]))
+
+
+def _all_compute_on_own_gpu() -> None:
+    """From the first GPU on, all classes do; before, it would only take time."""
+    classes: list[type[Layer]] = [Layer]
+    for cls in classes:
+        classes += [below for below in cls.__subclasses__() if below not in classes]
+        _compute_on_own_gpu(cls)
+
+
+at_first_gpu(_all_compute_on_own_gpu)
+
+
 def runs(layer: Layer, *methods: Any) -> bool:
     """Whether `layer` runs these methods: its class overrides none of them, and none was replaced in the instance."""
     kind, own = type(layer), vars(layer)
-    for method in methods:  # noqa: SIM110  # each step asks this, and `all` takes half as long again
-        if getattr(kind, method.__name__) is not method or method.__name__ in own:
-            return False
+    for method in methods:  # each step asks this, and `all` takes half as long again
+        found = getattr(kind, method.__name__)
+        if (found is not method and getattr(found, "inner", None) is not method) or method.__name__ in own:
+            return False  # `inner`: as `on_own_gpu` leaves it
     return True
 
 

@@ -41,7 +41,7 @@ class Parameter:
             check_is_array("Parameter", "value", value)
         float_dtype("Parameter, which takes an array made by one of `initializers`", getattr(value, "dtype", None))
         outline = stand_in(value.shape, value.dtype, drawn=False)
-        self._value: Array = value.copy() if outline is None else outline
+        self._value: Array = _copy(value) if outline is None else outline
         self._grad: Array | None = None
         self._vector: Any = None  # the `ParameterVector` in which it lies
 
@@ -61,7 +61,8 @@ class Parameter:
             if self._vector is not None:
                 self._grad = self._vector.view(self._vector.grad, self)
             else:
-                self._grad = namespace(self._value).zeros_like(self._value)
+                with device_of(self._value):
+                    self._grad = namespace(self._value).zeros_like(self._value)
         return self._grad
 
     @grad.setter
@@ -87,7 +88,8 @@ class Parameter:
     def zero_grad(self) -> None:
         """Clear the gradient, if there is one."""
         if self._grad is not None:
-            self._grad.fill(0)
+            with device_of(self._grad):
+                self._grad.fill(0)
 
     def to(self, device: Device, dtype: Any) -> None:
         """Move value and gradient; the vector in which they lay is given up."""
@@ -102,7 +104,8 @@ class Parameter:
         if not hasattr(new, "shape"):
             if isinstance(new, bool) or not isinstance(new, Real):
                 raise TypeError(f"Parameter.{name} takes an array or a number, not a {type(new).__name__}")
-            array[...] = check_number("Parameter", name, new)
+            with device_of(array):
+                array[...] = check_number("Parameter", name, new)
             return
         check_is_array(f"Parameter.{name}", "what was assigned", new)
         if new.dtype.kind not in "fiu":
@@ -110,7 +113,8 @@ class Parameter:
         if new.shape not in ((), self.shape):
             raise ValueError(f"Parameter.{name} has shape {self.shape}, but {new.shape} was assigned")
         check_device(self, f"what {name} was assigned", new, array)
-        array[...] = new
+        with device_of(array):
+            array[...] = new
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What copying and pickling do: an independent Parameter outside any vector; the copied model packs its own.
@@ -121,8 +125,14 @@ class Parameter:
         if isinstance(value, np.memmap):  # as joblib reads a large array; a copy of it lies in memory
             value = value.view(np.ndarray)
         copy = Parameter(value)
-        copy._grad = None if grad is None else grad.copy()
+        copy._grad = None if grad is None else _copy(grad)
         return copy
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self._value.dtype}, device={device_name(self._value)})"
+
+
+def _copy(array: Array) -> Array:
+    """A copy on the same device; CuPy makes it on the current one."""
+    with device_of(array):
+        return array.copy()

@@ -26,7 +26,7 @@ class ParameterVector:
 
     Each starts on a multiple of 64 bytes; the gaps hold zeros, in which no optimizer step, norm or clip does anything.
     Making one turns the values of its parameters into views of it. `replaced` says that they have since moved
-    elsewhere: into the vector of a larger model, or to another device or dtype.
+    elsewhere: into the vector of a larger model, or to another device or dtype. `device` is where it lies.
 
     Args:
         parameters: at least one.
@@ -52,15 +52,16 @@ class ParameterVector:
                     "model.to(device=..., dtype=...) once it is built"
                 )
         step = 64 // first.dtype.itemsize
-        self._device, self._starts, self.size = device_of(first), {}, 0
+        self.device, self._starts, self.size = device_of(first), {}, 0
         for parameter in self.parameters:
             start = -(-self.size // step) * step
             self._starts[id(parameter)] = start
             self.size = start + max(parameter.size, 1)
-        self.value = self._device.zeros(self.size, first.dtype)
+        self.value = self.device.zeros(self.size, first.dtype)
         self._grad: Array | None = None
-        for parameter in self.parameters:
-            self._take(parameter)
+        with self.device:
+            for parameter in self.parameters:
+                self._take(parameter)
 
     @property
     def grad(self) -> Array:
@@ -74,7 +75,7 @@ class ParameterVector:
 
     def zeros(self) -> Array:
         """Zeros laid out like the vector."""
-        return self._device.zeros(self.size, self.value.dtype)
+        return self.device.zeros(self.size, self.value.dtype)
 
     @property
     def has_grad(self) -> bool:

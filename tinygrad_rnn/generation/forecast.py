@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from ..core.arrays import Array, Float, Generator, namespace
 from ..core.checks import check_array, check_rng, check_size
 from ..core.chunks import in_chunks
+from ..core.device import on_own_gpu
 from ..core.foreign import check_is_array
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
@@ -23,6 +24,7 @@ class Distribution(Protocol):
         """A draw (..., D) from each distribution."""
 
 
+@on_own_gpu
 def forecast(
     model: Recurrent,
     xs: Float[Array, "T B D"],

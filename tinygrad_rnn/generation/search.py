@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.arrays import Array, Integers
 from ..core.checks import check_number, check_size
+from ..core.device import on_own_gpu
 from ..core.foreign import as_array
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
@@ -67,6 +68,7 @@ def beam_search(
 ) -> Any: ...  # by the axes of the array
 
 
+@on_own_gpu
 def beam_search(
     model: Recurrent,
     ids: Integers | Sequence[Any],

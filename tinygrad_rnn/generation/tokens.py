@@ -7,8 +7,10 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from ..core.arrays import Array, Generator, Integers
 from ..core.checks import check_rng, check_size
+from ..core.device import on_own_gpu
 from ..core.roles import Recurrent
 from ..core.states import State, tree_map
+from .on_device import run_on_device
 from .prompts import check_finite, check_stop, one_prompt, run_prompt
 from .sampling import check_filters, draw, log_probabilities, token_probabilities
 from .steering import Steering, check_some_left, steering
@@ -34,7 +36,8 @@ def generate(
     """Ids that continue a prompt, each sampled from the model's distribution given all ids before it.
 
     The call checks its arguments and runs the prompt; the iterator takes one step of the model per id. Nothing is kept
-    on the model, and each step uses its current parameters.
+    on the model, and each step uses its current parameters. On a GPU the ids are drawn there, 16 steps before they are
+    read, with the same generator; with `top_k`, `top_p` or anything that changes the logits, each is drawn on the host.
 
     Args:
         model: a causal model that maps ids (T, B) to logits (T, B, V).
@@ -116,6 +119,7 @@ class Token(NamedTuple):
     """The logarithm, in nats, of its probability in the model's own distribution, at temperature 1 and unfiltered."""
 
 
+@on_own_gpu
 def generate_samples(
     model: Recurrent,
     ids: Integers | Sequence[int],
@@ -212,6 +216,10 @@ def _run(
     A row that has ended stays in the batch: without it, the products of the others might round differently.
     """
     device, like = model.device, model._like()
+    if device.name != "cpu" and steer is None and filters["top_k"] is filters["top_p"] is None:
+        temperature, min_p = float(filters["temperature"]), filters["min_p"]
+        yield from run_on_device(owner, model, y, state, rngs, length, ends, temperature, min_p)
+        return
     chosen, running = [0] * len(rngs), list(range(len(rngs)))
     texts = [] if steer is None else [list(map(int, ids)) for _ in rngs]
     for t in range(length):

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..core.arrays import Array, Bool, Booleans, Float, namespace
+from ..core.device import on_own_gpu
 from ..core.layer import Layer
 from ..core.one_hot import OneHotRows
 from ..core.roles import Loss, Recurrent
@@ -14,6 +15,7 @@ from ..models.encoder_decoder import EncoderDecoder
 from .recording import check_inputs, layer_record, named_cells, private_copy, run, take_notes, turned_round
 
 
+@on_own_gpu
 def credit_map(
     model: Recurrent | EncoderDecoder,
     xs: Any,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cells.base import Cell
 from ..core.arrays import Array, Bool, Booleans, Float, NDArray, namespace
-from ..core.device import device_of
+from ..core.device import device_of, on_own_gpu
 from ..core.layer import Layer, places
 from ..core.one_hot import OneHotRows
 from ..core.roles import Loss, Recurrent
@@ -68,6 +68,7 @@ class Recording:
         return f"<Recording of {steps} steps of {batch} rows: {', '.join(map(repr, self.layers)) or 'no cell'}>"
 
 
+@on_own_gpu
 def record(
     model: Recurrent | EncoderDecoder,
     xs: Any,

@@ -3,7 +3,8 @@
 A kernel is a driver, such as `kernels.lstm`, which is the same for all arrays, and some functions that each backend has
 of its own, which this table lists. `plain` calls the functions of the array's own library one by one, so it serves
 NumPy, CuPy and the devices of `testing` alike. It is the definition. `compiled` is code that Numba compiles, for
-float32 and float64 on the CPU, once `set_compiled` has asked for it.
+float32 and float64 on the CPU, once `set_compiled` has asked for it. `cuda` has kernels for the same dtypes on a GPU,
+unless `set_gpu_kernels` has asked for "plain".
 
 Why compile: a step is a product with few rows and some twenty short operations on numbers that it has just made. NumPy
 calls each of them by itself, and its BLAS brings the weights into an order of its own at each product. Compiled, all
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from . import gpu
 from .kernel import Backend
-from .plain import gru, lstm, products, rnn, softmax_cross_entropy
+from .plain import additive, gru, lstm, masks, products, rnn, softmax_cross_entropy
 
 PLAIN = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -28,11 +30,19 @@ PLAIN = Backend(
     gru_forward_steps=gru.forward_steps,
     gru_backward_steps=gru.backward_steps,
     gru_step=None,
+    by_gate=products.by_gate,
+    empty_gates=products.empty_gates,
     projection=products.projection,
+    add_product=products.add_product,
     look_up=products.look_up,
     add_by_id=products.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    additive_scores=additive.additive_scores,
+    additive_backward=additive.additive_backward,
+    random_mask=masks.random_mask,
+    cross_entropy=None,
+    optimizer_step=None,
 )
 
 _DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # a set: quick to look into
@@ -41,14 +51,18 @@ _compiled: Backend | None = None  # that of Numba, while it is asked for
 
 def backend(array: Any) -> Backend:
     """The one that computes with `array`."""
-    if _compiled is not None and isinstance(array, np.ndarray) and array.dtype in _DTYPES:
-        return _compiled
-    return PLAIN
+    if isinstance(array, np.ndarray):
+        return PLAIN if _compiled is None or array.dtype not in _DTYPES else _compiled
+    if not gpu.is_on_gpu(array) or array.dtype not in _DTYPES or gpu.wanted == "plain":
+        return PLAIN
+    from .cuda.backend import CUDA
+
+    return CUDA
 
 
 def is_compiled(array: Any) -> bool:
     """Whether compiled code computes with `array`."""
-    return backend(array) is not PLAIN
+    return _compiled is not None and backend(array) is _compiled
 
 
 def set_compiled(on: bool = True) -> None:

@@ -52,13 +52,12 @@ def forward(
     hs[0] = h
     h_prev = before_steps(hs, rows.starts)
 
-    # 1. The weights gate by gate, those of the sigmoids halved, which rounds nothing.
-    w_x, w_h, b = (w.reshape(-1, 3, H).swapaxes(0, 1).copy() for w in weights[:3])
-    for w in (w_x, w_h, b):
-        w[:2] *= 0.5
+    # 1. The weights gate by gate, the first two of which are sigmoids.
+    own = backend(h)
+    w_x, w_h, b = (own.by_gate(w, 3, 2) for w in weights[:3])
     by_gate = GRUWeights(w_x, w_h, b, weights.b_h)
 
-    gates = xp.empty((T, 3, B, H), h.dtype)
+    gates = own.empty_gates(h, T, 3, B, H)
 
     def run(part: slice) -> None:
         own_begun = None if begun is None else begun[0][part]
@@ -85,7 +84,7 @@ def _forward_rows(
     T, _, B, H = gates.shape
     project = input_side(xs, weights.w_x, weights.b)
     take_steps = backend(hs).gru_forward_steps(weights.w_h, weights.b_h, B)
-    for block in blocks(T, block_steps(T, B, 4 * H)):  # of three gates and m
+    for block in blocks(T, block_steps(T, B, 4 * H, weights.w_h)):  # of three gates and m
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
         after = slice(block.start, block.stop + 1)
@@ -134,7 +133,7 @@ def _backward_rows(
     dw_x, dw_h, db, db_h = gradients
     take_steps = backend(cache.m).gru_backward_steps(weights.w_h, B)
     project_back = input_gradient(dxs, weights.w_x)
-    for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
+    for block in reversed(blocks(T, block_steps(T, B, 4 * H, weights.w_h))):
         # 1. and 2. The steps, from the last one back.
         steps = GRUCache(*(values[block] for values in cache))
         das, dh = take_steps(steps, dys[block], dh, rows.of_steps(block), dbegun)

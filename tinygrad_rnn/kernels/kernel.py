@@ -39,6 +39,20 @@ SoftmaxForward = Callable[[Array, Integers, float], tuple[Array, Array, Array]]
 SoftmaxBackward = Callable[[Array, Integers, float, Array, Array, Array], Array]
 
 
+class CrossEntropy(NamedTuple):
+    """The whole `SoftmaxCrossEntropy` of ids, with its reduction, in one operation each way."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Array]
+
+
+class OptimizerStep(NamedTuple):
+    """A step of an optimizer in two operations; `kernels.cuda.optimizers` explains them."""
+
+    examine: Callable[..., tuple[Array, Array]]
+    update: Callable[..., None]
+
+
 class Backend(NamedTuple):
     """What a backend has of its own; that of `plain` is where each function is explained."""
 
@@ -51,8 +65,18 @@ class Backend(NamedTuple):
     gru_forward_steps: Callable[[Array, Array, int], TakeSteps]
     gru_backward_steps: Callable[[Array, int], TakeSteps]
     gru_step: Step | None
-    projection: Callable[[Array, Array, int], Project]
+    by_gate: Callable[[Array, int, int], Array]
+    empty_gates: Callable[[Array, int, int, int, int], Array]
+    projection: Callable[[Array, Array | None, int], Project]
+    add_product: Callable[[Array, Array, Array], None]
     look_up: Callable[[OneHotRows, Array, Array], None]
     add_by_id: Callable[[OneHotRows, Array, Array], None]
     softmax_forward: SoftmaxForward
     softmax_backward: SoftmaxBackward
+    additive_scores: Callable[[Array, Array, Array], Array]
+    additive_backward: Callable[[Array, Array, Array, Array, Array], tuple[Array, Array]]
+    random_mask: Callable[..., Array]
+    cross_entropy: CrossEntropy | None
+    """On a GPU; `kernels.cuda.cross_entropy` explains it. None elsewhere."""
+    optimizer_step: OptimizerStep | None
+    """Likewise."""

@@ -52,12 +52,11 @@ def forward(
     hs[0], cs[0] = h, c
     h_prev, c_prev = before_steps(hs, starts), before_steps(cs, starts)
 
-    # 1. The weights gate by gate, those of the sigmoids halved, which rounds nothing.
-    by_gate = LSTMWeights(*(w.reshape(-1, 4, H).swapaxes(0, 1).copy() for w in weights))
-    for w in by_gate:
-        w[:3] *= 0.5
+    # 1. The weights gate by gate, the first three of which are sigmoids.
+    own = backend(h)
+    by_gate = LSTMWeights(*(own.by_gate(w, 4, 3) for w in weights))
 
-    gates = xp.empty((T, 4, B, H), h.dtype)
+    gates = own.empty_gates(h, T, 4, B, H)
 
     def run(part: slice) -> None:
         own_hs, own_cs, own_h_prev, own_c_prev = hs[:, part], cs[:, part], h_prev[:, part], c_prev[:, part]
@@ -85,7 +84,7 @@ def _forward_rows(
     T, _, B, H = gates.shape
     project = input_side(xs, weights.w_x, weights.b)
     take_steps = backend(hs).lstm_forward_steps(weights.w_h, B)
-    for block in blocks(T, block_steps(T, B, 4 * H)):
+    for block in blocks(T, block_steps(T, B, 4 * H, weights.w_h)):
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
         after = slice(block.start, block.stop + 1)
@@ -132,7 +131,7 @@ def _backward_rows(
     T, B, H = cache.c.shape
     take_steps = backend(cache.c).lstm_backward_steps(weights.w_h, B)
     project_back = input_gradient(dxs, weights.w_x)
-    for block in reversed(blocks(T, block_steps(T, B, 4 * H))):
+    for block in reversed(blocks(T, block_steps(T, B, 4 * H, weights.w_h))):
         # 1. and 2. The steps, from the last one back.
         steps = LSTMCache(*(values[block] for values in cache))
         das, dstate = take_steps(steps, dys[block], dstate, rows.of_steps(block), dbegun)

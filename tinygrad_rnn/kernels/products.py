@@ -15,6 +15,7 @@ import numpy as np
 from ..core.arrays import Array, namespace
 from ..core.one_hot import OneHotRows, as_rows
 from .backends import backend, is_compiled
+from .gpu import is_on_gpu
 from .threads import divide_within
 
 Result = TypeVar("Result")
@@ -23,6 +24,8 @@ ROWS = 256
 """Rows that a block has at least, where there are as many: enough for fast products."""
 NUMBERS = 1 << 20
 """A block may have more rows, up to so many numbers."""
+NUMBERS_OF_GPU = 1 << 26
+"""Of a block on a GPU: 256 MiB in float32."""
 FEWEST = 8
 """Rows that a thread has at least: a product of fewer takes hardly less time."""
 WORTH = 15 * 10**5
@@ -30,13 +33,15 @@ WORTH = 15 * 10**5
 steps never hold it, and are worth one at any size."""
 
 
-def block_steps(T: int, B: int, width: int) -> int:
-    """How many of T steps, each of B rows of `width` numbers, make a block.
+def block_steps(T: int, B: int, width: int, like: Array) -> int:
+    """How many of T steps, each of B rows of `width` numbers on the device of `like`, make a block.
 
     Blocks of more than `ROWS` rows, which make the largest products a tenth faster, are an eighth of all at most,
-    unless one step is more: so one takes little memory beside the cache.
+    unless one step is more: so one takes little memory beside the cache. On a GPU, which each block costs some
+    launches, all steps are one block of up to `NUMBERS_OF_GPU`.
     """
-    rows = max(ROWS, min(NUMBERS // max(width, 1), T * B // 8))
+    most = (NUMBERS_OF_GPU if is_on_gpu(like) else NUMBERS) // max(width, 1)
+    rows = most if is_on_gpu(like) else max(ROWS, min(most, T * B // 8))
     return min(T, max(rows // max(B, 1), 1))
 
 
@@ -80,6 +85,8 @@ def back_over_rows(
     for _, own in others:
         for dw, part in zip(gradients, own, strict=True):
             dw += part
+    if not others:
+        return first[0]
     states = zip(first[0], *(part for part, _ in others), strict=True)
     return [namespace(w_h).concatenate(parts) for parts in states]
 
@@ -104,9 +111,8 @@ def input_gradient(dxs: Array | None, w: Array) -> Callable[[slice, Array], None
     """
     if dxs is None:
         return lambda block, das: None
-    T, B, D = dxs.shape
-    no_bias = namespace(w).zeros((1, 1, D), w.dtype)
-    project = backend(w).projection(w.T[None], no_bias, T * B)
+    T, B = dxs.shape[:2]
+    project = backend(w).projection(w.T[None], None, T * B)
     return lambda block, das: project(das, dxs[block, None])
 
 
@@ -117,14 +123,12 @@ def no_input_gradient(xs: Any, dtype: Any) -> Array | None:
 
 def add_gradient(dw: Array, x: Any, d: Array) -> None:
     """`dw += x.T @ d`, for weights (K, N): of inputs `x` (..., K), or one-hot rows, and of `d` (..., N)."""
-    x, d = as_rows(x), as_rows(d)
     if isinstance(x, OneHotRows):
-        backend(d).add_by_id(x, d, dw)
+        backend(d).add_by_id(as_rows(x), as_rows(d), dw)
     else:
-        dw += x.T @ d
+        backend(d).add_product(x, d, dw)
 
 
 def add_sum(db: Array, d: Array) -> None:
     """`db += d` (..., N) summed over all but its last axis: by a product with ones, which is a fast sum."""
-    d = as_rows(d)
-    db += namespace(d).ones(len(d), d.dtype) @ d
+    backend(d).add_product(namespace(d).ones((*d.shape[:-1], 1), d.dtype), d, db[None])

@@ -65,7 +65,7 @@ def _forward_rows(
     (T, B, _), (w_x, w_h, b) = xs.shape, weights
     project = input_side(xs, w_x[None], b[None, None])
     take_steps = backend(hs).rnn_forward_steps(nonlinearity, w_h, B)
-    for block in blocks(T, block_steps(T, B, w_h.shape[0])):
+    for block in blocks(T, block_steps(T, B, w_h.shape[0], w_h)):
         # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand; then the steps.
         project(block, hs[1:][block, None])
         take_steps(hs[block.start : block.stop + 1], h_prev[block], rows.of_steps(block), begun)
@@ -121,7 +121,7 @@ def _backward_rows(
     T, B, H = h.shape
     take_steps = backend(h).rnn_backward_steps(nonlinearity, weights.w_h, B)
     project_back = input_gradient(dxs, weights.w_x)
-    for block in reversed(blocks(T, block_steps(T, B, H))):
+    for block in reversed(blocks(T, block_steps(T, B, H, weights.w_h))):
         # 1. and 2. The steps, from the last one back.
         das, dh = take_steps(h[block], dys[block], dh, rows.of_steps(block), dbegun)
 

@@ -1,19 +1,19 @@
 """Random masks, which layers draw during training.
 
 Of the layer's stream only a key is drawn, at each call. The mask follows from the key by a counter-based generator, in
-integers, so that every device and dtype gets the same mask. On a GPU this costs one transfer, of one byte per entry.
+integers, so that every device and dtype gets the same mask.
 """
 
 from __future__ import annotations
 
 from ..core.arrays import Array, Generator
-from ..kernels.plain import masks
+from ..kernels.backends import backend
 
 
 def random_mask(rng: Generator, probability: float, shape: tuple[int, ...], like: Array, value: float = 1.0) -> Array:
     """`value` with `probability`, else 0, with the dtype and device of `like`."""
     key = rng.integers(0, 1 << 64, 2, "uint64")
-    return masks.random_mask(key, probability, value, shape, like)
+    return backend(like).random_mask(key, probability, value, shape, like)
 
 
 def dropout_mask(rng: Generator, rate: float, shape: tuple[int, ...], like: Array, training: bool) -> Array | None:

@@ -30,10 +30,19 @@ def rows_of(owner: object, lengths: Integer[Integers, " B"] | None, ys: Array) -
     """
     if lengths is None:
         return WHOLE
-    if ys.ndim != 3:
-        raise ValueError(f"{owner!r}: lengths go with ys (T, B, V), not {ys.shape}")
+    check_sequence(owner, ys)
     steps, batch = ys.shape[:2]
     return make_rows(owner, lengths, None, steps, batch, ys)
+
+
+def check_sequence(owner: object, ys: Array) -> None:
+    """`ys` must be (T, B, V) where there are lengths.
+
+    Raises:
+        ValueError: it has other axes.
+    """
+    if ys.ndim != 3:
+        raise ValueError(f"{owner!r}: lengths go with ys (T, B, V), not {ys.shape}")
 
 
 def weights_of(owner: object, weights: Any, rows: Rows, ys: Array) -> Array:
@@ -44,6 +53,19 @@ def weights_of(owner: object, weights: Any, rows: Rows, ys: Array) -> Array:
         ValueError: they do not have the shape of `ys` without its last axis; or one is below 0 or not finite, which is
             checked only on the CPU.
     """
+    check_weights(owner, weights, ys)
+    cleared: Array = rows.clear(weights).astype(ys.dtype, copy=False)
+    check_finite_from_0(owner, "weights", cleared)
+    return cleared
+
+
+def check_weights(owner: object, weights: Any, ys: Array) -> None:
+    """`weights` must be numbers, one for each vector of `ys`.
+
+    Raises:
+        TypeError: they are not an array of numbers, or on another device.
+        ValueError: they do not have the shape of `ys` without its last axis.
+    """
     check_is_array(owner, "weights", weights, "an array of numbers or bools")
     if weights.dtype.kind not in "fiub":
         raise TypeError(f"{owner!r}: weights must be floats, integers or bools, not {weights.dtype}")
@@ -53,9 +75,24 @@ def weights_of(owner: object, weights: Any, rows: Rows, ys: Array) -> Array:
             f"{owner!r}: weights has shape {weights.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}, one weight "
             "for each vector"
         )
-    cleared: Array = rows.clear(weights).astype(ys.dtype, copy=False)
-    check_finite_from_0(owner, "weights", cleared)
-    return cleared
+
+
+def check_dloss(owner: Loss, dloss: Any, like: Array, shape: tuple[int, ...]) -> None:
+    """`dloss` must be None, a number or a gradient w.r.t. the loss, which has this shape.
+
+    Raises:
+        TypeError: it is neither, or on another device than `like`.
+        ValueError: it is an array of another shape, or an integer too large for a float.
+    """
+    if dloss is None:
+        return
+    if isinstance(dloss, Real):
+        check_number(owner, "dloss", dloss)
+        return
+    check_array(owner, "dloss", dloss, None)
+    check_device(owner, "dloss", dloss, like)
+    if dloss.shape not in ((), shape):
+        raise ValueError(f"{owner!r}: dloss has shape {dloss.shape}, but the loss that forward gave has shape {shape}")
 
 
 def scaled(owner: Loss, scale: Array, dloss: Any, shape: tuple[int, ...]) -> Array:
@@ -65,14 +102,11 @@ def scaled(owner: Loss, scale: Array, dloss: Any, shape: tuple[int, ...]) -> Arr
         TypeError: `dloss` is neither a number nor an array of floating-point numbers on the device of the loss.
         ValueError: it is an array of another shape.
     """
+    check_dloss(owner, dloss, scale, shape)
     if dloss is None:
         return scale
     if isinstance(dloss, Real):
         return scale * check_number(owner, "dloss", dloss)
-    check_array(owner, "dloss", dloss, None)
-    check_device(owner, "dloss", dloss, scale)
-    if dloss.shape not in ((), shape):
-        raise ValueError(f"{owner!r}: dloss has shape {dloss.shape}, but the loss that forward gave has shape {shape}")
     product: Array = scale * dloss.astype(scale.dtype)
     return product
 

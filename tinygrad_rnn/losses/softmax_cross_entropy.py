@@ -15,6 +15,7 @@ from ..core.checks import (
     check_features,
     check_ids,
     check_integers,
+    check_lengths,
     check_rate,
     check_size,
 )
@@ -23,7 +24,16 @@ from ..core.one_hot import as_rows
 from ..core.roles import Loss
 from ..kernels.backends import backend
 from . import soft_targets
-from .reduction import check_reduction, reduce, rows_of, scaled, weights_of
+from .reduction import (
+    check_dloss,
+    check_reduction,
+    check_sequence,
+    check_weights,
+    reduce,
+    rows_of,
+    scaled,
+    weights_of,
+)
 
 
 class SoftmaxCrossEntropyCache(NamedTuple):
@@ -118,6 +128,9 @@ class SoftmaxCrossEntropy(Loss):
         weights: Any = None,
     ) -> tuple[Float[Array, "..."], SoftmaxCrossEntropyCache]:
         check_features(self, "ys", ys, None, None)
+        whole = backend(ys).cross_entropy
+        if whole is not None and ys.size and self._is_covered(targets):
+            return self._forward_whole(whole.forward, ys, targets, lengths, weights)
         xp = namespace(ys)
         targets, counts = self._read(targets, ys)
         rows = rows_of(self, lengths, ys)
@@ -134,7 +147,7 @@ class SoftmaxCrossEntropy(Loss):
         if soft:
             check_distributions(self, "targets", targets, counts)
         else:
-            check_ids(self, targets, ys.shape[-1], ", or say by ignore_index which target does not count")
+            self.check_targets(targets, ys.shape[-1])
             if of_class is not None:
                 mass = mass * of_class[targets]
                 soft = self.label_smoothing > 0  # which spreads a target over classes of other weights
@@ -160,6 +173,11 @@ class SoftmaxCrossEntropy(Loss):
     ) -> Float[Array, "*lead V"]:
         check_cache(self, cache, SoftmaxCrossEntropyCache)
         ys, largest, total, targets, counts, scale, _ = cache
+        whole = backend(ys).cross_entropy
+        if whole is not None and ys.size and targets.shape == scale.shape:
+            check_dloss(self, dloss, scale, counts.shape if self.reduction == "none" else ())
+            rows = as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, scale.reshape(-1), dloss
+            return whole.backward(*rows).reshape(ys.shape)
         xp = namespace(ys)
         dlosses = scaled(self, scale, dloss, counts.shape if self.reduction == "none" else ())
         dlosses = xp.where(counts, dlosses, 0)  # no gradient where no token counts
@@ -169,6 +187,45 @@ class SoftmaxCrossEntropy(Loss):
         backward = backend(ys).softmax_backward
         dys = backward(as_rows(ys), targets.reshape(-1), self.label_smoothing, largest, total, dlosses)
         return dys.reshape(ys.shape)
+
+    def _is_covered(self, targets: Any) -> bool:
+        """Whether `CrossEntropy` of a backend computes it: ids, of which CUDA knows the dtype."""
+        kind = getattr(getattr(targets, "dtype", None), "char", "")
+        return kind in "bhilqBHI" and kind != "" and not (self.label_smoothing and self._class_weights is not None)
+
+    def _forward_whole(
+        self, forward: Any, ys: Array, targets: Any, lengths: Any, weights: Any
+    ) -> tuple[Array, SoftmaxCrossEntropyCache]:
+        """`forward` by such a backend, of which the cache keeps the targets as they were given."""
+        self._check_ids(targets, ys)
+        if lengths is not None:
+            check_sequence(self, ys)
+            check_lengths(self, lengths, ys.shape[0], ys.shape[1], ys)
+        if weights is not None:
+            check_weights(self, weights, ys)
+        shape = targets.shape
+        losses, largest, total, scale, counts, loss, counted = forward(
+            as_rows(ys),
+            targets.reshape(-1),
+            weights=None if weights is None else weights.reshape(-1),
+            lengths=lengths,
+            of_class=None if self._class_weights is None else self._of_class(self._class_weights, ys),
+            rows=ys.shape[1] if lengths is not None else 1,
+            ignore_index=self.ignore_index,
+            smoothing=self.label_smoothing,
+            reduction=self.reduction,
+        )
+        loss = losses.reshape(shape) if self.reduction == "none" else loss
+        scale, counts = scale.reshape(shape), counts.reshape(shape)
+        return loss, SoftmaxCrossEntropyCache(ys, largest, total, targets, counts, scale, counted)
+
+    def check_targets(self, targets: Integer[Integers, "*lead"], classes: int) -> None:
+        """`targets`, ids of which those that do not count are 0, must be below `classes`; looked at on the CPU only.
+
+        Raises:
+            ValueError: one is not; the message says which and where.
+        """
+        check_ids(self, targets, classes, ", or say by ignore_index which target does not count")
 
     def _read(self, targets: Any, ys: Array) -> tuple[Any, Booleans]:
         """The targets, ids as 64 bits, and which of them count."""
@@ -183,16 +240,20 @@ class SoftmaxCrossEntropy(Loss):
             if targets.shape != ys.shape:
                 raise ValueError(f"{self!r}: soft targets have shape {targets.shape}, but ys {ys.shape}")
             return targets, xp.ones(ys.shape[:-1], bool)
+        self._check_ids(targets, ys)
+        if targets.dtype == xp.uint64:  # 2^64 - 1 would become -1
+            targets = xp.minimum(targets, (1 << 63) - 1)
+        targets = targets.astype(xp.int64, copy=False)  # CuPy cannot compare unsigned integers with -1
+        return targets, targets != self.ignore_index
+
+    def _check_ids(self, targets: Any, ys: Array) -> None:
+        """Targets that are no floats must be ids, one for each row of logits."""
         check_integers(self, "targets", targets)
         check_device(self, "targets", targets, ys)
         if targets.shape != ys.shape[:-1]:
             raise ValueError(
                 f"{self!r}: targets has shape {targets.shape}, but ys {ys.shape}; expected {ys.shape[:-1]}"
             )
-        if targets.dtype == xp.uint64:  # 2^64 - 1 would become -1
-            targets = xp.minimum(targets, (1 << 63) - 1)
-        targets = targets.astype(xp.int64, copy=False)  # CuPy cannot compare unsigned integers with -1
-        return targets, targets != self.ignore_index
 
     def _of_class(self, class_weights: Constant, ys: Array) -> Array:
         """The weight of each class (V,), in an array like `ys`."""

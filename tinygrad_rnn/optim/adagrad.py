@@ -72,6 +72,9 @@ class Adagrad(Optimizer):
     def _update(self, value: Array, grad: Array, lr: float, step: int, part: slice) -> None:
         divide_blocks(partial(self._change, value, grad, lr), value, part)
 
+    def _fused_update(self, lr: float, step: int) -> tuple[str, dict[str, float]]:
+        return "adagrad", {"rate": lr, "eps": self.eps}
+
     def _change(self, value: Array, grad: Array, lr: float, block: slice) -> None:
         """Update the parameters in `block`."""
         xp, g, total = namespace(value), grad[block], self.sum[block]

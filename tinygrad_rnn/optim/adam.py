@@ -99,13 +99,19 @@ class Adam(Optimizer):
             raise ValueError(f"{name}: betas must be 0 to below 1, not {first} and {second}") from error
 
     def _update(self, value: Array, grad: Array, lr: float, step: int, part: slice) -> None:
+        divide_blocks(partial(self._change, value, grad, *self._factors(lr, step)), value, part)
+
+    def _fused_update(self, lr: float, step: int) -> tuple[str, dict[str, float]]:
+        eps, rate = self._factors(lr, step)
+        return "adam", {"rate": rate, "eps": eps, "a": self.betas[0], "b": self.betas[1]}
+
+    def _factors(self, lr: float, step: int) -> tuple[float, float]:
+        """What takes the place of epsilon, and of the learning rate: of them are made the m̂ and v̂ of the step."""
         t = step + 1
         # m̂ and v̂ are these factors times `gradients` and `squares`.
         of_gradients, of_squares = ((1 - beta) / (1 - beta**t) for beta in self.betas)
         root = math.sqrt(of_squares)
-
-        change = partial(self._change, value, grad, self.eps / root, lr * of_gradients / root)
-        divide_blocks(change, value, part)
+        return self.eps / root, lr * of_gradients / root
 
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
         """Update the parameters in `block`."""

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ..core.arrays import Array
+from ..core.arrays import Array, namespace
 from ..core.layer import Layer
 from ..core.packed import PackedModel, check_model
 from ..core.parameter import Parameter
+from ..kernels.backends import backend
+from ..kernels.kernel import OptimizerStep
 from .clip import Clipper
 from .clipping import Clipping
 from .decay import decays_of
@@ -140,18 +142,8 @@ class Optimizer(ABC):
             ValueError: `lr`, or what it returns, is negative, NaN or infinite.
         """
         self._packed.check()
-        lr, value, grad, rates = self._rate(), self._packed.value, self._packed.grad, self._rates
-        trained = rates.of_trained(grad) if rates.frozen else grad
-        self.last_norm, passed = self._clipping.clip(trained, self._passes)
-        if rates.frozen:
-            rates.put_back(trained, grad)
-        if passed is True:
-            self._apply(value, grad, lr)
-        else:
-            self._door.count(passed)
-            if passed is not False:
-                only_where(passed, [value, *self._state().values()], lambda: self._apply(value, grad, lr))
-        self.steps += 1
+        with self._packed.vector.device:
+            self._step(self._rate())
 
     def check(self) -> None:
         """Raise the error that `step` does not raise on a GPU; this waits for all work in flight.
@@ -193,7 +185,8 @@ class Optimizer(ABC):
         """
         kind, rates = type(self).__name__, self._rates
         self._packed.check()
-        self.steps, skipped, missed = fill(kind, self._views(), rates.factors.of, memory)
+        with self._packed.vector.device:
+            self.steps, skipped, missed = fill(kind, self._views(), rates.factors.of, memory)
         self._door.open(skipped)
         self._rates = Rates(self._packed, rates.factors, rates.decays, missed, self.steps)
 
@@ -209,6 +202,51 @@ class Optimizer(ABC):
             part: the slice of all these arrays.
         """
 
+    def _step(self, lr: float) -> None:
+        value, grad, rates = self._packed.value, self._packed.grad, self._rates
+        kernels = backend(value).optimizer_step
+        limits = None if kernels is None else self._clipping.limits(grad)
+        if kernels is not None and limits is not None and self._is_covered():
+            self._step_by(kernels, value, grad, lr, limits)
+            return
+        trained = rates.of_trained(grad) if rates.frozen else grad
+        self.last_norm, passed = self._clipping.clip(trained, self._passes)
+        if rates.frozen:
+            rates.put_back(trained, grad)
+        if passed is True:
+            self._apply(value, grad, lr)
+        else:
+            self._door.count(passed)
+            if passed is not False:
+                only_where(passed, [value, *self._state().values()], lambda: self._apply(value, grad, lr))
+        self.steps += 1
+
+    def _is_covered(self) -> bool:
+        """Whether the kernels of a GPU know this update, and have one vector to look at."""
+        kind = type(self)
+        homes = (next(base for base in kind.__mro__ if name in vars(base)) for name in ("_update", "_fused_update"))
+        return next(homes) is next(homes) and (not self._rates.frozen or self._rates.is_side_by_side())
+
+    def _step_by(
+        self, kernels: OptimizerStep, value: Array, grad: Array, lr: float, limits: tuple[float, float]
+    ) -> None:
+        """A step on a GPU, in an operation for the gradient and one for each part that is changed alike."""
+        rates, (max_norm, limit) = self._rates, limits
+        trained = rates.of_trained(grad) if rates.frozen else grad
+        norm, factor = kernels.examine(trained, self._door.tallies(namespace(grad)), self.nonfinite, max_norm)
+        self.last_norm = norm if self.clip else None
+        decays: Any = rates.decay_mask(value) if self.decay else None
+        for part, of_rate, missed in rates.parts:
+            rate = lr * of_rate
+            name, numbers = self._fused_update(rate, self.steps - missed)
+            state = [vector[part] for vector in self._state().values()]
+            where = False if decays is None else decays[part]
+            keeps = 1 - rate * self.decay
+            kernels.update(
+                name, numbers, value[part], grad[part], state, factor, limit=limit, decays=where, keeps=keeps
+            )
+        self.steps += 1
+
     def _apply(self, value: Array, grad: Array, lr: float) -> None:
         """Let what decays decay, and update what is not frozen."""
         if self.decay:
@@ -217,6 +255,10 @@ class Optimizer(ABC):
                 weights *= 1 - lr * factor * self.decay
         for part, factor, missed in self._rates.parts:
             self._update(value, grad, lr * factor, self.steps - missed, part)
+
+    def _fused_update(self, lr: float, step: int) -> tuple[str, dict[str, float]]:
+        """What `_update` does, as one of `kernels.cuda.optimizers.UPDATES` with its numbers."""
+        raise NotImplementedError
 
     def _passes(self, grad: Array) -> Any:
         passed = self._door.passes(grad)

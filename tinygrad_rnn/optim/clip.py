@@ -38,7 +38,7 @@ class ClipValue:
     def __call__(self, grad: Float[Array, " P"]) -> Float[Array, ""]:
         """Clip `grad` in place; returns its norm before that."""
         _check_vector(self, grad)
-        before, limit = norm(grad), _within(self.limit, grad)
+        before, limit = norm(grad), within(self.limit, grad)
         namespace(grad).clip(grad, -limit, limit, out=grad)
         return before
 
@@ -74,7 +74,7 @@ class ClipNorm:
         _check_vector(self, grad)
         before = norm(grad)
         if self.max_norm < math.inf:
-            limit = _within(self.max_norm, grad)
+            limit = within(self.max_norm, grad)
             grad *= limit / namespace(grad).maximum(before, limit or 1.0)  # `or 1.0`: not 0 / 0 where both are 0
         return before
 
@@ -92,7 +92,7 @@ def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
     return divisor * root
 
 
-def _within(limit: float, grad: Array) -> float:
+def within(limit: float, grad: Array) -> float:
     """`limit`, or the largest number of the dtype, above which a float32 would be infinite."""
     return min(limit, float(namespace(grad).finfo(grad.dtype).max))
 

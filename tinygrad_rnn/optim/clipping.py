@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.arrays import Array, namespace
-from .clip import ClipNorm, Clipper, ClipValue
+from .clip import ClipNorm, Clipper, ClipValue, within
 from .settings import as_float, is_number, shown, takes
 
 _OWN = (ClipNorm, ClipValue)
@@ -36,6 +36,18 @@ class Clipping:
                 )
         self._owner, self.clippers = owner, tuple[Clipper, ...](several)
         self._keeps_finite = all(type(clip) in _OWN for clip in several)
+
+    def limits(self, grad: Array) -> tuple[float, float] | None:
+        """The norm and the limit of `ClipNorm` and `ClipValue` in this order, infinite where there is none.
+
+        None where there are other clippers.
+        """
+        rest: list[Any] = list(self.clippers)
+        max_norm = rest.pop(0).max_norm if rest and type(rest[0]) is ClipNorm else math.inf
+        limit = rest.pop(0).limit if rest and type(rest[0]) is ClipValue else math.inf
+        if rest:
+            return None
+        return (max_norm if max_norm == math.inf else within(max_norm, grad)), limit
 
     def clip(self, grad: Array, passes: Callable[[Array], Any]) -> tuple[Array | None, Any]:
         """Clip `grad` (P,) in place, if it passes; gives its norm before that, and whether the result may pass.

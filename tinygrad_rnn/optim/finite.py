@@ -58,6 +58,13 @@ class Door:
         else:
             self._stopped = self._stopped + left_out
 
+    def tallies(self, xp: Any) -> list[Any]:
+        """Arrays () for a GPU to count in: the first entry that was not finite, what was stopped, what was skipped."""
+        found = [self._first, self._stopped, self._skipped]
+        found = [xp.full((), value, xp.int64) if isinstance(value, int) else value for value in found]
+        self._first, self._stopped, self._skipped = found
+        return found
+
     @property
     def skipped(self) -> int:
         """How many were skipped."""

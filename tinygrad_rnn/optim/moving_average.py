@@ -81,9 +81,10 @@ class MovingAverage:
         self._model.check()
         self._average.check()
         average, change = self._average.value, self._buffer
-        namespace(average).subtract(self._model.value, average, out=change)
-        change *= 1 - self.decay
-        average += change
+        with self._model.vector.device:
+            namespace(average).subtract(self._model.value, average, out=change)
+            change *= 1 - self.decay
+            average += change
 
 
 def _check_same(model: Layer, average: Layer) -> None:

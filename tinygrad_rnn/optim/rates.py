@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..core.arrays import Array, namespace
+from ..core.arrays import Array, Booleans, namespace
 from ..core.layer import Layer, parts
 from ..core.packed import PackedModel
 from ..core.parameter import Parameter
@@ -61,6 +61,7 @@ class Rates:
         """What decays, and its factor."""
         trained = packed.runs({name: factor > 0 for name, factor in of.items()})
         self._trained = [where for where, is_trained in trained if is_trained]
+        self._mask: Booleans | None = None
         self.frozen = not all(is_trained for _, is_trained in trained)
         """Whether anything is frozen."""
 
@@ -85,6 +86,19 @@ class Rates:
                 stop = start + where.stop - where.start
                 grad[where] = trained[start:stop]
                 start = stop
+
+    def is_side_by_side(self) -> bool:
+        """Whether what is trained lies side by side, so that `of_trained` is a view."""
+        return len(self._trained) == 1
+
+    def decay_mask(self, value: Array) -> Booleans:
+        """Which entries of `value` (P,) decay; made once."""
+        if self._mask is None:
+            mask: Any = namespace(value).zeros(value.shape, bool)
+            for where, _ in self.decaying:
+                mask[where] = True
+            self._mask = mask
+        return self._mask
 
     def place(self, index: int) -> int:
         """Where in the vector (P,) entry `index` of `of_trained` lies."""

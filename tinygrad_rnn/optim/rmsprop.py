@@ -81,6 +81,10 @@ class RMSprop(Optimizer):
         change = partial(self._change, value, grad, self.eps / root, lr / root)
         divide_blocks(change, value, part)
 
+    def _fused_update(self, lr: float, step: int) -> tuple[str, dict[str, float]]:
+        root = math.sqrt(1 - self.rho)
+        return "rmsprop", {"rate": lr / root, "eps": self.eps / root, "a": self.rho}
+
     def _change(self, value: Array, grad: Array, eps: float, rate: float, block: slice) -> None:
         """Update the parameters in `block`."""
         xp, g, squares = namespace(value), grad[block], self.squares[block]

@@ -87,3 +87,7 @@ class SGD(Optimizer):
             w -= lr * (g + self.momentum * v)
         else:
             w -= lr * v
+
+    def _fused_update(self, lr: float, step: int) -> tuple[str, dict[str, float]]:
+        name = "sgd" if self.velocity is None else "nesterov" if self.nesterov else "momentum"
+        return name, {"rate": lr, "a": self.momentum}

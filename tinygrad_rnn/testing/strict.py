@@ -36,6 +36,12 @@ _KEYWORDS = {
 LACKING_KEYWORDS = {f"ndarray.{name}": s for name, s in _KEYWORDS.items()} | _KEYWORDS | {"clip": _names("max min")}
 """Keywords of NumPy's functions and methods that CuPy's lack; all of CuPy's also lack `device`, `like`, `subok`."""
 
+WAITING = _names("""
+    argwhere bincount compress delete extract flatnonzero intersect1d median nanmedian nonzero piecewise place
+    setdiff1d setxor1d trim_zeros union1d unique unique_all unique_counts unique_inverse unique_values ndarray.nonzero
+""")
+"""Functions for which CuPy waits, because the size of what they give, or which way they go, depends on values."""
+
 _UFUNC_METHODS = _names("add.accumulate add.at add.reduce multiply.accumulate multiply.reduce")  # the others raise
 _HOST_ARGUMENTS = _names("arange empty eye identity ones zeros")  # take sizes and bounds, which are Python numbers
 _PREDICATES = _names("allclose array_equal array_equiv")  # give a bool, in CuPy an array
@@ -66,6 +72,13 @@ def _hidden(attempt: str) -> Callable[..., Any]:
         )
 
     return refuse
+
+
+def _waits(attempt: str) -> TypeError:
+    return TypeError(
+        f"{attempt} would wait for a GPU, for what it gives depends on values that are only there: choose by a mask "
+        "with xp.where(mask, a, b) or xp.copyto(a, b, where=mask), or move the array, device.to_host(array)"
+    )
 
 
 def _unwrap(attempt: str, value: Any) -> Any:
@@ -111,11 +124,21 @@ class StrictNamespace:
         if lacking:
             raise TypeError(f"{path}({min(lacking)}=) is in NumPy alone: CuPy lacks it, so this would fail on a GPU")
         given = (*args, *kwargs.values())
+        if path in WAITING or (path == "where" and len(given) < 3) or (path in _COUNTS and _is_counted(given[1:])):
+            raise _waits(path)
         if path not in _HOST_ARGUMENTS:  # these ask a StrictArray for a Python integer, which raises
             args = tuple(_unwrap(path, value) for value in args)
             kwargs = {name: _unwrap(path, value) for name, value in kwargs.items()}
         result = self._part(*args, **kwargs)
         return _wrap(np.asarray(result) if path in _PREDICATES else result, given)
+
+
+_COUNTS = _names("repeat ndarray.repeat")
+
+
+def _is_counted(given: tuple[Any, ...]) -> bool:
+    """Whether there is an array among the arguments, of how often each entry is repeated."""
+    return any(isinstance(value, StrictArray) for value in given)
 
 
 _xp = StrictNamespace(np)
@@ -125,7 +148,7 @@ class StrictArray:
     """An array of the `StrictDevice`, which makes it; it refuses whatever would implicitly leave the device.
 
     Operations that need its values on the host raise TypeError, and so do NumPy functions that are given one. A
-    reduction is an array without axes, never a number. Indexing with a mask is allowed, though a GPU must wait for it.
+    reduction is an array without axes, never a number. An index by a mask raises TypeError too: a GPU must wait for it.
     """
 
     __slots__ = ("_array",)
@@ -168,6 +191,8 @@ class StrictArray:
         for part in parts:
             if not (part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer, StrictArray))):
                 raise _mixed("array[index]", part)
+            if isinstance(part, StrictArray) and part.dtype.kind == "b":
+                raise _waits("an index by a mask")
         return tuple(part._array if isinstance(part, StrictArray) else part for part in parts)
 
     def __repr__(self) -> str:
@@ -245,6 +270,12 @@ class StrictDevice(Device):
 
     def synchronize(self) -> None:
         """There is nothing to wait for."""
+
+    def __enter__(self) -> StrictDevice:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """It is always the current one."""
 
     def zeros(self, size: int, dtype: Any) -> Any:
         return StrictArray(Device("cpu").zeros(size, dtype))

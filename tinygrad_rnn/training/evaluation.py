@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.chunks import in_chunks
-from ..core.device import on_host
+from ..core.device import on_own_gpu
 from ..core.roles import Recurrent
 from ..data.streams import TokenStream
 from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
-from .measuring import on_device
+from .measuring import on_device, read
 
 
+@on_own_gpu
 def evaluate(model: Recurrent, stream: TokenStream) -> float:
     """The mean loss of a model over one epoch of a stream, in nats per predicted token.
 
@@ -43,12 +44,12 @@ def evaluate(model: Recurrent, stream: TokenStream) -> float:
         raise TypeError(f"evaluate: model must be a Recurrent, such as Sequential, not {model!r}")
     if not isinstance(stream, TokenStream):
         raise TypeError(f"evaluate: stream must be a TokenStream, not {stream!r}")
-    device, criterion = model.device, SoftmaxCrossEntropy(reduction="sum")
+    criterion = SoftmaxCrossEntropy(reduction="sum")
     state: Any = None
-    total = 0.0
+    losses: list[Any] = []
     for batch in stream:
-        (xs, targets, _, starts, _), first = on_device(batch, device), 0
+        (xs, targets, _, starts, _), first = on_device(model, criterion, batch), 0
         for logits, after in in_chunks(model, xs, state, starts=starts):
-            total += float(on_host(criterion(logits, targets[first : first + len(logits)])))
+            losses.append(criterion(logits, targets[first : first + len(logits)]))
             first, state = first + len(logits), after
-    return total / max(stream.transitions, 1)
+    return sum(read(losses)) / max(stream.transitions, 1)

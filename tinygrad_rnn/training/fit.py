@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.arguments import check_size
+from ..core.device import on_own_gpu
 from ..core.files import as_path, check_target
 from ..core.layer import Layer
 from ..core.roles import Loss, Recurrent
@@ -42,6 +43,7 @@ class Report(NamedTuple):
         return step
 
 
+@on_own_gpu
 def fit(
     model: Recurrent | ManyToOne,
     criterion: Loss,
@@ -154,7 +156,7 @@ def fit(
         model.zero_grad()
         for batch in () if place.is_over() else endless(batches, place):
             if batch is not None:
-                loss, _, after = add_gradients("fit", model, criterion, on_device(batch, device), state, part)
+                loss, _, after = add_gradients("fit", model, criterion, on_device(model, criterion, batch), state, part)
                 state = after if batch.starts is not None else None
                 place.add(float(loss) if device.name == "cpu" else loss)
             if place.pending == accumulate or (batch is None and place.pending):

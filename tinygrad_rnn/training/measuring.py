@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..core.device import Device, on_host
+import numpy as np
+
+from ..core.arrays import namespace
+from ..core.checks import check_finite_from_0, check_ids
+from ..core.device import on_host, on_own_gpu
 from ..core.roles import Loss, Recurrent
+from ..core.rows import make_rows
 from ..data.batch import Batch
+from ..losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from ..models.many_to_one import ManyToOne
 from .gradients import check_batch, check_batches, check_loss, check_parts, counted_of, rows_of
 
 
+@on_own_gpu
 def measure(
     model: Recurrent | ManyToOne, criterion: Loss, batches: Iterable[Batch], *, metrics: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -49,38 +57,76 @@ def take_measures(
     owner: str, model: Any, criterion: Any, batches: Iterable[Batch], metrics: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """`measure`, of what was checked; errors begin with `owner`, what the user called."""
-    metrics, device, state = metrics or {}, model.device, None
-    total, count, number = 0.0, 0.0, 0
+    metrics, state, number = metrics or {}, None, 0
+    losses: list[Any] = []
+    counts: list[Any] = []
     for metric in metrics.values():
         metric.reset()
     for number, batch in enumerate(batches, 1):  # noqa: B007
         check_batch(owner, model, batch)
-        batch = on_device(batch, device)
+        batch = on_device(model, criterion, batch)
         ys, after = model(batch.xs, state, **rows_of(batch))
         state = after if batch.starts is not None else None
         counted = counted_of(model, batch)
         loss, cache = criterion.forward(ys, batch.targets, **counted)
         check_loss(owner, criterion, loss)
         is_mean = getattr(criterion, "reduction", "mean") == "mean"
-        weight = float(on_host(criterion.count(cache))) if is_mean else 1.0
-        total, count = total + weight * float(on_host(loss)), count + weight
+        losses.append(loss)
+        counts.append(criterion.count(cache) if is_mean else 1.0)
         for metric in metrics.values():
             metric.update(ys, batch.targets, **counted)
     if not number:
         raise ValueError(
             f"{owner}: there are no batches to measure, or an iterator that has ended: give a list or a source of them"
         )
+    weights = read(counts)
+    total, count = sum(map(operator.mul, weights, read(losses))), sum(weights)
     return {
         "loss": total / count if count else 0.0,
         **{name: _plain(metric.value()) for name, metric in metrics.items()},
     }
 
 
-def on_device(batch: Batch, device: Device) -> Batch:
-    """A batch whose arrays lie on the device."""
-    if device.name == "cpu":
+def read(numbers: list[Any]) -> list[float]:
+    """Arrays () of a device, or numbers, on the host: all at once, as each time that a GPU is read takes time."""
+    if not numbers or isinstance(numbers[0], float) or type(numbers[0]) in (np.ndarray, np.float64, np.float32):
+        return [float(number) for number in numbers]
+    found: list[float] = on_host(namespace(numbers[0]).stack(numbers)).astype(np.float64).tolist()
+    return found
+
+
+def on_device(model: Any, criterion: Any, batch: Any) -> Any:
+    """A batch whose arrays lie on the device of the model.
+
+    There nothing looks at values, which would be to wait, so those of a batch are checked here, on the host.
+
+    Raises:
+        ValueError: an id, a target, a length or a weight is out of its range, as a layer or the loss says on the CPU.
+    """
+    device = model.device
+    if device.name == "cpu" or not isinstance(batch, Batch):
         return batch
+    _check_values(model, criterion, batch)
     return Batch(*(None if array is None else device.asarray(array) for array in batch))
+
+
+def _check_values(model: Any, criterion: Any, batch: Batch) -> None:
+    xs, targets, lengths, _, weights = batch
+    if not isinstance(xs, np.ndarray) or xs.ndim < 2:
+        return  # the model says what is wrong
+    rows = make_rows(model, lengths, None, xs.shape[0], xs.shape[1], xs)
+    if model.takes_ids and model.in_size is not None and xs.dtype.kind in "iu":
+        check_ids(model, rows.clear(xs), model.in_size)
+    if weights is not None:
+        check_finite_from_0(criterion, "weights", weights)
+    is_ids = isinstance(targets, np.ndarray) and targets.dtype.kind in "iu"
+    if isinstance(criterion, SoftmaxCrossEntropy) and is_ids and model.out_size is not None:
+        counts = targets != criterion.ignore_index
+        if rows.active is not None and rows.active.shape == targets.shape:
+            counts &= rows.active
+        if getattr(weights, "shape", None) == targets.shape:
+            counts &= weights != 0
+        criterion.check_targets(np.where(counts, targets, 0), model.out_size)
 
 
 def check_metrics(owner: str, metrics: Any) -> None:

@@ -6,6 +6,8 @@ compiled steps are made of, and `parts_of_numba` all that is taken from Numba.
 """
 
 from ..kernel import Backend
+from ..plain import additive, masks
+from ..plain import products as plain_products
 from . import gru, lstm, products, rnn, softmax_cross_entropy
 
 COMPILED = Backend(
@@ -17,9 +19,17 @@ COMPILED = Backend(
     gru_forward_steps=gru.forward_steps,
     gru_backward_steps=gru.backward_steps,
     gru_step=gru.step,
+    by_gate=plain_products.by_gate,
+    empty_gates=plain_products.empty_gates,
     projection=products.projection,
+    add_product=plain_products.add_product,
     look_up=products.look_up,
     add_by_id=products.add_by_id,
     softmax_forward=softmax_cross_entropy.forward,
     softmax_backward=softmax_cross_entropy.backward,
+    additive_scores=additive.additive_scores,
+    additive_backward=additive.additive_backward,
+    random_mask=masks.random_mask,
+    cross_entropy=None,
+    optimizer_step=None,
 )

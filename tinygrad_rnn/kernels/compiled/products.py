@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ...core.arrays import Array, Integers
 from ...core.one_hot import OneHotRows, as_rows
 from ..plain import products
@@ -17,7 +19,7 @@ CHUNK = 48
 """Rows multiplied at once, whose sums stay in the cache until the bias is added: whole tiles, of 6 or 8."""
 
 
-def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
+def projection(w: Array, b: Array | None, rows: int) -> Callable[[Array, Array], None]:
     """As in `kernels.plain.products`, which runs instead for few rows or columns, and where BLAS is not OpenBLAS.
 
     OpenBLAS brings its matrices into an order of its own at each call. In float32 with AVX-512, on an AMD Zen 4, it
@@ -28,8 +30,8 @@ def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
     packed = pack(w)
     if w.size < FILLED * packed.size:
         return products.projection(w, b, rows)
-    sums = room_for_product(packed, CHUNK)
-    return lambda xs, out: _project(out, as_rows(xs), packed, w.shape[2], b, sums)
+    sums, bias = room_for_product(packed, CHUNK), np.zeros((len(w), 1, w.shape[2]), w.dtype) if b is None else b
+    return lambda xs, out: _project(out, as_rows(xs), packed, w.shape[2], bias, sums)
 
 
 @compiled("N == S * B", "G >= 1", "C >= 1", "columns == H", "P == G * -(-H // W)")

@@ -1,4 +1,4 @@
-"""Random masks by Philox, which computes its n-th number from a key and n, so that any device could do it by itself.
+"""Random masks by Philox, which computes its n-th number from a key and n, so that any device can do it by itself.
 
 The numbers are those of NumPy's `Philox`, Philox4x64-10, from its first on: 64 bits each, of which an entry of the mask
 takes 32, the lower half first.

@@ -108,20 +108,44 @@ def _whole(a: Array, b: Array) -> Array:
     return a @ b
 
 
-def projection(w: Array, b: Array, rows: int) -> Callable[[Array, Array], None]:
+def by_gate(w: Array, gates: int, sigmoids: int) -> Array:
+    """Weights (K, G*H), or a bias (G*H,), gate by gate, (G, K, H), for the steps of a forward.
+
+    Those of the first gates, the `sigmoids`, are halved, which rounds nothing: sigmoid(a) = 0.5 tanh(0.5 a) + 0.5.
+    """
+    w = w.reshape(-1, gates, w.shape[-1] // gates).swapaxes(0, 1).copy()
+    w[:sigmoids] *= 0.5
+    return w
+
+
+def empty_gates(like: Array, T: int, gates: int, B: int, H: int) -> Array:
+    """Room for the gates of T steps, (T, G, B, H), of the dtype and device of `like`."""
+    room: Array = namespace(like).empty((T, gates, B, H), like.dtype)
+    return room
+
+
+def projection(w: Array, b: Array | None, rows: int) -> Callable[[Array, Array], None]:
     """`project(xs, out)`, which sets `out` (steps, G, B, H) to `xs @ w + b`, for `xs` (steps, B, D).
 
-    `w` is (G, D, H), and must not change while `project` is in use; `b` is (G, 1, H). `rows`, the steps of all calls
-    times B, only tells whether it pays to prepare `w`.
+    `w` is (G, D, H), and must not change while `project` is in use; `b` is (G, 1, H), or None for 0. `rows`, the steps
+    of all calls times B, only tells whether it pays to prepare `w`.
     """
     xp = namespace(w)
 
     def project(xs: Array, out: Array) -> None:
         steps, G, B, H = out.shape
-        product = xp.matmul(as_rows(xs), w)
-        xp.add(product.reshape(G, steps, B, H).swapaxes(0, 1), b, out=out)
+        product = xp.matmul(as_rows(xs), w).reshape(G, steps, B, H).swapaxes(0, 1)
+        if b is None:
+            out[...] = product
+        else:
+            xp.add(product, b, out=out)
 
     return project
+
+
+def add_product(x: Array, d: Array, dw: Array) -> None:
+    """`dw += x.T @ d`, for `x` (..., K) and `d` (..., N) of rows."""
+    dw += as_rows(x).T @ as_rows(d)
 
 
 def look_up(xs: OneHotRows, tables: Array, out: Array) -> None:

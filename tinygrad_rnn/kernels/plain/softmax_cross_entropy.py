@@ -52,4 +52,4 @@ def _backward(
     if smoothing:
         d -= (smoothing / ys.shape[1] * dloss)[:, None]
     d[xp.arange(len(d)), ids[block]] -= (1 - smoothing) * dloss
-    d[dloss == 0] = 0  # or a NaN would pass
+    xp.copyto(d, 0, where=(dloss == 0)[:, None])  # or a NaN would pass

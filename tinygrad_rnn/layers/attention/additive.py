@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...core import initializers
-from ...core.arrays import Array, Float, Generator, namespace
+from ...core.arrays import Array, Float, Generator
 from ...core.checks import check_rng, check_size
 from ...core.one_hot import as_rows
 from ...core.parameter import Parameter
-from .base import Attention
+from ...kernels.backends import backend
+from .base import Attention, rows_product
 
 
 class AdditiveAttentionCache(NamedTuple):
@@ -40,10 +41,10 @@ class AdditiveAttention(Attention):
         dW_q &\mathrel{+}= \sum_t q_t^\top dp_t, \qquad dW_m \mathrel{+}= \sum_s m_s^\top dk_s,
               \qquad db \mathrel{+}= \sum_t dp_t
 
-    All :math:`u_{ts}` together would be an array (T, B, S, A). It is never made: forward and backward go through the
-    queries one by one, with arrays (S, B, A), and backward computes every tanh again. So the memory use grows with
-    T + S, not with T · S, and a backward computes T · S · B · A tanhs, as a forward does. The :math:`k_s` are the keys,
-    which depend on the memory alone.
+    All :math:`u_{ts}` together would be an array (T, B, S, A). It is never made: on the CPU, forward and backward go
+    through the queries one by one, with arrays (S, B, A), and on a GPU each sum computes the tanhs that it needs. So
+    the memory use grows with T + S, not with T · S, and the backward computes every tanh again. The :math:`k_s` are the
+    keys, which depend on the memory alone.
 
     Args:
         query_size: Q, features of a query.
@@ -83,7 +84,7 @@ class AdditiveAttention(Attention):
         self.v = Parameter(initializers.uniform((hidden_size,), rng=rng))
 
     def keys(self, memory: Float[Array, "S B M"]) -> tuple[Float[Array, "S B A"], Float[Array, "S B M"]]:
-        return memory @ self.w_memory.value, memory
+        return rows_product(memory, self.w_memory.value), memory
 
     def keys_backward(self, dkeys: Float[Array, "S B A"], cache: Float[Array, "S B M"]) -> Float[Array, "S B M"]:
         memory, dk_rows = cache, as_rows(dkeys)
@@ -94,32 +95,14 @@ class AdditiveAttention(Attention):
     def scores(
         self, queries: Float[Array, "T B Q"], keys: Float[Array, "S B A"]
     ) -> tuple[Float[Array, "T B S"], AdditiveAttentionCache]:
-        p = queries @ self.w_query.value + self.b.value
-        T, S, B, xp = len(p), *keys.shape[:2], namespace(keys)
-        scores = xp.empty((T, B, S), keys.dtype)
-        for t in range(T):
-            u = p[t] + keys
-            xp.tanh(u, out=u)
-            scores[t] = (as_rows(u) @ self.v.value).reshape(S, B).T
-        return scores, AdditiveAttentionCache(queries, p, keys)
+        p = rows_product(queries, self.w_query.value) + self.b.value
+        return backend(keys).additive_scores(p, keys, self.v.value), AdditiveAttentionCache(queries, p, keys)
 
     def scores_backward(
         self, dscores: Float[Array, "T B S"], cache: AdditiveAttentionCache
     ) -> tuple[Float[Array, "T B Q"], Float[Array, "S B A"]]:
         queries, p, keys = cache
-        xp = namespace(keys)
-        dp, dkeys = xp.empty_like(p), xp.zeros_like(keys)
-        for t in range(len(p)):
-            u = p[t] + keys
-            xp.tanh(u, out=u)
-            de = dscores[t].T
-            self.v.grad += de.reshape(-1) @ as_rows(u)
-            u *= u
-            dz = de[..., None] * (1 - u)  # without the factor v, which all sums share
-            dz.sum(axis=0, out=dp[t])
-            dkeys += dz
-        dp *= self.v.value
-        dkeys *= self.v.value
+        dp, dkeys = backend(keys).additive_backward(dscores, p, keys, self.v.value, self.v.grad)
         dp_rows = as_rows(dp)
         self.w_query.grad += as_rows(queries).T @ dp_rows
         self.b.grad += dp_rows.sum(axis=0)

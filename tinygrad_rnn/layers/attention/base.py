@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, final
 from ...core.arrays import Array, Bool, Booleans, Float, Integer, Integers, namespace, no_gradient
 from ...core.checks import check_array, check_cache, check_device
 from ...core.layer import Layer
+from ...core.one_hot import as_rows
 from ...core.roles import given_or_zeros
 from ...core.rows import Rows, make_rows
 
@@ -212,6 +213,12 @@ class Attention(Layer):
 def product(a: Float[Array, "T B K"], b: Float[Array, "K B N"]) -> Float[Array, "T B N"]:
     """A matrix product for each row of the batch, the middle axis. The transpose of `a` here is `a.swapaxes(0, 2)`."""
     c: Array = (a.swapaxes(0, 1) @ b.swapaxes(0, 1)).swapaxes(0, 1)
+    return c
+
+
+def rows_product(x: Float[Array, "T B K"], w: Float[Array, "K N"]) -> Float[Array, "T B N"]:
+    """`x @ w` as one product of all rows: of three axes it would be T small ones."""
+    c: Array = (as_rows(x) @ w).reshape(*x.shape[:-1], w.shape[-1])
     return c
 
 

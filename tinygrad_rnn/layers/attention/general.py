@@ -9,7 +9,7 @@ from ...core.arrays import Array, Float, Generator
 from ...core.checks import check_rng, check_size
 from ...core.one_hot import as_rows
 from ...core.parameter import Parameter
-from .base import Attention, product
+from .base import Attention, product, rows_product
 
 
 class GeneralAttentionCache(NamedTuple):
@@ -67,7 +67,7 @@ class GeneralAttention(Attention):
     def scores(
         self, queries: Float[Array, "T B Q"], keys: Float[Array, "S B M"]
     ) -> tuple[Float[Array, "T B S"], GeneralAttentionCache]:
-        p = queries @ self.w.value
+        p = rows_product(queries, self.w.value)
         return product(p, keys.swapaxes(0, 2)), GeneralAttentionCache(queries, keys, p)
 
     def scores_backward(

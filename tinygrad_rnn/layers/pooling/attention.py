@@ -71,7 +71,7 @@ class AttentionPool(Pool):
     def pool_forward(
         self, xs: Float[Array, "T B D"], *, rows: Rows, training: bool
     ) -> tuple[Float[Array, "B D"], AttentionPoolCache]:
-        scores = (xs @ self.v.value).T
+        scores = (as_rows(xs) @ self.v.value).reshape(xs.shape[:2]).T
         weights = masked_softmax(scores[None], rows.active)[0]
         y = (weights[:, None] @ xs.swapaxes(0, 1))[:, 0]
         return y, AttentionPoolCache(xs, weights)

@@ -1,0 +1,29 @@
+"""The kernels for arrays of CuPy, in the table of backends; imported only where there is such an array."""
+
+from ..kernel import Backend, CrossEntropy, OptimizerStep
+from ..plain import softmax_cross_entropy
+from . import additive, by_id, cross_entropy, gru, lstm, masks, optimizers, products, rnn
+
+CUDA = Backend(
+    rnn_forward_steps=rnn.forward_steps,
+    rnn_backward_steps=rnn.backward_steps,
+    lstm_forward_steps=lstm.forward_steps,
+    lstm_backward_steps=lstm.backward_steps,
+    lstm_step=None,
+    gru_forward_steps=gru.forward_steps,
+    gru_backward_steps=gru.backward_steps,
+    gru_step=None,
+    by_gate=products.by_gate,
+    empty_gates=products.empty_gates,
+    projection=products.projection,
+    add_product=products.add_product,
+    look_up=products.look_up,
+    add_by_id=by_id.add_by_id,
+    softmax_forward=softmax_cross_entropy.forward,
+    softmax_backward=softmax_cross_entropy.backward,
+    additive_scores=additive.additive_scores,
+    additive_backward=additive.additive_backward,
+    random_mask=masks.random_mask,
+    cross_entropy=CrossEntropy(cross_entropy.forward, cross_entropy.backward),
+    optimizer_step=OptimizerStep(optimizers.examine, optimizers.update),
+)

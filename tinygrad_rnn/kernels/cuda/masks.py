@@ -1,0 +1,35 @@
+"""Random masks on a GPU: `masks.cu`, whose numbers are those of `kernels.plain.masks`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ...core.arrays import Array, NDArray
+from .sources import text
+
+THREADS, ENTRIES = 128, 8
+"""Threads of a block, and the entries of the mask that each computes."""
+
+
+def random_mask(
+    key: NDArray[np.uint64], probability: float, value: float, shape: tuple[int, ...], like: Array
+) -> Array:
+    """As in `kernels.plain.masks`, in one operation, without a copy from the host."""
+    mask: Array = cupy.empty(shape, like.dtype)
+    count, threshold = math.prod(shape), np.uint64(round(probability * 2**32))
+    if count:
+        kernel = _kernel(like.dtype.name, cupy.cuda.Device().id)
+        blocks = -(-count // (ENTRIES * THREADS))
+        kernel((blocks,), (THREADS,), (*key, threshold, like.dtype.type(value), np.int64(count), mask))
+    return mask
+
+
+@functools.cache
+def _kernel(dtype: str, device: int) -> Any:
+    """Compiled for the current device, once."""
+    return cupy.RawModule(code=text(dtype, "masks")).get_function("random_mask")

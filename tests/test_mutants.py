@@ -72,7 +72,7 @@ from tinygrad_rnn.testing.sequences import STARTS
 from whole_loss import backend as backend_of_whole_loss
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
-SAMPLE = 32  # without `--all-mutants`, one in so many is tried
+SAMPLE = 64  # without `--all-mutants`, one in so many is tried
 
 ENTRIES = {"_forward", "_backward", "_add", "_look_up", "_project", "_pack_transposed"}
 PRODUCT, KERNELS = "tinygrad_rnn.core.one_hot.OneHotColumns.add_product", "tinygrad_rnn.kernels"

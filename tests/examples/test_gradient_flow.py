@@ -38,6 +38,7 @@ def test_the_gradient_of_the_rnn_vanishes_and_those_of_the_gated_cells_do_not(tm
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long  # three trainings of three cells
 def test_the_seed_determines_all(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(TEXT, encoding="utf-8")
     call, *others = [(*SMALL, "--seed", seed, "--folder", f"of {i}") for i, seed in enumerate("112")]

@@ -61,6 +61,7 @@ def test_it_measures_finds_a_unit_and_draws(drawn: tuple[Path, str]) -> None:
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long  # two trainings more, each with seven pictures
 def test_the_seed_determines_all(drawn: tuple[Path, str]) -> None:
     folder, one = drawn
     calls = [(*SMALL, "--seed", seed, "--folder", f"by {seed}") for seed in (0, 1)]

@@ -425,22 +425,23 @@ def test_files_changed_at_random(
     assert loaded < cases / 2
 
 
-SMALL_VALUES = {
-    "lists": [[]] * 3_000_000,
-    "dicts": [{"": 0}] * 1_000_000,
-    "keys": {f"{i:x}": 0 for i in range(1_000_000)},
-    "zeros": [0] * 3_000_000,
-    "lone surrogates": "\ud800" * 1_000_000,
-    "strings that are not Latin": ["é", "Ω"] * 1_000_000,
-    "one emoji in a long text": "\N{GRINNING FACE}" + "x" * 10_000_000,
-    "a long text": "x" * 40_000_000,
+SMALL_VALUES: dict[str, Callable[[], Any]] = {
+    "lists": lambda: [[]] * 3_000_000,
+    "dicts": lambda: [{"": 0}] * 1_000_000,
+    "keys": lambda: {f"{i:x}": 0 for i in range(1_000_000)},
+    "zeros": lambda: [0] * 3_000_000,
+    "lone surrogates": lambda: "\ud800" * 1_000_000,
+    "strings that are not Latin": lambda: ["é", "Ω"] * 1_000_000,
+    "one emoji in a long text": lambda: "\N{GRINNING FACE}" + "x" * 10_000_000,
+    "a long text": lambda: "x" * 40_000_000,
 }
+"""Made when they are needed: each process that runs tests would hold them, and take seconds to make them."""
 
 
 @pytest.mark.messages
-@pytest.mark.parametrize("value", SMALL_VALUES.values(), ids=SMALL_VALUES)
-def test_values_that_take_more_memory_than_room_in_a_file(tmp_path: Path, value: Any) -> None:
-    path = tmp_path / "model"
+@pytest.mark.parametrize("make", SMALL_VALUES.values(), ids=SMALL_VALUES)
+def test_values_that_take_more_memory_than_room_in_a_file(tmp_path: Path, make: Callable[[], Any]) -> None:
+    path, value = tmp_path / "model", make()
     content, tensors = training(path)
     whole = content | {"metadata": {"a": value}, "sha256": ""}
     text = json.dumps(whole, ensure_ascii="\ud800" in str(value)[:9])  # a lone surrogate has no UTF-8
@@ -452,18 +453,18 @@ EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 
 
 @pytest.mark.parametrize(
-    "header",
+    "make",
     [
-        {f"w{i}": EMPTY for i in range(200_000)},
-        {"__metadata__": {f"{i}": "" for i in range(900_000)}},
-        {"w": EMPTY | {"shape": [1] * 4_000_000}},
-        {"__metadata__": {"tinygrad_rnn ": "," * 9, **{f"{i}": "" for i in range(900_000)}}},
+        lambda: {f"w{i}": EMPTY for i in range(200_000)},
+        lambda: {"__metadata__": {f"{i}": "" for i in range(900_000)}},
+        lambda: {"w": EMPTY | {"shape": [1] * 4_000_000}},
+        lambda: {"__metadata__": {"tinygrad_rnn ": "," * 9, **{f"{i}": "" for i in range(900_000)}}},
     ],
     ids=["tensors", "metadata", "shape", "other metadata"],
 )
-def test_headers_that_take_more_memory_than_room_in_a_file(tmp_path: Path, header: dict[str, Any]) -> None:
+def test_headers_that_take_more_memory_than_room_in_a_file(tmp_path: Path, make: Callable[[], Any]) -> None:
     path = tmp_path / "model"
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(make(), separators=(",", ":")).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text)
     assert_refused(path, path.stat().st_size, "names and shapes of its tensors would take far more memory")
 

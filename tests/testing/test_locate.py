@@ -38,7 +38,7 @@ from tinygrad_rnn.core.states import State
 from tinygrad_rnn.testing import check_contract, check_gradients, mutants
 from tinygrad_rnn.testing.sources import compiled, definition_of
 
-SAMPLE = 24
+SAMPLE = 40
 
 pytestmark = pytest.mark.messages  # a mutant raises where the checks of shapes would speak first
 

@@ -18,6 +18,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from tinygrad_rnn.training.estimators import SequenceClassifier, SequenceRegressor
 
+pytestmark = pytest.mark.messages  # scikit-learn compares texts of errors; and shape checks would double the time
+
 RNG = np.random.default_rng(0)
 WALKS = [RNG.standard_normal((int(RNG.integers(1, 9)), 2)).cumsum(0) for _ in range(60)]
 UP = np.array(["up" if walk[-1, 0] > 0 else "down" for walk in WALKS])

@@ -354,7 +354,7 @@ def test_batches_are_divided_early(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.messages
 def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TypeError, match=r"^set_compiled: on is 1; expected True or False$"):
+    with pytest.raises(TypeError, match=r"^set_compiled: on must be True or False, not 1$"):
         set_compiled(1)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(ImportError, match=r"^set_compiled: Numba is missing: pip install 'tinygrad-rnn\[numba\]'$"):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import check_bool
 from . import gpu
 from .kernel import Backend
 from .plain import additive, gru, lstm, masks, products, rnn, softmax_cross_entropy
@@ -84,9 +85,7 @@ def set_compiled(on: bool = True) -> None:
         >>> set_compiled(False)
     """
     global _compiled
-    if not isinstance(on, bool):
-        raise TypeError(f"set_compiled: on is {on!r}; expected True or False")
-    if not on:
+    if not check_bool("set_compiled", "on", on):
         _compiled = None
         return
     try:

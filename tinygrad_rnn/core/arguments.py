@@ -98,14 +98,14 @@ def check_str(owner: str, name: str, value: Any) -> None:
 
 
 def check_bool(owner: object, name: str, value: Any) -> bool:
-    """`value` must be True or False; gives it as a bool of Python.
+    """`value` must be True or False; gives it back.
 
     Raises:
         TypeError: it is something else, such as 1 or "no", which would count as True.
     """
-    if not isinstance(value, (bool, np.bool)):
+    if not isinstance(value, bool):
         raise TypeError(f"{owner}: {name} must be True or False, not {value!r:.80}")
-    return bool(value)
+    return value
 
 
 def check_choice(owner: str, name: str, value: Any, *choices: str) -> None:

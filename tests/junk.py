@@ -313,6 +313,11 @@ def constructors() -> Iterator[Call]:
         yield Call(row.__name__, lambda layer, row=row: row(layer), {"layer": rnn.Tanh()}, {"layer": "layer"})
 
 
+def entered(first: Any, total: Any) -> None:
+    with rnn.part_of_batch(first, total):
+        pass
+
+
 def functions() -> Iterator[Call]:
     """Functions of the face."""
     rng = np.random.default_rng(0)
@@ -456,6 +461,7 @@ def functions() -> Iterator[Call]:
         {"ids": np.arange(9), "token": 4},
         {"ids": "int array", "token": "any integer"},
     )
+    yield Call("part_of_batch", entered, {"first": 2, "total": 4}, {"first": "size from 0", "total": "size from 0"})
     yield Call("set_threads", rnn.set_threads, {"count": 1}, {"count": "size"})
     yield Call("set_compiled", rnn.set_compiled, {"on": False}, {"on": "bool"})
     yield Call("set_gpu_kernels", rnn.set_gpu_kernels, {"kind": "auto"}, {"kind": "nothing"})

@@ -71,6 +71,7 @@ if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type 
     from .layers.layer_norm import LayerNorm as LayerNorm
     from .layers.linear import Linear as Linear
     from .layers.locked_dropout import LockedDropout as LockedDropout
+    from .layers.masks import part_of_batch as part_of_batch
     from .layers.one_hot import OneHot as OneHot
     from .layers.pooling.attention import AttentionPool as AttentionPool
     from .layers.pooling.base import Pool as Pool
@@ -167,6 +168,7 @@ _NAMES = {
     "layers.layer_norm": "LayerNorm",
     "layers.linear": "Linear",
     "layers.locked_dropout": "LockedDropout",
+    "layers.masks": "part_of_batch",
     "layers.one_hot": "OneHot",
     "layers.pooling.attention": "AttentionPool",
     "layers.pooling.base": "Pool",
@@ -246,6 +248,7 @@ __all__ = [
     "Standardize",
     "Dropout",
     "LockedDropout",
+    "part_of_batch",
     "DotAttention",
     "GeneralAttention",
     "AdditiveAttention",

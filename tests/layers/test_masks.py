@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tinygrad_rnn import (
     Sequential,
     Zoneout,
     load,
+    part_of_batch,
     save,
 )
 from tinygrad_rnn.core.states import tree_map
@@ -203,3 +205,48 @@ def test_a_rate_that_is_no_number_is_told_so(name: str) -> None:
 def test_an_rng_that_is_none_is_told_which_to_give(name: str) -> None:
     with pytest.raises(TypeError, match=f"{name}: rng must be a numpy.random.Generator"):
         MAKERS[name](0.5, 0)
+
+
+def there_and_back(layer: Any, xs: Any, dys: Any) -> tuple[Any, Any]:
+    """The outputs, and the gradient w.r.t. `xs`."""
+    ys, *_, cache = layer.forward(xs)
+    return ys, layer.backward(dys, cache) if isinstance(layer, Dropout) else layer.backward(dys, None, cache)[0]
+
+
+@every_layer
+@pytest.mark.parametrize("ends", [(0, 1, 3), (0, 2, 3), (0, 0, 3), (0, 1, 2, 3)])
+def test_the_parts_of_a_batch_together_are_the_batch(name: str, ends: tuple[int, ...]) -> None:
+    dys = np.random.default_rng(2).standard_normal((6, 3, made(name).out_size or 5))
+    whole = there_and_back(made(name), XS, dys)
+    parts = []
+    for first, end in pairwise(ends):
+        with part_of_batch(first, 3):
+            parts.append(there_and_back(made(name), XS[:, first:end], dys[:, first:end]))
+    for found, right in zip(zip(*parts, strict=True), whole, strict=True):
+        np.testing.assert_allclose(np.concatenate(found, 1), right, rtol=0, atol=1e-15)
+    assert_whole_again(name)
+
+
+def assert_whole_again(name: str) -> None:
+    """After a part, a batch is a whole one, even if there was an error."""
+    with (
+        pytest.raises(ValueError, match=r"^part_of_batch: rows 1 to 3 were given, but total is 3$"),
+        part_of_batch(1, 3),
+    ):
+        random_mask(np.random.default_rng(0), 0.5, (6, 3, 5), XS)
+    np.testing.assert_array_equal(drawn(name, made(name), XS), drawn(name, made(name), XS))
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize(
+    ("first", "total", "error", "words"),
+    [
+        (-1, 3, ValueError, "first must be at least 0, not -1"),
+        (4, 3, ValueError, "first must be at most total, 3, not 4"),
+        (0, -1, ValueError, "total must be at least 0, not -1"),
+        (0.5, 3, TypeError, "first must be an integer, not 0.5"),
+    ],
+)
+def test_a_part_lies_in_the_batch(first: Any, total: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=f"^part_of_batch: {words}$"), part_of_batch(first, total):
+        pass

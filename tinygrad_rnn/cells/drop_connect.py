@@ -107,7 +107,7 @@ class DropConnect(Recurrent):
 
     def _draw(self, training: bool) -> Array | None:
         w_h = self.cell.w_h.value
-        return dropout_mask(self.rng, self.rate, w_h.shape, w_h, training)
+        return dropout_mask(self.rng, self.rate, w_h.shape, w_h, training, rows=False)
 
     def _masked(self, mask: Array | None) -> Any:
         """A copy of the cell with the mask applied to the current `w_h`; it shares all other parameters."""

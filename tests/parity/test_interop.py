@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_rnn.interop import from_torch, to_torch
+from tinygrad_rnn.interop import from_onnx, from_torch, to_torch
 
 KINDS = ("RNN", "LSTM", "GRU")
 
@@ -89,3 +90,43 @@ def test_what_has_no_counterpart_is_refused(torch: Any) -> None:
     ):
         with pytest.raises((ValueError, TypeError), match=text):
             from_torch(module.state_dict())
+
+
+def test_what_pytorch_exports_to_onnx_is_read(torch: Any, tmp_path: Any) -> None:
+    """By its exporter of old: the new one leaves `linear_before_reset` out, so that every GRU is another one."""
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    path, worst = tmp_path / "m.onnx", 0.0
+    for seed in range(20):
+        modules, _, vocabulary = random_model(torch, seed)
+        modules.eval()
+        rng = np.random.default_rng(seed)
+        first = bool(rng.integers(2))
+        modules["rnn"].batch_first = first
+        xs = rng.normal(size=(4, 3, modules["rnn"].input_size)).astype("float32")
+        xs = rng.integers(vocabulary, size=(4, 3)) if vocabulary else xs
+        chain = chained(torch, modules)
+        options = {"dynamic_axes": {"x": {0: "a", 1: "b"}}, "opset_version": 17, "dynamo": False}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(chain, (torch.from_numpy(xs),), path, input_names=["x"], **options)
+        model = from_onnx(path)
+        ys = model(xs.swapaxes(0, 1).copy() if first else xs)[0]
+        worst = max(worst, float(abs((ys.swapaxes(0, 1) if first else ys) - run(modules, torch.from_numpy(xs))).max()))
+    print(f"ONNX: worst difference {worst:.1e}")
+    assert worst <= 2e-6
+
+
+def chained(torch: Any, modules: Any) -> Any:
+    """The modules one after the other, as one."""
+
+    class Module(torch.nn.Module):  # type: ignore[misc]  # without PyTorch, it has no type
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = modules
+
+        def forward(self, xs: Any) -> Any:
+            for name, module in self.inner.items():
+                xs = module(xs)[0] if name == "rnn" else module(xs)
+            return xs
+
+    return Module()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import tinygrad_rnn as rnn
 from tinygrad_rnn.interop import from_torch, to_torch
 from tinygrad_rnn.testing import StrictDevice
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(os.environ.get("GOLDEN", Path(__file__).parent / "golden"))
 CELLS: dict[str, Any] = {
     "tanh": lambda i, o, r: rnn.RNNCell(i, o, rng=r),
     "relu": lambda i, o, r: rnn.RNNCell(i, o, rng=r, nonlinearity="relu"),

@@ -98,7 +98,8 @@ def test_what_pytorch_exports_to_onnx_is_read(torch: Any, tmp_path: Any) -> None
     path, worst = tmp_path / "m.onnx", 0.0
     for seed in range(20):
         modules, _, vocabulary = random_model(torch, seed)
-        modules.eval()
+        for p in modules.eval().parameters():
+            torch.nn.init.uniform_(p, -0.7, 0.7)
         rng = np.random.default_rng(seed)
         first = bool(rng.integers(2))
         modules["rnn"].batch_first = first
@@ -113,7 +114,7 @@ def test_what_pytorch_exports_to_onnx_is_read(torch: Any, tmp_path: Any) -> None
         ys = model(xs.swapaxes(0, 1).copy() if first else xs)[0]
         worst = max(worst, float(abs((ys.swapaxes(0, 1) if first else ys) - run(modules, torch.from_numpy(xs))).max()))
     print(f"ONNX: worst difference {worst:.1e}")
-    assert worst <= 2e-6
+    assert worst <= 1e-6
 
 
 def chained(torch: Any, modules: Any) -> Any:

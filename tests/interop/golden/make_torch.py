@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ CASES: dict[str, Any] = {
 }
 
 
-def main() -> None:
+def main(folder: Path = FOLDER) -> None:
     torch.manual_seed(0)
     tensors: dict[str, Any] = {}
     cases = []
@@ -43,9 +44,9 @@ def main() -> None:
             tensors |= {f"{full}/xs": xs, f"{full}/ys": ys.detach().contiguous()}
             read = from_torch(module.state_dict(), **arguments)
             cases.append({"name": full, "arguments": arguments, "repr": repr(read)})
-    importlib.import_module("safetensors.torch").save_file(tensors, FOLDER / "torch.safetensors")
-    (FOLDER / "torch.json").write_text(json.dumps(cases, indent=1) + "\n")
+    importlib.import_module("safetensors.torch").save_file(tensors, folder / "torch.safetensors")
+    (folder / "torch.json").write_text(json.dumps(cases, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

@@ -147,7 +147,7 @@ def random_graph(seed: int) -> tuple[Any, str | None]:
     options: dict[str, Any] = {"hidden_size": hidden, "direction": "bidirectional" if directions == 2 else "forward"}
     layout = int(rng.integers(2))
     options["layout"] = layout
-    if kind == "GRU":
+    if kind == "GRU" and rng.random() < 0.7:  # otherwise it is 0
         options["linear_before_reset"] = int(rng.integers(2))
     if kind == "RNN" and rng.random() < 0.5:
         options["activations"] = ["Relu"] * directions

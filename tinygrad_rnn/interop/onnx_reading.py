@@ -16,6 +16,7 @@ from ..models.residual import Residual
 from ..models.sequential import Sequential
 from ..saving.safe_file import shortened
 from .filling import Weight, fill, refuse_all
+from .onnx_axes import ARRANGING, axes_after
 from .onnx_file import read_graph
 from .onnx_nodes import ACTIVATIONS, attributes, embedding, layer_norm, linear, recurrent
 
@@ -167,8 +168,9 @@ class _Reader:
             x = self._settled(x)
         if op in _PASSED:
             return x
-        if op in ("Transpose", "Squeeze", "Unsqueeze", "Reshape", "ReduceSum", "ReduceMean", "ReduceProd"):
-            return x._replace(axes=self._axes(node, x, given), layers=self._merged(node, x))
+        if op in ARRANGING:
+            axes = axes_after(node, x.axes, given, x.layers[-1] if x.layers else None)
+            return x._replace(axes=axes, layers=self._merged(node, x))
         if _is_recurrent(node):
             return self._recurrent(node, x, given)
         if op == "Gather" and node.input[1] in data and given[0] is not None and not attributes(node).get("axis", 0):
@@ -258,35 +260,6 @@ class _Reader:
         self.weights += made[1]
         axes = (batch, time, "dir", "F") if layout else (time, "dir", batch, "F")
         return Value(axes, (*x.layers, made[0]))
-
-    def _axes(self, node: Any, x: Value, given: list[NDArray[Any] | None]) -> tuple[str, ...]:
-        """The axes after a node that only arranges them."""
-        op, options, axes = node.op_type, attributes(node), list(x.axes)
-        listed = options.get("axes") if len(given) < 2 else given[1]
-        if op == "Transpose":
-            order = options.get("perm") or list(range(len(axes)))[::-1]
-            if sorted(order) != list(range(len(axes))):
-                raise ValueError("its order of axes does not fit what comes in")
-            return tuple(axes[i] for i in order)
-        if listed is None:
-            raise ValueError("its axes or its shape are computed, where constants were expected")
-        numbers = np.ravel(listed).astype(int).tolist()
-        if op == "Reshape":
-            if axes[-2:] == ["dir", "F"] and len(numbers) == len(axes) - 1:
-                return (*axes[:-2], "F")
-            raise ValueError("it does more than join two directions")
-        if op == "Unsqueeze" and numbers == [0] and len(axes) < 3:
-            return ("1", *axes)
-        places = sorted({n % len(axes) for n in numbers}, reverse=True)
-        one = bool(x.layers) and not isinstance(x.layers[-1], Bidirectional)
-        allowed = {"dir"} if op.startswith("Reduce") else {"1", "dir"} if one else {"1"}
-        if op == "Unsqueeze" or (op.startswith("Reduce") and options.get("keepdims", 1)):
-            raise ValueError("it arranges axes in a way that no layer needs")
-        for place in places:
-            if axes[place] not in allowed:
-                raise ValueError("it takes away an axis of time, batch, features or directions")
-            del axes[place]
-        return tuple(axes)
 
     def _merged(self, node: Any, x: Value) -> tuple[Any, ...]:
         """The layers, the last one with its outputs merged if the node does that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -75,9 +76,10 @@ def self_test(files: CFiles, *, flags: tuple[str, ...] = SANITIZED, compiler: st
 def run_c(files: CFiles, xs: Any, *, flags: tuple[str, ...] = SANITIZED, compiler: str = "cc") -> Any:
     """The outputs (T, B, H) of the model in C for the inputs (T, B) or (T, B, D), one stream after the other."""
     name, header = files.source.stem, files.header.read_text()
-    is_id = ", int32_t x," in header
-    y_type = header.rpartition(" *y);")[0].rpartition(", ")[2]
-    x_type = "int32_t" if is_id else header.rpartition(" *x, ")[0].rpartition("const ")[2]
+    found = re.search(r"_step\(\w+ \*state, (?:const )?(\w+) (\*?)x, (\w+) \*y\);", header)
+    assert found is not None
+    x_type, pointer, y_type = found.groups()
+    is_id = not pointer
     (files.source.parent / "main.c").write_text(
         MAIN.format(
             name=name,

@@ -11,10 +11,13 @@ from ...core.arguments import check_choice
 from ...core.arrays import Array
 from ...core.device import on_host
 from ...core.roles import Recurrent
+from ..quantized.arithmetic import NARROW
+from ..quantized.model import Quantized, quantized
 from ..quantized.weights import round_weights
 from ..steps import Operation, plan
 from .files import Port, Text, header, source, write
 from .float_steps import FloatStep
+from .int8_steps import IntegerStep, input_function
 from .source import check_name
 
 GOLDEN = 16
@@ -32,7 +35,7 @@ class CFiles(NamedTuple):
     """Bytes of the constants; the code comes to that."""
 
 
-def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32") -> CFiles:
+def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32", calibration: Any = None) -> CFiles:
     """Write a model as C99: one header and one source, for a machine without Python.
 
     The source has `name_init(state)`, `name_step(state, x, y)`, and the weights as constants. It needs no library, with
@@ -52,13 +55,16 @@ def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32"
             is written whole or not at all.
         name: of the files, and how their names in C begin.
         dtype: `"float32"`; or `"int8_weights"`, where the matrices have 8 bits with a scale for each output, and need
-            a quarter of the flash. `round_weights` gives the model that this computes.
+            a quarter of the flash: `round_weights` gives the model that this computes. Or `"int8"`, where the
+            activations have 8 bits too, and a step is made of whole numbers alone: `quantize` gives that model.
+        calibration: for `"int8"`, and only there: what the model reads in use, as `quantize` takes it.
 
     Raises:
-        TypeError: `model` is not a layer, `folder` no path, or `name` no str.
+        TypeError: `model` is not a layer, `folder` no path, `name` no str, or `calibration` not an array of what the
+            model takes.
         ValueError: a layer cannot be written or holds a weight that is not finite, all of them being named, with the
-            reason and a way out; there are more than 2^31 bytes of weights; `name` is no identifier of C; or `dtype` is
-            none of these.
+            reason and a way out; there are more than 2^31 bytes of weights; sums do not fit 32 bits; `name` is no
+            identifier of C; `dtype` is none of these; or `calibration` is missing, or given without need.
         FileExistsError: a file of that name was not written by `to_c`.
         OSError: there is no such folder, or it cannot be written.
 
@@ -71,11 +77,22 @@ def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32"
         letters.h letters.c 160 1588
     """
     call = "to_c"
-    check_choice(call, "dtype", dtype, "float32", "int8_weights")
+    check_choice(call, "dtype", dtype, "float32", "int8_weights", "int8")
     name = check_name(call, name)
     operations = plan(call, model)
-    text = _float_text(model, operations, name, dtype)
-    paths = write(call, folder, {f"{name}.h": header(text), f"{name}.c": source(text)})
+    if (calibration is not None) != (dtype == "int8"):
+        needs = (
+            "needs calibration, ids or numbers that the model reads in use"
+            if dtype == "int8"
+            else "takes no calibration"
+        )
+        raise ValueError(f'{call}: dtype="{dtype}" {needs}')
+    extra = ""
+    if dtype == "int8":
+        text, extra = _integer_text(quantized(call, model, calibration), operations[0], name)
+    else:
+        text = _float_text(model, operations, name, dtype)
+    paths = write(call, folder, {f"{name}.h": header(text), f"{name}.c": source(text, extra)})
     return CFiles(paths[0], paths[1], text.source.ram(), text.source.flash)
 
 
@@ -99,6 +116,44 @@ def _float_text(model: Any, operations: tuple[Operation, ...], name: str, dtype:
         tolerance=f"{1e-5 * max(1.0, float(np.abs(ys).max())):.3g}",
         needs_math=any(word in step.source.functions() for word in ("tanhf", "expf", "sqrtf")),
     )
+
+
+def _integer_text(model: Quantized, first: Operation, name: str) -> tuple[Text, str]:
+    step, whole = IntegerStep(name, model), model.steps.input
+    rng, last = np.random.default_rng(0), step.in_size - 1
+    macros = {"Y_SCALE": f"{np.float32(model.scale)!s}f"}
+    words, declarations, extra = x_in_words(first), "", ""
+    if whole is None:
+        xs = rng.integers(0, step.in_size, GOLDEN).astype("int32")
+    else:
+        xs = rng.integers(-NARROW, NARROW, (GOLDEN, step.in_size), endpoint=True).astype("int8")
+        words = f"{step.in_size} whole numbers, -127 to 127, as {name}_quantize makes them of {words}"
+        declaration, extra = input_function(name, whole)
+        refused = "; or -1 where one of x is NaN" if whole.gaps == "refuse" else ""
+        declarations = f"""
+/* Makes the x of a step, q, of {whole.mean.size} numbers x as they are measured. Returns 0{refused}.
+   Compiled where {name.upper()}_WITH_FLOAT is defined. */
+{declaration};
+"""
+    ys, state = [], model.initial_state(1)
+    for x in xs:
+        y, state = model.integers(x[None], state)
+        ys.append(y[0])
+    text = Text(
+        source=step.source,
+        model=repr(model),
+        dtype="whole numbers: weights and activations of 8 bits, sums of 32",
+        x=Port("int32_t" if step.takes_ids else "int8_t", step.in_size, words, not step.takes_ids),
+        y=Port(step.y_type, step.out_size, f"{step.out_size} whole numbers; one is {name.upper()}_Y_SCALE"),
+        checks=step.checks,
+        refusals=f"x is no id of 0 to {last}" if step.takes_ids else "",
+        macros=macros,
+        golden=(xs, np.array(ys).astype(step.y_type.removesuffix("_t"))),
+        tolerance="0",
+        needs_math=False,
+        declarations=declarations,
+    )
+    return text, extra
 
 
 def x_in_words(first: Operation) -> str:

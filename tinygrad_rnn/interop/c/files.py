@@ -46,6 +46,8 @@ class Text(NamedTuple):
     tolerance: str
     """How far an output may be off, as an expression of C; `"0"` for integers."""
     needs_math: bool
+    declarations: str = ""
+    """More functions, for the header."""
 
 
 def header(text: Text) -> str:
@@ -92,7 +94,7 @@ void {name}_init({name}_state *state);
 
 /* Takes one step. Returns 0{refused}. x and y must not overlap. */
 int {name}_step({name}_state *state, {_parameter(text.x, "x", const=True)}, {_parameter(text.y, "y")});
-
+{text.declarations}
 #ifdef __cplusplus
 }}
 #endif
@@ -116,8 +118,8 @@ def source(text: Text, extra: str = "") -> str:
 #error "{name}.h and {name}.c were not written together"
 #endif
 
-{source.functions()}
 {source.constant_text()}
+{source.functions()}
 void {name}_init({name}_state *state)
 {{
 {_indented(source.init) or "    (void)state;"}

@@ -24,6 +24,7 @@ OPTIONS = {
     "char_rnn": "train --batch 16 --iterations 400 --length 300",
     "sensors": "--plot sensors.svg",
     "forecast": "--epochs 15 --plot forecast.svg",
+    "deploy": "--iterations 200",
     "custom_cell": "",
     "adding_problem": "--cell gru",
     "copy_memory": "--delay 10 --hidden 64 --goal 0.2",

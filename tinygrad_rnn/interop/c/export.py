@@ -47,7 +47,8 @@ def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32"
     The model is any causal stack of the layers of this package: `Sequential` and `Residual` of `RNNCell`, `LSTMCell`,
     `GRUCell`, `LayerNormLSTMCell`, `OneHot`, `Embedding`, `Linear`, `TiedLinear`, `LayerNorm`, `Standardize` (first),
     `Tanh`, `Sigmoid`, `ReLU` and `Softmax`, on any device and of any dtype. Dropout and `DropConnect` do nothing at
-    inference. A subclass that changes only the initial state is taken too.
+    inference. A subclass that changes only the initial state is taken too. For probabilities in place of logits, give
+    `Sequential(model, Softmax())`.
 
     Args:
         model: what is written.
@@ -74,7 +75,7 @@ def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32"
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     files = interop.to_c(model, folder, name="letters")
         ...     print(files.header.name, files.source.name, files.ram, files.flash)
-        letters.h letters.c 160 1588
+        letters.h letters.c 160 1556
     """
     call = "to_c"
     check_choice(call, "dtype", dtype, "float32", "int8_weights", "int8")

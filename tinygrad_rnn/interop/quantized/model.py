@@ -166,7 +166,7 @@ def quantize(model: Any, calibration: Any) -> Quantized:
         >>> model = Sequential(OneHot(5), GRUCell(5, 8, rng=rng), Linear(8, 5, rng=rng))
         >>> quantized = interop.quantize(model, rng.integers(0, 5, 200))
         >>> ys, state = quantized(np.array([[3], [1]]))
-        >>> np.abs(ys - model(np.array([[3], [1]]))[0]).max() < 0.05
+        >>> bool(np.abs(ys - model(np.array([[3], [1]]))[0]).max() < 0.05)
         True
     """
     return quantized("quantize", model, calibration)

@@ -98,17 +98,17 @@ def test_the_order_of_modules_is_told_or_found(tmp_path: Path) -> None:
     arrays = to_torch(model, names=NAMES)
     assert list(arrays)[:2] == ["embedding.weight", "encoder.rnn.weight_ih_l0"]
     layers: list[Any] = [*NAMES[:4], rnn.ReLU(), "head"]
-    same(from_torch(arrays, layers=layers), model)
+    same(from_torch(arrays, layers=layers, eps=1e-5), model)
     with pytest.raises(ValueError, match=r"'head' follows 'hidden', both Linear.* which activation is between them"):
-        from_torch(arrays)
+        from_torch(arrays, eps=1e-5)
     path = tmp_path / "m.safetensors"
     safetensors.numpy.save_file(arrays, path)
-    same(from_torch(path, layers=layers), model)
+    same(from_torch(path, layers=layers, eps=1e-5), model)
     same(from_torch(path, model=shaken(network()), layers=NAMES), model)
     without = {name: array for name, array in arrays.items() if not name.startswith("hidden")}
     without["head.weight"] = np.zeros((9, 8), np.float32)
     safetensors.numpy.save_file(without, path)  # in alphabetical order, and only one order fits
-    kinds = [type(layer).__name__ for layer in from_torch(path).layers]
+    kinds = [type(layer).__name__ for layer in from_torch(path, eps=1e-5).layers]
     assert kinds == ["Embedding", "Sequential", "LayerNorm", "Linear"]
 
 
@@ -179,13 +179,14 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     arrays["bn.running_mean"] = arrays["bn.weight"] = np.zeros(3, np.float32)
     arrays["p.weight_hr_l0"] = np.zeros((3, 4), np.float32)
     arrays["r.weight_ih_l0"] = arrays["r.weight_hh_l0"] = np.zeros((4, 4), np.float32)
-    arrays["g.weight"] = np.zeros(3, np.float32)
+    arrays["g.weight"] = arrays["v.weight"] = arrays["v.bias"] = np.zeros(3, np.float32)
     with pytest.raises(ValueError, match=r"from_torch\(dict\): these modules cannot be read:") as caught:
         from_torch(arrays)
     told = str(caught.value)
     for text in ("conv: these arrays", "bn: these arrays", "p: it was made with proj_size", "r: its names do not say"):
         assert text in told
     assert "g: a vector without a bias may be of LayerNorm, RMSNorm or PReLU" in told
+    assert "v: a vector and a bias may be of LayerNorm, GroupNorm, InstanceNorm or BatchNorm; give the eps" in told
 
 
 @pytest.mark.messages

@@ -19,7 +19,7 @@ def random_model(torch: Any, seed: int) -> tuple[Any, dict[str, Any], int | None
     torch.manual_seed(seed)
     width, vocabulary = int(rng.integers(2, 8)), None
     modules: dict[str, Any] = {}
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"eps": 1e-5}
     if rng.random() < 0.5:
         vocabulary = int(rng.integers(9, 30))  # above every width, so that its sizes tell it from a Linear
         modules["embedding"] = nn.Embedding(vocabulary, width)
@@ -79,7 +79,13 @@ def test_what_has_no_counterpart_is_refused(torch: Any) -> None:
     for module, text in (
         (nn.LSTM(3, 4, proj_size=2), "proj_size"),
         (nn.Conv1d(3, 4, 5), "no module that has a counterpart"),
-        (nn.BatchNorm1d(3), "is int64|no module that has a counterpart"),
+        (nn.BatchNorm1d(3), "num_batches_tracked is int64; no layer here has integers"),
+        (nn.BatchNorm1d(3, track_running_stats=False), "or BatchNorm; give the eps"),
+        (nn.GroupNorm(2, 4), "GroupNorm.*; give the eps"),
+        (nn.InstanceNorm1d(4, affine=True), "InstanceNorm.*; give the eps"),
+        (nn.RMSNorm(4), "RMSNorm"),
+        (nn.PReLU(4), "PReLU"),
+        (nn.LayerNorm((3, 4)), "bias is"),
         (nn.MultiheadAttention(4, 2), "no module that has a counterpart"),
         (nn.Bilinear(2, 3, 4), "no module that has a counterpart"),
         (nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)), "no module that has a counterpart"),

@@ -49,7 +49,12 @@ def refuse_all(call: str, problems: list[str], what: str) -> None:
 
 def check_floats(arrays: Mapping[str, Array], cure: str) -> list[str]:
     """What is wrong with the dtypes and sizes of arrays: all must be float32, or all float64, and have numbers."""
-    wrong = [f"{name} is {array.dtype}; {cure}" for name, array in arrays.items() if str(array.dtype) not in FLOATS]
+    wrong = [
+        f"{name} is {array.dtype}; "
+        + ("no layer here has integers, as BatchNorm has" if array.dtype.kind in "biu" else cure)
+        for name, array in arrays.items()
+        if str(array.dtype) not in FLOATS
+    ]
     wrong += [
         f"{name} has the shape {array.shape}, without a number" for name, array in arrays.items() if not array.size
     ]

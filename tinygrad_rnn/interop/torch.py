@@ -27,7 +27,7 @@ def from_torch(
     layers: Sequence[str | Feedforward | Recurrent] | None = None,
     nonlinearity: str | None = None,
     embeddings: Sequence[str] | None = None,
-    eps: float = 1e-5,
+    eps: float | None = None,
     model: Layer | None = None,
 ) -> Any:
     """A model with the weights of a `state_dict` of PyTorch, which need not be installed.
@@ -45,7 +45,8 @@ def from_torch(
             taken to be in this order.
         nonlinearity: that of modules of class RNN, `"tanh"` or `"relu"`.
         embeddings: which modules with nothing but a matrix are an Embedding; the others are a Linear without a bias.
-        eps: of LayerNorm.
+        eps: of the LayerNorms, 1e-5 in PyTorch unless another was given. It also says that they are none of the norms
+            over groups or batches, whose arrays look the same.
         model: a model of this package to fill instead, of any structure. `layers` are then the names of the modules
             for those of its layers that have weights, in the order of `named_parameters()`; needed where they differ
             from the names that `to_torch(model)` gives and a file, not a dict, is read.
@@ -66,7 +67,7 @@ def from_torch(
         >>> interop.from_torch(arrays)
         Sequential(Embedding(9, 4), LSTMCell(4, 5))
     """
-    eps = check_eps("from_torch", "eps", eps)
+    eps = None if eps is None else check_eps("from_torch", "eps", eps)
     if nonlinearity is not None:
         check_choice("from_torch", "nonlinearity", nonlinearity, *NONLINEARITIES)
     given = None if layers is None else _check_layers(layers)
@@ -83,11 +84,13 @@ def from_torch(
     if model is not None:
         fill_model(call, model, found, given, ordered)
         return model
-    known, problems = known_forms(found, nonlinearity, matrices)
+    known, problems = known_forms(found, nonlinearity, matrices, eps)
     refuse_all(call, problems, "these modules cannot be read:")
     chain = in_order(call, known, given, ordered)
     made = [
-        build(item[1], found[item[0]], nonlinearity=nonlinearity or "", eps=eps) if isinstance(item, tuple) else item
+        build(item[1], found[item[0]], nonlinearity=nonlinearity or "", eps=eps or 0.0)
+        if isinstance(item, tuple)
+        else item
         for item in chain
     ]
     weights = [

@@ -16,7 +16,10 @@ _SEARCHED = 1000
 
 
 def known_forms(
-    found: Mapping[str, Mapping[str, Array]], nonlinearity: str | None, embeddings: list[str] | None
+    found: Mapping[str, Mapping[str, Array]],
+    nonlinearity: str | None,
+    embeddings: list[str] | None,
+    eps: float | None,
 ) -> tuple[dict[str, list[Form]], list[str]]:
     """What each module may be, and what is wrong with those that are nothing."""
     known: dict[str, list[Form]] = {}
@@ -40,6 +43,11 @@ def known_forms(
             problems.append(
                 f"{title}: a vector without a bias may be of LayerNorm, RMSNorm or PReLU; add a bias of zeros if it is "
                 "a LayerNorm"
+            )
+        elif choices[0].kind == "layer_norm" and eps is None:
+            problems.append(
+                f"{title}: a vector and a bias may be of LayerNorm, GroupNorm, InstanceNorm or BatchNorm; give the eps "
+                "of the LayerNorm, eps=1e-5 if none was given in PyTorch; no other norm has a counterpart here"
             )
         known[name] = choices
     return known, problems

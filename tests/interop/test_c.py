@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import re
 import subprocess
 from collections.abc import Callable
@@ -113,14 +112,69 @@ def test_the_c_computes_what_the_model_does(name: str, dtype: str, tmp_path: Pat
 @pytest.mark.long
 @pytest.mark.parametrize("flags", ["-O0", "-O3", "-O2 -m32"])
 @pytest.mark.parametrize("compiler", ["cc", "clang"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "LayerNormLSTM"])
 def test_it_does_so_for_10000_steps_by_every_compiler(name: str, compiler: str, flags: str, tmp_path: Path) -> None:
     model = made(name)
     xs = inputs(model, 10_000, 1)
-    expected, exact = outputs(model, xs), outputs(copy.deepcopy(model).to(dtype="float64"), wide(xs))
     ys = run_c(to_c(model, tmp_path), xs, flags=tuple(flags.split()), compiler=compiler)
-    # Norms of nearly equal numbers enlarge the rounding of float32, in NumPy too.
-    assert error(ys, expected) < max(1e-6, 10 * error(expected, exact))
+    assert error(ys, outputs(model, xs)) < 1e-6
+
+
+FROM_A_STATE = """
+#include "model.h"
+#include <stdio.h>
+
+/* Takes every step from a state that is read with its id, and writes y and the next state. */
+int main(void)
+{
+    static model_state state;
+    static float y[MODEL_OUT];
+    int32_t x;
+    model_init(&state);
+    while (fread(&x, sizeof x, 1, stdin) == 1 && fread(state.layers_1_h, sizeof state.layers_1_h, 1, stdin) == 1
+           && fread(state.layers_1_c, sizeof state.layers_1_c, 1, stdin) == 1) {
+        if (model_step(&state, x, y) != 0)
+            return 1;
+        fwrite(y, sizeof y, 1, stdout);
+        fwrite(state.layers_1_h, sizeof state.layers_1_h, 1, stdout);
+        fwrite(state.layers_1_c, sizeof state.layers_1_c, 1, stdout);
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flags", "steps"),
+    [
+        ("cc", " ".join(SANITIZED), 1000),
+        *(
+            pytest.param(compiler, flags, 10_000, marks=pytest.mark.long)
+            for compiler in ("cc", "clang")
+            for flags in ("-O0", "-O3", "-O2 -m32")
+        ),
+    ],
+)
+def test_every_step_of_a_layer_norm_lstm_is_exact(compiler: str, flags: str, steps: int, tmp_path: Path) -> None:
+    """From each state of a long run, as a run of its own drifts.
+
+    Where the next states of two nearby states lie further apart than these, which happens for some steps in a row with
+    random weights, no float32 keeps 1e-6: in float64 with states that are rounded to float32, the outputs of these
+    10,000 steps are off by 6e-6, and with another seed by 2e-4.
+    """
+    model = made("LayerNormLSTM")
+    written, xs, state = to_c(model, tmp_path), inputs(model, steps, 1), model.initial_state(1)
+    sent, expected = b"", []
+    for x in xs:
+        sent += b"".join(a.tobytes() for a in (x.astype("int32"), *state[1]))
+        y, state = model.step(x, state)
+        expected.append(np.concatenate([y, *state[1]], axis=1)[0])
+    (tmp_path / "main.c").write_text(FROM_A_STATE)
+    program = build(tmp_path, written.source, tmp_path / "main.c", flags=tuple(flags.split()), compiler=compiler)
+    done = subprocess.run([str(program)], input=sent, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = np.frombuffer(done.stdout, "float32").reshape(steps, -1)
+    assert error(found, np.array(expected)) < 1e-6
 
 
 def wide(xs: Any) -> Any:

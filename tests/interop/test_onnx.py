@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,9 @@ def test_made_up_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(ValueError, match=text):
             from_onnx(path)
     assert "/etc/passwd" not in opened
+    spoilt(lambda graph: graph.node.extend([onnx.helper.make_node("Relu", ["x"], ["y"])] * 2000))
+    with pytest.raises(ValueError, match=r"nodes, but a chain of layers has at most 2,000"):
+        from_onnx(path)
     for data in (b"", b"x", b"\x08\x08" * 50):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="no file of ONNX"):
@@ -320,3 +324,50 @@ def test_made_up_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             from_onnx(path)
         except ValueError as error:
             assert str(error).startswith("from_onnx(")  # noqa: PT017
+
+
+def chain(path: Path, *nodes: Any, opset: int = 17, constants: Any = (), rank: int = 3) -> Path:
+    """A file of these nodes, from x (T, B, 4) to y."""
+    info, axes = onnx.helper.make_tensor_value_info, ["a", "b", 4][-rank:]
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in dict(constants).items()]
+    graph = onnx.helper.make_graph(nodes, "g", [info("x", 1, axes)], [info("y", 1, None)], tensors)
+    opsets = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("own", 1)]
+    onnx.save_model(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+def test_a_softmax_before_set_13_is_over_all_axes_from_1_on(tmp_path: Path) -> None:
+    path, node = tmp_path / "m.onnx", onnx.helper.make_node("Softmax", ["x"], ["y"])
+    with pytest.raises(ValueError, match="Softmax y: there is no layer that computes it"):
+        from_onnx(chain(path, node, opset=12))
+    assert repr(from_onnx(chain(path, node, opset=12, rank=2))) == "Sequential(Softmax())"
+    assert repr(from_onnx(chain(path, node, opset=13))) == "Sequential(Softmax())"
+    last = onnx.helper.make_node("Softmax", ["x"], ["y"], axis=2)
+    assert repr(from_onnx(chain(path, last, opset=12))) == "Sequential(Softmax())"
+
+
+@pytest.mark.messages
+def test_operators_that_compute_something_else_are_refused(tmp_path: Path) -> None:
+    path, node = tmp_path / "m.onnx", onnx.helper.make_node
+    with pytest.raises(ValueError, match="of set 6, before 7"):
+        from_onnx(chain(path, node("Relu", ["x"], ["y"]), opset=6))
+    with pytest.raises(ValueError, match=r"own\.Relu: no operator of ONNX itself"):
+        from_onnx(chain(path, node("Relu", ["x"], ["y"], domain="own")))
+    yes = {"half": np.array(0.5, "float32"), "yes": np.array(True)}
+    dropout = node("Dropout", ["x", "half", "yes"], ["z"]), node("Relu", ["z"], ["y"])
+    with pytest.raises(ValueError, match="Dropout z: it drops at inference too"):
+        from_onnx(chain(path, *dropout, constants=yes))
+    assert repr(from_onnx(chain(path, *dropout, constants=yes | {"yes": np.array(False)}))) == "Sequential(ReLU())"
+
+
+@pytest.mark.messages
+def test_layers_that_share_a_constant_do_not_fill_the_memory(tmp_path: Path) -> None:
+    def shared(count: int) -> Path:
+        names = ["x", *(f"z{i}" for i in range(count - 1)), "y"]
+        nodes = [onnx.helper.make_node("MatMul", [one, "w"], [other]) for one, other in pairwise(names)]
+        return chain(tmp_path / "m.onnx", *nodes, constants={"w": np.eye(256, dtype="float32")})
+
+    assert len(from_onnx(shared(4)).layers) == 4
+    assert shared(400).stat().st_size < 300_000
+    with pytest.raises(ValueError, match="far more memory than the file"):
+        from_onnx(tmp_path / "m.onnx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,28 @@ from ..core.files import as_path, check_source
 from ..saving.safe_file import shortened
 from .extras import missing
 
+STANDARD = ("", "ai.onnx")
+"""The names of the domain whose operators are those of ONNX itself."""
+_OLDEST = 7
+"""The set of operators since which those that are read compute what they do now."""
+_MOST_NODES = 2000
 
-def read_graph(path: str | os.PathLike[str]) -> tuple[str, Any, dict[str, NDArray[Any]], list[str]]:
-    """The call as messages quote it, the graph, its constants by name, and what is wrong with them.
+
+class File(NamedTuple):
+    """What is in a file."""
+
+    call: str
+    """The call as messages quote it."""
+    graph: Any
+    opset: int
+    """The set of operators of ONNX itself: what some do by default differs between them."""
+    constants: dict[str, NDArray[Any]]
+    problems: list[str]
+    """What is wrong with the constants."""
+
+
+def read_graph(path: str | os.PathLike[str]) -> File:
+    """The graph in a file.
 
     Raises:
         ImportError: the package `onnx` is missing.
@@ -42,6 +61,18 @@ def read_graph(path: str | os.PathLike[str]) -> tuple[str, Any, dict[str, NDArra
         raise ValueError(f"{call}: this is no file of ONNX, or a damaged one ({shortened(error)})") from error
     if not model.graph.node:
         raise ValueError(f"{call}: this is no file of ONNX with a graph, or a damaged one; it has no nodes")
+    count = len(model.graph.node)
+    if count > _MOST_NODES:
+        raise ValueError(
+            f"{call}: the graph has {count:,} nodes, but a chain of layers has at most {_MOST_NODES:,}; export the "
+            "recurrent part alone"
+        )
+    opset = max((entry.version for entry in model.opset_import if entry.domain in STANDARD), default=0)
+    if opset < _OLDEST:
+        raise ValueError(
+            f"{call}: its operators are of set {opset}, before {_OLDEST}, and some computed something else then; bring "
+            "it up to date where it comes from: onnx.version_converter.convert_version(model, 17)"
+        )
     problems: list[str] = []
     constants: dict[str, NDArray[Any]] = {}
     tensors = [(tensor.name, tensor) for tensor in model.graph.initializer]
@@ -53,7 +84,7 @@ def read_graph(path: str | os.PathLike[str]) -> tuple[str, Any, dict[str, NDArra
             constants[name] = _array(onnx, tensor)
         except ValueError as error:
             problems.append(f"the constant {shortened(name, 80)}: {shortened(error)}")
-    return call, model.graph, constants, problems
+    return File(call, model.graph, opset, constants, problems)
 
 
 def _array(onnx: Any, tensor: Any) -> NDArray[Any]:

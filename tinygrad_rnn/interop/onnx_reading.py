@@ -17,10 +17,11 @@ from ..models.sequential import Sequential
 from ..saving.safe_file import shortened
 from .filling import Weight, fill, refuse_all
 from .onnx_axes import ARRANGING, axes_after
-from .onnx_file import read_graph
+from .onnx_file import STANDARD, read_graph
 from .onnx_nodes import ACTIVATIONS, attributes, embedding, layer_norm, linear, recurrent
 
 _PASSED = ("Identity", "Dropout")
+_LEAST_ROOM = 56_000_000  # bytes
 
 
 class Value(NamedTuple):
@@ -51,8 +52,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Any:
         FileNotFoundError, IsADirectoryError, PermissionError: it is not a file that can be read.
         ValueError: it is no file of ONNX, or nodes have no counterpart here: the message lists all of them.
     """
-    call, graph, constants, problems = read_graph(path)
-    reader = _Reader(graph, constants, problems)
+    call, graph, opset, constants, problems = read_graph(path)
+    reader = _Reader(graph, opset, constants, problems)
     for node in graph.node:
         reader.read(node)
     final = reader.output(graph.output[0].name) if graph.output else None
@@ -69,15 +70,17 @@ def from_onnx(path: str | os.PathLike[str]) -> Any:
     dtypes = {str(p.value.dtype) for p in model.parameters()}
     if len(dtypes) > 1:
         raise ValueError(f"{call}: its weights are {' and '.join(sorted(dtypes))}; export it in one of them")
-    fill([w for w in reader.weights if any(w.parameter is p for p in model.parameters())])
+    known = set(map(id, model.parameters()))
+    fill([w for w in reader.weights if id(w.parameter) in known])
     return model
 
 
 class _Reader:
     """Follows what flows through a graph."""
 
-    def __init__(self, graph: Any, constants: dict[str, NDArray[Any]], problems: list[str]) -> None:
-        self.constants, self.problems = constants, problems
+    def __init__(self, graph: Any, opset: int, constants: dict[str, NDArray[Any]], problems: list[str]) -> None:
+        self.opset, self.constants, self.problems = opset, constants, problems
+        self.room = _LEAST_ROOM + 2 * sum(array.nbytes for array in constants.values())
         self.values: dict[str, Value | None] = {}
         self.weights: list[Weight] = []
         self.time: set[str] = set()
@@ -97,6 +100,11 @@ class _Reader:
     def read(self, node: Any) -> None:
         """Follow one node; what cannot be followed is a problem once, and ends there."""
         if node.op_type == "Constant":
+            return
+        if node.domain not in STANDARD:
+            title = f"{shortened(node.domain, 80)}.{shortened(node.op_type, 80)}"
+            self.problems.append(f"{title}: no operator of ONNX itself, so no layer is known that computes it")
+            self.values |= dict.fromkeys(node.output)
             return
         data = [name for name in node.input if name in self.values]
         if node.op_type == "Shape" or not data:
@@ -166,6 +174,8 @@ class _Reader:
             raise ValueError("it joins several paths of the graph, and a Sequential is one; build the model, and copy")
         if x.pending and not (op == "Add" and x.pending[0] == "MatMul") and not (op == "Div" and x.pending[0] == "Sub"):
             x = self._settled(x)
+        if op == "Dropout" and len(given) > 2 and node.input[2] and (given[2] is None or given[2].any()):
+            raise ValueError("it drops at inference too, with training_mode; export the model for inference")
         if op in _PASSED:
             return x
         if op in ARRANGING:
@@ -189,7 +199,8 @@ class _Reader:
         if op in ACTIVATIONS:
             activation: Any = ACTIVATIONS[op]
             return self._put(x, (activation(), []))
-        if op == "Softmax" and attributes(node).get("axis", -1) in (-1, len(x.axes) - 1):
+        default = 1 if self.opset < 13 else -1
+        if op == "Softmax" and attributes(node).get("axis", default) in (-1, len(x.axes) - 1):
             self._features_last(x)
             return self._put(x, (Softmax(), []))
         if op in ("MatMul", "Gemm", "Add", "Sub", "Div") and others and others[0] is not None:
@@ -229,8 +240,15 @@ class _Reader:
         layer, weights = made
         if not added:
             self._features_last(x)
-        self.weights += weights
+        self._own(weights)
         return x._replace(axes=(*x.axes, added) if added else x.axes, layers=(*x.layers, layer))
+
+    def _own(self, weights: list[Weight]) -> None:
+        """Keep the weights of a layer; a few nodes may share a constant, but not so many that a small file is huge."""
+        self.room -= sum(weight.array.nbytes for weight in weights)
+        if self.room < 0:
+            raise ValueError("with it, the layers take far more memory than the file, whose constants they share")
+        self.weights += weights
 
     def _features_last(self, x: Value) -> None:
         if x.axes[-1] != "F" or "dir" in x.axes:
@@ -257,7 +275,7 @@ class _Reader:
             wrong.append(str(error))
         if wrong:
             raise ValueError("; ".join(wrong))
-        self.weights += made[1]
+        self._own(made[1])
         axes = (batch, time, "dir", "F") if layout else (time, "dir", batch, "F")
         return Value(axes, (*x.layers, made[0]))
 

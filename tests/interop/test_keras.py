@@ -205,6 +205,9 @@ def test_made_up_files_are_refused(tmp_path: Path) -> None:
     assert path.stat().st_size < 1 << 17
     with pytest.raises(ValueError, match="is packed and would take 33,554,432 bytes"):
         from_keras(path)
+    rewritten(path, lambda config: config.update(more=[[]] * 2_000_000))
+    with pytest.raises(ValueError, match=r"config.json has 8,00.* far more than that of a chain of layers"):
+        from_keras(path)
     for data in (b"", b"PK", b"\x89HDF\r\n\x1a\n", golden[:1000], (GOLDEN / "keras_text.keras").read_bytes()[:2000]):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="no file of Keras 3, or a damaged one"):
@@ -225,7 +228,7 @@ def test_made_up_files_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.messages
 def test_a_model_that_is_no_chain_is_refused(tmp_path: Path) -> None:
-    def change(config: Any) -> None:
+    def functional(config: Any) -> None:
         config["class_name"] = "Functional"
         layers, before = config["config"]["layers"], "input_layer"
         for entry in layers[1:]:
@@ -234,11 +237,29 @@ def test_a_model_that_is_no_chain_is_refused(tmp_path: Path) -> None:
             entry["inbound_nodes"] = [{"args": [history], "kwargs": {}}]
             before = entry["name"]
         layers[0]["name"] = "input_layer"
+        config["config"]["output_layers"] = [before, 0, 0]
+
+    def joined(config: Any) -> None:
+        functional(config)
+        layers = config["config"]["layers"]
         extra = copy.deepcopy(layers[2]["inbound_nodes"][0]["args"][0])
         layers[4]["inbound_nodes"][0]["args"].append(extra)
 
+    def two_outputs(config: Any) -> None:
+        functional(config)
+        config["config"]["output_layers"] = [["lstm_1", 0, 0], ["dense", 0, 0]]
+
+    def nested(config: Any) -> None:
+        functional(config)
+        for _ in range(800):
+            layer(config, 4)["inbound_nodes"] = [layer(config, 4)["inbound_nodes"]]
+
+    assert repr(from_keras(rewritten(tmp_path / "m.keras", functional))) == REPRS["text"]
+    with pytest.raises(ValueError, match="gives the outputs of dense, lstm_1, where that of the last layer, dense"):
+        from_keras(rewritten(tmp_path / "m.keras", two_outputs))
+    assert repr(from_keras(rewritten(tmp_path / "m.keras", nested))) == REPRS["text"]
     with pytest.raises(ValueError, match=r"takes the output of embedding, layer_normalization, where .* is no chain"):
-        from_keras(rewritten(tmp_path / "m.keras", change))
+        from_keras(rewritten(tmp_path / "m.keras", joined))
 
 
 @pytest.mark.messages

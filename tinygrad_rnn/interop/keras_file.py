@@ -21,7 +21,8 @@ from ..saving.safe_file import shortened
 from .extras import missing
 from .filling import FLOATS
 
-_MOST_JSON = 1 << 24
+_MOST_PACKED = 1 << 24  # bytes
+_MOST_JSON = 1 << 22  # bytes, of which each may stand for 20 in memory
 _DATE = (1980, 1, 1, 0, 0, 0)  # so that a model gives the same bytes at any time
 
 
@@ -121,7 +122,9 @@ def read_keras(path: str | os.PathLike[str]) -> tuple[str, Any, Weights]:
 def _member(archive: zipfile.ZipFile, name: str, call: str) -> bytes:
     """A file in the archive, which must be stored as it is, or be short."""
     info = archive.getinfo(name)
-    if info.compress_type != zipfile.ZIP_STORED and info.file_size > _MOST_JSON:
+    if name == "config.json" and info.file_size > _MOST_JSON:
+        raise ValueError(f"{call}: {name} has {info.file_size:,} bytes, far more than that of a chain of layers")
+    if info.compress_type != zipfile.ZIP_STORED and info.file_size > _MOST_PACKED:
         raise ValueError(
             f"{call}: {name} is packed and would take {info.file_size:,} bytes, but Keras stores it as it is; save the "
             "model again"

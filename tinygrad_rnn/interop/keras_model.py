@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..core.layer import Layer
@@ -79,7 +80,12 @@ def _configs(call: str, config: Any) -> list[tuple[str, dict[str, Any]]]:
     inner = config.get("config") if isinstance(config, dict) else None
     layers = inner.get("layers") if isinstance(inner, dict) else None
     well = isinstance(layers, list) and all(isinstance(x, dict) and isinstance(x.get("config"), dict) for x in layers)
-    if kind not in ("Sequential", "Functional") or not well or not isinstance(layers, list):
+    if (
+        kind not in ("Sequential", "Functional")
+        or not well
+        or not isinstance(layers, list)
+        or not isinstance(inner, dict)
+    ):
         raise ValueError(
             f"{call}: the model is {shortened(repr(kind), 80)}, where a Sequential, or a Functional that is a chain, "
             "was expected. Build it here, and fill it by model="
@@ -96,14 +102,26 @@ def _configs(call: str, config: Any) -> list[tuple[str, dict[str, Any]]]:
                     "fill it by model="
                 )
         before = name
+    outputs = {part for part in _parts(inner.get("output_layers")) if isinstance(part, str)}
+    if kind == "Functional" and outputs != {before}:
+        raise ValueError(
+            f"{call}: it gives the outputs of {shortened(', '.join(sorted(outputs)), 200)}, where that of the last "
+            f"layer, {shortened(before, 80)}, was expected. Build it here, and fill it by model="
+        )
     return [(str(layer.get("class_name")), layer["config"]) for layer in layers]
 
 
 def _sources(node: Any) -> set[str]:
     """The names of layers whose outputs go into a layer."""
-    if isinstance(node, dict):
-        history = node.get("keras_history")
-        if isinstance(history, list) and history:
-            return {str(history[0])}
-        return set().union(*map(_sources, node.values()))
-    return set().union(*map(_sources, node)) if isinstance(node, list) else set()
+    histories = [part.get("keras_history") for part in _parts(node) if isinstance(part, dict)]
+    return {str(history[0]) for history in histories if isinstance(history, list) and history}
+
+
+def _parts(node: Any) -> Iterator[Any]:
+    """All that is in nested lists and dicts, which a file may nest deeper than functions may be called."""
+    left = [node]
+    while left:
+        part = left.pop()
+        yield part
+        if isinstance(part, (dict, list)):
+            left += part.values() if isinstance(part, dict) else part

@@ -161,10 +161,10 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(python="3.11", venv_backend="venv", default=False)
 def interop(session: nox.Session) -> None:
-    """Make the golden files of PyTorch and Keras anew, apart, and compare random models with both."""
+    """Make the golden files of PyTorch, Keras and ONNX anew, apart, and compare random models with all of them."""
     session.install(".", *needs("interop"))
     folder = session.create_tmp()
-    for name in ("torch", "keras"):
+    for name in ("torch", "keras", "onnx"):
         session.run("python", f"tests/interop/golden/make_{name}.py", folder)
     live = ("tests/parity/test_interop.py", "tests/parity/test_interop_keras.py")
     pytest(session, "-s", "tests/interop", *live, *session.posargs, env={"GOLDEN": str(Path(folder).resolve())})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import json
+import os
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +19,9 @@ from tinygrad_rnn.interop import from_onnx, to_onnx
 
 onnx: Any = pytest.importorskip("onnx", reason="needs the package onnx")
 from onnx_operators import evaluate  # noqa: E402
+
+GOLDEN = Path(os.environ.get("GOLDEN", Path(__file__).parent / "golden"))
+CASES = json.loads((GOLDEN / "onnx.json").read_text())
 
 
 def shaken(model: Any, dtype: str) -> Any:
@@ -92,6 +97,42 @@ def test_what_is_written_computes_what_the_model_does(name: str, dtype: str, tmp
         states = [array for key, array in found.items() if key != "y"]
         for theirs, ours in zip(states, leaves(state), strict=True):
             np.testing.assert_allclose(theirs, ours, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("step", [False, True])
+@pytest.mark.parametrize("name", sequences())
+def test_onnx_runtime_computes_it_too(name: str, step: bool, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: run `nox -s interop`")
+    model, rng = shaken(sequences()[name], "float32"), np.random.default_rng(1)
+    if step and not getattr(model, "causal", False):
+        pytest.skip("has no step")
+    to_onnx(model, tmp_path / "m.onnx", step=step)
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    names = [output.name.removesuffix(".next") for output in session.get_outputs()]
+    xs = rng.integers(9, size=(6, 4)) if model.takes_ids else rng.normal(size=(6, 4, 3)).astype("float32")
+    if not step:
+        n = np.array([6, 1, 0, 3], np.int32)
+        ys, state = model(xs, lengths=n)
+        found = session.run(None, {"x": xs, "lengths": n})
+        for theirs, ours in zip(found, [ys, *leaves(state)], strict=True):
+            np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-6)
+        return
+    state, feed = None, {i.name: np.zeros((4, i.shape[1]), "float32") for i in session.get_inputs()[1:]}
+    for x in xs:
+        y, state = model.step(x, state)
+        feed = dict(zip(names, session.run(None, {"x": x, **feed}), strict=True))
+        np.testing.assert_allclose(feed.pop("y"), y, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_models_compute_what_they_did(name: str) -> None:
+    case = CASES[name]
+    xs, ys = (np.array(case[key], "float32") for key in ("x", "y"))
+    if case["batch_first"]:
+        xs, ys = (array.swapaxes(0, 1).copy() for array in (xs, ys))
+    model = from_onnx(GOLDEN / f"onnx_{name}.onnx")
+    assert repr(model) == case["repr"]
+    np.testing.assert_allclose(model(xs)[0], ys, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["text", "gru", "both", "cell"])

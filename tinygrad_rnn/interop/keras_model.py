@@ -78,14 +78,10 @@ def _configs(call: str, config: Any) -> list[tuple[str, dict[str, Any]]]:
     """
     kind = config.get("class_name") if isinstance(config, dict) else None
     inner = config.get("config") if isinstance(config, dict) else None
-    layers = inner.get("layers") if isinstance(inner, dict) else None
+    inner = inner if isinstance(inner, dict) else {}
+    layers = inner.get("layers")
     well = isinstance(layers, list) and all(isinstance(x, dict) and isinstance(x.get("config"), dict) for x in layers)
-    if (
-        kind not in ("Sequential", "Functional")
-        or not well
-        or not isinstance(layers, list)
-        or not isinstance(inner, dict)
-    ):
+    if kind not in ("Sequential", "Functional") or not well or not isinstance(layers, list):
         raise ValueError(
             f"{call}: the model is {shortened(repr(kind), 80)}, where a Sequential, or a Functional that is a chain, "
             "was expected. Build it here, and fill it by model="

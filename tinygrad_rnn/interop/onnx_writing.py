@@ -25,9 +25,10 @@ _MOST_BYTES = 2**31 - 2**20
 def to_onnx(model: Layer, path: str | os.PathLike[str], *, step: bool = False, softmax: bool = False) -> None:
     """Write a model to a file of ONNX: the whole sequence, or one step with its state, for streaming.
 
-    The sequence has the inputs `x` (T, B, D), or ids (T, B) as int64, and `lengths` (B,), int32; T and B are free. Its
-    outputs are `y` and the final states. What stands past the end of a row does not matter, and its output is 0; a
-    length of 0, which some runtimes refuse, is one of 1 to them, whose result is put aside. The initial state is 0.
+    The sequence has the inputs `x` (T, B, D), or ids (T, B) as int64, and `lengths` (B,), int32; B is free, and T from
+    1 on. Its outputs are `y` and the final states. What stands past the end of a row does not matter, and its output is
+    0; a length of 0, which some runtimes refuse, is one of 1 to them, whose result is put aside. The initial state is
+    0. ONNX Runtime computes recurrent layers in float32 alone, so convert a float64 model first.
 
     A step has the inputs `x` (B, D), or ids (B,), and a state for each cell, such as `layers.1.h`; its outputs are `y`
     and the next states, `layers.1.h.next`. Begin with zeros.

@@ -16,7 +16,7 @@ CASES: dict[str, Any] = {
     "rnn": (lambda n: n.RNN(2, 3, nonlinearity="relu", bidirectional=True), {"nonlinearity": "relu"}),
     "lstm": (lambda n: n.LSTM(2, 3, num_layers=2, bidirectional=True), {}),
     "lstm_without_bias": (lambda n: n.LSTM(2, 3, num_layers=2, bias=False), {}),
-    "gru": (lambda n: n.GRU(2, 3, num_layers=3), {}),
+    "gru": (lambda n: n.GRU(2, 3, num_layers=2), {}),
     "gru_cell": (lambda n: n.GRUCell(2, 3), {}),
     "lstm_cell": (lambda n: n.LSTMCell(2, 3), {}),
     "rnn_cell": (lambda n: n.RNNCell(2, 3), {"nonlinearity": "tanh"}),
@@ -45,7 +45,7 @@ def main(folder: Path = FOLDER) -> None:
             read = from_torch(module.state_dict(), **arguments)
             cases.append({"name": full, "arguments": arguments, "repr": repr(read)})
     importlib.import_module("safetensors.torch").save_file(tensors, folder / "torch.safetensors")
-    (folder / "torch.json").write_text(json.dumps(cases, indent=1) + "\n")
+    (folder / "torch.json").write_text(json.dumps(cases) + "\n")
 
 
 if __name__ == "__main__":

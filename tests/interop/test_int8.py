@@ -168,6 +168,13 @@ int main(void)
     np.testing.assert_array_equal(np.frombuffer(done.stdout, "int8").reshape(-1, 6), quantized.numbers(xs))
 
 
+def test_any_other_name_compiles(tmp_path: Path) -> None:
+    model = made("series")
+    for name in ("x", "q", "mean_of_x", "layers_0", "a" * 24):
+        written = to_c(model, tmp_path, name=name, dtype="int8", calibration=read_in_use(model, 50))
+        self_test(written, flags=(*SANITIZED, f"-D{name.upper()}_WITH_FLOAT"))
+
+
 def test_the_package_runs_a_quantized_model_as_any_other() -> None:
     rng = np.random.default_rng(0)
     model = rnn.Sequential(rnn.OneHot(V), rnn.GRUCell(V, 16, rng=rng), rnn.Linear(16, V, rng=rng))
@@ -230,6 +237,7 @@ def test_extreme_weights_and_ranges_stay_the_same_in_c(tmp_path: Path) -> None:
 @pytest.mark.messages
 def test_what_makes_no_calibration_is_refused(tmp_path: Path) -> None:
     ids, series = made("GRU after"), made("series")
+    tiny = rnn.Sequential(rnn.Standardize((1.0,), (1e-44,)), rnn.Linear(1, 1, rng=np.random.default_rng(0)))
     calls: list[tuple[type[Exception], Any, str]] = [
         (
             TypeError,
@@ -247,6 +255,7 @@ def test_what_makes_no_calibration_is_refused(tmp_path: Path) -> None:
         (ValueError, lambda: to_c(ids, tmp_path, dtype="int8"), 'to_c: dtype="int8" needs calibration'),
         (ValueError, lambda: to_c(ids, tmp_path, calibration=np.ones(3, int)), 'to_c: dtype="float32" takes no cal'),
         (ValueError, lambda: quantize(series, np.full((5, 3), np.inf)), "quantize: calibration drives layers.0 to"),
+        (ValueError, lambda: quantize(tiny, np.ones((5, 1), "float32")), "quantize: layers.0, Standardize("),
         (TypeError, lambda: quality(ids, None, np.ones(3, int)), "quality: other must be a Recurrent"),  # type: ignore[arg-type]
     ]
     for kind, call, message in calls:

@@ -249,8 +249,8 @@ def input_function(name: str, layer: Input) -> tuple[str, str]:
 #ifdef {name.upper()}_WITH_FLOAT
 #include <math.h>
 
-static const float x_mean[{size}] = {{{numbers[0]}}};
-static const float x_step[{size}] = {{{numbers[1]}}};
+static const float mean_of_x[{size}] = {{{numbers[0]}}};
+static const float step_of_x[{size}] = {{{numbers[1]}}};
 
 {declaration}
 {{
@@ -259,7 +259,7 @@ static const float x_step[{size}] = {{{numbers[1]}}};
         if (x[i] != x[i]) {{
             {gap};
         }} else {{
-            const float nearest = floorf((x[i] - x_mean[i]) / x_step[i] + 0.5f);
+            const float nearest = floorf((x[i] - mean_of_x[i]) / step_of_x[i] + 0.5f);
             q[i] = (int8_t)(nearest > 127.0f ? 127.0f : nearest < -127.0f ? -127.0f : nearest);
         }}
 {marks}    }}

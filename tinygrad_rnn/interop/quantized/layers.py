@@ -111,6 +111,11 @@ class Input(Layer):
         self.mean = self.weights["mean"] if standardized else np.zeros(size, "float32")
         scale = self.weights["scale"] if standardized else np.ones(size, "float32")
         self.step = (scale * np.float32(self.y.scale)).astype("float32")
+        if not self.step.all():
+            raise ValueError(
+                f"{operation.path}, {operation.layer!r}: one of 127 parts of its numbers is 0 in float32. "
+                "Give them in a larger unit"
+            )
         self.mark = int(whole(np.ones(1), self.y.scale, NARROW)[0])
 
     def numbers(self, x: Array) -> Integers:

@@ -1,17 +1,20 @@
-"""A model in C
-============
+"""A model in C and in ONNX
+========================
 
-A character model is trained, written as C99, compiled, and run without Python. It writes the same text::
+A character model is trained, written as C99, compiled, and run without Python; and written as a step of ONNX. All
+write the same text::
 
     python examples/deploy.py
     python examples/deploy.py --folder firmware
 
 It takes about 20 seconds on one core. Three programs are made: in `float32`; with weights of 8 bits; and in `int8`,
 where a step is made of whole numbers alone, for a processor without floating point. The losses are those of the tenth
-of the text that was held out. Where there is no compiler of C, the files are written to `--folder` and not run.
+of the text that was held out. Where there is no compiler of C, the files are written to `--folder` and not run. ONNX
+needs the package `onnx`, whose evaluator runs the step here as a runtime does elsewhere.
 """
 
 import argparse
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -71,6 +74,20 @@ def run_in_c(files: interop.CFiles, number: str, prompt: Any, length: int) -> li
     return [int(word) for word in done.stdout.split()]
 
 
+def run_in_onnx(path: Path, model: rnn.Sequential, prompt: Any, length: int) -> list[int]:
+    """The ids that the model writes as a file of ONNX, which takes the state and gives the next one."""
+    from onnx.reference import ReferenceEvaluator
+
+    interop.to_onnx(model, path, step=True)
+    step, ids = ReferenceEvaluator(str(path)), list(prompt)
+    _, (h,), _ = model.initial_state(1)
+    for i in range(len(prompt) + length - 1):
+        y, h = step.run(None, {"x": np.array([ids[i]]), "layers.1.h": h})
+        if i >= len(prompt) - 1:
+            ids.append(int(y[0].argmax()))
+    return ids[len(prompt) :]
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -98,14 +115,18 @@ def main(arguments: list[str] | None = None) -> None:
     models["int8"] = interop.quantize(model, calibration)
     held_out = rnn.TokenStream(ids[cut:], batch=64, steps=100)
     with TemporaryDirectory() as temporary:
+        folder = Path(args.folder or temporary)
         for dtype, same in models.items():
             how: Any = {"dtype": dtype, "calibration": calibration if dtype == "int8" else None}
-            files = interop.to_c(model, args.folder or temporary, name=f"{dtype}_rnn", **how)
+            files = interop.to_c(model, folder, name=f"{dtype}_rnn", **how)
             size = f"{files.flash:,} bytes of constants, {files.ram:,} of memory"
             print(f"\n{dtype}: {rnn.evaluate(same, held_out):.3f} nats; {size}")
             rng = np.random.default_rng(args.seed)  # of which a temperature of 0 takes nothing
             written = list(rnn.generate(same, prompt, length=args.length, temperature=0.0, rng=rng))
             print(repr(args.prompt + tokenizer.decode(written)))
+            if dtype == "float32" and importlib.util.find_spec("onnx"):
+                found = run_in_onnx(folder / "rnn.onnx", model, prompt, args.length)
+                print("ONNX writes the same text" if found == written else f"ONNX writes {tokenizer.decode(found)!r}")
             if shutil.which("cc") is None:
                 print("there is no compiler of C, cc, so it is not run")
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 from functools import partial
@@ -16,7 +17,7 @@ SMALL = ("--iterations", 20, "--hidden", 12, "--length", 30)
 DTYPES = ["float32", "int8_weights", "int8"]
 
 
-def test_c_writes_the_same_text(tmp_path: Path) -> None:
+def test_c_and_onnx_write_the_same_text(tmp_path: Path) -> None:
     done = run(tmp_path, *SMALL, "--folder", ".")
     assert (done.returncode, done.stderr) == (0, "")
     found = re.findall(r"^(\w+): (\S+) nats; (\S+) bytes of constants, (\S+) of memory$", done.stdout, re.M)
@@ -26,9 +27,12 @@ def test_c_writes_the_same_text(tmp_path: Path) -> None:
     assert flash[0] > 2 * flash[2]
     for name in DTYPES:
         assert {f"{name}_rnn.h", f"{name}_rnn.c"} <= {path.name for path in tmp_path.iterdir()}
+    if importlib.util.find_spec("onnx"):
+        assert done.stdout.count("ONNX writes the same text") == 1
+        assert (tmp_path / "rnn.onnx").exists()
     if shutil.which("cc") is None:
         pytest.skip("needs a compiler of C, cc, to run what was written")
-    assert done.stdout.count("C writes the same text") == 3
+    assert done.stdout.count("\nC writes the same text") == 3
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:

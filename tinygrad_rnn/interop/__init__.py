@@ -4,7 +4,8 @@ from .c.export import CFiles, to_c
 from .keras import from_keras, to_keras
 from .onnx_reading import from_onnx
 from .onnx_writing import to_onnx
-from .quantized.model import Quality, Quantized, quality, quantize
+from .quantized.model import Quantized, quantize
+from .quantized.quality import Quality, quality
 from .quantized.weights import round_weights
 from .torch import from_torch, to_torch
 

@@ -19,6 +19,7 @@ from .filling import FLOATS, Weight, undrawn
 from .gates import CELLS, GATES, ONNX, join_biases, reorder
 
 ACTIVATIONS = {"Tanh": Tanh, "Sigmoid": Sigmoid, "Relu": ReLU}
+RECURRENT = ("RNN", "LSTM", "GRU")
 _USUAL = {"RNN": ["Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
 Made = tuple[Any, list[Weight]]
 """A layer, and what belongs into it."""

@@ -18,7 +18,8 @@ from ..saving.safe_file import shortened
 from .filling import Weight, fill, refuse_all
 from .onnx_axes import ARRANGING, axes_after
 from .onnx_file import STANDARD, read_graph
-from .onnx_nodes import ACTIVATIONS, attributes, embedding, layer_norm, linear, recurrent
+from .onnx_nodes import ACTIVATIONS, RECURRENT, attributes, embedding, layer_norm, linear, recurrent
+from .onnx_others import Others
 
 _PASSED = ("Identity", "Dropout")
 _LEAST_ROOM = 56_000_000  # bytes
@@ -84,11 +85,8 @@ class _Reader:
         self.values: dict[str, Value | None] = {}
         self.weights: list[Weight] = []
         self.time: set[str] = set()
-        self.zeros = {name for name, array in constants.items() if not np.count_nonzero(array)}
         main = [i for i in graph.input if i.name not in constants][:1]
-        lengths = {node.input[4] for node in graph.node if _is_recurrent(node) and len(node.input) > 4}
-        self.states = {i.name for i in graph.input} - {i.name for i in main}
-        self.roles = dict.fromkeys(self.states & {*lengths, "lengths"}, "lengths")
+        self.others = Others(graph, constants, {i.name for i in graph.input} - {i.name for i in main})
         for found in main:
             rank = len(found.type.tensor_type.shape.dim)
             ids = found.type.tensor_type.elem_type in (6, 7)  # int32 and int64
@@ -108,7 +106,7 @@ class _Reader:
             return
         data = [name for name in node.input if name in self.values]
         if node.op_type == "Shape" or not data:
-            self._follow_others(node)
+            self.others.follow(node)
             return
         value: Value | None = None
         if all(self.values[name] is not None for name in data):
@@ -129,38 +127,6 @@ class _Reader:
             self.problems.append(f"the output {shortened(name, 80)}: {error}")
             return None
 
-    def _follow_others(self, node: Any) -> None:
-        """Of what does not depend on the data, know what is 0, what is a state, and what says where rows end."""
-        op, inputs = node.op_type, [name for name in node.input if name]
-        arranges = op in ("Expand", "Concat", "Unsqueeze", "Squeeze", "Identity", "Slice", "Tile", "Transpose")
-        is_zero = arranges and inputs and all(name in self.zeros for name in (inputs if op == "Concat" else inputs[:1]))
-        if op == "ConstantOfShape":
-            is_zero = not any(any(a.t.float_data) or any(a.t.double_data) or any(a.t.raw_data) for a in node.attribute)
-        role = self._role(node, inputs)
-        for name in node.output:
-            if role:
-                self.roles[name] = role
-            if is_zero:
-                self.zeros.add(name)
-            if inputs and inputs[0] in self.states and op in ("Unsqueeze", "Identity", "Gather", "Slice"):
-                self.states.add(name)
-
-    def _role(self, node: Any, inputs: list[str]) -> str:
-        """Whether a node gives the lengths, the numbers of the steps, or the mask of the steps within the lengths."""
-        op, roles = node.op_type, [self.roles.get(name, "") for name in inputs]
-        constants = [self.constants[name].tolist() for name in inputs if name in self.constants]
-        if op == "Shape":
-            return "shape"
-        if op == "Gather" and roles[:1] == ["shape"]:
-            return "steps" if constants == [0] else ""
-        if op == "Range" and roles[1:2] == ["steps"] and constants == [0, 1]:
-            return "times"
-        if op == "Less" and roles == ["times", "lengths"]:
-            return "mask"
-        if op in ("Cast", "Identity", "Unsqueeze") or (op == "Max" and constants == [1]):
-            return roles[0] if roles[:1] != ["shape"] else ""
-        return ""
-
     def _value(self, node: Any, data: list[str]) -> Value:
         op, x = node.op_type, self.values[data[0]]
         assert x is not None
@@ -168,7 +134,7 @@ class _Reader:
         others = [array for name, array in zip(node.input, given, strict=True) if name not in data]
         if op == "Add" and len(data) == 2:
             return self._residual(x, self.values[data[1]])
-        if op == "Where" and len(data) == 1 and self.roles.get(node.input[0]) == "mask" and node.input[2] in self.zeros:
+        if op == "Where" and len(data) == 1 and self.others.clears(node):
             return x  # clears the padding, as all layers here do
         if len(data) > 1:
             raise ValueError("it joins several paths of the graph, and a Sequential is one; build the model, and copy")
@@ -181,7 +147,7 @@ class _Reader:
         if op in ARRANGING:
             axes = axes_after(node, x.axes, given, x.layers[-1] if x.layers else None)
             return x._replace(axes=axes, layers=self._merged(node, x))
-        if _is_recurrent(node):
+        if op in RECURRENT:
             return self._recurrent(node, x, given)
         if op == "Gather" and node.input[1] in data and given[0] is not None and not attributes(node).get("axis", 0):
             return self._put(x, embedding(given[0]), added="F")
@@ -263,11 +229,11 @@ class _Reader:
             self.time.add(time)
         wrong = [f"it runs over axis {time} of the input, others over another"] if len(self.time) > 1 else []
         lengths = node.input[4] if len(node.input) > 4 else ""
-        if lengths and self.roles.get(lengths) != "lengths":
+        if lengths and self.others.roles.get(lengths) != "lengths":
             wrong.append("its lengths are neither an input of the graph nor made of one")
         for i in (5, 6):
             name = node.input[i] if len(node.input) > i else ""
-            if name and name not in self.zeros and name not in self.states:
+            if name and name not in self.others.zeros | self.others.states:
                 wrong.append("its initial state is neither 0 nor an input of the graph")
         try:
             made = recurrent(node, given)
@@ -299,7 +265,3 @@ class _Reader:
         if not same or len(long.layers) == n or short.axes != long.axes:
             raise ValueError("it adds up paths of which none is the continuation of the other")
         return long._replace(layers=(*short.layers, Residual(*long.layers[n:])))
-
-
-def _is_recurrent(node: Any) -> bool:
-    return node.op_type in ("RNN", "LSTM", "GRU")

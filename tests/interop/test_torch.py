@@ -280,6 +280,20 @@ def test_a_damaged_file_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.messages
+def test_a_header_of_many_tensors_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    tensors = {str(i): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(60_000)}
+    header = json.dumps(tensors).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ValueError, match=r"^from_torch\(.*would take far more memory than the file"):
+        from_torch(path)
+
+
+def test_golden_files_are_small() -> None:
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir() if path.suffix != ".py") <= 50_000
+
+
+@pytest.mark.messages
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

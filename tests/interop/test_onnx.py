@@ -350,6 +350,12 @@ def test_made_up_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     spoilt(lambda graph: graph.node.extend([onnx.helper.make_node("Relu", ["x"], ["y"])] * 2000))
     with pytest.raises(ValueError, match=r"nodes, but a chain of layers has at most 2,000"):
         from_onnx(path)
+    nodes = b"\x0a\x00" * 1_000_000  # each takes 70 bytes in memory
+    size = bytes([128 | len(nodes) & 127, 128 | len(nodes) >> 7 & 127, len(nodes) >> 14 & 127])
+    for data in (b"\x3a" + size + nodes, b"\x0b" * 1_000_001, b"\x3a" + bytes([255] * 9) + bytes(1_000_000)):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"more than 1,000,000 bytes beside its weights"):
+            from_onnx(path)
     for data in (b"", b"x", b"\x08\x08" * 50):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="no file of ONNX"):
@@ -412,3 +418,20 @@ def test_layers_that_share_a_constant_do_not_fill_the_memory(tmp_path: Path) -> 
     assert shared(400).stat().st_size < 300_000
     with pytest.raises(ValueError, match="far more memory than the file"):
         from_onnx(tmp_path / "m.onnx")
+
+
+def test_a_file_may_have_any_number_of_weights(tmp_path: Path) -> None:
+    """In a constant of the graph, in a node, and as numbers that are not raw."""
+    w = np.random.default_rng(0).normal(size=(400, 1000)).astype("float32")
+    floats = onnx.helper.make_tensor("w", 1, w.T.shape, w.T.ravel())
+    node = onnx.helper.make_node
+    path = chain(
+        tmp_path / "m.onnx",
+        node("Constant", [], ["v"], value=floats),
+        node("MatMul", ["x", "first"], ["z"]),
+        node("MatMul", ["z", "w"], ["u"]),
+        node("MatMul", ["u", "v"], ["y"]),
+        constants={"first": w[:4, :400].copy(), "w": w},
+    )
+    assert path.stat().st_size > 3_000_000
+    assert len(from_onnx(path).layers) == 3

@@ -13,6 +13,7 @@ from ..core.arrays import NDArray
 from ..core.files import as_path, check_source
 from ..saving.safe_file import shortened
 from .extras import missing
+from .onnx_wire import MOST, is_mostly_weights
 
 STANDARD = ("", "ai.onnx")
 """The names of the domain whose operators are those of ONNX itself."""
@@ -55,6 +56,11 @@ def read_graph(path: str | os.PathLike[str]) -> File:
         raise missing("onnx", "onnx", call) from error
     with open(where, "rb") as file:
         data = file.read()
+    if not is_mostly_weights(data):
+        raise ValueError(
+            f"{call}: this is no file of ONNX, or it has more than {MOST:,} bytes beside its weights, far more than a "
+            "chain of layers; export the recurrent part alone, without the texts of its source"
+        )
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # of protobuf, whose classes differ between its versions

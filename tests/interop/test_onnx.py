@@ -400,6 +400,9 @@ def test_operators_that_compute_something_else_are_refused(tmp_path: Path) -> No
         from_onnx(chain(path, node("Relu", ["x"], ["y"]), opset=6))
     with pytest.raises(ValueError, match=r"own\.Relu: no operator of ONNX itself"):
         from_onnx(chain(path, node("Relu", ["x"], ["y"], domain="own")))
+    mean = node("ReduceMean", ["x"], ["y"], axes=[-1])
+    with pytest.raises(ValueError, match="a LayerNorm that an exporter took apart"):
+        from_onnx(chain(path, mean, opset=13))
     yes = {"half": np.array(0.5, "float32"), "yes": np.array(True)}
     dropout = node("Dropout", ["x", "half", "yes"], ["z"]), node("Relu", ["z"], ["y"])
     with pytest.raises(ValueError, match="Dropout z: it drops at inference too"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn.interop import from_torch, to_torch
+from tinygrad_rnn.interop import from_torch, to_torch, torch_order
 from tinygrad_rnn.testing import StrictDevice
 
 GOLDEN = Path(os.environ.get("GOLDEN", Path(__file__).parent / "golden"))
@@ -213,7 +214,12 @@ def test_what_is_missing_or_misshapen_is_told(change: Any, text: str) -> None:
 
 
 @pytest.mark.messages
-def test_ambiguous_modules_ask_for_an_argument() -> None:
+def test_ambiguous_modules_ask_for_an_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, unordered = tmp_path / "one.safetensors", tmp_path / "several.safetensors"
+    rng = np.random.default_rng(0)
+    for name, sizes in ((path, (4, 5, 6, 7)), (unordered, (4, 5, 6, 4))):
+        cells = [rnn.GRUCell(one, other, rng=rng) for one, other in pairwise(sizes)]
+        safetensors.numpy.save_file(to_torch(rnn.Sequential(*cells), names=list("zyxw"[: len(cells)])), name)
     square = np.zeros((4, 4), np.float32)
     lstm = to_torch(rnn.LSTMCell(4, 4, rng=np.random.default_rng(0)), names="b")
     both = {"a.weight": square, **lstm}
@@ -226,6 +232,12 @@ def test_ambiguous_modules_ask_for_an_argument() -> None:
         from_torch(numbered, embeddings=["0"])
     with pytest.raises(ValueError, match=r"the modules do not fit in this order: 'b': LSTM 4 to 4; 'c': linear 5 to 2"):
         from_torch({**lstm, "c.weight": np.zeros((2, 5), np.float32), "c.bias": np.zeros(2, np.float32)})
+    with pytest.raises(ValueError, match="more than one order of the modules may fit"):
+        from_torch(unordered)
+    assert repr(from_torch(path)) == "Sequential(GRUCell(4, 5), GRUCell(5, 6), GRUCell(6, 7))"
+    monkeypatch.setattr(torch_order, "_SEARCHED", 4)  # one order is found, but not that it is the only one
+    with pytest.raises(ValueError, match="more than one order of the modules may fit"):
+        from_torch(path)
     with pytest.raises(ValueError, match=r"(?s)'x' is named, but.*'b' is not named"):
         from_torch(lstm, layers=["x"])
 

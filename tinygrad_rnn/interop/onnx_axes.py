@@ -38,7 +38,12 @@ def axes_after(node: Any, before: tuple[str, ...], given: list[NDArray[Any] | No
     places = sorted({n % len(axes) for n in numbers}, reverse=True)
     one = last is not None and not isinstance(last, Bidirectional)
     allowed = {"dir"} if op.startswith("Reduce") else {"1", "dir"} if one else {"1"}
-    if op == "Unsqueeze" or (op.startswith("Reduce") and options.get("keepdims", 1)):
+    if op.startswith("Reduce") and options.get("keepdims", 1):
+        raise ValueError(
+            "it is over features, as in a LayerNorm that an exporter took apart; a LayerNormalization is one operator "
+            "from set 17 on: export with opset_version=17"
+        )
+    if op == "Unsqueeze":
         raise ValueError("it arranges axes in a way that no layer needs")
     for place in places:
         if axes[place] not in allowed:

@@ -73,7 +73,7 @@ def in_order(call: str, known: dict[str, list[Form]], given: list[Any] | None, o
                 "embeddings=, a list of names, which may be empty"
             )
         why = (
-            "several orders of the modules fit"
+            "more than one order of the modules may fit"
             if found
             else "the modules do not fit in this order"
             if fixed
@@ -141,3 +141,5 @@ def _chains(items: list[Any], known: dict[str, list[Form]], fixed: bool) -> Iter
                     continue
                 if width in (None, form.in_size):
                     stack.append(([*chain, (item, form)], form.out_size, rest))
+    if stack and count < 2:
+        yield []  # one that was not looked for any further

@@ -153,6 +153,17 @@ def test_masks_are_lengths_where_it_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.messages
+def test_a_maximum_over_masked_steps_is_refused(tmp_path: Path) -> None:
+    def change(config: Any) -> None:
+        layer(config, 1)["config"].update(mask_zero=True)
+        layer(config, 4).update(class_name="GlobalMaxPooling1D", config={"name": "most"})
+
+    path = rewritten(tmp_path / "m.keras", change)
+    with pytest.raises(ValueError, match="most, GlobalMaxPooling1D: its maximum is over masked steps too"):
+        from_keras(path, masks="lengths")
+
+
+@pytest.mark.messages
 def test_made_up_files_are_refused(tmp_path: Path) -> None:
     path, outside = tmp_path / "m.keras", tmp_path / "outside.h5"
     with h5py.File(outside, "w") as file:

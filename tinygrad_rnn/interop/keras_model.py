@@ -12,7 +12,7 @@ from ..models.sequential import Sequential
 from ..saving.safe_file import shortened
 from .filling import Weight, fill, refuse_all
 from .keras_file import Weights
-from .keras_reading import fill_from, read_layer
+from .keras_reading import fill_from, makes_mask, read_layer
 from .keras_weights import parts_of
 from .keras_writing import class_of, flat, names_of
 
@@ -39,11 +39,14 @@ def build(call: str, config: Any, weights: Weights, masks: str) -> Any:
     layers = _configs(call, config)
     before, after, found, problems = list[Any](), list[Any](), list[Weight](), list[str]()
     pool = ""
+    masked = any(makes_mask(kind, own) for kind, own in layers)
     names = names_of([kind for kind, _ in layers])
     for (kind, own), name in zip(layers, names, strict=True):
         title = f"{shortened(own.get('name', name), 80)}, {shortened(kind, 40)}"
         try:
             read = read_layer(kind, own, f"layers/{name}", weights, masks)
+            if masked and read.pool == "max":
+                raise ValueError("its maximum is over masked steps too, which do not count here; take the average")
             if pool and (read.pool or any(isinstance(layer, Recurrent) for layer in read.layers)):
                 raise ValueError("it takes a sequence, but a layer before it gives one step alone")
         except (ValueError, TypeError) as error:

@@ -46,6 +46,11 @@ def snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
+def makes_mask(kind: str, config: dict[str, Any]) -> bool:
+    """Whether a layer says that some steps do not count."""
+    return kind == "Masking" or (kind == "Embedding" and bool(config.get("mask_zero")))
+
+
 def read_layer(kind: str, config: dict[str, Any], path: str, weights: Weights, masks: str) -> Read:
     """The layers of ours that compute what one of Keras does.
 
@@ -55,7 +60,7 @@ def read_layer(kind: str, config: dict[str, Any], path: str, weights: Weights, m
     if kind in _TRAINING:
         return Read((), [])
     _check_dtype(config)
-    if kind == "Masking" or (kind == "Embedding" and config.get("mask_zero")):
+    if makes_mask(kind, config):
         if masks != "lengths":
             raise ValueError(MASKS)
         if kind == "Masking":

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+import tinygrad_rnn as rnn
+from tinygrad_rnn import interop
 from tinygrad_rnn.interop.gates import GATES, KERAS, ONNX, TORCH, join_biases, reorder
 
 
@@ -30,3 +35,16 @@ def test_a_bias_beside_zeros_stays_to_the_bit() -> None:
     odd = np.array([-0.0, 0.0, 1e-45, -1.5], np.float32)
     for pair in ((odd, np.zeros(4, np.float32)), (odd, -np.zeros(4, np.float32))):
         assert join_biases("RNN", *pair)["b"].tobytes() == odd.tobytes()
+
+
+def test_a_cell_whose_step_was_replaced_is_none_of_theirs(tmp_path: Path) -> None:
+    cell: Any = rnn.LSTMCell(2, 3, rng=np.random.default_rng(0))
+    cell.step_forward = lambda x, state, *, training=True: (x, state, None)
+    model = rnn.Sequential(cell)
+    with pytest.raises(ValueError, match=r"layers\.0, LSTMCell\(2, 3\): PyTorch has no module like it"):
+        interop.to_torch(model)
+    with pytest.raises(ValueError, match=r"LSTMCell\(2, 3\): Keras has no layer"):
+        interop.to_keras(model, tmp_path / "m.keras")
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    with pytest.raises(ValueError, match=r"layers\.0, LSTMCell\(2, 3\): ONNX has no operator"):
+        interop.to_onnx(model, tmp_path / "m.onnx")

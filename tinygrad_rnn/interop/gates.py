@@ -16,10 +16,12 @@ from ..cells.lstm import LSTMCell
 from ..cells.rnn import RNNCell
 from ..core.arrays import Array, NDArray
 from ..core.device import device_of
+from ..core.layer import runs
 from ..core.parameter import Parameter
 
 CELLS: dict[str, type[Cell]] = {"RNN": RNNCell, "LSTM": LSTMCell, "GRU": GRUCell}
 """The cells that other frameworks have, by the names that these share."""
+_STEPS = {name: kind.step_forward for name, kind in CELLS.items()}
 GATES = {"RNN": "n", "LSTM": "ifog", "GRU": "rzn"}
 """Our order. The candidate of an LSTM, g here, is c elsewhere; the candidate of a GRU, n, is h elsewhere."""
 TORCH = {"RNN": "n", "LSTM": "ifgo", "GRU": "rzn"}
@@ -28,8 +30,8 @@ KERAS = {"RNN": "n", "LSTM": "ifgo", "GRU": "zrn"}
 
 
 def cell_kind(layer: object) -> str | None:
-    """The key in `CELLS` of a cell; None for anything else, a subclass too, which may compute something else."""
-    return next((name for name, kind in CELLS.items() if type(layer) is kind), None)
+    """The key in `CELLS` of a cell; None for all else, also a subclass, or a cell with a step of its own."""
+    return next((name for name, kind in CELLS.items() if type(layer) is kind and runs(layer, _STEPS[name])), None)
 
 
 def reorder(array: NDArray[Any], source: str, target: str, axis: int = -1) -> NDArray[Any]:

@@ -403,6 +403,9 @@ def test_operators_that_compute_something_else_are_refused(tmp_path: Path) -> No
     mean = node("ReduceMean", ["x"], ["y"], axes=[-1])
     with pytest.raises(ValueError, match="a LayerNorm that an exporter took apart"):
         from_onnx(chain(path, mean, opset=13))
+    computed = node("Abs", ["g"], ["b"]), node("LayerNormalization", ["x", "g", "b"], ["y"])
+    with pytest.raises(ValueError, match="its bias is computed, where a constant was expected"):
+        from_onnx(chain(path, *computed, constants={"g": np.ones(4, "float32")}))
     yes = {"half": np.array(0.5, "float32"), "yes": np.array(True)}
     dropout = node("Dropout", ["x", "half", "yes"], ["z"]), node("Relu", ["z"], ["y"])
     with pytest.raises(ValueError, match="Dropout z: it drops at inference too"):

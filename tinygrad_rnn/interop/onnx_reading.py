@@ -160,6 +160,8 @@ class _Reader:
             if attributes(node).get("axis", -1) not in (-1, len(x.axes) - 1):
                 raise ValueError("it is over several axes, where the last one was expected")
             bias = given[2] if len(given) > 2 else None
+            if bias is None and len(given) > 2 and node.input[2]:
+                raise ValueError("its bias is computed, where a constant was expected")
             eps = float(str(np.float32(attributes(node).get("epsilon", 1e-5))))  # as it was written before rounding
             return self._put(x, layer_norm(given[1], bias, eps))
         if op in ACTIVATIONS:

@@ -51,7 +51,10 @@ def to_onnx(model: Layer, path: str | os.PathLike[str], *, step: bool = False, s
     where = as_path(path, "to_onnx")
     call = f"to_onnx({where!r})"
     if not isinstance(model, (Recurrent, ManyToOne)):
-        raise TypeError(f"{call}: model is a {type(model).__name__}, where a Recurrent or a ManyToOne was expected")
+        raise TypeError(
+            f"{call}: model is a {type(model).__name__}, where a Recurrent or a ManyToOne was expected; of others, "
+            "such as an EncoderDecoder, write the parts one by one"
+        )
     for name, value in (("step", step), ("softmax", softmax)):
         if not isinstance(value, bool):
             raise TypeError(f"{call}: {name} must be True or False, not {value!r:.80}")

@@ -38,9 +38,11 @@ PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 QUICK = ("core", "layers", "models", "optim", "testing")
 
 
-def pytest(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
+def pytest(
+    session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,), env: dict[str, str] | None = None
+) -> None:
     # The script, not `python -m pytest`, which puts the working directory before the package that was installed.
-    session.run("pytest", "--installed", *arguments, success_codes=success_codes)
+    session.run("pytest", "--installed", *arguments, success_codes=success_codes, env=env)
 
 
 def tests(session: nox.Session) -> None:
@@ -175,6 +177,17 @@ def parity(session: nox.Session) -> None:
     """Outputs, gradients and optimizers against PyTorch; `nox -s tests` skips these where it is missing."""
     session.install(".", *needs("parity"))
     pytest(session, "tests/parity", *session.posargs)
+
+
+@nox.session(python="3.11", venv_backend="venv", default=False)
+def interop(session: nox.Session) -> None:
+    """Make the golden files of PyTorch, Keras and ONNX anew, apart, and compare random models with all of them."""
+    session.install(".", *needs("interop"))
+    folder = session.create_tmp()
+    for name in ("torch", "keras", "onnx"):
+        session.run("python", f"tests/interop/golden/make_{name}.py", folder)
+    live = ("tests/parity/test_interop.py", "tests/parity/test_interop_keras.py")
+    pytest(session, "-s", "tests/interop", *live, *session.posargs, env={"GOLDEN": str(Path(folder).resolve())})
 
 
 @nox.session(venv_backend="venv", default=False)

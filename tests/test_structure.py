@@ -34,6 +34,7 @@ SIDEWAYS = {
     ("training", "generation"),
     ("classic", "generation"),
     ("saving", "classic"),
+    ("interop", "saving"),
 }
 """Imports between two rooms of one floor."""
 

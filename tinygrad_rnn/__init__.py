@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type checkers
     from . import datasets as datasets
+    from . import interop as interop
     from . import testing as testing
     from . import training as training
     from .cells.base import Cell as Cell
@@ -212,6 +213,7 @@ _MODULES = {
     "checks": "core.checks",
     "datasets": "datasets",
     "initializers": "core.initializers",
+    "interop": "interop",
     "schedules": "optim.schedules",
     "testing": "testing",
     "training": "training",

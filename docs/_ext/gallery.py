@@ -25,6 +25,7 @@ OPTIONS = {
     "sensors": "--plot sensors.svg",
     "forecast": "--epochs 15 --plot forecast.svg",
     "brackets": "--hidden 32 --iterations 200 --lr 0.02 --plot brackets.svg",
+    "deploy": "--iterations 200",
     "custom_cell": "",
     "adding_problem": "--cell gru",
     "copy_memory": "--delay 10 --hidden 64 --goal 0.2",

@@ -64,10 +64,7 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
     import safetensors
 
     safe_open: Any = safetensors.safe_open  # its stubs have no types
-    size = os.path.getsize(path)
-    with open(path, "rb") as plain:
-        length = int.from_bytes(plain.read(8), "little")
-        check_header(call, plain.read(min(length, size, _LONGEST_HEADER)), size)
+    length, size = check_start(path, call)
     try:
         with safe_open(path, framework="np") as file:
             names = sorted(file.keys())
@@ -96,6 +93,19 @@ def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, Any], dict[
     if checksum(text, tensors, expected) != expected:
         raise ValueError(f"{call}: the file is damaged: its content does not match its checksum; take another copy")
     return content, tensors
+
+
+def check_start(path: str | os.PathLike[str], call: str) -> tuple[int, int]:
+    """The bytes of the header of the file at `path`, as it says, and of the whole; before anything else reads it.
+
+    Raises:
+        ValueError: the header would take far more memory than the file.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        check_header(call, file.read(min(length, size, _LONGEST_HEADER)), size)
+    return length, size
 
 
 def check_header(call: str, header: bytes, size: int) -> None:

@@ -1,0 +1,26 @@
+"""Weights and models of other frameworks, in and out, with none of them installed; and models as C."""
+
+from .c.export import CFiles, to_c
+from .keras import from_keras, to_keras
+from .onnx_reading import from_onnx
+from .onnx_writing import to_onnx
+from .quantized.model import Quantized, quantize
+from .quantized.quality import Quality, quality
+from .quantized.weights import round_weights
+from .torch import from_torch, to_torch
+
+__all__ = [
+    "CFiles",
+    "Quality",
+    "Quantized",
+    "from_keras",
+    "from_onnx",
+    "from_torch",
+    "quality",
+    "quantize",
+    "round_weights",
+    "to_c",
+    "to_keras",
+    "to_onnx",
+    "to_torch",
+]

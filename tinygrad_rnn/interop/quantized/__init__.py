@@ -1,0 +1,1 @@
+"""Models whose step is computed in whole numbers."""

@@ -14,7 +14,8 @@ import pytest
 import safetensors.numpy
 
 import tinygrad_rnn as rnn
-from tinygrad_rnn.interop import from_torch, to_torch, torch_order
+from tinygrad_rnn.interop import from_torch, to_torch
+from tinygrad_rnn.interop.torch import order
 from tinygrad_rnn.testing import StrictDevice
 
 GOLDEN = Path(os.environ.get("GOLDEN", Path(__file__).parent / "golden"))
@@ -235,7 +236,7 @@ def test_ambiguous_modules_ask_for_an_argument(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ValueError, match="more than one order of the modules may fit"):
         from_torch(unordered)
     assert repr(from_torch(path)) == "Sequential(GRUCell(4, 5), GRUCell(5, 6), GRUCell(6, 7))"
-    monkeypatch.setattr(torch_order, "_SEARCHED", 4)  # one order is found, but not that it is the only one
+    monkeypatch.setattr(order, "_SEARCHED", 4)  # one order is found, but not that it is the only one
     with pytest.raises(ValueError, match="more than one order of the modules may fit"):
         from_torch(path)
     with pytest.raises(ValueError, match=r"(?s)'x' is named, but.*'b' is not named"):

@@ -1,13 +1,13 @@
 """Weights and models of other frameworks, in and out, with none of them installed; and models as C."""
 
 from .c.export import CFiles, to_c
-from .keras import from_keras, to_keras
-from .onnx_reading import from_onnx
-from .onnx_writing import to_onnx
+from .keras.convert import from_keras, to_keras
+from .onnx.reading import from_onnx
+from .onnx.writing import to_onnx
 from .quantized.model import Quantized, quantize
 from .quantized.quality import Quality, quality
 from .quantized.weights import round_weights
-from .torch import from_torch, to_torch
+from .torch.convert import from_torch, to_torch
 
 __all__ = [
     "CFiles",

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..core.arguments import check_choice
-from ..core.files import as_path, check_target
-from ..core.layer import Layer
-from ..core.roles import Recurrent
-from ..models.many_to_one import ManyToOne
-from ..saving.safe_file import shortened
-from .filling import refuse_all
-from .keras_file import read_keras, write_keras
-from .keras_model import build, fill_model
-from .keras_reading import POOLS
-from .keras_writing import arrays_of, entry_of, flat, layer_of, names_of
+from ...core.arguments import check_choice
+from ...core.files import as_path, check_target
+from ...core.layer import Layer
+from ...core.roles import Recurrent
+from ...models.many_to_one import ManyToOne
+from ...saving.safe_file import shortened
+from ..filling import refuse_all
+from .file import read_keras, write_keras
+from .model import build, fill_model
+from .reading import POOLS
+from .writing import arrays_of, entry_of, flat, layer_of, names_of
 
 
 def from_keras(path: str | os.PathLike[str], *, masks: str = "refuse", model: Layer | None = None) -> Any:

@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.arrays import Array
-from ..core.layer import Layer
-from ..layers.embedding import Embedding
-from ..layers.layer_norm import LayerNorm
-from ..layers.linear import Linear
-from ..layers.tied_linear import TiedLinear
-from ..models.bidirectional import Bidirectional
-from ..models.sequential import Sequential
-from ..saving.safe_file import shortened
-from .filling import Weight, undrawn
-from .gates import CELLS, GATES, TORCH, cell_kind, host, join_biases, reorder, split_biases
+from ...core.arrays import Array
+from ...core.layer import Layer
+from ...layers.embedding import Embedding
+from ...layers.layer_norm import LayerNorm
+from ...layers.linear import Linear
+from ...layers.tied_linear import TiedLinear
+from ...models.bidirectional import Bidirectional
+from ...models.sequential import Sequential
+from ...saving.safe_file import shortened
+from ..filling import Weight, undrawn
+from ..gates import CELLS, GATES, TORCH, cell_kind, host, join_biases, reorder, split_biases
 
 _RECURRENT = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)(?:_l(\d{1,6})(_reverse)?)?")
 _PLAIN = {"embedding": Embedding, "linear": Linear, "layer_norm": LayerNorm}

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..layers.dropout import Dropout
-from ..layers.embedding import Embedding
-from ..layers.layer_norm import LayerNorm
-from ..layers.linear import Linear
-from ..layers.locked_dropout import LockedDropout
-from ..layers.one_hot import OneHot
-from ..layers.tied_linear import TiedLinear
-from ..models.bidirectional import Bidirectional
-from ..models.many_to_one import ManyToOne
-from ..models.sequential import Sequential
-from .gates import cell_kind
-from .keras_reading import ACTIVATIONS, CELL_CLASSES, MERGES, snake
-from .keras_weights import parts_of, to_arrays
+from ...core.arrays import NDArray
+from ...layers.dropout import Dropout
+from ...layers.embedding import Embedding
+from ...layers.layer_norm import LayerNorm
+from ...layers.linear import Linear
+from ...layers.locked_dropout import LockedDropout
+from ...layers.one_hot import OneHot
+from ...layers.tied_linear import TiedLinear
+from ...models.bidirectional import Bidirectional
+from ...models.many_to_one import ManyToOne
+from ...models.sequential import Sequential
+from ..gates import cell_kind
+from .reading import ACTIVATIONS, CELL_CLASSES, MERGES, snake
+from .weights import parts_of, to_arrays
 
 
 def names_of(classes: list[str]) -> list[str]:

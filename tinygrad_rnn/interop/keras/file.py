@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..core.files import as_path, check_source, replacing
-from ..saving.safe_file import shortened
-from .extras import missing
-from .filling import FLOATS
+from ...core.arrays import NDArray
+from ...core.files import as_path, check_source, replacing
+from ...saving.safe_file import shortened
+from ..extras import missing
+from ..filling import FLOATS
 
 _MOST_PACKED = 1 << 24  # bytes
 _MOST_JSON = 1 << 22  # bytes, of which each may stand for 20 in memory

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from ..core.arrays import Array
-from ..saving.safe_file import shortened
-from .torch_files import natural
-from .torch_modules import Form, forms
+from ...core.arrays import Array
+from ...saving.safe_file import shortened
+from .files import natural
+from .modules import Form, forms
 
 _SEARCHED = 1000
 """How many orders of modules are tried at most."""

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..layers.activation import ReLU, Sigmoid, Tanh
-from ..layers.embedding import Embedding
-from ..layers.layer_norm import LayerNorm
-from ..layers.linear import Linear
-from ..layers.softmax import Softmax
-from ..models.bidirectional import Bidirectional
-from ..saving.safe_file import shortened
-from .filling import Weight, undrawn
-from .gates import CELLS, GATES
-from .keras_file import Weights
-from .keras_weights import parts_of, to_weights
+from ...layers.activation import ReLU, Sigmoid, Tanh
+from ...layers.embedding import Embedding
+from ...layers.layer_norm import LayerNorm
+from ...layers.linear import Linear
+from ...layers.softmax import Softmax
+from ...models.bidirectional import Bidirectional
+from ...saving.safe_file import shortened
+from ..filling import Weight, undrawn
+from ..gates import CELLS, GATES
+from .file import Weights
+from .weights import parts_of, to_weights
 
 ACTIVATIONS: dict[str, Any] = {"tanh": Tanh, "sigmoid": Sigmoid, "relu": ReLU, "softmax": Softmax}
 CELL_CLASSES = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}

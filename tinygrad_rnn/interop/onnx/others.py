@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from .onnx_nodes import RECURRENT
+from ...core.arrays import NDArray
+from .nodes import RECURRENT
 
 
 class Others:

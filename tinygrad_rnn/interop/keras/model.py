@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.layer import Layer
-from ..core.roles import Recurrent
-from ..models.many_to_one import ManyToOne
-from ..models.sequential import Sequential
-from ..saving.safe_file import shortened
-from .filling import Weight, fill, refuse_all
-from .keras_file import Weights
-from .keras_reading import fill_from, makes_mask, read_layer
-from .keras_weights import parts_of
-from .keras_writing import class_of, flat, names_of
+from ...core.layer import Layer
+from ...core.roles import Recurrent
+from ...models.many_to_one import ManyToOne
+from ...models.sequential import Sequential
+from ...saving.safe_file import shortened
+from ..filling import Weight, fill, refuse_all
+from .file import Weights
+from .reading import fill_from, makes_mask, read_layer
+from .weights import parts_of
+from .writing import class_of, flat, names_of
 
 
 def fill_model(call: str, model: Layer, weights: Weights) -> None:

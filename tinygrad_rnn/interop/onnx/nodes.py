@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..core.layer import Layer
-from ..layers.activation import ReLU, Sigmoid, Tanh
-from ..layers.embedding import Embedding
-from ..layers.layer_norm import LayerNorm
-from ..layers.linear import Linear
-from ..models.bidirectional import Bidirectional
-from ..saving.safe_file import shortened
-from .filling import FLOATS, Weight, undrawn
-from .gates import CELLS, GATES, ONNX, join_biases, reorder
+from ...core.arrays import NDArray
+from ...core.layer import Layer
+from ...layers.activation import ReLU, Sigmoid, Tanh
+from ...layers.embedding import Embedding
+from ...layers.layer_norm import LayerNorm
+from ...layers.linear import Linear
+from ...models.bidirectional import Bidirectional
+from ...saving.safe_file import shortened
+from ..filling import FLOATS, Weight, undrawn
+from ..gates import CELLS, GATES, ONNX, join_biases, reorder
 
 ACTIVATIONS = {"Tanh": Tanh, "Sigmoid": Sigmoid, "Relu": ReLU}
 RECURRENT = ("RNN", "LSTM", "GRU")

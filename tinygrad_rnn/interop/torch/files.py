@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Array
-from ..core.files import as_path, check_source
-from ..saving.safe_file import check_start, shortened
-from .filling import FLOATS
+from ...core.arrays import Array
+from ...core.files import as_path, check_source
+from ...saving.safe_file import check_start, shortened
+from ..filling import FLOATS
 
 HALVES = "convert them where PyTorch is: {name: tensor.float() for name, tensor in state_dict.items()}"
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Array, NDArray
-from ..layers.embedding import Embedding
-from ..layers.layer_norm import LayerNorm
-from ..layers.linear import Linear
-from ..layers.tied_linear import TiedLinear
-from ..models.bidirectional import Bidirectional
-from .filling import Weight
-from .gates import GATES, KERAS, cell_kind, host, join_biases, reorder, split_biases
+from ...core.arrays import Array, NDArray
+from ...layers.embedding import Embedding
+from ...layers.layer_norm import LayerNorm
+from ...layers.linear import Linear
+from ...layers.tied_linear import TiedLinear
+from ...models.bidirectional import Bidirectional
+from ..filling import Weight
+from ..gates import GATES, KERAS, cell_kind, host, join_biases, reorder, split_biases
 
 
 def parts_of(layer: Any) -> dict[str, Any]:

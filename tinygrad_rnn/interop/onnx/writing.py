@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import as_path, check_target, replacing
-from ..core.layer import Layer
-from ..core.roles import Recurrent
-from ..models.many_to_one import ManyToOne
-from ..saving.safe_file import shortened
-from .extras import missing
-from .filling import refuse_all
-from .onnx_graph import Graph
-from .onnx_layers import Run, write
+from ...core.files import as_path, check_target, replacing
+from ...core.layer import Layer
+from ...core.roles import Recurrent
+from ...models.many_to_one import ManyToOne
+from ...saving.safe_file import shortened
+from ..extras import missing
+from ..filling import refuse_all
+from .graph import Graph
+from .layers import Run, write
 
 _OPSET, _IR = 17, 8
 """Of 2022, which every runtime reads."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
+from ...core.arrays import NDArray
 
 
 class Graph:

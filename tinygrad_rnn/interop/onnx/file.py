@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..core.files import as_path, check_source
-from ..saving.safe_file import shortened
-from .extras import missing
-from .onnx_wire import MOST, is_mostly_weights
+from ...core.arrays import NDArray
+from ...core.files import as_path, check_source
+from ...saving.safe_file import shortened
+from ..extras import missing
+from .wire import MOST, is_mostly_weights
 
 STANDARD = ("", "ai.onnx")
 """The names of the domain whose operators are those of ONNX itself."""

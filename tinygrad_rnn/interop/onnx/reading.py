@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..layers.one_hot import OneHot
-from ..layers.softmax import Softmax
-from ..layers.standardize import Standardize
-from ..models.bidirectional import Bidirectional
-from ..models.residual import Residual
-from ..models.sequential import Sequential
-from ..saving.safe_file import shortened
-from .filling import Weight, fill, refuse_all
-from .onnx_axes import ARRANGING, axes_after
-from .onnx_file import STANDARD, read_graph
-from .onnx_nodes import ACTIVATIONS, RECURRENT, attributes, embedding, layer_norm, linear, recurrent
-from .onnx_others import Others
+from ...core.arrays import NDArray
+from ...layers.one_hot import OneHot
+from ...layers.softmax import Softmax
+from ...layers.standardize import Standardize
+from ...models.bidirectional import Bidirectional
+from ...models.residual import Residual
+from ...models.sequential import Sequential
+from ...saving.safe_file import shortened
+from ..filling import Weight, fill, refuse_all
+from .axes import ARRANGING, axes_after
+from .file import STANDARD, read_graph
+from .nodes import ACTIVATIONS, RECURRENT, attributes, embedding, layer_norm, linear, recurrent
+from .others import Others
 
 _PASSED = ("Identity", "Dropout")
 _LEAST_ROOM = 56_000_000  # bytes

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..models.bidirectional import Bidirectional
-from .onnx_nodes import attributes
+from ...core.arrays import NDArray
+from ...models.bidirectional import Bidirectional
+from .nodes import attributes
 
 ARRANGING = ("Transpose", "Squeeze", "Unsqueeze", "Reshape", "ReduceSum", "ReduceMean", "ReduceProd")
 

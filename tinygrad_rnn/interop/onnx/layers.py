@@ -6,25 +6,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..cells.drop_connect import DropConnect
-from ..core.layer import Layer
-from ..layers.activation import ReLU, Sigmoid, Tanh
-from ..layers.dropout import Dropout
-from ..layers.embedding import Embedding
-from ..layers.layer_norm import LayerNorm
-from ..layers.linear import Linear
-from ..layers.locked_dropout import LockedDropout
-from ..layers.one_hot import OneHot
-from ..layers.softmax import Softmax
-from ..layers.standardize import Standardize
-from ..layers.tied_linear import TiedLinear
-from ..models.bidirectional import Bidirectional
-from ..models.residual import Residual
-from ..models.sequential import Sequential
-from ..saving.safe_file import shortened
-from .gates import GATES, ONNX, cell_kind, host, reorder, split_biases
-from .onnx_graph import Graph
-from .torch_modules import cells_of
+from ...cells.drop_connect import DropConnect
+from ...core.layer import Layer
+from ...layers.activation import ReLU, Sigmoid, Tanh
+from ...layers.dropout import Dropout
+from ...layers.embedding import Embedding
+from ...layers.layer_norm import LayerNorm
+from ...layers.linear import Linear
+from ...layers.locked_dropout import LockedDropout
+from ...layers.one_hot import OneHot
+from ...layers.softmax import Softmax
+from ...layers.standardize import Standardize
+from ...layers.tied_linear import TiedLinear
+from ...models.bidirectional import Bidirectional
+from ...models.residual import Residual
+from ...models.sequential import Sequential
+from ...saving.safe_file import shortened
+from ..gates import GATES, ONNX, cell_kind, host, reorder, split_biases
+from ..torch.modules import cells_of
+from .graph import Graph
 
 _ACTIVATIONS = {Tanh: "Tanh", Sigmoid: "Sigmoid", ReLU: "Relu"}
 

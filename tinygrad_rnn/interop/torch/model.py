@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..cells.zoneout import Zoneout
-from ..core.arrays import Array
-from ..core.layer import Layer, parts
-from ..core.parameter import Parameter
-from ..saving.safe_file import shortened
-from .filling import Weight, fill, refuse_all
-from .torch_modules import is_module, to_weights
+from ...cells.zoneout import Zoneout
+from ...core.arrays import Array
+from ...core.layer import Layer, parts
+from ...core.parameter import Parameter
+from ...saving.safe_file import shortened
+from ..filling import Weight, fill, refuse_all
+from .modules import is_module, to_weights
 
 
 def units_of(model: Layer) -> tuple[dict[str, Any], list[str]]:

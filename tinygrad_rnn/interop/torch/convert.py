@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arguments import check_choice, check_eps, check_str
-from ..core.arrays import Array
-from ..core.layer import Layer
-from ..core.roles import Feedforward, Recurrent
-from ..models.sequential import Sequential
-from ..saving.safe_file import shortened
-from .filling import check_floats, fill, refuse_all
-from .torch_files import HALVES, modules, read_arrays
-from .torch_model import fill_model, units_of
-from .torch_modules import NONLINEARITIES, build, to_arrays, to_weights
-from .torch_order import in_order, known_forms
+from ...core.arguments import check_choice, check_eps, check_str
+from ...core.arrays import Array
+from ...core.layer import Layer
+from ...core.roles import Feedforward, Recurrent
+from ...models.sequential import Sequential
+from ...saving.safe_file import shortened
+from ..filling import check_floats, fill, refuse_all
+from .files import HALVES, modules, read_arrays
+from .model import fill_model, units_of
+from .modules import NONLINEARITIES, build, to_arrays, to_weights
+from .order import in_order, known_forms
 
 
 def from_torch(

@@ -1,0 +1,1 @@
+"""Models of Keras 3, in and out, by h5py alone."""

@@ -1,0 +1,1 @@
+"""Weights of PyTorch, in and out, without PyTorch."""

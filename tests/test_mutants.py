@@ -559,10 +559,16 @@ LAYERS = {name: case.make for name, case in CASES.items()} | {
 }
 
 
+LEFT_OUT = (*(f"tinygrad_rnn.{room}" for room in ("testing", "plotting", "interop")), f"{KERNELS}.cuda")
+
+
 def package_modules() -> Iterator[ModuleType]:
-    """All but those of the checks and of the pictures, and those that need CuPy, whose mutants are in tests/cuda."""
+    """All but those of the checks, of the pictures and of `interop`, which hold no gradient, and those that need CuPy.
+
+    The mutants of the latter are in tests/cuda.
+    """
     for info in pkgutil.walk_packages(tinygrad_rnn.__path__, "tinygrad_rnn."):
-        if not info.name.startswith(("tinygrad_rnn.testing", "tinygrad_rnn.plotting", f"{KERNELS}.cuda")):
+        if not info.name.startswith(LEFT_OUT):
             yield importlib.import_module(info.name)
 
 

@@ -128,7 +128,7 @@ def fit(
     place = Place(memory, epochs=epochs, steps=steps, seconds=seconds, every=every, seed=seed)
     if resume is not None and resume.optimizer is not None:
         optimizer.restore(resume.optimizer)
-    device, state = model.device, None if resume is None else resume.state
+    on_cpu, state = model.device.name == "cpu", None if resume is None else resume.state
     part = None if accumulate == 1 else 1 / accumulate
 
     def write(path: str | os.PathLike[str]) -> None:
@@ -156,11 +156,12 @@ def fit(
         model.zero_grad()
         for batch in () if place.is_over() else endless(batches, place):
             if batch is not None:
-                loss, _, after = add_gradients("fit", model, criterion, on_device(model, criterion, batch), state, part)
+                there = batch if on_cpu else on_device(model, criterion, batch)
+                loss, _, after = add_gradients("fit", model, criterion, there, state, part)
                 state = after if batch.starts is not None else None
-                place.add(float(loss) if device.name == "cpu" else loss)
+                place.add(float(loss) if on_cpu else loss)
             if place.pending == accumulate or (batch is None and place.pending):
-                _take_step(model, optimizer, place, loss)
+                _take_step(model, optimizer, place, loss if on_cpu else None)
                 if after_step is not None:
                     after_step()
                 bar.update()
@@ -179,8 +180,8 @@ def fit(
 
 
 def _take_step(model: Layer, optimizer: Optimizer, place: Place, loss: Any) -> None:
-    """A step of the optimizer, with gradients that are cleared afterwards."""
-    if optimizer.nonfinite == "refuse" and model.device.name == "cpu" and not math.isfinite(loss):
+    """A step of the optimizer, with gradients that are cleared afterwards; None is a loss that was not read."""
+    if loss is not None and not math.isfinite(loss) and optimizer.nonfinite == "refuse":
         squares: dict[str, float] = {}
         for name, p in model.named_parameters():
             layer = name.rpartition(".")[0] or repr(model)

@@ -40,8 +40,8 @@ def part_of_batch(first: int, total: int) -> Iterator[None]:
         >>> layer = Dropout(0.5, rng=np.random.default_rng(0))
         >>> with part_of_batch(2, 4):
         ...     ys, _ = layer.forward(xs[2:])
-        >>> (ys == whole[2:]).all()
-        np.True_
+        >>> bool((ys == whole[2:]).all())
+        True
     """
     total = check_size("part_of_batch", "total", total, least=0)
     first = check_size("part_of_batch", "first", first, least=0)

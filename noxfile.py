@@ -35,7 +35,7 @@ def needs(*groups: str) -> list[str]:
 PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
-QUICK = ("core", "layers", "models", "optim", "testing")
+QUICK = ("core", "layers", "models")
 
 
 def pytest(
@@ -61,9 +61,9 @@ def typecheck(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def quick(session: nox.Session) -> None:
-    """The gradients and the contract of every layer, and the tests of single layers: no example, mutant or process."""
+    """The gradients and the contract of every layer, and the tests of single layers: no example and no mutant."""
     session.install(".", *needs("quick"))
-    pytest(session, "tests/test_table.py", *(f"tests/{folder}" for folder in QUICK), *session.posargs)
+    pytest(session, "-n", "auto", "tests/test_table.py", *(f"tests/{folder}" for folder in QUICK), *session.posargs)
 
 
 # With the Python that runs nox; with another where its version is added to the name, as in `nox -s tests-3.12`.

@@ -58,7 +58,7 @@ def compile_on_host(source: str, folder: Path, name: str) -> ctypes.CDLL:
 class Host(NamedTuple):
     """Launches the kernels of a library as `kernels.cuda.launch` does."""
 
-    library: ctypes.CDLL
+    kernels: ctypes.CDLL
     cell: str
     units: int
     seed: int
@@ -69,7 +69,7 @@ class Host(NamedTuple):
         if values is None:
             return None
         values = np.ascontiguousarray(values)
-        at = self.library.guarded(ctypes.c_size_t(values.nbytes), int(self.seed % 2 == 0))
+        at = self.kernels.guarded(ctypes.c_size_t(values.nbytes), int(self.seed % 2 == 0))
         memory = (ctypes.c_char * values.nbytes).from_address(at)
         copy = np.frombuffer(memory, values.dtype).reshape(values.shape)
         copy[...] = values
@@ -86,7 +86,7 @@ class Host(NamedTuple):
         passed = [
             ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else ctypes.c_size_t(a) for a in arguments
         ]
-        outcome = getattr(self.library, function)(*passed)
+        outcome = getattr(self.kernels, function)(*passed)
         if outcome:
             raise Wrong(f"{function}: {OUTCOMES[outcome]}")
 

@@ -156,7 +156,7 @@ def check(host: Host, kind: str, p: Problem) -> None:
     forward, backward = by_definition(p)
     _same(forward_on(host, kind, p), forward)
     _same(backward_on(host, kind, p, forward), backward)
-    host.library.free_guarded()  # and not after a failure, whose report shows the arrays
+    host.kernels.free_guarded()  # and not after a failure, whose report shows the arrays
 
 
 def _same(found: dict[str, Any], expected: dict[str, Any]) -> None:

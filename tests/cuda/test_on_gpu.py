@@ -24,14 +24,6 @@ from tinygrad_rnn.core.states import tree_map
 SIZES = [(1, 1, 1, 1), (5, 3, 4, 7), (4, 33, 3, 5), (0, 3, 2, 3), (3, 0, 2, 3), (6, 70, 5, 9), (3, 2, 2, 270)]
 
 
-@pytest.fixture(scope="module")
-def device() -> Device:
-    try:
-        return Device("cuda")
-    except RuntimeError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture(params=["plain", "fused", "persistent"])
 def kind(request: pytest.FixtureRequest) -> Iterator[str]:
     set_gpu_kernels(request.param)

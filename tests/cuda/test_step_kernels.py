@@ -71,11 +71,11 @@ class Host:
     """Launches kernels with guarded arrays, which end at a page without access for even seeds, and else begin there."""
 
     def __init__(self, library: ctypes.CDLL, seed: int) -> None:
-        self.library, self.seed = library, seed
+        self.kernels, self.seed = library, seed
 
     def array(self, values: Any) -> Any:
         values = np.ascontiguousarray(values)
-        at = self.library.guarded(ctypes.c_size_t(values.nbytes), int(self.seed % 2 == 0))
+        at = self.kernels.guarded(ctypes.c_size_t(values.nbytes), int(self.seed % 2 == 0))
         copy = np.frombuffer((ctypes.c_char * values.nbytes).from_address(at), values.dtype).reshape(values.shape)
         copy[...] = values
         return copy
@@ -85,7 +85,7 @@ class Host:
 
     def __call__(self, name: str, grid: int, block: int, *arguments: Any) -> None:
         passed = [ctypes.c_void_p(None if a is None else a.ctypes.data) for a in arguments]
-        outcome = getattr(self.library, f"run_{name}")(grid, block, self.seed, *passed)
+        outcome = getattr(self.kernels, f"run_{name}")(grid, block, self.seed, *passed)
         if outcome:
             raise Wrong(f"{name}: {OUTCOMES[outcome]}")
 

@@ -37,14 +37,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def device() -> Any:
-    try:
-        return rnn.Device("cuda")
-    except RuntimeError as error:
-        pytest.skip(str(error))
-
-
 def close(device: Any, found: Any, right: Any, allowed: float = 1e-12) -> None:
     found, right = device.to_host(found), np.asarray(right)
     assert (found.shape, found.dtype) == (right.shape, right.dtype)

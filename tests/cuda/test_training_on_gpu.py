@@ -14,14 +14,6 @@ from tinygrad_rnn.testing.examples import examples, same
 STEPS = 200
 
 
-@pytest.fixture(scope="module")
-def device() -> Any:
-    try:
-        return rnn.Device("cuda")
-    except RuntimeError as error:
-        pytest.skip(str(error))
-
-
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 2e-4)])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_every_case_of_the_table(device: Any, case: Case, dtype: str, allowed: float) -> None:

@@ -223,9 +223,13 @@ class Optimizer(ABC):
 
     def _is_covered(self) -> bool:
         """Whether the kernels of a GPU know this update, and have one vector to look at."""
-        kind = type(self)
-        homes = (next(base for base in kind.__mro__ if name in vars(base)) for name in ("_update", "_fused_update"))
-        return next(homes) is next(homes) and (not self._rates.frozen or self._rates.is_side_by_side())
+
+        def author(method: str) -> type:
+            return next(kind for kind in type(self).__mro__ if method in vars(kind))
+
+        # A class that writes its own `_update` alone does not do what the `_fused_update` that it inherits says.
+        known = author("_update") is author("_fused_update")
+        return known and (not self._rates.frozen or self._rates.is_side_by_side())
 
     def _step_by(
         self, kernels: OptimizerStep, value: Array, grad: Array, lr: float, limits: tuple[float, float]
@@ -257,7 +261,10 @@ class Optimizer(ABC):
             self._update(value, grad, lr * factor, self.steps - missed, part)
 
     def _fused_update(self, lr: float, step: int) -> tuple[str, dict[str, float]]:
-        """What `_update` does, as one of `kernels.cuda.optimizers.UPDATES` with its numbers."""
+        """What `_update` does, as one of `kernels.cuda.optimizers.UPDATES` with its numbers.
+
+        A method of one's own need not have it: `_is_covered` says so, and a GPU then runs `_update`.
+        """
         raise NotImplementedError
 
     def _passes(self, grad: Array) -> Any:

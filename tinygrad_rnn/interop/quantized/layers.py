@@ -95,7 +95,7 @@ class Layer:
         return whole(b, 2.0**-bits, LIMIT)
 
     def run(self, x: Integers, state: tuple[Integers, ...]) -> tuple[Integers, tuple[Integers, ...]]:
-        """One step."""
+        """One step; an `Input` has none, for the model makes its numbers whole before the first layer."""
         raise NotImplementedError
 
 

@@ -1,0 +1,16 @@
+"""The GPU of the tests that need one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinygrad_rnn import Device
+
+
+@pytest.fixture(scope="session")
+def device() -> Device:
+    """Where there is no GPU, or a part of CUDA is missing, what needs it is skipped, and the reason says which."""
+    try:
+        return Device("cuda")
+    except RuntimeError as error:
+        pytest.skip(str(error))

@@ -71,6 +71,21 @@ def test_an_optimizer_does_what_it_does_on_the_cpu(device: Any, name: str, setti
         close(device, found, right)
 
 
+class Opposite(rnn.SGD):
+    """An update of one's own, of which the kernels know nothing."""
+
+    def _update(self, value: Any, grad: Any, lr: float, step: int, part: slice) -> None:
+        value[part] += lr * grad[part]
+
+
+def test_an_update_of_ones_own_is_honoured(device: Any) -> None:
+    layer = rnn.Linear(3, 2, rng=np.random.default_rng(0)).to(device)
+    before = device.to_host(layer.b.value).copy()
+    layer.b.grad[...] = 1
+    Opposite(layer, 0.5, clip=rnn.ClipNorm(10.0)).step()
+    close(device, layer.b.value, before + np.float32(0.5))
+
+
 @pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
 @pytest.mark.parametrize("settings", ["plain", "norm", "value first", "frozen"])
 def test_a_gradient_that_is_not_finite_is_left_out(device: Any, settings: str, bad: float) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import re
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--check-shapes",
         action="store_true",
-        help="check every shape annotation at every call, and leave out the tests marked `messages`",
+        help="check every shape annotation at every call, but in the tests marked `messages`",
     )
     group.addoption("--all-mutants", action="store_true", help="try every mutant, not a sample")
     group.addoption("--long", action="store_true", help="10,000 cases a property, 100 kills, and what is marked `long`")
@@ -99,11 +100,9 @@ LATER = ("test_replaced_steps.py", "test_kernels.py", "test_softmax_cross_entrop
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = {"messages"} if config.getoption("--check-shapes") else set()
     if not config.getoption("--long"):
-        left_out.add("long")
-    config.hook.pytest_deselected(items=[item for item in items if left_out & marks(item)])
-    items[:] = [item for item in items if not left_out & marks(item)]
+        config.hook.pytest_deselected(items=[item for item in items if "long" in marks(item)])
+        items[:] = [item for item in items if "long" not in marks(item)]
     names = {name: i for i, name in enumerate((*LONGEST, "", *LATER))}
     items.sort(key=lambda item: names.get(item.path.name, len(LONGEST)))  # the order is kept otherwise
     for item in items:
@@ -113,6 +112,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def marks(item: pytest.Item) -> set[str]:
     return {mark.name for mark in item.iter_markers()}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test marked `messages` runs without the shape checks, which would speak first."""
+    if not (item.config.getoption("--check-shapes") and "messages" in marks(item)):
+        return (yield)
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    try:
+        return (yield)
+    finally:
+        config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.states import State
 from tinygrad_rnn.testing import check_contract, check_gradients, mutants
-from tinygrad_rnn.testing.sources import compiled, definition_of
+from tinygrad_rnn.testing.sources import compiled, definition_of, original_of
 
 SAMPLE = 40
 
@@ -184,7 +184,8 @@ class NamedOtherwise(TForTMinusOne):
     ],
 )
 def test_a_slip_in_a_built_in_cell_is_told(kind: type, old: str, new: str, words: str) -> None:
-    function = vars(kind)["step_backward"]
+    function = original_of(vars(kind)["step_backward"])
+    assert function is not None
     source = ast.unparse(definition_of(function))
     assert source.count(old) == 1
     changed = type(kind.__name__, (kind,), {"step_backward": compiled(source.replace(old, new), function)})

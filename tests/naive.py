@@ -5,6 +5,7 @@ They share no code with the package. A gradient check cannot see a mistake that 
 
 from __future__ import annotations
 
+import cmath
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -668,7 +669,9 @@ def by_documents(run: Any) -> Any:
 
 
 def begun(layer: Any, state: Any) -> Any:
-    """The state of a row where a document begins: zeros, but what an attention looks at stays."""
+    """The state of a row where a document begins: zeros, but what an attention looks at stays; no weight in an sLSTM."""
+    if type(layer).__name__ == "SLSTMCell":
+        return (0 * state[0], 0 * state[1], 0 * state[2] - math.inf)
     if hasattr(layer, "attention"):
         return (begun(layer.decoder, state[0]), *(0 * array for array in state[1:-2]), *state[-2:])
     if hasattr(layer, "layers"):
@@ -686,3 +689,102 @@ def by_direction(layer: Any, there: Any, back: Any) -> Any:
     if hasattr(layer, "layers"):
         return tuple(by_direction(*parts) for parts in zip(layer.layers, there, back, strict=True))
     return there
+
+
+def row_by_row(step: Any) -> Any:
+    """The forward of a cell: `step` takes the layer, an x and the state of one row, lists, and gives y and the state."""
+
+    def forward(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
+        T, B, _ = xs.shape
+        ys, last = np.zeros((T, B, layer.out_size)), [np.array(array) for array in state]
+        for row in range(B):
+            here = [array[row].tolist() for array in last]
+            for t in range(T if lengths is None else lengths[row]):
+                ys[t, row], here = step(layer, xs[t, row].tolist(), here)
+            for array, values in zip(last, here, strict=True):
+                array[row] = values
+        return ys, tuple(last)
+
+    return forward
+
+
+def sums(layer: Any, x: list[float]) -> list[float]:
+    """x @ w_x + b, where there is a bias."""
+    w, b = layer.w_x.value.tolist(), layer.b.value.tolist() if hasattr(layer, "b") else [0.0] * layer.w_x.shape[1]
+    return [b[j] + sum(x[i] * w[i][j] for i in range(len(x))) for j in range(len(b))]
+
+
+def logistic(a: float) -> float:
+    return 1 / (1 + math.exp(-a))
+
+
+def of_candidate(name: str, a: float) -> float:
+    if name == "positive":
+        return a + 0.5 if a >= 0 else logistic(a)
+    return math.tanh(a) if name == "tanh" else a
+
+
+def min_gru_step(layer: Any, x: list[float], state: Any) -> Any:
+    (h,), H = state, layer.out_size
+    a = sums(layer, x)
+    z = [logistic(a[j]) for j in range(H)]
+    h = [h[j] + z[j] * (of_candidate(layer.candidate, a[H + j]) - h[j]) for j in range(H)]
+    return h, [h]
+
+
+def min_lstm_step(layer: Any, x: list[float], state: Any) -> Any:
+    (h,), H = state, layer.out_size
+    a, after = sums(layer, x), []
+    for j in range(H):
+        f, i = logistic(a[j]), logistic(a[H + j])
+        after.append((f * h[j] + i * of_candidate(layer.candidate, a[2 * H + j])) / (f + i))
+    return after, [after]
+
+
+def ind_rnn_step(layer: Any, x: list[float], state: Any) -> Any:
+    (h,), u = state, layer.u.value.tolist()
+    squash = math.tanh if layer.nonlinearity == "tanh" else lambda a: max(a, 0.0)
+    h = [squash(a + u[j] * h[j]) for j, a in enumerate(sums(layer, x))]
+    return h, [h]
+
+
+def sru_step(layer: Any, x: list[float], state: Any) -> Any:
+    (c,), H, v = state, layer.out_size, layer.v.value.tolist()
+    a, y, after = sums(layer, x), [], []
+    for j in range(H):
+        f, r = logistic(a[j] + v[j] * c[j]), logistic(a[H + j] + v[H + j] * c[j])
+        after.append((c[j] - a[2 * H + j]) * f + a[2 * H + j])
+        y.append((math.tanh(after[j]) - a[3 * H + j]) * r + a[3 * H + j])
+    return y, [after]
+
+
+def lru_step(layer: Any, x: list[float], state: Any) -> Any:
+    (re, im), N, H = state, layer.units, layer.out_size
+    nu, theta, gamma = (p.value.tolist() for p in (layer.nu, layer.theta, layer.gamma))
+    a, w_y = sums(layer, x), layer.w_y.value.tolist()
+    h = [
+        cmath.exp(complex(-math.exp(nu[k]), math.exp(theta[k]))) * complex(re[k], im[k])
+        + math.exp(gamma[k]) * complex(a[k], a[N + k])
+        for k in range(N)
+    ]
+    y = [a[2 * N + j] + sum(h[k] * complex(w_y[k][j], w_y[N + k][j]) for k in range(N)).real for j in range(H)]
+    return y, [[number.real for number in h], [number.imag for number in h]]
+
+
+def slstm_step(layer: Any, x: list[float], state: Any) -> Any:
+    """As in the paper, with the memory and the sum of its weights, here without the array that bounds them."""
+    (h, c, m), H, w_h = state, layer.out_size, layer.w_h.value.tolist()
+    a = [sum_ + sum(h[k] * w_h[k][j] for k in range(H)) for j, sum_ in enumerate(sums(layer, x))]
+    after: Any = [[], [], []]
+    for j in range(H):
+        weight, forget = math.exp(a[j]), logistic(a[H + j])
+        n = forget * math.exp(m[j]) + weight
+        memory = forget * math.exp(m[j]) * c[j] + weight * math.tanh(a[3 * H + j])
+        after[0].append(logistic(a[2 * H + j]) * memory / n)
+        after[1].append(memory / n)
+        after[2].append(math.log(n))
+    return after[0], after
+
+
+min_gru, min_lstm, ind_rnn = row_by_row(min_gru_step), row_by_row(min_lstm_step), row_by_row(ind_rnn_step)
+sru, lru, slstm = row_by_row(sru_step), row_by_row(lru_step), row_by_row(slstm_step)

@@ -24,16 +24,20 @@ from tinygrad_rnn import (
     GeneralAttention,
     GRUCell,
     Huber,
+    IndRNNCell,
     InputFeedingDecoder,
     Layer,
     LayerNorm,
     LayerNormLSTMCell,
     Linear,
     LockedDropout,
+    LRUCell,
     LSTMCell,
     ManyToOne,
     MeanAbsoluteError,
     MeanSquaredError,
+    MinGRUCell,
+    MinLSTMCell,
     OneHot,
     Quantile,
     ReLU,
@@ -41,8 +45,10 @@ from tinygrad_rnn import (
     RNNCell,
     Sequential,
     Sigmoid,
+    SLSTMCell,
     Softmax,
     SoftmaxCrossEntropy,
+    SRUCell,
     Standardize,
     Tanh,
     TiedLinear,
@@ -53,28 +59,56 @@ from tinygrad_rnn.kernels import products
 from tinygrad_rnn.layers.pooling.plain import LastPool, MaxPool, MeanPool
 
 
-class SteppedRNN(RNNCell):
-    """An `RNNCell` without its kernel: a cell with a step of its own is unrolled step by step."""
+class Stepped:
+    """A cell without its kernel, which a class with a step of its own does not run."""
 
     def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        return super().step_forward(x, state, training=training)
+        step: tuple[Any, State, Any] = super().step_forward(x, state, training=training)  # type: ignore[misc]
+        return step
 
 
-class SteppedLSTM(LSTMCell):
-    """An `LSTMCell` without its kernel."""
-
-    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        return super().step_forward(x, state, training=training)
+class SteppedRNN(Stepped, RNNCell):
+    """Step by step."""
 
 
-class SteppedGRU(GRUCell):
-    """A `GRUCell` without its kernel."""
-
-    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
-        return super().step_forward(x, state, training=training)
+class SteppedLSTM(Stepped, LSTMCell):
+    """Step by step."""
 
 
-STEPPED = (SteppedRNN, SteppedLSTM, SteppedGRU)
+class SteppedGRU(Stepped, GRUCell):
+    """Step by step."""
+
+
+class SteppedMinGRU(Stepped, MinGRUCell):
+    """Step by step."""
+
+
+class SteppedMinLSTM(Stepped, MinLSTMCell):
+    """Step by step."""
+
+
+class SteppedLRU(Stepped, LRUCell):
+    """Step by step."""
+
+
+class SteppedIndRNN(Stepped, IndRNNCell):
+    """Step by step."""
+
+
+class SteppedSRU(Stepped, SRUCell):
+    """Step by step."""
+
+
+STEPPED = (
+    SteppedRNN,
+    SteppedLSTM,
+    SteppedGRU,
+    SteppedMinGRU,
+    SteppedMinLSTM,
+    SteppedLRU,
+    SteppedIndRNN,
+    SteppedSRU,
+)
 
 
 def language_model(rng: np.random.Generator) -> Sequential:
@@ -127,6 +161,21 @@ CASES = {
     "GRUCell reset before": Case(lambda rng: GRUCell(3, 4, rng=rng, reset="before"), naive.gru),
     "GRUCell by steps": Case(lambda rng: SteppedGRU(3, 4, rng=rng), naive.gru),
     "LayerNormLSTMCell": Case(lambda rng: LayerNormLSTMCell(3, 4, rng=rng, eps=1e-3), naive.layer_norm_lstm),
+    "SLSTMCell": Case(lambda rng: SLSTMCell(3, 4, rng=rng), naive.slstm),
+    "MinGRUCell": Case(lambda rng: MinGRUCell(3, 4, rng=rng), naive.min_gru),
+    "MinGRUCell tanh": Case(lambda rng: MinGRUCell(3, 4, rng=rng, candidate="tanh"), naive.min_gru),
+    "MinGRUCell positive": Case(lambda rng: MinGRUCell(3, 4, rng=rng, candidate="positive"), naive.min_gru),
+    "MinGRUCell by steps": Case(lambda rng: SteppedMinGRU(3, 4, rng=rng), naive.min_gru),
+    "MinLSTMCell": Case(lambda rng: MinLSTMCell(3, 4, rng=rng), naive.min_lstm),
+    "MinLSTMCell positive": Case(lambda rng: MinLSTMCell(3, 4, rng=rng, candidate="positive"), naive.min_lstm),
+    "MinLSTMCell by steps": Case(lambda rng: SteppedMinLSTM(3, 4, rng=rng), naive.min_lstm),
+    "LRUCell": Case(lambda rng: LRUCell(3, 4, units=5, rng=rng), naive.lru),
+    "LRUCell by steps": Case(lambda rng: SteppedLRU(3, 4, units=2, rng=rng), naive.lru),
+    "IndRNNCell": Case(lambda rng: IndRNNCell(3, 4, rng=rng), naive.ind_rnn),
+    "IndRNNCell tanh": Case(lambda rng: IndRNNCell(3, 4, rng=rng, nonlinearity="tanh"), naive.ind_rnn),
+    "IndRNNCell by steps": Case(lambda rng: SteppedIndRNN(3, 4, rng=rng), naive.ind_rnn),
+    "SRUCell": Case(lambda rng: SRUCell(3, 4, rng=rng), naive.sru),
+    "SRUCell by steps": Case(lambda rng: SteppedSRU(3, 4, rng=rng), naive.sru),
     "Zoneout": Case(lambda rng: Zoneout(RNNCell(3, 4, rng=rng), 0.4, rng=rng), naive.zoneout(naive.rnn)),
     "Zoneout of LayerNormLSTMCell": Case(
         lambda rng: Zoneout(LayerNormLSTMCell(3, 4, rng=rng), (0.3, 0.5), rng=rng),

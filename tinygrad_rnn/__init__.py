@@ -14,9 +14,15 @@ if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type 
     from .cells.base import Cell as Cell
     from .cells.drop_connect import DropConnect as DropConnect
     from .cells.gru import GRUCell as GRUCell
+    from .cells.ind_rnn import IndRNNCell as IndRNNCell
     from .cells.layer_norm_lstm import LayerNormLSTMCell as LayerNormLSTMCell
+    from .cells.lru import LRUCell as LRUCell
     from .cells.lstm import LSTMCell as LSTMCell
+    from .cells.min_gru import MinGRUCell as MinGRUCell
+    from .cells.min_lstm import MinLSTMCell as MinLSTMCell
     from .cells.rnn import RNNCell as RNNCell
+    from .cells.slstm import SLSTMCell as SLSTMCell
+    from .cells.sru import SRUCell as SRUCell
     from .cells.zoneout import Zoneout as Zoneout
     from .classic.vanilla_rnn import VanillaRNN as VanillaRNN
     from .core import checks as checks
@@ -125,9 +131,15 @@ _NAMES = {
     "cells.base": "Cell",
     "cells.drop_connect": "DropConnect",
     "cells.gru": "GRUCell",
+    "cells.ind_rnn": "IndRNNCell",
     "cells.layer_norm_lstm": "LayerNormLSTMCell",
+    "cells.lru": "LRUCell",
     "cells.lstm": "LSTMCell",
+    "cells.min_gru": "MinGRUCell",
+    "cells.min_lstm": "MinLSTMCell",
     "cells.rnn": "RNNCell",
+    "cells.slstm": "SLSTMCell",
+    "cells.sru": "SRUCell",
     "cells.zoneout": "Zoneout",
     "classic.vanilla_rnn": "VanillaRNN",
     "core.arrays": "namespace sigmoid",
@@ -260,6 +272,12 @@ __all__ = [
     "LSTMCell",
     "GRUCell",
     "LayerNormLSTMCell",
+    "SLSTMCell",
+    "MinGRUCell",
+    "MinLSTMCell",
+    "LRUCell",
+    "IndRNNCell",
+    "SRUCell",
     "Zoneout",
     "DropConnect",
     # Models

@@ -20,7 +20,7 @@ import numpy as np
 from ..core.arguments import check_bool
 from . import gpu
 from .kernel import Backend
-from .plain import additive, gru, lstm, masks, products, rnn, softmax_cross_entropy
+from .plain import additive, gru, linear, lstm, masks, products, rnn, softmax_cross_entropy
 
 PLAIN = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -31,6 +31,8 @@ PLAIN = Backend(
     gru_forward_steps=gru.forward_steps,
     gru_backward_steps=gru.backward_steps,
     gru_step=None,
+    linear_forward_steps=linear.forward_steps,
+    linear_backward_steps=linear.backward_steps,
     by_gate=products.by_gate,
     empty_gates=products.empty_gates,
     projection=products.projection,

@@ -65,6 +65,8 @@ class Backend(NamedTuple):
     gru_forward_steps: Callable[[Array, Array, int], TakeSteps]
     gru_backward_steps: Callable[[Array, int], TakeSteps]
     gru_step: Step | None
+    linear_forward_steps: Callable[..., None]
+    linear_backward_steps: Callable[..., Array]
     by_gate: Callable[[Array, int, int], Array]
     empty_gates: Callable[[Array, int, int, int, int], Array]
     projection: Callable[[Array, Array | None, int], Project]

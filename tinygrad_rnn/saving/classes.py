@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from ..cells.drop_connect import DropConnect
 from ..cells.gru import GRUCell
+from ..cells.ind_rnn import IndRNNCell
 from ..cells.layer_norm_lstm import LayerNormLSTMCell
+from ..cells.lru import LRUCell
 from ..cells.lstm import LSTMCell
+from ..cells.min_gru import MinGRUCell
+from ..cells.min_lstm import MinLSTMCell
 from ..cells.rnn import RNNCell
+from ..cells.slstm import SLSTMCell
+from ..cells.sru import SRUCell
 from ..cells.zoneout import Zoneout
 from ..classic.vanilla_rnn import VanillaRNN
 from ..data.byte_tokenizer import ByteTokenizer
@@ -65,9 +71,15 @@ CLASSES: tuple[type, ...] = (
     TiedLinear,
     DropConnect,
     GRUCell,
+    IndRNNCell,
+    LRUCell,
     LSTMCell,
     LayerNormLSTMCell,
+    MinGRUCell,
+    MinLSTMCell,
     RNNCell,
+    SLSTMCell,
+    SRUCell,
     Zoneout,
     AttentionDecoder,
     Bidirectional,

@@ -1,0 +1,183 @@
+"""The linear recurrent unit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core import initializers
+from ..core.arrays import Array, Float, Generator, Shaped, namespace
+from ..core.checks import check_number, check_rng, check_size
+from ..core.one_hot import Input
+from ..core.parameter import Parameter
+from ..core.states import Leaf, State, StateSpec
+from ..kernels import lru
+from ..kernels.kernel import Kernel
+from .base import Cell
+
+
+class LRUCache(NamedTuple):
+    """The cache of a step; all but x are (B, N)."""
+
+    x: Any
+    re_prev: Array
+    im_prev: Array
+    v_re: Array
+    v_im: Array
+    re: Array
+    im: Array
+
+
+class LRUCell(Cell):
+    r"""The linear recurrent unit: complex units that turn and fade at a rate of their own, and a linear output.
+
+    Forward; h (B, N) is complex, and so are B, the first 2N columns of :math:`W_x`, real parts first, and C, the rows
+    of :math:`W_y`. The other H columns of :math:`W_x` are D, from x straight to y:
+
+    .. math::
+        \lambda &= \exp(-e^{\nu} + i\, e^{\theta}), \qquad v_t = e^{\gamma} \odot (x_t B) \\
+        h_t &= \lambda \odot h_{t-1} + v_t \\
+        y_t &= \mathrm{Re}(h_t C) + x_t D
+
+    No :math:`\lambda` can reach the size 1, whatever :math:`\nu` is. The state is two real arrays, the real and the
+    imaginary parts of h.
+
+    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`. That w.r.t. a complex number is that w.r.t.
+    its real part, plus i times that w.r.t. its imaginary part:
+
+    .. math::
+        \bar{dh}_t &= dy_t\, \bar{C}^\top + dh_t \\
+        d\lambda &\mathrel{+}= \bar{h}_{t-1} \odot \bar{dh}_t, \qquad
+            d\gamma \mathrel{+}= \mathrm{Re}(\bar{v}_t \odot \bar{dh}_t) \\
+        d\nu &= -e^{\nu} \odot \mathrm{Re}(\bar{\lambda} \odot d\lambda), \qquad
+            d\theta = e^{\theta} \odot \mathrm{Im}(\bar{\lambda} \odot d\lambda) \\
+        dB &\mathrel{+}= x_t^\top (e^{\gamma} \odot \bar{dh}_t), \qquad dC \mathrel{+}= \bar{h}_t^\top dy_t \\
+        dD &\mathrel{+}= x_t^\top dy_t \\
+        dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot \bar{dh}_t) \bar{B}^\top\bigr) + dy_t D^\top, \qquad
+            dh_{t-1} = \bar{\lambda} \odot \bar{dh}_t
+
+    (A bar over h, v, C, B or :math:`\lambda` is the complex conjugate; :math:`\bar{dh}` is the whole gradient.)
+
+    Args:
+        in_size: D, features of x.
+        out_size: H, features of y.
+        units: N, complex units; H of them if it is None.
+        rng: draws the weights.
+        r_min: the least size of a :math:`\lambda` at first, from 0 on.
+        r_max: the largest, below 1. They are uniform in the ring between the two: close to 1, the state lasts long.
+        max_phase: the largest angle of a :math:`\lambda` at first, in radians, above 0 and up to 2π; the angles are
+            uniform. Close to 0, all are close to being positive numbers.
+
+    Parameters `nu`, `theta` and `gamma` (N,), where :math:`e^{\gamma} = \sqrt{1 - |\lambda|^2}` at first, so that a
+    unit has the size of its inputs; `w_x` (D, 2N + H), of which B is normal with variance 1 / 2D, and D Glorot; `w_y`
+    (2N, H), normal with variance 1 / N. State `(re, im)`, each (B, N).
+
+    Raises:
+        ValueError: a size is below 1, or `r_min`, `r_max` or `max_phase` is outside its range.
+        TypeError: a size is not an integer, a number not a number, or `rng` is not a generator.
+
+    References:
+        Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu and De, *Resurrecting Recurrent Neural Networks for Long
+        Sequences*, 2023, arXiv 2303.06349. There, D is a diagonal.
+
+    Example:
+        >>> cell = LRUCell(3, 4, units=6, rng=np.random.default_rng(0))
+        >>> ys, (re, im) = cell(np.zeros((5, 2, 3), np.float32))
+        >>> ys.shape, re.shape, im.shape
+        ((5, 2, 4), (2, 6), (2, 6))
+    """
+
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        *,
+        units: int | None = None,
+        rng: Generator,
+        r_min: float = 0.9,
+        r_max: float = 0.999,
+        max_phase: float = 2 * math.pi,
+    ) -> None:
+        in_size = check_size("LRUCell", "in_size", in_size)
+        out_size = check_size("LRUCell", "out_size", out_size)
+        units = out_size if units is None else check_size("LRUCell", "units", units)
+        check_rng("LRUCell", rng)
+        self.in_size, self.out_size, self.units = in_size, out_size, units
+        self.r_min, self.r_max, self.max_phase = _ring(r_min, r_max, max_phase)
+
+        squares = rng.uniform(self.r_min**2, self.r_max**2, units)
+        self.nu = Parameter(np.log(-0.5 * np.log(squares)).astype(np.float32))
+        self.theta = Parameter(np.log(self.max_phase * (1 - rng.random(units))).astype(np.float32))
+        self.gamma = Parameter((0.5 * np.log1p(-squares)).astype(np.float32))
+        b = initializers.normal((in_size, 2 * units), rng=rng, std=1 / math.sqrt(2 * in_size))
+        d = initializers.glorot((in_size, out_size), rng=rng)
+        self.w_x = Parameter(np.concatenate([b, d], axis=1))
+        self.w_y = Parameter(initializers.normal((2 * units, out_size), rng=rng, std=1 / math.sqrt(units)))
+
+    @property
+    def state_spec(self) -> StateSpec:
+        return Leaf("re", (self.units,)), Leaf("im", (self.units,))
+
+    def step_forward(
+        self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
+    ) -> tuple[Float[Array, "B H"], State, LRUCache]:
+        re_prev, im_prev = state
+        N, (re_factor, im_factor) = self.units, self._factors()
+        sides = x @ self.w_x.value
+        gamma = namespace(sides).exp(self.gamma.value)
+        v_re, v_im = gamma * sides[:, :N], gamma * sides[:, N : 2 * N]
+        re = re_factor * re_prev - im_factor * im_prev + v_re
+        im = re_factor * im_prev + im_factor * re_prev + v_im
+        y = re @ self.w_y.value[:N] - im @ self.w_y.value[N:] + sides[:, 2 * N :]
+        return y, (re, im), LRUCache(x, re_prev, im_prev, v_re, v_im, re, im)
+
+    def step_backward(
+        self, dy: Float[Array, "B H"], dstate: State, cache: LRUCache
+    ) -> tuple[Float[Array, "B D"], State]:
+        x, re_prev, im_prev, v_re, v_im, re, im = cache
+        dre, dim = dstate
+        xp, N, (re_factor, im_factor) = namespace(re), self.units, self._factors()
+        dre, dim = dre + dy @ self.w_y.value[:N].T, dim - dy @ self.w_y.value[N:].T
+        self.w_y.grad[:N] += re.T @ dy
+        self.w_y.grad[N:] -= im.T @ dy
+
+        # w.r.t. the logarithm of lambda: the conjugate of lambda * h_{t-1}, times that w.r.t. h_t.
+        turned_re, turned_im = re - v_re, im - v_im
+        self.nu.grad -= xp.exp(self.nu.value) * (turned_re * dre + turned_im * dim).sum(axis=0)
+        self.theta.grad += xp.exp(self.theta.value) * (turned_re * dim - turned_im * dre).sum(axis=0)
+        self.gamma.grad += (v_re * dre + v_im * dim).sum(axis=0)
+        gamma = xp.exp(self.gamma.value)
+        dsides = xp.concatenate([gamma * dre, gamma * dim, dy], axis=1)
+        self.w_x.grad += x.T @ dsides
+        dstate = re_factor * dre + im_factor * dim, re_factor * dim - im_factor * dre
+        return dsides @ self.w_x.value.T, dstate
+
+    def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: LRUCache) -> dict[str, Array]:
+        N, w_y, (dre, dim) = self.units, self.w_y.value, dstate
+        return {"re": dre + dy @ w_y[:N].T, "im": dim - dy @ w_y[N:].T}
+
+    def _factors(self) -> tuple[Array, Array]:
+        """The real and the imaginary part of lambda (N,)."""
+        xp = namespace(self.nu.value)
+        size, phase = xp.exp(-xp.exp(self.nu.value)), xp.exp(self.theta.value)
+        return size * xp.cos(phase), size * xp.sin(phase)
+
+    def kernel(self) -> Kernel | None:
+        return lru.KERNEL if self.has_steps(*STEPS) else None
+
+
+def _ring(r_min: float, r_max: float, max_phase: float) -> tuple[float, float, float]:
+    """The checked numbers of the ring."""
+    for name, value in (("r_min", r_min), ("r_max", r_max), ("max_phase", max_phase)):
+        check_number("LRUCell", name, value)
+    if not 0 <= r_min < r_max < 1:
+        raise ValueError(f"LRUCell: r_min and r_max must be 0 <= r_min < r_max < 1, not {r_min} and {r_max}")
+    if not 0 < max_phase <= 2 * math.pi:
+        raise ValueError(f"LRUCell: max_phase must be above 0 and at most 2 pi, not {max_phase}")
+    return float(r_min), float(r_max), float(max_phase)
+
+
+STEPS = LRUCell.step_forward, LRUCell.step_backward
+"""The steps that the kernel computes."""

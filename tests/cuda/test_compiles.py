@@ -85,6 +85,7 @@ def test_nothing_is_spilled(nvrtc: Any, cell: str, dtype: str, architecture: int
         ("examine", {"examine"}),
         ("by_id", {"sort_by_id", "add_rows"}),
         ("masks", {"random_mask"}),
+        ("linear", {"linear_forward", "linear_backward"}),
     ],
 )
 def test_nothing_is_spilled_by_the_rest(

@@ -18,8 +18,11 @@ import pytest
 from kernels_on_host import COMPILER, OUTCOMES, SHIM, Wrong
 from philox import fractions
 from tinygrad_rnn import SoftmaxCrossEntropy
+from tinygrad_rnn.core.rows import make_rows
 from tinygrad_rnn.kernels.cuda.sources import OPTIONS, VERDICT, text
+from tinygrad_rnn.kernels.plain import linear
 from tinygrad_rnn.kernels.plain.masks import random_mask
+from tinygrad_rnn.kernels.starts import before_steps
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++, which compiles the kernels for the host")
 SEEDS = (0, 1, 2, 3, 5)
@@ -211,11 +214,39 @@ def check_masks(host: Host) -> None:
         np.testing.assert_array_equal(mask, random_mask(key, probability, 2.5, (count,), np.zeros(())))
 
 
+def check_linear(host: Host) -> None:
+    """With lengths and starts, and without, against the loop in NumPy; of more units than one block has threads."""
+    rng, (T, B, H) = np.random.default_rng(0), (4, 3, 17)
+    for lengths, starts in ((np.array([4, 0, 2]), rng.random((T, B)) < 0.4), (None, None)):
+        rows = make_rows("rows", lengths, starts, T, B, np.zeros(0))
+        flags = [None if array is None else host.array(array) for array in rows[1:]]
+        a, b, dys, h, dh, begun, dbegun = (rng.standard_normal((*shape, B, H)) for shape in ((T,), (T,), (T,), *[()] * 4))
+        right_hs = np.concatenate([h[None], np.full((T, B, H), np.nan)])
+        right_prev = before_steps(right_hs, rows.starts)
+        linear.forward_steps(a, b, right_hs, right_prev, rows, begun)
+        hs = host.array(np.concatenate([h[None], np.full((T, B, H), np.nan)]))
+        h_prev = host.empty((T, B, H)) if starts is not None else hs
+        sizes = [np.array(size, "i4") for size in (T, B, H)]
+        given = [host.array(begun), host.array(a), host.array(b)]
+        host("linear_forward", 2, 32, hs, h_prev, *given, *flags, *sizes)
+        close(hs, right_hs)
+        close(h_prev if starts is not None else hs[:-1], right_prev)
+
+        dys = rows.clear(dys)
+        right_dhs, right_total = dys.copy(), dbegun.copy()
+        right_dh = linear.backward_steps(a, right_dhs, dh.copy(), rows, right_total)
+        dhs, dh, dbegun = map(host.array, (dys, dh, dbegun))
+        host("linear_backward", 2, 32, dhs, dh, dbegun, given[1], *flags, *sizes)
+        for found, right in ((dhs, right_dhs), (dh, right_dh), (dbegun, right_total)):
+            close(found, right)
+
+
 CHECKS: dict[str, Callable[[Host], None]] = {
     "cross_entropy": check_cross_entropy,
     "examine": check_examine,
     "by_id": check_by_id,
     "masks": check_masks,
+    "linear": check_linear,
 }
 
 
@@ -278,6 +309,19 @@ MUTANTS = [
     ("masks", "bits < threshold", "bits <= threshold"),
     ("masks", "j % 2 ?", "j % 2 == 0 ?"),
     ("masks", "words[j / 2] >> 32", "words[j / 2] >> 31"),
+    ("linear", "row = n / H", "row = n / B"),
+    ("linear", "                h = begun[n];", "                h += begun[n];"),
+    ("linear", "            h_prev[at] = h;\n", ""),
+    ("linear", "a[at] * h + b[at]", "a[at] * h"),
+    ("linear", "a[at] * h + b[at]", "h + b[at]"),
+    ("linear", "!active || active[flag]", "true"),
+    ("linear", "dhs[at] += back", "dhs[at] = back"),
+    ("linear", "a[at] * dhs[at]", "dhs[at]"),
+    ("linear", "dbegun[n] += back", "dbegun[n] = back"),
+    ("linear", "            back = 0;\n", ""),
+    ("linear", "    dh[n] = back;\n", ""),
+    ("linear", "    if (n >= size)\n        return;\n", ""),
+    ("linear", "(size_t)t * B + row", "row"),
 ]
 
 

@@ -8,7 +8,7 @@ compiled steps are made of, and `parts_of_numba` all that is taken from Numba.
 from ..kernel import Backend
 from ..plain import additive, masks
 from ..plain import products as plain_products
-from . import gru, lstm, products, rnn, softmax_cross_entropy
+from . import gru, linear, lstm, products, rnn, softmax_cross_entropy
 
 COMPILED = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -19,6 +19,8 @@ COMPILED = Backend(
     gru_forward_steps=gru.forward_steps,
     gru_backward_steps=gru.backward_steps,
     gru_step=gru.step,
+    linear_forward_steps=linear.forward_steps,
+    linear_backward_steps=linear.backward_steps,
     by_gate=plain_products.by_gate,
     empty_gates=plain_products.empty_gates,
     projection=products.projection,

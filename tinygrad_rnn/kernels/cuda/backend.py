@@ -2,7 +2,7 @@
 
 from ..kernel import Backend, CrossEntropy, OptimizerStep
 from ..plain import softmax_cross_entropy
-from . import additive, by_id, cross_entropy, gru, lstm, masks, optimizers, products, rnn
+from . import additive, by_id, cross_entropy, gru, linear, lstm, masks, optimizers, products, rnn
 
 CUDA = Backend(
     rnn_forward_steps=rnn.forward_steps,
@@ -13,6 +13,8 @@ CUDA = Backend(
     gru_forward_steps=gru.forward_steps,
     gru_backward_steps=gru.backward_steps,
     gru_step=None,
+    linear_forward_steps=linear.forward_steps,
+    linear_backward_steps=linear.backward_steps,
     by_gate=products.by_gate,
     empty_gates=products.empty_gates,
     projection=products.projection,

@@ -11,8 +11,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from table import SteppedGRU, SteppedLSTM, SteppedRNN
-from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell
+from table import (
+    SteppedGRU,
+    SteppedIndRNN,
+    SteppedLRU,
+    SteppedLSTM,
+    SteppedMinGRU,
+    SteppedMinLSTM,
+    SteppedRNN,
+    SteppedSRU,
+)
+from tinygrad_rnn import (
+    Cell,
+    GRUCell,
+    IndRNNCell,
+    LRUCell,
+    LSTMCell,
+    MinGRUCell,
+    MinLSTMCell,
+    OneHotRows,
+    RNNCell,
+    SRUCell,
+)
 from tinygrad_rnn.core.states import tree_map
 from tinygrad_rnn.kernels import backends, products, threads
 from tinygrad_rnn.kernels.compiled import COMPILED
@@ -26,6 +46,13 @@ PAIRS: dict[str, tuple[Make, Make]] = {
     "RNNCell relu": (partial(RNNCell, nonlinearity="relu"), partial(SteppedRNN, nonlinearity="relu")),
     "LSTMCell": (LSTMCell, SteppedLSTM),
     "GRUCell": (GRUCell, SteppedGRU),
+    "MinGRUCell": (MinGRUCell, SteppedMinGRU),
+    "MinGRUCell positive": (partial(MinGRUCell, candidate="positive"), partial(SteppedMinGRU, candidate="positive")),
+    "MinLSTMCell tanh": (partial(MinLSTMCell, candidate="tanh"), partial(SteppedMinLSTM, candidate="tanh")),
+    "LRUCell": (partial(LRUCell, units=3), partial(SteppedLRU, units=3)),
+    "IndRNNCell": (IndRNNCell, SteppedIndRNN),
+    "IndRNNCell tanh": (partial(IndRNNCell, nonlinearity="tanh"), partial(SteppedIndRNN, nonlinearity="tanh")),
+    "SRUCell": (SRUCell, SteppedSRU),
 }
 LAYOUTS: dict[str, Callable[[Any], Any]] = {
     "as usual": lambda array: array,

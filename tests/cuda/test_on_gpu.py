@@ -12,7 +12,10 @@ import pytest
 from tinygrad_rnn import (
     Device,
     GRUCell,
+    LRUCell,
     LSTMCell,
+    MinGRUCell,
+    MinLSTMCell,
     OneHotRows,
     RNNCell,
     gpu_kernels,
@@ -21,6 +24,15 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.states import tree_map
 
+MAKERS = [
+    RNNCell,
+    partial(RNNCell, nonlinearity="relu"),
+    GRUCell,
+    LSTMCell,
+    MinGRUCell,
+    partial(MinLSTMCell, candidate="positive"),
+    LRUCell,
+]
 SIZES = [(1, 1, 1, 1), (5, 3, 4, 7), (4, 33, 3, 5), (0, 3, 2, 3), (3, 0, 2, 3), (6, 70, 5, 9), (3, 2, 2, 270)]
 
 
@@ -33,7 +45,7 @@ def kind(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize(("T", "B", "D", "H"), SIZES)
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 2e-5)])
-@pytest.mark.parametrize("make", [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell])
+@pytest.mark.parametrize("make", MAKERS)
 def test_it_computes_what_the_cpu_does(
     device: Device, kind: str, make: Callable[..., Any], dtype: str, allowed: float, T: int, B: int, D: int, H: int
 ) -> None:
@@ -52,7 +64,7 @@ def outcome(
     cell = make(D, H, rng=rng).to(dtype=dtype)
     cell.flat_value[...] = rng.standard_normal(cell.flat_value.shape) / max(2, H**0.5)
     values = [rng.standard_normal(shape).astype(dtype) for shape in ((T, B, D), (T, B, H))]
-    states = [tuple(rng.standard_normal((B, H)).astype(dtype) for _ in cell.state_sizes) for _ in range(2)]
+    states = [tuple(rng.standard_normal((B, H)).astype(dtype) for _ in cell.state_spec) for _ in range(2)]
     ids, ends, begins = rng.integers(0, D, (T, B)), rng.integers(0, T + 1, B), rng.random((T, B)) < 0.3
     cell = cell.to(device)
     move = Device("cpu").asarray if device == "cpu" else device.asarray

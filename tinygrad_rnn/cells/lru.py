@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from ..core import initializers
@@ -15,19 +13,8 @@ from ..core.parameter import Parameter
 from ..core.states import Leaf, State, StateSpec
 from ..kernels import lru
 from ..kernels.kernel import Kernel
+from ..kernels.lru import LRUCache
 from .base import Cell
-
-
-class LRUCache(NamedTuple):
-    """The cache of a step; all but x are (B, N)."""
-
-    x: Any
-    re_prev: Array
-    im_prev: Array
-    v_re: Array
-    v_im: Array
-    re: Array
-    im: Array
 
 
 class LRUCell(Cell):

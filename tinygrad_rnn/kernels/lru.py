@@ -16,6 +16,7 @@ from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
 from ..core.rows import Rows
 from ..core.states import State
+from .caches import check_call
 from .kernel import Kernel
 from .plain import linear
 from .products import (
@@ -48,13 +49,16 @@ class LRUWeights(NamedTuple):
     """(2N, H)."""
 
 
-class SequenceCache(NamedTuple):
-    """Of a sequence (T, B, ...); all but x complex (T, B, N)."""
+class LRUCache(NamedTuple):
+    """Of a step (B, ...), or of a sequence (T, B, ...); all but x are of N units."""
 
     x: Any
-    h_prev: Array
-    v: Array
-    h: Array
+    re_prev: Array
+    im_prev: Array
+    v_re: Array
+    v_im: Array
+    re: Array
+    im: Array
 
 
 def eigenvalues(weights: LRUWeights) -> Array:
@@ -71,18 +75,15 @@ def _complex(re: Array, im: Array) -> Array:
     return both
 
 
-def _parts(h: Array) -> Array:
+def _parts(re: Array, im: Array) -> Array:
     """What `w_y` is multiplied with: the real parts, then the negative imaginary ones, (..., 2N)."""
-    xp, N = namespace(h), h.shape[-1]
-    parts: Array = xp.empty((*h.shape[:-1], 2 * N), h.real.dtype)
-    parts[..., :N] = h.real
-    xp.negative(h.imag, out=parts[..., N:])
+    parts: Array = namespace(re).concatenate([re, -im], axis=-1)
     return parts
 
 
 def forward(
     xs: Input, state: State, weights: LRUWeights, rows: Rows, begun: State | None
-) -> tuple[Array, State, SequenceCache]:
+) -> tuple[Array, State, LRUCache]:
     """`xs` (T, B, D) and the state, two arrays (B, N), to the outputs (T, B, H), the last state and the cache.
 
     `begun` is the state where a document begins; None where `rows.starts` is.
@@ -108,27 +109,27 @@ def forward(
             xp.multiply(sides[:, 0, :, N:N2], gamma, out=v.imag)
             a, states = xp.broadcast_to(factors, v.shape), own_hs[block.start : block.stop + 1]
             linear.forward_steps(a, v, states, own_prev[block], own_rows.of_steps(block), own_start)
-            own_ys[block] = (_parts(states[1:]).reshape(-1, N2) @ weights.w_y).reshape(y.shape)
+            own_ys[block] = (_parts(states[1:].real, states[1:].imag).reshape(-1, N2) @ weights.w_y).reshape(y.shape)
             own_ys[block] += y
 
     over_rows(run, B, weights.w_x)
     last = hs[T]
-    return ys, (last.real.copy(), last.imag.copy()), SequenceCache(xs, h_prev, vs, hs[1:])
+    return ys, (last.real.copy(), last.imag.copy()), LRUCache(xs, h_prev.real, h_prev.imag, vs.real, vs.imag, hs[1:].real, hs[1:].imag)
 
 
 def backward(
-    dys: Array, dstate: State, cache: SequenceCache, weights: LRUWeights, rows: Rows, gradients: LRUWeights
+    dys: Array, dstate: State, cache: LRUCache, weights: LRUWeights, rows: Rows, gradients: LRUWeights
 ) -> tuple[Array | None, State, State | None]:
     """`dys` (T, B, H) and the gradient of the last state to `(dxs, dstate, dbegun)`; adds to `gradients`.
 
     `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
-    (T, B, N), (N2, H) = cache.h.shape, weights.w_y.shape
-    if dys.shape != (T, B, H) or dstate[0].shape != (B, N) or N2 != 2 * N or cache.x.shape[:2] != (T, B):
+    (T, B, N), (N2, H) = cache.re.shape, weights.w_y.shape
+    check_call(cache, cache.re, dstate, rows)
+    if dys.shape != (T, B, H) or N2 != 2 * N:
         raise ValueError(
-            f"LRUCache: these arrays are not of one call: h {cache.h.shape}, dys {dys.shape}, x {cache.x.shape}, "
-            f"dstate[0] {dstate[0].shape}, w_y {weights.w_y.shape}; expected (T, B, N), (T, B, H), (T, B, D), (B, N) "
-            "and (2N, H)"
+            f"LRUCache: these arrays are not of one call: re {cache.re.shape}, dys {dys.shape}, w_y "
+            f"{weights.w_y.shape}; expected (T, B, N), (T, B, H) and (2N, H)"
         )
     xp, dh = namespace(dys), _complex(*dstate)
     factors, gamma = eigenvalues(weights), xp.exp(weights.gamma)
@@ -137,23 +138,24 @@ def backward(
 
     def run(part: slice, *own_gradients: Array) -> tuple[Array]:
         totals, own_dys, own_dh = LRUWeights(*own_gradients), dys[:, part], dh[part].copy()
-        steps, own_rows = SequenceCache(*(values[:, part] for values in cache)), rows.of_rows(part)
+        steps, own_rows = LRUCache(*(values[:, part] for values in cache)), rows.of_rows(part)
         own_dstart = None if dstart is None else dstart[part]
         project_back, dfactors = input_gradient(of_rows(dxs, part), weights.w_x), xp.zeros_like(factors)
         for block in reversed(blocks(T, block_steps(T, own_dys.shape[1], 2 * N2 + H, dh))):
-            dy, h_prev, v = own_dys[block], steps.h_prev[block], steps.v[block]
-            add_gradient(totals.w_y, _parts(steps.h[block]), dy)
+            dy, of_block = own_dys[block], LRUCache(*(values[block] for values in steps))
+            x, re_prev, im_prev, v_re, v_im, re, im = of_block
+            add_gradient(totals.w_y, _parts(re, im), dy)
             dparts = (dy.reshape(-1, H) @ weights.w_y.T).reshape(*dy.shape[:2], N2)
             dhs = _complex(dparts[..., :N], -dparts[..., N:])
             a = xp.broadcast_to(factors, dhs.shape)
             own_dh = linear.backward_steps(a, dhs, own_dh, own_rows.of_steps(block), own_dstart)
-            dfactors += (xp.conj(h_prev) * dhs).sum(axis=(0, 1))
-            totals.gamma[...] += (xp.conj(v) * dhs).real.sum(axis=(0, 1))
+            dfactors += (_complex(re_prev, -im_prev) * dhs).sum(axis=(0, 1))
+            totals.gamma[...] += (v_re * dhs.real + v_im * dhs.imag).sum(axis=(0, 1))
             dsides = xp.empty((*dy.shape[:2], N2 + H), dy.dtype)
             xp.multiply(dhs.real, gamma, out=dsides[..., :N])
             xp.multiply(dhs.imag, gamma, out=dsides[..., N:N2])
             dsides[..., N2:] = dy
-            add_gradient(totals.w_x, steps.x[block], dsides)
+            add_gradient(totals.w_x, x, dsides)
             project_back(block, dsides)
         dlog = xp.conj(factors) * dfactors  # w.r.t. the logarithm, -e^nu + i e^theta
         totals.nu[...] -= xp.exp(weights.nu) * dlog.real

@@ -669,7 +669,7 @@ def by_documents(run: Any) -> Any:
 
 
 def begun(layer: Any, state: Any) -> Any:
-    """The state of a row where a document begins: zeros, but what an attention looks at stays; no weight in an sLSTM."""
+    """The state of a row where a document begins: zeros, but an attention keeps its memory; no weight in an sLSTM."""
     if type(layer).__name__ == "SLSTMCell":
         return (0 * state[0], 0 * state[1], 0 * state[2] - math.inf)
     if hasattr(layer, "attention"):
@@ -692,7 +692,7 @@ def by_direction(layer: Any, there: Any, back: Any) -> Any:
 
 
 def row_by_row(step: Any) -> Any:
-    """The forward of a cell: `step` takes the layer, an x and the state of one row, lists, and gives y and the state."""
+    """The forward of a cell: `step` takes the layer, an x and the state of one row, lists, to y and the state."""
 
     def forward(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
         T, B, _ = xs.shape

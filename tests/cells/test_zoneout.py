@@ -9,7 +9,18 @@ import pytest
 
 import naive
 from philox import drawn
-from tinygrad_rnn import DropConnect, LayerNormLSTMCell, Linear, OneHotRows, RNNCell, Sequential, Zoneout
+from tinygrad_rnn import (
+    DropConnect,
+    LayerNormLSTMCell,
+    Linear,
+    LRUCell,
+    OneHotRows,
+    RNNCell,
+    Sequential,
+    SLSTMCell,
+    SRUCell,
+    Zoneout,
+)
 from tinygrad_rnn.core.states import Leaf, StateSpec
 
 XS: Any = np.random.default_rng(1).standard_normal((5, 3, 3))
@@ -104,8 +115,33 @@ def test_arguments_that_do_not_fit_are_told_why() -> None:
         (rnn, (0.1, 0.2), ValueError, r"there are 2 rates, but 1 arrays in the state of RNNCell\(3, 4\)"),
         (rnn, (), ValueError, r"there are 0 rates, but 1 arrays in the state of RNNCell\(3, 4\)"),
         (rnn, [0.1], TypeError, r"Zoneout: rates\[0\] must be a number, not \[0.1\]"),
+        (SLSTMCell(3, 4, rng=rng), 0.1, ValueError, r"Zoneout: m, in the state of SLSTMCell\(3, 4\), begins at -inf"),
         (rnn, (1.0,), ValueError, r"Zoneout: rates\[0\] must be 0 to below 1, not 1.0"),
     ):
         wrong: Any = (cell, rates)
         with pytest.raises(error, match=message):
             Zoneout(*wrong, rng=rng)
+
+
+@pytest.mark.parametrize("kind", [LRUCell, SRUCell])
+def test_a_cell_whose_output_is_no_state_is_refused(kind: Any) -> None:
+    """As soon as that shows: before, the state would be given out in the place of the output."""
+    rng = np.random.default_rng(0)
+    layer = Zoneout(kind(3, 4, rng=rng), 0.1, rng=rng)
+    with pytest.raises(ValueError, match=r"Zoneout: the output of \w+\(3, 4\) is not the first array of its state"):
+        layer.forward(XS.astype("float32"))
+
+
+def test_an_output_that_is_a_copy_of_the_state_will_do() -> None:
+    class Copies(RNNCell):
+        def step_forward(self, x: Any, state: Any, *, training: bool = True) -> Any:
+            y, after, cache = super().step_forward(x, state, training=training)
+            return y.copy(), after, cache
+
+    found, expected = (
+        Zoneout(kind(3, 4, rng=np.random.default_rng(0)), 0.1, rng=np.random.default_rng(0)).forward(
+            XS.astype("float32")
+        )[0]
+        for kind in (Copies, RNNCell)
+    )
+    np.testing.assert_array_equal(found, expected)

@@ -107,5 +107,11 @@ def test_blocks_are_drawn_one_after_the_other() -> None:
     assert drawn.shape == (4, 12)
 
 
+def test_a_ring_of_radius_0_is_finite() -> None:
+    for array in initializers.ring(100, rng=np.random.default_rng(0), r_min=0.0, r_max=1e-30):
+        assert np.isfinite(array).all()
+
+
 def test_every_public_name_is_tested() -> None:
-    assert sorted([*DRAWN, "blocks", "identity", "zeros"]) == initializers.__all__
+    own = ["blocks", "identity", "ring", "zeros"]  # that of a ring: tests/cells/test_linear_recurrences.py
+    assert sorted([*DRAWN, *own]) == initializers.__all__

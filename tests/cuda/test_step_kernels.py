@@ -220,7 +220,9 @@ def check_linear(host: Host) -> None:
     for lengths, starts in ((np.array([4, 0, 2]), rng.random((T, B)) < 0.4), (None, None)):
         rows = make_rows("rows", lengths, starts, T, B, np.zeros(0))
         flags = [None if array is None else host.array(array) for array in rows[1:]]
-        a, b, dys, h, dh, begun, dbegun = (rng.standard_normal((*shape, B, H)) for shape in ((T,), (T,), (T,), *[()] * 4))
+        a, b, dys, h, dh, begun, dbegun = (
+            rng.standard_normal((*shape, B, H)) for shape in ((T,), (T,), (T,), *[()] * 4)
+        )
         right_hs = np.concatenate([h[None], np.full((T, B, H), np.nan)])
         right_prev = before_steps(right_hs, rows.starts)
         linear.forward_steps(a, b, right_hs, right_prev, rows, begun)

@@ -26,7 +26,7 @@ import tinygrad_rnn as rnn
 from tinygrad_rnn.core.one_hot import TableRows
 from tinygrad_rnn.core.parameter import Parameter
 from tinygrad_rnn.kernels import backends, products, threads
-from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, packed, softmax_cross_entropy
+from tinygrad_rnn.kernels.compiled import COMPILED, gru, linear, lstm, packed, softmax_cross_entropy
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import rnn as compiled_rnn
 from tinygrad_rnn.kernels.compiled.door import Door
@@ -206,7 +206,9 @@ def sizes(rng: Generator) -> tuple[int, int]:
 
 
 def a_cell(rng: Generator, dtype: str, in_size: int | None = None) -> Any:
-    make: Any = [rnn.RNNCell, partial(rnn.RNNCell, nonlinearity="relu"), rnn.LSTMCell, rnn.GRUCell][rng.integers(4)]
+    makes: list[Any] = [rnn.RNNCell, partial(rnn.RNNCell, nonlinearity="relu"), rnn.LSTMCell, rnn.GRUCell]
+    makes += [rnn.MinGRUCell, rnn.MinLSTMCell]
+    make = makes[rng.integers(len(makes))]
     in_size = int(rng.choice([1, 2, 3, 5])) if in_size is None else in_size
     return make(in_size, int(rng.choice([1, 3, 4, 5, 17, 33])), rng=rng).to(dtype=dtype)
 
@@ -307,7 +309,7 @@ def a_loss_call(rng: Generator) -> Call:
 
 DOORS = [
     door
-    for module in (compiled_rnn, lstm, gru, packed, compiled_products, softmax_cross_entropy)
+    for module in (compiled_rnn, lstm, gru, linear, packed, compiled_products, softmax_cross_entropy)
     for door in vars(module).values()
     if isinstance(door, Door) and door.__module__ == module.__name__
 ]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import numpy as np
-
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
-from ..core.checks import check_number, check_rng, check_size
+from ..core.checks import check_rng, check_size
+from ..core.initializers import check_ring
 from ..core.one_hot import Input
 from ..core.parameter import Parameter
 from ..core.states import Leaf, State, StateSpec
@@ -58,8 +57,8 @@ class LRUCell(Cell):
             uniform. Close to 0, all are close to being positive numbers.
 
     Parameters `nu`, `theta` and `gamma` (N,), where :math:`e^{\gamma} = \sqrt{1 - |\lambda|^2}` at first, so that a
-    unit has the size of its inputs; `w_x` (D, 2N + H), of which B is normal with variance 1 / 2D, and D Glorot; `w_y`
-    (2N, H), normal with variance 1 / N. State `(re, im)`, each (B, N).
+    unit has the size of its inputs; `w_x` (D, 2N + H) and `w_y` (2N, H), normal with variance 1 / D and 1 / 2N. State
+    `(re, im)`, each (B, N).
 
     Raises:
         ValueError: a size is below 1, or `r_min`, `r_max` or `max_phase` is outside its range.
@@ -92,16 +91,13 @@ class LRUCell(Cell):
         units = out_size if units is None else check_size("LRUCell", "units", units)
         check_rng("LRUCell", rng)
         self.in_size, self.out_size, self.units = in_size, out_size, units
-        self.r_min, self.r_max, self.max_phase = _ring(r_min, r_max, max_phase)
-
-        squares = rng.uniform(self.r_min**2, self.r_max**2, units)
-        self.nu = Parameter(np.log(-0.5 * np.log(squares)).astype(np.float32))
-        self.theta = Parameter(np.log(self.max_phase * (1 - rng.random(units))).astype(np.float32))
-        self.gamma = Parameter((0.5 * np.log1p(-squares)).astype(np.float32))
-        b = initializers.normal((in_size, 2 * units), rng=rng, std=1 / math.sqrt(2 * in_size))
-        d = initializers.glorot((in_size, out_size), rng=rng)
-        self.w_x = Parameter(np.concatenate([b, d], axis=1))
-        self.w_y = Parameter(initializers.normal((2 * units, out_size), rng=rng, std=1 / math.sqrt(units)))
+        self.r_min, self.r_max, self.max_phase = r_min, r_max, max_phase = check_ring("LRUCell", r_min, r_max, max_phase)
+        nu, theta, gamma = initializers.ring(units, rng=rng, r_min=r_min, r_max=r_max, max_phase=max_phase)
+        self.nu, self.theta, self.gamma = Parameter(nu), Parameter(theta), Parameter(gamma)
+        shapes = (in_size, 2 * units + out_size), (2 * units, out_size)
+        self.w_x, self.w_y = (
+            Parameter(initializers.normal(shape, rng=rng, std=1 / math.sqrt(shape[0]))) for shape in shapes
+        )
 
     @property
     def state_spec(self) -> StateSpec:
@@ -123,7 +119,7 @@ class LRUCell(Cell):
     def step_backward(
         self, dy: Float[Array, "B H"], dstate: State, cache: LRUCache
     ) -> tuple[Float[Array, "B D"], State]:
-        x, re_prev, im_prev, v_re, v_im, re, im = cache
+        x, _, _, v_re, v_im, re, im = cache
         dre, dim = dstate
         xp, N, (re_factor, im_factor) = namespace(re), self.units, self._factors()
         dre, dim = dre + dy @ self.w_y.value[:N].T, dim - dy @ self.w_y.value[N:].T
@@ -153,17 +149,6 @@ class LRUCell(Cell):
 
     def kernel(self) -> Kernel | None:
         return lru.KERNEL if self.has_steps(*STEPS) else None
-
-
-def _ring(r_min: float, r_max: float, max_phase: float) -> tuple[float, float, float]:
-    """The checked numbers of the ring."""
-    for name, value in (("r_min", r_min), ("r_max", r_max), ("max_phase", max_phase)):
-        check_number("LRUCell", name, value)
-    if not 0 <= r_min < r_max < 1:
-        raise ValueError(f"LRUCell: r_min and r_max must be 0 <= r_min < r_max < 1, not {r_min} and {r_max}")
-    if not 0 < max_phase <= 2 * math.pi:
-        raise ValueError(f"LRUCell: max_phase must be above 0 and at most 2 pi, not {max_phase}")
-    return float(r_min), float(r_max), float(max_phase)
 
 
 STEPS = LRUCell.step_forward, LRUCell.step_backward

@@ -147,8 +147,10 @@ class SLSTMCell(Cell):
         dh, dc, dm = dstate
         dh = dy + dh
         dc = dc + dh * cache.o
+        dm = dm - dc * cache.c
         di, df, do, dz = dc * cache.z, dc * cache.c_prev, dh * cache.c, dc * cache.i
-        return {"h": dh, "c": dc, "m": dm - dc * cache.c, "i": di, "f": df, "o": do, "z": dz}
+        da_f = cache.f * (df + dm) * sigmoid(-cache.a_f)
+        return {"h": dh, "c": dc, "m": dm, "a_f": da_f, "i": di, "f": df, "o": do, "z": dz}
 
 
 def log_of_sum(a: Any, b: Array) -> Array:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from ..core.arrays import Array, Float, Generator, Shaped, no_gradient
 from ..core.checks import check_rate, check_rng
 from ..core.one_hot import Input
-from ..core.states import State, StateSpec, tree_map
+from ..core.parameter import Parameter
+from ..core.states import State, StateSpec, leaves, tree_map
 from ..layers.masks import random_mask
 from .base import Cell
 
@@ -40,8 +42,8 @@ class Zoneout(Cell):
         ds_{t-1} &= k \odot ds_t + \text{what the wrapped cell sends back for } ds'_t
 
     Args:
-        cell: any `Cell` whose output is the first array of its state, as in every cell of this package. It runs step
-            by step, even if it has a kernel.
+        cell: any `Cell` whose output is the first array of its state, h: not an `LRUCell` or `SRUCell`, nor an
+            `SLSTMCell`, whose m begins at minus infinity. It runs step by step, even if it has a kernel.
         rates: the probability that a unit keeps its value, 0 to below 1: one number, or a tuple with one for each
             array of the state, such as `(0.1, 0.5)` for `(h, c)`.
         rng: the layer spawns its own stream from it.
@@ -51,8 +53,8 @@ class Zoneout(Cell):
 
     Raises:
         TypeError: `cell` is not a `Cell`, a rate is not a number, or `rng` is not a generator.
-        ValueError: the output of the cell differs in size from the first array of its state, a rate is below 0, or 1
-            or more, or there is not one rate for each array.
+        ValueError: the output of the cell is not the first array of its state, an array begins at infinity, a rate is
+            below 0, or 1 or more, or there is not one rate for each array.
 
     References:
         Krueger et al., *Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations*, 2017.
@@ -68,7 +70,14 @@ class Zoneout(Cell):
     def __init__(self, cell: Cell, rates: float | tuple[float, ...], *, rng: Generator) -> None:
         if not isinstance(cell, Cell):
             raise TypeError(f"Zoneout: cell must be a Cell, not {cell!r}")
-        sizes = cell.state_sizes
+        arrays = leaves(cell.state_spec)
+        sizes = tuple(array.shape[0] for array in arrays)
+        for array in arrays:
+            if not isinstance(array.initial, Parameter) and math.isinf(array.initial):
+                raise ValueError(
+                    f"Zoneout: {array.name}, in the state of {cell!r}, begins at {array.initial}, and no mean of that "
+                    "and a number can be taken"
+                )
         if cell.out_size != sizes[0]:
             raise ValueError(
                 f"Zoneout: the output of {cell!r} has size {cell.out_size}, but the first array of its state "
@@ -90,7 +99,11 @@ class Zoneout(Cell):
     def step_forward(
         self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
     ) -> tuple[Float[Array, "B H"], State, ZoneoutCache]:
-        _, after, inner = self.cell.step_forward(x, state, training=training)
+        y, after, inner = self.cell.step_forward(x, state, training=training)
+        if y is not after[0] and not bool((y == after[0]).all()):
+            raise ValueError(
+                f"Zoneout: the output of {self.cell!r} is not the first array of its state, which a unit could keep"
+            )
         keep = self.rates
         if training:
             keep = tree_map(lambda p, new: random_mask(self.rng, p, new.shape, new) if p else p, self.rates, after)

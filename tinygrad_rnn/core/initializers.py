@@ -23,7 +23,7 @@ from .arrays import Array, Generator
 from .blas import with_one_blas_thread
 from .filling import stand_in
 
-__all__ = ["blocks", "glorot", "he", "identity", "normal", "orthogonal", "uniform", "zeros"]
+__all__ = ["blocks", "glorot", "he", "identity", "normal", "orthogonal", "ring", "uniform", "zeros"]
 
 
 def uniform(shape: tuple[int, ...], *, rng: Generator, limit: float | None = None) -> Array:
@@ -76,6 +76,41 @@ def identity(shape: tuple[int, int], *, scale: float = 1.0) -> Array:
     if (outline := stand_in(shape, drawn=False)) is not None:
         return outline
     return (scale * np.eye(*shape)).astype(np.float32)
+
+
+def ring(
+    units: int, *, rng: Generator, r_min: float = 0.9, r_max: float = 0.999, max_phase: float = 2 * math.pi
+) -> tuple[Array, Array, Array]:
+    """`nu`, `theta` and `gamma` (N,) of an `LRUCell`, whose factors exp(-e^nu + i e^theta) are uniform in a ring.
+
+    It has the radii `r_min` and `r_max`, from 0 to below 1; the angles are uniform up to `max_phase`, above 0 and at
+    most 2π. e^gamma is √(1 - |factor|²), which gives a unit the size of its inputs (Orvieto et al., 2023).
+    """
+    units = check_size("ring", "units", units)
+    check_rng("ring", rng)
+    least, most, phase = check_ring("ring", r_min, r_max, max_phase)
+    if (undrawn := stand_in((units,))) is not None:
+        return undrawn, undrawn.copy(), undrawn.copy()
+    squares, turns = rng.uniform(least**2, most**2, units), 1 - rng.random(units)
+    squares = np.clip(squares, np.finfo(np.float32).tiny, None)  # of a radius of 0, nu would be infinite
+    nu, theta, gamma = np.log(-0.5 * np.log(squares)), np.log(phase * turns), 0.5 * np.log1p(-squares)
+    return nu.astype(np.float32), theta.astype(np.float32), gamma.astype(np.float32)
+
+
+def check_ring(owner: str, r_min: Any, r_max: Any, max_phase: Any) -> tuple[float, float, float]:
+    """The radii and the largest angle of a `ring`, as floats.
+
+    Raises:
+        TypeError: one is no number.
+        ValueError: one is outside its range.
+    """
+    numbers = {"r_min": r_min, "r_max": r_max, "max_phase": max_phase}
+    least, most, phase = (check_number(owner, name, number) for name, number in numbers.items())
+    if not 0 <= least < most < 1:
+        raise ValueError(f"{owner}: r_min and r_max must be 0 <= r_min < r_max < 1, not {r_min} and {r_max}")
+    if not 0 < phase <= 2 * math.pi:
+        raise ValueError(f"{owner}: max_phase must be above 0 and at most 2 pi, not {max_phase}")
+    return least, most, phase
 
 
 def zeros(shape: tuple[int, ...]) -> Array:

@@ -12,7 +12,7 @@ CANDIDATES = ("linear", "tanh", "positive")
 
 
 def candidate(name: str, a: Array) -> Array:
-    """n = G(a); of `"linear"` it is `a` itself."""
+    """Gives n = G(a); of `"linear"` it is `a` itself."""
     if name == "linear":
         return a
     if name == "tanh":

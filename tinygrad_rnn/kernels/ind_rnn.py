@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..core.arrays import Array, namespace
 from ..core.rows import Rows
 from .elementwise import Elementwise, kernel
+from .kernel import Kernel
 from .starts import begin_step, begin_step_backward
 
 
@@ -84,7 +85,7 @@ def backward(
     return das, dh
 
 
-def _kernel(nonlinearity: str) -> Any:
+def _kernel(nonlinearity: str) -> Kernel:
     own = partial(forward, nonlinearity), partial(backward, nonlinearity)
     return kernel(Elementwise(IndRNNWeights, IndRNNCache, 1, 0, 0, *own))
 

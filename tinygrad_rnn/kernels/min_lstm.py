@@ -1,4 +1,4 @@
-"""The minimal LSTM over a whole sequence: `kernels.elementwise`, with the gates f, i and n, and the linear recurrence."""
+"""The minimal LSTM over a whole sequence: `kernels.elementwise`, with f, i and n, and the linear recurrence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MinLSTMWeights(NamedTuple):
 
 
 def share(a_f: Array, a_i: Array) -> tuple[Array, Array, Array]:
-    """f = sigmoid(a_f), i = sigmoid(a_i) and k = i / (f + i).
+    """Gives f = sigmoid(a_f), i = sigmoid(a_i) and k = i / (f + i).
 
     Without this division, for f + i is 0 in float32 where both sums are below -104: the logarithm of i / f is
     log(1 + e^-a_f) - log(1 + e^-a_i), and k its sigmoid.

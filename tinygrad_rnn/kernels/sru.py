@@ -56,7 +56,7 @@ def forward(
 
 
 def outputs(cs: Array, cache: SRUCache) -> Array:
-    """y = r * tanh(c) + (1 - r) * p, of all steps."""
+    """Gives y = r * tanh(c) + (1 - r) * p, of all steps."""
     ys: Array = namespace(cs).tanh(cs)
     ys -= cache.p
     ys *= cache.r

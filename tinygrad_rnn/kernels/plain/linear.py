@@ -1,6 +1,6 @@
 """The linear recurrence, operation by operation: h_t = a_t * h_{t-1} + b_t, unit by unit.
 
-Of real or of complex numbers. It is a loop over the steps. To take logarithms and cumulative sums instead is a
+It is a loop over the steps. To take logarithms and cumulative sums instead is a
 parallel scan, but in float32 wrong by 2e-3 after 16,384 steps; to divide by cumulative products overflows after 256.
 """
 
@@ -31,19 +31,18 @@ def backward_steps(a: Array, dhs: Array, dh: Array, rows: Rows, dbegun: Array | 
     """From the last of some steps back, add to `dhs` (steps, B, N) what reaches each state from the steps after it.
 
     At first `dhs` holds the gradients w.r.t. the outputs of the states, 0 past a row's end; at last all that reaches
-    them: db_t = dh_t and da_t = dh_t * h_{t-1}, of complex numbers times the conjugate. Gives `dh` before the first
-    step, for which it may use the memory of that given.
+    them: db_t = dh_t and da_t = dh_t * h_{t-1}. Gives `dh` before the first step, for which it may use the memory of
+    that given.
     """
     xp, (_, active, starts) = namespace(dhs), rows
-    back = xp.conj(a) if a.dtype.kind == "c" else a
     for t in reversed(range(len(dhs))):
         if active is None:
             dhs[t] += dh
-            xp.multiply(back[t], dhs[t], out=dh)
+            xp.multiply(a[t], dhs[t], out=dh)
         else:
             running = active[t][:, None]  # through a row that has ended, dh goes straight
             dhs[t] += xp.where(running, dh, 0)
-            xp.copyto(dh, back[t] * dhs[t], where=running)
+            xp.copyto(dh, a[t] * dhs[t], where=running)
         if starts is not None and dbegun is not None:
             begin_step_backward(dh, dbegun, starts[t])
     return dh

@@ -59,7 +59,7 @@ from tinygrad_rnn.core.one_hot import OneHotColumns
 from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.core.states import State, learns, leaves, tree_map
 from tinygrad_rnn.kernels import backends, products, threads
-from tinygrad_rnn.kernels.compiled import COMPILED, gru, lstm, packed, rnn
+from tinygrad_rnn.kernels.compiled import COMPILED, gru, linear, lstm, packed, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.plain import products as plain_products
@@ -124,8 +124,14 @@ EQUIVALENT = (
         for change in ("`da[:H]` -> `da[:H + 1]`", "`2` -> `3`", "`3` -> `4`")
     }
     | {
-        f"{KERNELS}.plain.{kernel}.backward_steps, line {line}: `{one} and {other}` -> `{left}`": TOGETHER
-        for kernel, line in (("rnn", 25), ("gru", 28), ("lstm", 31))
+        f"{KERNELS}.{function}, line {line}: `{one} and {other}` -> `{left}`": TOGETHER
+        for function, line in (
+            *((f"plain.{kernel}.backward_steps", line) for kernel, line in (("rnn", 25), ("gru", 28), ("lstm", 31))),
+            ("plain.linear.backward_steps", 10),
+            ("lru._backward_steps", 13),
+            ("ind_rnn.backward", 13),
+            ("sru.backward", 20),
+        )
         for one, other in (("starts is not None", "dbegun is not None"),)
         for left in (one, other)
     }
@@ -334,7 +340,7 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
         patch.setattr("tinygrad_rnn.cells.base.add_initial_gradient", lambda spec, dbegun, _: begun.extend(dbegun))
         for on in (False, True):
             patch.setattr(backends, "_compiled", COMPILED if on else None)
-            for module in (rnn, gru, lstm, packed, compiled_products):
+            for module in (rnn, gru, linear, lstm, packed, compiled_products):
                 for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
                     patch.setattr(module, name, stand_in, raising=False)
                 for name in ENTRIES & vars(module).keys():
@@ -372,8 +378,9 @@ def a_cache_of_another_call(layer: Layer, rng: Generator) -> None:
         with pytest.raises(ValueError, match="not of one call"):
             layer.backward(ys, None, cache._replace(inner=wrong))
     dstate, (T, B, H) = layer.initial_state(2), ys.shape
-    none = rf"h_prev .*, dys \({T}, {B}, {H}\), .*dstate\[0\] \({B}, {H}\), .*no flags; expected"
-    one = rf"dstate\[{len(dstate) - 1}\] \({B}, {H}\), flags \({T}, 1\); expected"
+    N = dstate[0].shape[1]
+    none = rf"_prev .*, dys \({T}, {B}, {H}\), .*dstate\[0\] \({B}, {N}\), .*no flags; expected"
+    one = rf"dstate\[{len(dstate) - 1}\] \({B}, {N}\), flags \({T}, 1\); expected"
     for given, start, inner, message in (
         (ys, tree_map(lambda d: d[:1], dstate), cache.inner, r"dstate\[0\] \(1, "),
         (ys[:, :1], dstate, cache.inner, r"dys \(3, 1, "),

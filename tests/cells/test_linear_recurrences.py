@@ -174,5 +174,5 @@ def test_a_gradient_of_another_width_is_refused_by_the_kernel_of_an_lru() -> Non
     weights = kernel.weights(*(getattr(cell, name).value for name in kernel.weights._fields))  # type: ignore[attr-defined]
     state = cell.initial_state(2)
     _, _, cache = kernel.forward(np.ones((5, 2, 3), np.float32), state, weights, WHOLE, None)
-    with pytest.raises(ValueError, match=r"not of one call: re \(5, 2, 2\), dys \(5, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"not of one call: .* dys \(5, 2, 3\), .*of dys \(T, B, 4\)"):
         kernel.backward(np.ones((5, 2, 3), np.float32), state, cache, weights, WHOLE, weights)

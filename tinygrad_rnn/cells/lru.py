@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 from ..core import initializers
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
 from ..core.checks import check_rng, check_size
@@ -90,8 +91,9 @@ class LRUCell(Cell):
         out_size = check_size("LRUCell", "out_size", out_size)
         units = out_size if units is None else check_size("LRUCell", "units", units)
         check_rng("LRUCell", rng)
-        self.in_size, self.out_size, self.units = in_size, out_size, units
-        self.r_min, self.r_max, self.max_phase = r_min, r_max, max_phase = check_ring("LRUCell", r_min, r_max, max_phase)
+        self.in_size, self.out_size, self.state_sizes, self.units = in_size, out_size, (units, units), units
+        ring = check_ring("LRUCell", r_min, r_max, max_phase)
+        self.r_min, self.r_max, self.max_phase = r_min, r_max, max_phase = ring
         nu, theta, gamma = initializers.ring(units, rng=rng, r_min=r_min, r_max=r_max, max_phase=max_phase)
         self.nu, self.theta, self.gamma = Parameter(nu), Parameter(theta), Parameter(gamma)
         shapes = (in_size, 2 * units + out_size), (2 * units, out_size)

@@ -98,7 +98,7 @@ class SLSTMCell(Cell):
         in_size = check_size("SLSTMCell", "in_size", in_size)
         out_size = check_size("SLSTMCell", "out_size", out_size)
         check_rng("SLSTMCell", rng)
-        self.in_size, self.out_size = in_size, out_size
+        self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,) * 3
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))
         self.w_h = Parameter(initializers.blocks(initializers.orthogonal, (out_size, out_size), 4, rng=rng))
         self.b = Parameter(initializers.zeros((4 * out_size,)))

@@ -67,7 +67,7 @@ class SRUCell(Cell):
         in_size = check_size("SRUCell", "in_size", in_size)
         out_size = check_size("SRUCell", "out_size", out_size)
         check_rng("SRUCell", rng)
-        self.in_size, self.out_size = in_size, out_size
+        self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 4, rng=rng))
         self.v = Parameter(initializers.uniform((2 * out_size,), rng=rng, limit=1.0))
         self.b = Parameter(initializers.zeros((4 * out_size,)))

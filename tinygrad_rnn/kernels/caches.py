@@ -39,15 +39,18 @@ class GRUCache(NamedTuple):
     m: Array
 
 
-def check_call(cache: Any, dys: Array, dstate: State, rows: Rows) -> None:
+def check_call(cache: Any, dys: Array, dstate: State, rows: Rows, width: int = 0) -> None:
     """What a backward over a sequence is given must be of one call: all but `x` of a cache has one shape (T, B, H).
+
+    Where `width` is given, the output has so many numbers, and `dys` is (T, B, width).
 
     Part of a larger array would be taken for the whole, and of an array for a smaller batch the rest never be written.
 
     Raises:
         ValueError: a shape differs.
     """
-    if _is_of_one_call(cache, dys.shape, dstate, rows):
+    shape = dys.shape if not width else cache[1].shape
+    if _is_of_one_call(cache, shape, dstate, rows) and (not width or dys.shape == (*shape[:2], width)):
         return
     found = {name: array.shape for name, array in cache._asdict().items()}
     flags = [array for array in rows[1:] if array is not None]
@@ -55,8 +58,8 @@ def check_call(cache: Any, dys: Array, dstate: State, rows: Rows) -> None:
     raise ValueError(
         f"{type(cache).__name__}: these arrays are not of one call: "
         f"{', '.join(f'{name} {shape}' for name, shape in found.items())}, "
-        f"{', '.join(f'flags {array.shape}' for array in flags) or 'no flags'}; expected (T, B, H), of x (T, B, D), of "
-        "dstate (B, H) and of flags (T, B)"
+        f"{', '.join(f'flags {array.shape}' for array in flags) or 'no flags'}; expected (T, B, H), of x (T, B, D), "
+        f"{'of dys (T, B, ' + str(width) + '), ' if width else ''}of dstate (B, H) and of flags (T, B)"
     )
 
 

@@ -82,7 +82,7 @@ def forward(
         own_begun, own_rows = None if begun is None else begun[0][part], rows.of_rows(part)
         own_gates, own_kept, own_hs, own_prev = gates[:, :, part], kept[:, :, part], hs[:, part], h_prev[:, part]
         project = input_side(xs[:, part], w_x, b)
-        for block in blocks(T, block_steps(T, own_hs.shape[1], (own.gates + 1) * H, h)):
+        for block in _blocks(own, own_prev):
             project(block, own_gates[block])
             states = own_hs[block.start : block.stop + 1], own_prev[block]
             document = own_rows.of_steps(block), own_begun
@@ -101,7 +101,7 @@ def backward(
     `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
     check_call(cache, dys, dstate, rows)
-    (T, B, H), (dh,) = dys.shape, dstate
+    (dh,) = dstate
     dxs = no_input_gradient(cache.x, dys.dtype)
     dbegun = None if rows.starts is None else namespace(dh).zeros(dh.shape, dh.dtype)
 
@@ -110,7 +110,7 @@ def backward(
         own_dys, own_rows, own_dh = dys[:, part], rows.of_rows(part), dh[part].copy()
         own_dbegun = None if dbegun is None else dbegun[part]
         project_back = input_gradient(of_rows(dxs, part), weights.w_x)
-        for block in reversed(blocks(T, block_steps(T, own_dys.shape[1], (own.gates + 1) * H, dh))):
+        for block in reversed(_blocks(own, own_dys)):
             of_block = type(cache)(*(values[block] for values in steps))
             das, own_dh = own.backward(
                 of_block, own_dys[block], own_dh, weights, own_rows.of_steps(block), own_dbegun, totals
@@ -120,8 +120,14 @@ def backward(
             project_back(block, das)
         return (own_dh,)
 
-    (dh_prev,) = back_over_rows(run, B, weights.w_x, gradients)
+    (dh_prev,) = back_over_rows(run, dys.shape[1], weights.w_x, gradients)
     return dxs, (dh_prev,), None if dbegun is None else (dbegun,)
+
+
+def _blocks(own: Elementwise, states: Array) -> list[slice]:
+    """The steps of `states` (T, B, H) in blocks, each with a row of all gates and the state."""
+    T, B, H = states.shape
+    return blocks(T, block_steps(T, B, (own.gates + 1) * H, states))
 
 
 def kernel(own: Elementwise) -> Kernel:

@@ -142,7 +142,7 @@ def forward(
         own_hs, own_prev, own_vs, own_ys = (array[:, part] for array in (hs, h_prev, vs, ys))
         rows_here, h = own_ys.shape[1], first[part].astype("complex128")
         project = input_side(xs[:, part], weights.w_x[None], xp.zeros((1, 1, N2 + H), dtype))
-        for block in blocks(T, block_steps(T, rows_here, 2 * N2 + H, re)):
+        for block in _blocks(own_ys, N):
             sides = xp.empty((len(own_ys[block]), 1, rows_here, N2 + H), dtype)
             project(block, sides)
             v, y = own_vs[block], sides[:, 0, :, N2:]
@@ -169,24 +169,19 @@ def backward(
 
     `dys` is 0 where a row has ended. `dxs` is None for one-hot rows, and `dbegun` where `rows.starts` is.
     """
-    (T, B, N), (N2, H) = cache.re.shape, weights.w_y.shape
-    check_call(cache, cache.re, dstate, rows)
-    if dys.shape != (T, B, H) or N2 != 2 * N:
-        raise ValueError(
-            f"LRUCache: these arrays are not of one call: re {cache.re.shape}, dys {dys.shape}, w_y "
-            f"{weights.w_y.shape}; expected (T, B, N), (T, B, H) and (2N, H)"
-        )
+    (_, B, N), (N2, H) = cache.re.shape, weights.w_y.shape
+    check_call(cache, dys, dstate, rows, width=H)
     xp, dh = namespace(dys), _complex(*dstate).astype("complex128")
     factors, gamma = eigenvalues(weights), xp.exp(weights.gamma)
     dxs = no_input_gradient(cache.x, dys.dtype)
-    dstart = None if rows.starts is None else xp.zeros_like(dh)
+    dstart = None if rows.starts is None else xp.zeros(dh.shape, dh.dtype)
 
     def run(part: slice, *own_gradients: Array) -> tuple[Array]:
         totals, own_dys, own_dh = LRUWeights(*own_gradients), dys[:, part], dh[part].copy()
         steps, own_rows = LRUCache(*(values[:, part] for values in cache)), rows.of_rows(part)
         own_dstart = None if dstart is None else dstart[part]
         project_back, dfactors = input_gradient(of_rows(dxs, part), weights.w_x), xp.zeros_like(factors)
-        for block in reversed(blocks(T, block_steps(T, own_dys.shape[1], 2 * N2 + H, dh))):
+        for block in reversed(_blocks(own_dys, N)):
             dy, of_block = own_dys[block], LRUCache(*(values[block] for values in steps))
             x, re_prev, im_prev, v_re, v_im, re, im = of_block
             add_gradient(totals.w_y, _parts(re, im), dy)
@@ -209,6 +204,12 @@ def backward(
     (dh_prev,) = back_over_rows(run, B, weights.w_x, gradients)
     dbegun = None if dstart is None else tuple(part.astype(dys.dtype) for part in (dstart.real, dstart.imag))
     return dxs, (dh_prev.real.astype(dys.dtype), dh_prev.imag.astype(dys.dtype)), dbegun
+
+
+def _blocks(outputs: Array, N: int) -> list[slice]:
+    """The steps of `outputs` (T, B, H) in blocks, each with a row of two complex states and what goes into one."""
+    T, B, H = outputs.shape
+    return blocks(T, block_steps(T, B, 4 * N + H, outputs))
 
 
 KERNEL = with_tables(Kernel(LRUWeights, forward, backward, None))

@@ -46,8 +46,6 @@ class Elementwise(NamedTuple):
     cache: Callable[..., Any]
     """A `NamedTuple`: `(x, h_prev, *gates, *kept)`."""
     gates: int
-    sigmoids: int
-    """How many of the gates, the first ones, come halved: sigmoid(a) = 0.5 tanh(0.5 a) + 0.5."""
     kept: int
     """How many more arrays (T, B, H) the cache has."""
     forward: Callable[..., None]
@@ -74,7 +72,7 @@ def forward(
     hs[0] = h
     h_prev = before_steps(hs, rows.starts)
     serves = backend(h)
-    w_x, b = (serves.by_gate(w, own.gates, own.sigmoids) for w in (weights.w_x, weights.b))
+    w_x, b = (serves.by_gate(w, own.gates, 0) for w in (weights.w_x, weights.b))
     gates = serves.empty_gates(h, T, own.gates, B, H)
     kept = namespace(h).empty((T, own.kept, B, H), h.dtype)
 

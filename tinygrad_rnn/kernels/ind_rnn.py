@@ -87,7 +87,7 @@ def backward(
 
 def _kernel(nonlinearity: str) -> Kernel:
     own = partial(forward, nonlinearity), partial(backward, nonlinearity)
-    return kernel(Elementwise(IndRNNWeights, IndRNNCache, 1, 0, 0, *own))
+    return kernel(Elementwise(IndRNNWeights, IndRNNCache, 1, 0, *own))
 
 
 TANH, RELU = _kernel("tanh"), _kernel("relu")

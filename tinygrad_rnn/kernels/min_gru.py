@@ -42,6 +42,7 @@ def forward(
 ) -> None:
     """A block of steps; `name` is that of the candidate's nonlinearity."""
     xp, z, n = namespace(hs), gates[:, 0], gates[:, 1]
+    z *= 0.5  # sigmoid(a) = 0.5 tanh(0.5 a) + 0.5
     xp.tanh(z, out=z)
     z *= 0.5
     z += 0.5
@@ -75,7 +76,7 @@ def backward(
 
 
 KERNELS = {
-    name: kernel(Elementwise(MinGRUWeights, MinGRUCache, 2, 1, 0, partial(forward, name), partial(backward, name)))
+    name: kernel(Elementwise(MinGRUWeights, MinGRUCache, 2, 0, partial(forward, name), partial(backward, name)))
     for name in CANDIDATES
 }
 """The kernel of a `MinGRUCell`, by the nonlinearity of its candidate."""

@@ -95,7 +95,7 @@ def backward(
 
 
 KERNELS = {
-    name: kernel(Elementwise(MinLSTMWeights, MinLSTMCache, 3, 0, 1, partial(forward, name), partial(backward, name)))
+    name: kernel(Elementwise(MinLSTMWeights, MinLSTMCache, 3, 1, partial(forward, name), partial(backward, name)))
     for name in CANDIDATES
 }
 """The kernel of a `MinLSTMCell`, by the nonlinearity of its candidate."""

@@ -100,5 +100,5 @@ def backward(
     return das, dc
 
 
-KERNEL = kernel(Elementwise(SRUWeights, SRUCache, 4, 0, 0, forward, backward, outputs))
+KERNEL = kernel(Elementwise(SRUWeights, SRUCache, 4, 0, forward, backward, outputs))
 """The kernel of an `SRUCell`."""

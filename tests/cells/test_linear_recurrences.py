@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_rnn import IndRNNCell, LRUCell, MinGRUCell, MinLSTMCell, SLSTMCell, SRUCell
+from table import LENGTHS, STARTS
+from tinygrad_rnn import (
+    Embedding,
+    IndRNNCell,
+    Leaf,
+    Linear,
+    LRUCell,
+    MinGRUCell,
+    MinLSTMCell,
+    Parameter,
+    Sequential,
+    SLSTMCell,
+    SRUCell,
+    load,
+    save,
+)
 from tinygrad_rnn.core.rows import WHOLE
 from tinygrad_rnn.kernels import backends
 from tinygrad_rnn.kernels.compiled import COMPILED
+from tinygrad_rnn.testing import check_gradients
 
 
 def rng() -> np.random.Generator:
@@ -176,3 +193,40 @@ def test_a_gradient_of_another_width_is_refused_by_the_kernel_of_an_lru() -> Non
     _, _, cache = kernel.forward(np.ones((5, 2, 3), np.float32), state, weights, WHOLE, None)
     with pytest.raises(ValueError, match=r"not of one call: .* dys \(5, 2, 3\), .*of dys \(T, B, 4\)"):
         kernel.backward(np.ones((5, 2, 3), np.float32), state, cache, weights, WHOLE, weights)
+
+
+def learning(kind: Any) -> Any:
+    """A cell of that kind, each array of whose initial state is a parameter."""
+
+    class Learning(kind):  # type: ignore[misc]
+        def __init__(self, *sizes: int, rng: np.random.Generator) -> None:
+            super().__init__(*sizes, rng=rng)
+            self.names = tuple(leaf.name for leaf in super().state_spec)
+            for name, size in zip(self.names, self.state_sizes, strict=True):
+                setattr(self, f"{name}0", Parameter(np.linspace(-0.5, 0.5, size, dtype=np.float32)))
+
+        @property
+        def state_spec(self) -> Any:
+            return tuple(
+                Leaf(name, (size,), initial=getattr(self, f"{name}0"))
+                for name, size in zip(self.names, self.state_sizes, strict=True)
+            )
+
+    return Learning(3, 4, rng=rng())
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("kind", [MinGRUCell, MinLSTMCell, LRUCell, IndRNNCell, SRUCell, SLSTMCell])
+def test_where_documents_begin_the_initial_state_has_its_gradient(kind: Any) -> None:
+    check_gradients(learning(kind), rng=rng(), lengths=LENGTHS, starts=STARTS)
+
+
+@pytest.mark.parametrize("kind", [MinGRUCell, LRUCell, SLSTMCell])
+def test_a_model_is_saved_in_the_middle_of_a_text_and_goes_on(kind: Any, tmp_path: Path) -> None:
+    model = Sequential(Embedding(5, 3, rng=rng()), kind(3, 4, rng=rng()), Linear(4, 5, rng=rng()))
+    ids = rng().integers(0, 5, (8, 2))
+    _, state = model(ids[:4])
+    save(tmp_path / "model.safetensors", model, state=state)
+    loaded = load(tmp_path / "model.safetensors")
+    assert repr(loaded.model) == repr(model)
+    np.testing.assert_array_equal(loaded.model(ids[4:], loaded.state)[0], model(ids[4:], state)[0])

@@ -33,7 +33,20 @@ def kind(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize(("T", "B", "D", "H"), SIZES)
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 2e-5)])
-@pytest.mark.parametrize("make", [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell])
+@pytest.mark.parametrize(
+    "make",
+    [
+        RNNCell,
+        partial(RNNCell, nonlinearity="relu"),
+        partial(RNNCell, bias=False),
+        GRUCell,
+        partial(GRUCell, bias=False),
+        LSTMCell,
+        partial(LSTMCell, peepholes=True),
+        partial(LSTMCell, coupled=True),
+        partial(LSTMCell, peepholes=True, coupled=True, bias=False),
+    ],
+)
 def test_it_computes_what_the_cpu_does(
     device: Device, kind: str, make: Callable[..., Any], dtype: str, allowed: float, T: int, B: int, D: int, H: int
 ) -> None:

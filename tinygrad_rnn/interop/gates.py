@@ -61,7 +61,7 @@ def split_biases(cell: Any) -> tuple[Array, Array]:
     """The inverse of `join_biases`: all of `b` beside the product with x, and beside that with h `b_h`, else zeros."""
     b = host(cell.b)
     from_h = np.zeros_like(b)
-    if hasattr(cell, "b_h"):
+    if getattr(cell, "b_h", None) is not None:
         from_h[-cell.out_size :] = host(cell.b_h)
     return b, from_h
 

@@ -31,7 +31,7 @@ def to_arrays(part: Any) -> list[Array]:
     if kind:
         gates = GATES[kind], KERAS[kind]
         b, b_h = (reorder(bias, *gates) for bias in split_biases(part))
-        bias = np.stack([b, b_h]) if hasattr(part, "b_h") else b
+        bias = np.stack([b, b_h]) if getattr(part, "b_h", None) is not None else b
         return [reorder(host(part.w_x), *gates), reorder(host(part.w_h), *gates), bias]
     if type(part) is LayerNorm:
         return [host(p) for p in (part.g, part.b) if p is not None]

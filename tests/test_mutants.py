@@ -108,6 +108,7 @@ EQUIVALENT = (
         f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `T`": ROWS,
         f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `B`": ROWS,
         f"{KERNELS}.products.back_over_rows, line 7: `True` -> `False`": "there are as many in each thread",
+        f"{KERNELS}.products.back_over_rows, line 10: `if not others:` deleted": "of one part it would be a copy",
         f"{KERNELS}.products.back_over_rows, line 12: `True` -> `False`": "all threads give as many",
     }
     | {

@@ -203,7 +203,9 @@ class LSTMCell(Cell):
         return {"h": dh, "c": dc, "i": di, "f": df - di if self.coupled else df, "o": do, "g": dc * i}
 
     def kernel(self) -> Kernel | None:
-        return (lstm.COUPLED if self.coupled else lstm.KERNEL) if self.has_steps(*STEPS) else None
+        if not self.has_steps(*STEPS):
+            return None
+        return lstm.COUPLED if self.coupled else lstm.PEEPHOLES if self.peepholes else lstm.KERNEL
 
 
 STEPS = LSTMCell.step_forward, LSTMCell.step_backward

@@ -16,8 +16,10 @@ from .products import zeros_like
 
 
 def with_coupled_gates(kernel: Kernel) -> Kernel:
-    """A kernel like `kernel`, of gates i, f, o, g, for weights whose blocks are those of f, o and g."""
-    # A step at inference is as fast by the cell: to make the weights of i would take as long as a step.
+    """A kernel like `kernel`, of gates i, f, o, g, for weights whose blocks are those of f, o and g.
+
+    It has no step at inference: to make the weights of i would take as long as the step of the cell.
+    """
     return kernel._replace(forward=partial(forward, kernel), backward=partial(backward, kernel), step=None)
 
 

@@ -170,6 +170,9 @@ def step(x: Input, state: State, weights: LSTMWeights) -> State:
     return take_step(x, state, weights)
 
 
-_OF_FOUR_GATES = Kernel(LSTMWeights, forward, backward, step)
-KERNEL, COUPLED = with_tables(_OF_FOUR_GATES), with_tables(with_coupled_gates(_OF_FOUR_GATES))
-"""The kernels of an `LSTMCell`, without and with coupled gates."""
+KERNEL = with_tables(Kernel(LSTMWeights, forward, backward, step))
+"""The kernel of `LSTMCell`."""
+PEEPHOLES = with_tables(Kernel(LSTMWeights, forward, backward, None))
+"""That of one with peepholes. It has no compiled step at inference, so that of the other takes no argument for them."""
+COUPLED = with_tables(with_coupled_gates(Kernel(LSTMWeights, forward, backward, None)))
+"""That of one with coupled gates, with peepholes or without."""

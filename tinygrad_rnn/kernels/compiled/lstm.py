@@ -76,35 +76,30 @@ def _forward(
 
 
 def step(x: Input, state: State, weights: LSTMWeights) -> State:
-    """As `take_step` of the cell: the state `h`, `c` (B, H) after `x` (B, D)."""
-    (h, c), (w_x, w_h, b, p) = state, weights
+    """As `take_step` of a cell without peepholes: the state `h`, `c` (B, H) after `x` (B, D)."""
+    (h, c), (w_x, w_h, b, _) = state, weights
     a = product(x, w_x)
     a += product(h, w_h)
     h, c_prev, c = np.empty(h.shape, h.dtype), c, np.empty(c.shape, c.dtype)
-    b = np.zeros(w_h.shape[1], a.dtype) if b is None else b
-    _step(a, b, np.empty(0, a.dtype) if p is None else p, c_prev, h, c)
+    _step(a, np.zeros(w_h.shape[1], a.dtype) if b is None else b, c_prev, h, c)
     return h, c
 
 
-@compiled("Q == 3 * H or Q == 0")
+@compiled()
 def _step(
     gates: Out[Array, "B 4*H"],
     bias: In[Array, "4*H"],
-    peepholes: In[Array, "Q"],
     c_prevs: In[Array, "B H"],
     hs: Out[Array, "B H"],
     cs: Out[Array, "B H"],
 ) -> None:
-    """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`.
-
-    `peepholes` are (3H,), or (0,) where there are none.
-    """
+    """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
     (B, H), half = hs.shape, gates.dtype.type(0.5)
-    p = row(peepholes)
+    no_peepholes = row(bias)[:0]
     for b in range(B):
         a = row(gates, b)
         i, f, o, g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
-        _advance(i, f, o, g, row(bias), H, half, p, row(c_prevs, b), row(cs, b), row(hs, b))
+        _advance(i, f, o, g, row(bias), H, half, no_peepholes, row(c_prevs, b), row(cs, b), row(hs, b))
 
 
 @njit(fastmath={"contract"})
@@ -114,7 +109,7 @@ def _advance(
     """The gates of a row, in place, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
 
     A gate is that of a sum with a part of `others`, which begins `width` after that of the gate before; `factor` is
-    that of `sigmoids`.
+    that of `sigmoids`. `p` are the peepholes (3H,), or (0,) where there are none.
     """
     H, Q = len(c), len(p) // 3
     for j in range(Q):  # i and f see the old memory, o the new one

@@ -165,16 +165,15 @@ class LSTMCell(Cell):
         H, xp = self.out_size, namespace(c)
         tanh_c = xp.tanh(c)
         dh = dy + dh
-        do = dh * tanh_c
-        da_o = do * o * (1 - o)
-        dc = dc + dh * o * (1 - tanh_c * tanh_c)
-        if self.p is not None:
-            dc += da_o * self.p.value[-H:]
-        di, df, dg = dc * g, dc * c_prev, dc * i
-        if self.coupled:
-            df -= di
+        slope = o * (1 - tanh_c * tanh_c)
+        if self.p is not None:  # c reaches h through o, too
+            slope += tanh_c * o * (1 - o) * self.p.value[-H:]
+        dc = dc + dh * slope
+        di, do, dg = dc * g, dh * tanh_c, dc * i
+        df = dc * (c_prev - g if self.coupled else c_prev)
         da_i = di * i * (1 - i)
         da_f = df * f * (1 - f)
+        da_o = do * o * (1 - o)
         da_g = dg * (1 - g * g)
         da = xp.concatenate([da_f, da_o, da_g] if self.coupled else [da_i, da_f, da_o, da_g], axis=1)
         self.w_x.grad += x.T @ da

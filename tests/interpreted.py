@@ -29,7 +29,7 @@ class Gapped(np.ndarray[Any, Any]):
 def row(array: Any, *where: int) -> Any:
     assert all(index >= 0 for index in where)
     found = array.view(np.ndarray)[where]
-    assert found.strides == (array.itemsize,)
+    assert not found.size or found.strides == (array.itemsize,)
     return found
 
 

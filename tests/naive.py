@@ -62,11 +62,17 @@ def softmax(layer: Any, x: Any) -> Any:
     return y
 
 
+def bias_of(layer: Any, size: int) -> list[float]:
+    """The bias, or as many zeros."""
+    return [0.0] * size if layer.b is None else list(layer.b.value.tolist())
+
+
 def rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
-    w_x, w_h, b = (p.value.tolist() for p in (layer.w_x, layer.w_h, layer.b))
+    w_x, w_h = (p.value.tolist() for p in (layer.w_x, layer.w_h))
     squash = math.tanh if layer.nonlinearity == "tanh" else lambda a: max(a, 0.0)
     T, B, D = xs.shape
-    H = len(b)
+    H = len(w_h)
+    b = bias_of(layer, H)
     ys, last = np.zeros((T, B, H)), np.array(state[0])
     for row in range(B):
         h = last[row].tolist()
@@ -82,31 +88,39 @@ def rnn(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
 
 
 def lstm(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
-    w_x, w_h, b = (p.value.tolist() for p in (layer.w_x, layer.w_h, layer.b))
+    w_x, w_h = (p.value.tolist() for p in (layer.w_x, layer.w_h))
     T, B, D = xs.shape
     H = len(w_h)
+    coupled, names = getattr(layer, "coupled", False), "fog" if getattr(layer, "coupled", False) else "ifog"
+    b = bias_of(layer, len(names) * H)
+    p = [0.0] * (len(b) - H) if getattr(layer, "p", None) is None else layer.p.value.tolist()
     ys, last_h, last_c = np.zeros((T, B, H)), np.array(state[0]), np.array(state[1])
     for row in range(B):
         h, c = last_h[row].tolist(), last_c[row].tolist()
         for t in range(T if lengths is None else lengths[row]):
-            x = xs[t, row].tolist()
-            a = [
-                b[j] + sum(x[i] * w_x[i][j] for i in range(D)) + sum(h[k] * w_h[k][j] for k in range(H))
-                for j in range(4 * H)
-            ]
+            x, before = xs[t, row].tolist(), list(h)
             for j in range(H):
-                take, keep, show = (1 / (1 + math.exp(-a[gate * H + j])) for gate in range(3))
-                c[j] = keep * c[j] + take * math.tanh(a[3 * H + j])
-                h[j] = show * math.tanh(c[j])
+
+                def total(gate: str, seen: float, j: int = j, x: Any = x, before: Any = before) -> Any:
+                    k = names.index(gate) * H + j
+                    of_x, of_h = sum(x[i] * w_x[i][k] for i in range(D)), sum(before[i] * w_h[i][k] for i in range(H))
+                    return b[k] + of_x + of_h + (p[k] * seen if gate != "g" else 0.0)
+
+                keep = 1 / (1 + math.exp(-total("f", c[j])))
+                take = 1 - keep if coupled else 1 / (1 + math.exp(-total("i", c[j])))
+                c[j] = keep * c[j] + take * math.tanh(total("g", c[j]))
+                h[j] = math.tanh(c[j]) / (1 + math.exp(-total("o", c[j])))
             ys[t, row] = h
         last_h[row], last_c[row] = h, c
     return ys, (last_h, last_c)
 
 
 def gru(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
-    w_x, w_h, b = (p.value.tolist() for p in (layer.w_x, layer.w_h, layer.b))
+    w_x, w_h = (p.value.tolist() for p in (layer.w_x, layer.w_h))
     T, B, D = xs.shape
-    H = len(b) // 3
+    H = len(w_h)
+    b = bias_of(layer, 3 * H)
+    b_h = [0.0] * H if layer.b_h is None else layer.b_h.value.tolist()
     units = range(H)
 
     def product(h: list[float], gate: int, j: int) -> Any:
@@ -117,7 +131,7 @@ def gru(layer: Any, xs: Any, state: Any, lengths: Any) -> Any:
         r = [1 / (1 + math.exp(-r[j] - product(h, 0, j))) for j in units]
         z = [1 / (1 + math.exp(-z[j] - product(h, 1, j))) for j in units]
         if layer.reset == "after":
-            n = [math.tanh(n[j] + r[j] * (product(h, 2, j) + float(layer.b_h.value[j]))) for j in units]
+            n = [math.tanh(n[j] + r[j] * (product(h, 2, j) + b_h[j])) for j in units]
         else:
             kept = [r[j] * h[j] for j in units]
             n = [math.tanh(n[j] + product(kept, 2, j)) for j in units]

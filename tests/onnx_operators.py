@@ -27,8 +27,11 @@ def rnn_step(a: Any, h: Any, c: Any, r: Any, b: Any, options: dict[str, Any]) ->
 
 def lstm_step(a: Any, h: Any, c: Any, r: Any, b: Any, options: dict[str, Any]) -> tuple[Any, Any]:
     i, o, f, g = np.split(a + r @ h + b, 4)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
+    p_i, p_o, p_f = np.split(options["p"], 3)
+    i = sigmoid(i + p_i * c)
+    f = 1 - i if options.get("input_forget") else sigmoid(f + p_f * c)  # as ONNX Runtime reads it
+    c = f * c + i * np.tanh(g)
+    return sigmoid(o + p_o * c) * np.tanh(c), c
 
 
 def gru_step(a: Any, h: Any, c: Any, r: Any, b: Any, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -41,7 +44,9 @@ def gru_step(a: Any, h: Any, c: Any, r: Any, b: Any, options: dict[str, Any]) ->
 STEPS = {"RNN": rnn_step, "LSTM": lstm_step, "GRU": gru_step}
 
 
-def unroll(kind: str, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, options: dict[str, Any]) -> Any:
+def unroll(
+    kind: str, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, options: dict[str, Any], p: Any = None
+) -> Any:
     if options.get("layout"):
         x = x.swapaxes(0, 1)
         h0, c0 = (s if s is None else s.swapaxes(0, 1) for s in (h0, c0))
@@ -49,7 +54,9 @@ def unroll(kind: str, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0:
     ys = np.zeros((steps, directions, batch, hidden), x.dtype)
     hs, cs = (np.zeros((directions, batch, hidden), x.dtype) if s is None else s.copy() for s in (h0, c0))
     b = np.zeros((directions, 2 * w.shape[1]), x.dtype) if b is None else b
+    p = np.zeros((directions, 3 * hidden), x.dtype) if p is None else p
     for d in range(directions):
+        options = options | {"p": p[d]}
         for row in range(batch):
             length = steps if lengths is None else int(lengths[row])
             assert length > 0, "some runtimes refuse it"
@@ -83,7 +90,7 @@ class LSTM(op_run.OpRun):  # type: ignore[misc]
         self, x: Any, w: Any, r: Any, b: Any = None, n: Any = None, h: Any = None, c: Any = None, p: Any = None,
         **options: Any,
     ) -> Any:  # fmt: skip
-        return unroll("LSTM", x, w, r, b, n, h, c, options)
+        return unroll("LSTM", x, w, r, b, n, h, c, options, p)
 
 
 def evaluate(model: Any, feed: dict[str, Any]) -> dict[str, Any]:

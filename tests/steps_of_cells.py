@@ -26,6 +26,7 @@ class Problem(NamedTuple):
     relu: bool
     w_h: Any
     b_h: Any
+    p: Any
     a: Any
     states: list[Any]
     begun: list[Any]
@@ -36,7 +37,16 @@ class Problem(NamedTuple):
 
 
 def problem(
-    cell: str, T: int, B: int, H: int, dtype: str, *, relu: bool = False, lengths: bool = True, starts: bool = True
+    cell: str,
+    T: int,
+    B: int,
+    H: int,
+    dtype: str,
+    *,
+    relu: bool = False,
+    peepholes: bool = False,
+    lengths: bool = True,
+    starts: bool = True,
 ) -> Problem:
     rng, G = np.random.default_rng(T + 10 * B + 100 * H), GATES[cell]
 
@@ -53,7 +63,9 @@ def problem(
     states, begun, dstates, dbegun = ([normal(B, H) for _ in range(STATES[cell])] for _ in range(4))
     w_h = normal(H, G * H) / np.sqrt(H).astype(dtype)
     rows = Rows(None, active, begins)
-    return Problem(cell, relu, w_h, normal(H), normal(T, B, G, H), states, begun, rows, dys, dstates, dbegun)
+    b_h, a = normal(H), normal(T, B, G, H)
+    p = normal(3 * H) if peepholes else None
+    return Problem(cell, relu, w_h, b_h, p, a, states, begun, rows, dys, dstates, dbegun)
 
 
 def laid_out(p: Problem, array: Any = lambda a: a) -> dict[str, Any]:
@@ -91,11 +103,12 @@ def by_definition(p: Problem) -> tuple[dict[str, Any], dict[str, Any]]:
         das, dh = gru.backward_steps(p.w_h, B)(cache, p.dys, dh, rows, dbegun and dbegun[0])
         return found | {"ms": ms, "gates": gates.swapaxes(1, 2)}, {"das": das, "dh": dh, "dbegun": dbegun}
     cs, c_prev = found["cs"], found["c_prev"]
-    lstm.forward_steps(w, B)(gates, hs, cs, h_prev, c_prev, rows, given and tuple(given))
+    halved = None if p.p is None else by_gate(p.p, 3, 3)
+    lstm.forward_steps(w, halved, B)(gates, hs, cs, h_prev, c_prev, rows, given and tuple(given))
     i, f, o, g = gates.swapaxes(0, 1)
     steps = LSTMCache(None, h_prev, c_prev, i, f, o, g, cs[1:])
     dstate = dh, p.dstates[1].copy()
-    das, (dh, dc) = lstm.backward_steps(p.w_h, B)(steps, p.dys, dstate, rows, dbegun and tuple(dbegun))
+    das, (dh, dc) = lstm.backward_steps(p.w_h, p.p, B)(steps, p.dys, dstate, rows, dbegun and tuple(dbegun))
     return found | {"gates": gates.swapaxes(1, 2)}, {"das": das, "dh": dh, "dc": dc, "dbegun": dbegun}
 
 
@@ -113,7 +126,8 @@ def forward_on(host: Host, kind: str, p: Problem) -> dict[str, Any]:
     if p.cell == "gru":
         found["ms"] = host.array(np.full((T, B, H), np.nan, p.a.dtype))
     begun = [host.array(b) for b in p.begun]
-    given = {"begun": begun[0], "begun_h": begun[0], "begun_c": begun[-1], "b_h": host.array(p.b_h)}
+    given = {"begun": begun[0], "begun_h": begun[0], "begun_c": begun[-1]}
+    given |= {"b_h": host.array(p.b_h), "p": host.array(p.p)}
     steps = host.struct("Forward", **found, **flags, **given, T=T, B=B, H=H, relu=int(p.relu))
     if kind == "fused":
         host.fused_forward(steps, found["h_prev"], p.w_h)
@@ -133,6 +147,7 @@ def backward_on(host: Host, kind: str, p: Problem, cache: dict[str, Any]) -> dic
     given: dict[str, Any] = {name: host.array(cache[name]) for name in ("gates", "h_prev", "c_prev") if name in cache}
     given |= {"h": host.array(cache["hs"][1:]), "dys": host.array(p.dys)}
     given |= {"m": host.array(cache.get("ms")), "c": host.array(cache["cs"][1:]) if "cs" in cache else None}
+    given["p"] = host.array(p.p)
     to_begun = {"dbegun": dbegun and dbegun[0], "dbegun_h": dbegun and dbegun[0], "dbegun_c": dbegun and dbegun[-1]}
     flags = {"active": host.array(active), "starts": host.array(starts)}
     arrays = {name: array for name, array in found.items() if name != "dbegun"}

@@ -155,10 +155,22 @@ CASES = {
         lambda rng: RNNCell(3, 4, rng=rng, nonlinearity="relu", recurrent_initializer="identity"), naive.rnn
     ),
     "RNNCell by steps": Case(lambda rng: SteppedRNN(3, 4, rng=rng), naive.rnn),
+    "RNNCell without bias": Case(lambda rng: RNNCell(3, 4, rng=rng, bias=False), naive.rnn),
     "LSTMCell": Case(lambda rng: LSTMCell(3, 4, rng=rng), naive.lstm),
     "LSTMCell by steps": Case(lambda rng: SteppedLSTM(3, 4, rng=rng), naive.lstm),
+    "LSTMCell with peepholes": Case(lambda rng: LSTMCell(3, 4, rng=rng, peepholes=True), naive.lstm),
+    "LSTMCell with peepholes by steps": Case(lambda rng: SteppedLSTM(3, 4, rng=rng, peepholes=True), naive.lstm),
+    "LSTMCell coupled": Case(lambda rng: LSTMCell(3, 4, rng=rng, coupled=True), naive.lstm),
+    "LSTMCell coupled, with peepholes": Case(
+        lambda rng: LSTMCell(3, 4, rng=rng, peepholes=True, coupled=True, bias=False), naive.lstm
+    ),
+    "LSTMCell coupled, with peepholes, by steps": Case(
+        lambda rng: SteppedLSTM(3, 4, rng=rng, peepholes=True, coupled=True, bias=False), naive.lstm
+    ),
     "GRUCell": Case(lambda rng: GRUCell(3, 4, rng=rng), naive.gru),
     "GRUCell reset before": Case(lambda rng: GRUCell(3, 4, rng=rng, reset="before"), naive.gru),
+    "GRUCell without biases": Case(lambda rng: GRUCell(3, 4, rng=rng, bias=False), naive.gru),
+    "GRUCell without biases by steps": Case(lambda rng: SteppedGRU(3, 4, rng=rng, bias=False), naive.gru),
     "GRUCell by steps": Case(lambda rng: SteppedGRU(3, 4, rng=rng), naive.gru),
     "LayerNormLSTMCell": Case(lambda rng: LayerNormLSTMCell(3, 4, rng=rng, eps=1e-3), naive.layer_norm_lstm),
     "SLSTMCell": Case(lambda rng: SLSTMCell(3, 4, rng=rng), naive.slstm),

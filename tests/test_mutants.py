@@ -102,12 +102,14 @@ EQUIVALENT = (
         "tinygrad_rnn.models.many_to_one.ManyToOne.backward, line 3: `True` -> `False`": "a cache a layer",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         f"{DECODER}._output_backward, line 1: `True` -> `False`": "there is one cache for each layer",
+        f"{KERNELS}.coupled.backward, line 4: `True` -> `False`": "there is one for each gradient",
         f"{KERNELS}.rnn._backward_rows, line 5: `block_steps(T, B, H, weights.w_h)` -> `T`": BLOCK,
         f"{KERNELS}.products.input_gradient, line 3: `(T, B)` -> `(B, T)`": "their product is the same",
         f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `T`": ROWS,
         f"{KERNELS}.products.input_gradient, line 4: `T * B` -> `B`": ROWS,
         f"{KERNELS}.products.back_over_rows, line 7: `True` -> `False`": "there are as many in each thread",
-        f"{KERNELS}.products.back_over_rows, line 11: `True` -> `False`": "all threads give as many",
+        f"{KERNELS}.products.back_over_rows, line 10: `if not others:` deleted": "of one part it would be a copy",
+        f"{KERNELS}.products.back_over_rows, line 12: `True` -> `False`": "all threads give as many",
     }
     | {
         f"{KERNELS}.compiled.softmax_cross_entropy._backward, line 6: {AS_A_NUMBER}": NUMBER,
@@ -120,13 +122,13 @@ EQUIVALENT = (
     }
     | {
         f"{KERNELS}.compiled.{kernel}._backward, line {line}: {change}": BEYOND
-        for kernel, line in (("gru", 12), ("lstm", 21))
+        for kernel, line in (("gru", 12), ("lstm", 22))
         for change in ("`da[:H]` -> `da[:H + 1]`", "`2` -> `3`", "`3` -> `4`")
     }
     | {
         f"{KERNELS}.{function}, line {line}: `{one} and {other}` -> `{left}`": TOGETHER
         for function, line in (
-            *((f"plain.{kernel}.backward_steps", line) for kernel, line in (("rnn", 25), ("gru", 28), ("lstm", 31))),
+            *((f"plain.{kernel}.backward_steps", line) for kernel, line in (("rnn", 25), ("gru", 28), ("lstm", 36))),
             ("plain.linear.backward_steps", 10),
             ("lru._backward_steps", 13),
             ("ind_rnn.backward", 13),

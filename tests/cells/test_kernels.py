@@ -45,7 +45,13 @@ PAIRS: dict[str, tuple[Make, Make]] = {
     "RNNCell": (RNNCell, SteppedRNN),
     "RNNCell relu": (partial(RNNCell, nonlinearity="relu"), partial(SteppedRNN, nonlinearity="relu")),
     "LSTMCell": (LSTMCell, SteppedLSTM),
+    "LSTMCell with peepholes": (partial(LSTMCell, peepholes=True), partial(SteppedLSTM, peepholes=True)),
+    "LSTMCell coupled": (
+        partial(LSTMCell, peepholes=True, coupled=True, bias=False),
+        partial(SteppedLSTM, peepholes=True, coupled=True, bias=False),
+    ),
     "GRUCell": (GRUCell, SteppedGRU),
+    "GRUCell without biases": (partial(GRUCell, bias=False), partial(SteppedGRU, bias=False)),
     "MinGRUCell": (MinGRUCell, SteppedMinGRU),
     "MinGRUCell positive": (partial(MinGRUCell, candidate="positive"), partial(SteppedMinGRU, candidate="positive")),
     "MinLSTMCell tanh": (partial(MinLSTMCell, candidate="tanh"), partial(SteppedMinLSTM, candidate="tanh")),
@@ -153,7 +159,16 @@ def test_the_kernel_is_the_step(
                 )
 
 
-@pytest.mark.parametrize("make", [GRUCell, LSTMCell])
+@pytest.mark.parametrize(
+    "make",
+    [
+        GRUCell,
+        partial(GRUCell, bias=False),
+        LSTMCell,
+        partial(LSTMCell, peepholes=True),
+        partial(LSTMCell, coupled=True, bias=False),
+    ],
+)
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-12), ("float32", 1e-5)])
 @given(
     batch=st.integers(0, 5),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from table import SteppedLSTM
-from tinygrad_rnn import LSTMCell
+from tinygrad_rnn import LSTMCell, Sequential, load, save
 
 GATES = ["input", "forget", "output", "new"]
 
@@ -74,9 +75,59 @@ def test_a_memory_with_open_gates_lasts() -> None:
 
 
 def test_config_and_repr() -> None:
-    assert cell().config() == {"in_size": 3, "out_size": 4}
     assert repr(cell()) == "LSTMCell(3, 4)"
     assert cell().state_sizes == (4, 4)
+    options = {"peepholes": True, "coupled": True, "bias": False}
+    lstm = LSTMCell(3, 4, rng=np.random.default_rng(0), **options)
+    assert lstm.config() == {"in_size": 3, "out_size": 4} | options
+    assert repr(lstm) == "LSTMCell(3, 4, peepholes=True, coupled=True, bias=False)"
+
+
+@pytest.mark.parametrize(("coupled", "blocks"), [(False, 4), (True, 3)])
+def test_an_option_adds_its_weights_and_leaves_out_others(coupled: bool, blocks: int) -> None:
+    lstm = LSTMCell(3, 5, rng=np.random.default_rng(0), peepholes=True, coupled=coupled)
+    shapes = {"w_x": (3, 5 * blocks), "w_h": (5, 5 * blocks), "b": (5 * blocks,), "p": (5 * (blocks - 1),)}
+    assert {name: p.shape for name, p in lstm.named_parameters()} == shapes
+    forget = 0 if coupled else 5
+    assert lstm.b.value[forget : forget + 5].sum() == lstm.b.value.sum() == 5
+    assert not lstm.p.value.any()
+    plain = LSTMCell(3, 5, rng=np.random.default_rng(0), coupled=coupled, bias=False)
+    assert [name for name, _ in plain.named_parameters()] == ["w_x", "w_h"]
+    assert plain.b is plain.p is None
+
+
+def test_the_peepholes_of_the_node_test_of_onnx() -> None:
+    """`test_lstm_with_peepholes` of onnx 1.23: all weights 0.1, no bias, one step."""
+    lstm = LSTMCell(4, 3, rng=np.random.default_rng(0), peepholes=True, bias=False)
+    for parameter in lstm.parameters():
+        parameter.value = np.full(parameter.shape, 0.1)
+    xs = np.arange(1, 9, dtype=np.float32).reshape(1, 2, 4)
+    expected = [[0.37506911158561707] * 3, [0.6801308989524841] * 3]
+    np.testing.assert_allclose(lstm(xs)[0][0], expected, rtol=0, atol=1e-7)
+
+
+def test_what_a_coupled_cell_forgets_it_takes_in() -> None:
+    lstm = LSTMCell(3, 4, rng=np.random.default_rng(0), coupled=True, peepholes=True)
+    cache: Any = lstm.forward(np.random.default_rng(1).standard_normal((5, 2, 3)).astype("float32"))[2]
+    np.testing.assert_allclose(cache.inner.steps.i + cache.inner.steps.f, np.ones((5, 2, 4)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("option", ["peepholes", "coupled", "bias"])
+def test_a_file_holds_the_options(option: str, tmp_path: Path) -> None:
+    value = option != "bias"
+    model = Sequential(LSTMCell(3, 4, rng=np.random.default_rng(0), **{option: value}))
+    save(tmp_path / "model", model)
+    loaded: Any = load(tmp_path / "model").model
+    assert repr(loaded) == repr(model)
+    np.testing.assert_array_equal(loaded.flat_value, model.flat_value)
+
+
+@pytest.mark.messages
+@pytest.mark.parametrize("option", ["peepholes", "coupled", "bias"])
+def test_an_option_that_is_no_bool_is_refused(option: str) -> None:
+    options: Any = {option: 1}
+    with pytest.raises(TypeError, match=f"LSTMCell: {option} must be True or False, not 1"):
+        LSTMCell(3, 4, rng=np.random.default_rng(0), **options)
 
 
 @pytest.mark.messages

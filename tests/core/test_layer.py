@@ -96,7 +96,7 @@ def test_generators_are_the_streams_by_name(rng: np.random.Generator) -> None:
 
 def test_config_is_the_arguments_without_rng(rng: np.random.Generator) -> None:
     expected = {"in_size": 2, "out_size": 3, "nonlinearity": "tanh", "recurrent_initializer": "orthogonal"}
-    assert RNNCell(2, 3, rng=rng).config() == expected
+    assert RNNCell(2, 3, rng=rng).config() == expected | {"bias": True}
     assert Own(4, rng=rng).config() == {"width": 4}
     assert Tanh().config() == {}
     layers = (OneHot(2), Linear(2, 2, rng=rng))

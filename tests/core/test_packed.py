@@ -103,7 +103,7 @@ def test_saving_says_which_parameter_was_replaced(tmp_path: Path) -> None:
     cell = LSTMCell(3, 4, rng=np.random.default_rng(0))
     optimizer = Adam(cell, 0.1)
     cell.b = Parameter(np.zeros(16, "f4"))
-    cell.b.grad = 1.0  # type: ignore[assignment]  # a number, too
+    cell.b.grad = 1.0  # a number, too
     with pytest.raises(RuntimeError, match=r"^Adam: the model has other parameters .*: b was replaced"):
         optimizer.step()
     with pytest.raises(RuntimeError, match=r"^Adam: the model has other parameters .*: b was replaced"):

@@ -32,8 +32,9 @@ def test_a_kernel_is_the_steps(library: Any, kind: str, T: int, B: int, H: int, 
     loaded, cell, dtype = library
     for seed in (*SEEDS, 2, 3) if pytestconfig.getoption("--long") else SEEDS:
         for lengths, starts in [(True, True)] if seed else [(True, True), (True, False), (False, True), (False, False)]:
-            for relu in (False, True) if cell == "rnn" else (False,):
-                given = problem(cell, T, B, H, dtype, relu=relu, lengths=lengths, starts=starts)
+            for option in (False, True) if cell != "gru" else (False,):
+                options = {"rnn": {"relu": option}, "lstm": {"peepholes": option}}.get(cell, {})
+                given = problem(cell, T, B, H, dtype, lengths=lengths, starts=starts, **options)
                 check(Host(loaded, cell, UNITS[dtype], seed), kind, given)
 
 

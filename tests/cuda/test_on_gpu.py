@@ -27,8 +27,13 @@ from tinygrad_rnn.core.states import tree_map
 MAKERS = [
     RNNCell,
     partial(RNNCell, nonlinearity="relu"),
+    partial(RNNCell, bias=False),
     GRUCell,
+    partial(GRUCell, bias=False),
     LSTMCell,
+    partial(LSTMCell, peepholes=True),
+    partial(LSTMCell, coupled=True),
+    partial(LSTMCell, peepholes=True, coupled=True, bias=False),
     MinGRUCell,
     partial(MinLSTMCell, candidate="positive"),
     LRUCell,

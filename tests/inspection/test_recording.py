@@ -106,10 +106,12 @@ def rnn_step(cell: Any, x: Any, state: Any, moved: Moved) -> Any:
 
 def lstm_step(cell: Any, x: Any, state: Any, moved: Moved) -> Any:
     h, c = state
-    i, f, o, g = np.split(x @ cell.w_x.value + h @ cell.w_h.value + cell.b.value, 4, axis=1)
-    i, f, o, g = moved("i", sigmoid(i)), moved("f", sigmoid(f)), moved("o", sigmoid(o)), moved("g", np.tanh(g))
+    *i, f, o, g = np.split(x @ cell.w_x.value + h @ cell.w_h.value + cell.b.value, len(cell.gates), axis=1)
+    *p_i, p_f, p_o = np.split(cell.p.value, len(cell.gates) - 1) if cell.peepholes else (0, 0, 0)
+    f, g = moved("f", sigmoid(f + p_f * c)), moved("g", np.tanh(g))
+    i = moved("i", 1 - f if cell.coupled else sigmoid(i[0] + p_i[0] * c))
     c = moved("c", f * c + i * g)
-    return moved("h", o * np.tanh(c)), c
+    return moved("h", moved("o", sigmoid(o + p_o * c)) * np.tanh(c)), c
 
 
 def layer_norm_lstm_step(cell: Any, x: Any, state: Any, moved: Moved) -> Any:
@@ -171,6 +173,8 @@ STEPS: dict[str, tuple[Any, Any, list[str]]] = {
     "RNNCell": (RNNCell(3, 4, rng=RNG), rnn_step, ["h"]),
     "RNNCell relu": (RNNCell(3, 4, rng=RNG, nonlinearity="relu"), rnn_step, ["h"]),
     "LSTMCell": (LSTMCell(3, 4, rng=RNG), lstm_step, [*"hcifog"]),
+    "LSTMCell with peepholes": (LSTMCell(3, 4, rng=RNG, peepholes=True), lstm_step, [*"hcifog"]),
+    "LSTMCell coupled": (LSTMCell(3, 4, rng=RNG, peepholes=True, coupled=True), lstm_step, [*"hcifog"]),
     "GRUCell": (GRUCell(3, 4, rng=RNG), gru_step, [*"hrznm"]),
     "GRUCell reset before": (GRUCell(3, 4, rng=RNG, reset="before"), gru_step, [*"hrzn"]),
     "LayerNormLSTMCell": (LayerNormLSTMCell(3, 4, rng=RNG), layer_norm_lstm_step, [*"hcifogm"]),

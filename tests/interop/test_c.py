@@ -50,6 +50,17 @@ MODELS: dict[str, Callable[[Rng], Any]] = {
         rnn.OneHot(V), rnn.GRUCell(V, 16, rng=rng), rnn.Dropout(0.5, rng=rng), rnn.GRUCell(16, 7, rng=rng)
     ),
     "GRU before": lambda rng: rnn.Sequential(rnn.GRUCell(3, 18, rng=rng, reset="before"), rnn.Linear(18, 2, rng=rng)),
+    "LSTM options": lambda rng: rnn.Sequential(
+        rnn.OneHot(V),
+        rnn.LSTMCell(V, 9, rng=rng, peepholes=True),
+        rnn.LSTMCell(9, 7, rng=rng, peepholes=True, coupled=True, bias=False),
+        rnn.LSTMCell(7, 5, rng=rng, coupled=True),
+    ),
+    "no biases": lambda rng: rnn.Sequential(
+        rnn.RNNCell(3, 5, rng=rng, bias=False),
+        rnn.GRUCell(5, 6, rng=rng, bias=False),
+        rnn.GRUCell(6, 4, rng=rng, reset="before", bias=False),
+    ),
     "LayerNormLSTM": lambda rng: rnn.Sequential(
         rnn.OneHot(V), rnn.LayerNormLSTMCell(V, 11, rng=rng), rnn.Linear(11, V, rng=rng)
     ),

@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_rnn as rnn
 from tinygrad_rnn import interop
-from tinygrad_rnn.interop.gates import GATES, KERAS, ONNX, TORCH, join_biases, reorder
+from tinygrad_rnn.interop.gates import GATES, KERAS, ONNX, TORCH, join_biases, of_both_gates, of_forget_gate, reorder
 
 
 @pytest.mark.parametrize("theirs", [TORCH, ONNX, KERAS])
@@ -29,6 +29,16 @@ def test_biases_are_joined_but_for_the_candidate_of_a_gru() -> None:
     assert gru["b"].tolist() == [10, 21, 32, 43, 4, 5]
     assert gru["b_h"].tolist() == [50, 60]
     assert join_biases("GRU", x, h, reset="before").keys() == {"b"}
+
+
+def test_a_coupled_cell_has_an_input_gate_elsewhere() -> None:
+    cell = rnn.LSTMCell(1, 2, rng=np.random.default_rng(0), coupled=True)
+    cell.w_x.value = np.arange(1, 7, dtype=np.float32)[None]
+    whole = of_both_gates(cell, cell.w_x)
+    assert whole.tolist() == [[-1, -2, 1, 2, 3, 4, 5, 6]]
+    assert of_forget_gate(whole, 2).tolist() == cell.w_x.value.tolist()
+    cell = rnn.LSTMCell(1, 2, rng=np.random.default_rng(0))
+    assert of_both_gates(cell, cell.w_x).tobytes() == cell.w_x.value.tobytes()
 
 
 def test_a_bias_beside_zeros_stays_to_the_bit() -> None:

@@ -26,7 +26,7 @@ REPRS = {
     "GRUCell(2, 3, reset='before')))",
     "relu": "ManyToOne(Bidirectional(RNNCell(2, 3, nonlinearity='relu'), RNNCell(2, 3, nonlinearity='relu')), "
     "Linear(6, 2))",
-    "chain": "Sequential(LSTMCell(2, 3), Linear(3, 2))",
+    "chain": "Sequential(LSTMCell(2, 3, bias=False), Linear(3, 2))",
 }
 
 
@@ -60,6 +60,12 @@ def models() -> dict[str, Any]:
         ),
         "grus": rnn.Sequential(
             rnn.GRUCell(3, 4, rng=r), rnn.GRUCell(4, 5, rng=r, reset="before"), rnn.LayerNorm(5, bias=False), rnn.Tanh()
+        ),
+        "no biases": rnn.Sequential(
+            rnn.LSTMCell(3, 4, rng=r, bias=False),
+            rnn.GRUCell(4, 5, rng=r, bias=False),
+            rnn.GRUCell(5, 4, rng=r, reset="before", bias=False),
+            both(4, 3, rnn.RNNCell, bias=False),
         ),
         "both": rnn.Sequential(
             both(3, 4), both(8, 4, rnn.GRUCell, "mul"), both(4, 4, rnn.RNNCell, "sum", nonlinearity="relu")
@@ -279,7 +285,15 @@ def test_what_keras_has_not_is_refused_by_name_and_nothing_is_written(tmp_path: 
     model = rnn.Sequential(rnn.OneHot(5), rnn.LayerNormLSTMCell(5, 4, rng=r), rnn.Residual(rnn.GRUCell(4, 4, rng=r)))
     with pytest.raises(ValueError, match=r"(?s)to_keras\(.*OneHot\(5\): .*LayerNormLSTMCell\(5, 4\): .*Residual"):
         to_keras(model, path)
+    cells = rnn.LSTMCell(3, 4, rng=r, coupled=True), rnn.LSTMCell(3, 4, rng=r, coupled=True)
+    model_of_lstms = rnn.Sequential(rnn.Bidirectional(*cells), rnn.LSTMCell(8, 4, rng=r, peepholes=True))
+    with pytest.raises(
+        ValueError, match=r"(?s)Keras has no LSTM with coupled gates; .*Keras has no LSTM with peepholes"
+    ):
+        to_keras(model_of_lstms, path)
     assert not path.exists()
+    with pytest.raises(ValueError, match=r"LSTMCell\(3, 3, peepholes=True\): Keras has no LSTM with peepholes"):
+        from_keras(GOLDEN / "keras_text.keras", model=rnn.LSTMCell(3, 3, rng=r, peepholes=True))
     with pytest.raises(ValueError, match=r"(?s)the arrays are not those of the model:.*OneHot|LayerNormLSTM"):
         from_keras(GOLDEN / "keras_text.keras", model=model)
     with pytest.raises(ValueError, match=r"(?s)Embedding\(6, 4\): .*\[\(6, 3\)\], expected \[\(6, 4\)\]"):

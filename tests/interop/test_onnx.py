@@ -59,6 +59,16 @@ def sequences() -> dict[str, Any]:
             rnn.LayerNorm(4, eps=2**-4, bias=False),
             rnn.ReLU(),
         ),
+        "peepholes": both(3, 4, peepholes=True),
+        "coupled": rnn.Sequential(
+            rnn.LSTMCell(3, 4, rng=rng, coupled=True), rnn.LSTMCell(4, 5, rng=rng, peepholes=True, coupled=True)
+        ),
+        "no biases": rnn.Sequential(
+            rnn.LSTMCell(3, 4, rng=rng, peepholes=True, bias=False),
+            rnn.RNNCell(4, 5, rng=rng, bias=False),
+            rnn.GRUCell(5, 4, rng=rng, bias=False),
+            rnn.GRUCell(4, 3, rng=rng, reset="before", bias=False),
+        ),
         "cell": rnn.RNNCell(3, 4, rng=rng),
         "dropout": rnn.Sequential(rnn.Dropout(0.5, rng=rng), dropped, rnn.LockedDropout(0.5, rng=rng)),
         "last": rnn.ManyToOne(rnn.Sequential(table, rnn.LSTMCell(4, 5, rng=rng)), rnn.Linear(5, 2, rng=rng)),
@@ -135,7 +145,7 @@ def test_golden_models_compute_what_they_did(name: str) -> None:
     np.testing.assert_allclose(model(xs)[0], ys, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["text", "gru", "both", "cell"])
+@pytest.mark.parametrize("name", ["text", "gru", "both", "peepholes", "coupled", "no biases", "cell"])
 def test_there_and_back_is_the_same_to_the_bit(name: str, tmp_path: Path) -> None:
     for dtype in ("float32", "float64"):
         model = shaken(sequences()[name], dtype)
@@ -152,7 +162,7 @@ def test_there_and_back_is_the_same_to_the_bit(name: str, tmp_path: Path) -> Non
         assert back.dtype == dtype
 
 
-@pytest.mark.parametrize("name", ["text", "gru", "cell", "dropout", "last"])
+@pytest.mark.parametrize("name", ["text", "gru", "coupled", "no biases", "cell", "dropout", "last"])
 def test_steps_with_their_state_give_the_sequence(name: str, tmp_path: Path) -> None:
     model = shaken(sequences()[name], "float64")
     to_onnx(model, tmp_path / "m.onnx", step=True)
@@ -199,7 +209,7 @@ def random_graph(seed: int) -> tuple[Any, str | None]:
     elif odd < 0.16 and directions == 1:
         options["direction"], refused = "reverse", "direction 'reverse'"
     elif odd < 0.24 and kind == "LSTM":
-        options["input_forget"], refused = 1, "coupled"
+        options["input_forget"] = 1
     elif odd < 0.32:
         options["activations"], refused = (
             ["HardSigmoid"] * (len(options.get("activations", [])) or gates),
@@ -214,8 +224,8 @@ def random_graph(seed: int) -> tuple[Any, str | None]:
     constants = {n: rng.normal(size=s).astype(dtype) for n, s in shapes.items()}
     inputs = ["x", "W", "R", "B" if "B" in shapes else ""]
     if kind == "LSTM" and 0.32 <= odd < 0.45:
-        constants["P"], refused = np.ones((directions, 3 * hidden), dtype), "peepholes"
-        inputs += ["", "", "", "P"]
+        constants["P"] = rng.normal(size=(directions, 3 * hidden + (odd > 0.4))).astype(dtype)
+        inputs, refused = [*inputs, "", "", "", "P"], "P is" if odd > 0.4 else None
     nodes = [helper.make_node(kind, inputs, ["raw"], **options)]
     if layout == 1:  # (B, T, directions, H)
         if directions == 2:

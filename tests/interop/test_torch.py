@@ -161,13 +161,32 @@ def test_a_tied_table_is_one(tmp_path: Path) -> None:
     assert np.array_equal(before, other.flat_value)
 
 
-def test_no_biases_are_zeros_and_a_device_is_kept() -> None:
+def test_no_biases_stay_none_and_are_zeros_in_a_model_that_has_some() -> None:
     arrays = {n: a for n, a in to_torch(shaken(stack("lstm", 2, True))).items() if "bias" not in n}
     model = from_torch(arrays)
-    assert not model.layers[1].backward_cell.b.value.any()
+    assert model.layers[1].backward_cell.b is None
+    again = to_torch(model)
+    assert again.keys() == arrays.keys()
+    assert all(again[name].tobytes() == array.tobytes() for name, array in arrays.items())
     device = StrictDevice()
-    there = stack("lstm", 2, True).to(device)
-    same(from_torch(to_torch(model), model=there).to("cpu"), model)
+    there = from_torch(arrays, model=shaken(stack("lstm", 2, True)).to(device)).to("cpu")
+    assert not there.layers[1].backward_cell.b.value.any()
+    xs = np.random.default_rng(1).normal(size=(5, 2, there.in_size)).astype("float32")
+    np.testing.assert_array_equal(there(xs)[0], model(xs)[0])
+
+
+@pytest.mark.messages
+def test_biases_for_a_model_without_some_are_told() -> None:
+    arrays = to_torch(rnn.GRUCell(3, 4, rng=np.random.default_rng(0)))
+    with pytest.raises(ValueError, match=r"bias_ih_l0 \(12,\) is unexpected; bias_hh_l0 \(12,\) is unexpected"):
+        from_torch(arrays, model=rnn.GRUCell(3, 4, rng=np.random.default_rng(0), bias=False))
+
+
+@pytest.mark.parametrize("kind", [rnn.RNNCell, rnn.GRUCell, rnn.LSTMCell])
+def test_cells_that_differ_in_an_option_are_no_stack(kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    stack = rnn.Sequential(kind(3, 3, rng=rng), kind(3, 3, rng=rng, bias=False))
+    assert list(to_torch(stack))[::4] == ["layers.0.weight_ih_l0", "layers.1.weight_ih_l0"]
 
 
 def without(arrays: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -250,11 +269,17 @@ def test_what_pytorch_has_not_is_refused_by_name() -> None:
         rnn.GRUCell(3, 4, rng=rng, reset="before"),
         rnn.LayerNormLSTMCell(4, 4, rng=rng),
         rnn.Zoneout(rnn.LSTMCell(4, 4, rng=rng), 0.1, rng=rng),
+        rnn.LSTMCell(4, 4, rng=rng, peepholes=True),
+        rnn.LSTMCell(4, 4, rng=rng, peepholes=True, coupled=True),
     )
     with pytest.raises(ValueError, match=r"to_torch\(Sequential.*: these layers cannot be written:") as caught:
         to_torch(model)
     told = str(caught.value)
     assert "layers.0, GRUCell(3, 4, reset='before'): PyTorch has no GRU with reset=\"before\"" in told
+    assert "layers.3, LSTMCell(4, 4, peepholes=True): PyTorch has no LSTM with peepholes; train one without" in told
+    assert "PyTorch has no LSTM with peepholes and coupled gates" in told
+    with pytest.raises(ValueError, match="PyTorch has no LSTM with coupled gates"):
+        from_torch(to_torch(rnn.LSTMCell(3, 4, rng=rng)), model=rnn.LSTMCell(3, 4, rng=rng, coupled=True))
     assert "layers.1, LayerNormLSTMCell(4, 4): PyTorch has no module like it" in told
     assert "layers.2, Zoneout" in told
 

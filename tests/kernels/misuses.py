@@ -206,9 +206,11 @@ def sizes(rng: Generator) -> tuple[int, int]:
 
 
 def a_cell(rng: Generator, dtype: str, in_size: int | None = None) -> Any:
-    makes: list[Any] = [rnn.RNNCell, partial(rnn.RNNCell, nonlinearity="relu"), rnn.LSTMCell, rnn.GRUCell]
-    makes += [rnn.MinGRUCell, rnn.MinLSTMCell]
-    make = makes[rng.integers(len(makes))]
+    kinds: list[Any] = [rnn.RNNCell, partial(rnn.RNNCell, nonlinearity="relu"), rnn.LSTMCell, rnn.GRUCell]
+    kinds += [partial(rnn.GRUCell, bias=False), partial(rnn.LSTMCell, peepholes=True)]
+    kinds += [partial(rnn.LSTMCell, peepholes=True, coupled=True, bias=False)]
+    kinds += [rnn.MinGRUCell, rnn.MinLSTMCell]
+    make = kinds[rng.integers(len(kinds))]
     in_size = int(rng.choice([1, 2, 3, 5])) if in_size is None else in_size
     return make(in_size, int(rng.choice([1, 3, 4, 5, 17, 33])), rng=rng).to(dtype=dtype)
 
@@ -327,6 +329,7 @@ def a_door_call(rng: Generator) -> Call:
         known |= {"N": known["S"] * known["B"], "G": max(known["G"], 1), "C": max(known["C"], 1)}
     known |= {"first": 0, "last": known.get("N", 0)}
     known |= {"S": int(rng.choice([0, known.get("T", 0)])) if "T" in known else known.get("S", 0)}
+    known |= {"Q": int(rng.choice([0, 3 * known.get("H", 0)]))}
     known |= {"size": known.get("V", 0), "columns": known.get("H", 0)}
     while not all(eval(condition, {}, known) for condition in conditions):
         known["P"] += 1

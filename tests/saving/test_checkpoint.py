@@ -125,7 +125,7 @@ def test_the_file_is_plain_safetensors(path: Path, rng: np.random.Generator) -> 
     assert content["metadata"] == {"loss": 0.5}
     cell = content["model"]["config"]["layers"]["tuple"][1]
     sizes = {"in_size": 5, "out_size": 3}
-    options = {"nonlinearity": "relu", "recurrent_initializer": "orthogonal"}
+    options = {"nonlinearity": "relu", "recurrent_initializer": "orthogonal", "bias": True}
     assert cell == {"class": "RNNCell", "config": sizes | options}
 
 

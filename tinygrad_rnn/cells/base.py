@@ -145,9 +145,9 @@ class Cell(Recurrent):
         return dxs, dstate
 
     def _weights(self, kernel: Any, what: str) -> Any:
-        """The values of the parameters that a kernel takes, or their gradients."""
+        """The values of the parameters that a kernel takes, or their gradients; None for one that the cell has not."""
         parameters = _parameters(kernel.weights)(self)
-        return kernel.weights(*[p.value if what == "value" else p.grad for p in parameters])
+        return kernel.weights(*[p if p is None else p.value if what == "value" else p.grad for p in parameters])
 
     def _steps_forward(self, xs: Any, state: State, rows: Rows, training: bool) -> tuple[Any, State, StepCaches]:
         """Unroll step by step."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core import initializers
+from ..core.arguments import check_bool
 from ..core.arrays import Array, Float, Generator, Shaped, namespace, sigmoid
 from ..core.checks import check_choice, check_rng, check_size
 from ..core.one_hot import Input
@@ -72,13 +75,14 @@ class GRUCell(Cell):
         out_size: H, units.
         rng: draws the weights.
         reset: `"after"` or `"before"` the product.
+        bias: whether there are biases.
 
     Parameters `w_x` (D, 3H), each block Glorot; `w_h` (H, 3H), each block orthogonal; `b` (3H,), 0; with the reset
-    after the product also `b_h` (H,), 0. State `(h,)`, h (B, H).
+    after the product also `b_h` (H,), 0. With `bias=False`, both are None. State `(h,)`, h (B, H).
 
     Raises:
         ValueError: a size is below 1, or `reset` is neither of these.
-        TypeError: a size is not an integer, or `rng` is not a generator.
+        TypeError: a size is not an integer, `rng` is not a generator, or `bias` is not a bool.
 
     References:
         Cho et al., *Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation*,
@@ -94,31 +98,32 @@ class GRUCell(Cell):
 
     gates = ("r", "z", "n")
 
-    def __init__(self, in_size: int, out_size: int, *, rng: Generator, reset: str = "after") -> None:
+    def __init__(self, in_size: int, out_size: int, *, rng: Generator, reset: str = "after", bias: bool = True) -> None:
         in_size = check_size("GRUCell", "in_size", in_size)
         out_size = check_size("GRUCell", "out_size", out_size)
         check_rng("GRUCell", rng)
         check_choice("GRUCell", "reset", reset, "after", "before")
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
-        self.reset = reset
+        self.reset, self.bias = reset, check_bool("GRUCell", "bias", bias)
         self.w_x = Parameter(initializers.blocks(initializers.glorot, (in_size, out_size), 3, rng=rng))
         self.w_h = Parameter(initializers.blocks(initializers.orthogonal, (out_size, out_size), 3, rng=rng))
-        self.b = Parameter(initializers.zeros((3 * out_size,)))
-        if reset == "after":
-            self.b_h = Parameter(initializers.zeros((out_size,)))
+        self.b: Any = Parameter(initializers.zeros((3 * out_size,))) if bias else None  # Any: with a bias, none asks
+        self.b_h: Any = Parameter(initializers.zeros((out_size,))) if bias and reset == "after" else None
 
     def step_forward(
         self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
     ) -> tuple[Float[Array, "B H"], State, GRUCache]:
         (h_prev,) = state
         H, w_h = self.out_size, self.w_h.value
-        a = x @ self.w_x.value + self.b.value
+        a = x @ self.w_x.value
+        if self.b is not None:
+            a += self.b.value
         xp = namespace(a)
         if self.reset == "after":
             from_h = h_prev @ w_h
             rz = sigmoid(a[:, : 2 * H] + from_h[:, : 2 * H])
             r, z = rz[:, :H], rz[:, H:]
-            m = from_h[:, 2 * H :] + self.b_h.value
+            m = from_h[:, 2 * H :] if self.b_h is None else from_h[:, 2 * H :] + self.b_h.value
             n = xp.tanh(a[:, 2 * H :] + r * m)
         else:
             rz = sigmoid(a[:, : 2 * H] + h_prev @ w_h[:, : 2 * H])
@@ -146,12 +151,14 @@ class GRUCell(Cell):
         da_rz = xp.concatenate([da_r, da_z], axis=1)
         da = xp.concatenate([da_rz, da_n], axis=1)
         self.w_x.grad += x.T @ da
-        self.b.grad += da.sum(axis=0)
+        if self.b is not None:
+            self.b.grad += da.sum(axis=0)
         dw_rz += h_prev.T @ da_rz
         dh_prev = dh * z + da_rz @ w_rz.T
         if self.reset == "after":
             dw_n += h_prev.T @ dm
-            self.b_h.grad += dm.sum(axis=0)
+            if self.b_h is not None:
+                self.b_h.grad += dm.sum(axis=0)
             dh_prev += dm @ w_n.T
         else:
             dw_n += (r * m).T @ da_n

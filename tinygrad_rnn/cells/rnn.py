@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core import initializers
+from ..core.arguments import check_bool
 from ..core.arrays import Array, Float, Generator, Shaped, namespace
 from ..core.checks import check_choice, check_rng, check_size
 from ..core.one_hot import Input
@@ -39,12 +42,14 @@ class RNNCell(Cell):
         nonlinearity: `"tanh"` or `"relu"`.
         recurrent_initializer: how `w_h` is initialised, `"orthogonal"` or `"identity"`. The identity with ReLU makes
             the IRNN, which at first adds up its inputs, and so remembers them over hundreds of steps.
+        bias: whether there is a bias b.
 
-    Parameters `w_x` (D, H), Glorot; `w_h` (H, H), orthogonal or the identity; `b` (H,), 0. State `(h,)`, h (B, H).
+    Parameters `w_x` (D, H), Glorot; `w_h` (H, H), orthogonal or the identity; `b` (H,), 0, or None
+    with `bias=False`. State `(h,)`, h (B, H).
 
     Raises:
         ValueError: a size is below 1, or the nonlinearity or initializer is neither of these.
-        TypeError: a size is not an integer, or `rng` is not a generator.
+        TypeError: a size is not an integer, `rng` is not a generator, or `bias` is not a bool.
 
     References:
         Elman, *Finding Structure in Time*, 1990. The IRNN: Le, Jaitly and Hinton, *A Simple Way to Initialize
@@ -65,6 +70,7 @@ class RNNCell(Cell):
         rng: Generator,
         nonlinearity: str = "tanh",
         recurrent_initializer: str = "orthogonal",
+        bias: bool = True,
     ) -> None:
         in_size = check_size("RNNCell", "in_size", in_size)
         out_size = check_size("RNNCell", "out_size", out_size)
@@ -73,6 +79,7 @@ class RNNCell(Cell):
         check_choice("RNNCell", "recurrent_initializer", recurrent_initializer, "orthogonal", "identity")
         self.in_size, self.out_size, self.state_sizes = in_size, out_size, (out_size,)
         self.nonlinearity, self.recurrent_initializer = nonlinearity, recurrent_initializer
+        self.bias = check_bool("RNNCell", "bias", bias)
         self.w_x = Parameter(initializers.glorot((in_size, out_size), rng=rng))
         square = (out_size, out_size)
         self.w_h = Parameter(
@@ -80,13 +87,15 @@ class RNNCell(Cell):
             if recurrent_initializer == "orthogonal"
             else initializers.identity(square)
         )
-        self.b = Parameter(initializers.zeros((out_size,)))
+        self.b: Any = Parameter(initializers.zeros((out_size,))) if bias else None  # Any: with a bias, none asks
 
     def step_forward(
         self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
     ) -> tuple[Float[Array, "B H"], State, RNNCache]:
         (h_prev,) = state
-        a = x @ self.w_x.value + h_prev @ self.w_h.value + self.b.value
+        a = x @ self.w_x.value + h_prev @ self.w_h.value
+        if self.b is not None:
+            a += self.b.value
         xp = namespace(a)
         h = xp.tanh(a) if self.nonlinearity == "tanh" else xp.maximum(a, 0)
         return h, (h,), RNNCache(x, h_prev, h)
@@ -100,7 +109,8 @@ class RNNCell(Cell):
         da = dh * (1 - h * h if self.nonlinearity == "tanh" else h > 0)
         self.w_x.grad += x.T @ da
         self.w_h.grad += h_prev.T @ da
-        self.b.grad += da.sum(axis=0)
+        if self.b is not None:
+            self.b.grad += da.sum(axis=0)
         return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
 
     def inner_gradients(self, dy: Float[Array, "B H"], dstate: State, cache: RNNCache) -> dict[str, Array]:

@@ -27,6 +27,8 @@ GATES = {"RNN": "n", "LSTM": "ifog", "GRU": "rzn"}
 TORCH = {"RNN": "n", "LSTM": "ifgo", "GRU": "rzn"}
 ONNX = {"RNN": "n", "LSTM": "iofg", "GRU": "zrn"}
 KERAS = {"RNN": "n", "LSTM": "ifgo", "GRU": "zrn"}
+PEEPHOLES = "ifo", "iof"
+"""The order of ours, and that of ONNX."""
 
 
 def cell_kind(layer: object) -> str | None:
@@ -57,13 +59,45 @@ def join_biases(kind: str, from_x: Array, from_h: Array, *, reset: str = "after"
     return {"b": np.concatenate([joined[:n], from_x[n:]]), "b_h": from_h[n:]}
 
 
-def split_biases(cell: Any) -> tuple[Array, Array]:
-    """The inverse of `join_biases`: all of `b` beside the product with x, and beside that with h `b_h`, else zeros."""
-    b = host(cell.b)
+def split_biases(cell: Any) -> tuple[Array, ...]:
+    """The inverse of `join_biases`: all of `b` beside the product with x, and beside that with h `b_h`, else zeros.
+
+    Of a cell without biases, none.
+    """
+    if cell.b is None:
+        return ()
+    b = of_both_gates(cell, cell.b)
     from_h = np.zeros_like(b)
-    if hasattr(cell, "b_h"):
+    if getattr(cell, "b_h", None) is not None:
         from_h[-cell.out_size :] = host(cell.b_h)
     return b, from_h
+
+
+def of_both_gates(cell: Any, parameter: Parameter) -> Array:
+    """The value of a parameter; of a cell with coupled gates, with an input gate too, whose weights are those of -f.
+
+    1 - sigmoid(a) is sigmoid(-a). So it is right for who takes 1 - f for i, who takes 1 - i for f, as ONNX Runtime
+    does, and who knows of no coupling.
+    """
+    array, H = host(parameter), cell.out_size
+    return np.concatenate([-array[..., :H], array], axis=-1) if getattr(cell, "coupled", False) else array
+
+
+def of_forget_gate(array: Array, H: int) -> Array:
+    """The inverse of `of_both_gates`, for coupled gates: what is not of i, with that of -i as that of f."""
+    return np.concatenate([-array[..., :H], array[..., 2 * H :]], axis=-1)
+
+
+def check_lstm(framework: str, cell: Any) -> None:
+    """A cell must have none of the options of `LSTMCell` that this framework has not.
+
+    Raises:
+        ValueError: it has one.
+    """
+    names = {"peepholes": "peepholes", "coupled": "coupled gates"}
+    found = " and ".join(words for name, words in names.items() if getattr(cell, name, False))
+    if found:
+        raise ValueError(f"{framework} has no LSTM with {found}; train one without")
 
 
 def host(parameter: Parameter) -> Array:

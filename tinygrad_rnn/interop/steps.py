@@ -229,7 +229,7 @@ def _cell(kind: str) -> Callable[[_Reader, Any, str], Iterator[Operation]]:
     """Reads a cell: its weights `w_x`, `w_h` and `b`, its initial state, and what else it has."""
 
     def read(reader: _Reader, cell: Any, path: str) -> Iterator[Operation]:
-        more = {"b_h": getattr(cell, "b_h", None)}
+        more = {"b_h": getattr(cell, "b_h", None), "p": getattr(cell, "p", None)}
         if kind == "layer_norm_lstm":
             norms = {name: getattr(cell, name) for name in ("norm_x", "norm_h", "norm_c")}
             for name, norm in norms.items():

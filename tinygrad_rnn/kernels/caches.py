@@ -85,8 +85,10 @@ class LSTMWeights(NamedTuple):
     """(D, 4H)."""
     w_h: Array
     """(H, 4H)."""
-    b: Array
-    """(4H,)."""
+    b: Array | None
+    """(4H,); None where there is no bias."""
+    p: Array | None
+    """(3H,), of i, f and o; None where there are no peepholes."""
 
 
 class GRUWeights(NamedTuple):
@@ -96,10 +98,10 @@ class GRUWeights(NamedTuple):
     """(D, 3H)."""
     w_h: Array
     """(H, 3H)."""
-    b: Array
-    """(3H,)."""
-    b_h: Array
-    """(H,)."""
+    b: Array | None
+    """(3H,); None where there is no bias."""
+    b_h: Array | None
+    """(H,); None where there is no bias."""
 
 
 class RNNWeights(NamedTuple):
@@ -109,5 +111,5 @@ class RNNWeights(NamedTuple):
     """(D, H)."""
     w_h: Array
     """(H, H)."""
-    b: Array
-    """(H,)."""
+    b: Array | None
+    """(H,); None where there is no bias."""

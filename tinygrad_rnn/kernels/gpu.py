@@ -66,7 +66,8 @@ def gpu_kernels(w_h: Array, batch: int) -> str:
     """Which kernels compute with these recurrent weights: "plain", "fused" or "persistent"; "plain" on a CPU.
 
     Args:
-        w_h: (H, G * H), as in `cell.w_h.value` of an `RNNCell`, a `GRUCell` or an `LSTMCell`.
+        w_h: (H, G * H), as in `cell.w_h.value` of an `RNNCell`, a `GRUCell` or an `LSTMCell`. One with coupled gates
+            runs as one with four: give an array (H, 4 * H).
         batch: B, the rows of a batch.
 
     Raises:

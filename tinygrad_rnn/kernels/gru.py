@@ -15,6 +15,8 @@ block.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
 from ..core.rows import Rows
@@ -54,8 +56,9 @@ def forward(
 
     # 1. The weights gate by gate, the first two of which are sigmoids.
     own = backend(h)
-    w_x, w_h, b = (own.by_gate(w, 3, 2) for w in weights[:3])
-    by_gate = GRUWeights(w_x, w_h, b, weights.b_h)
+    w_x, w_h = own.by_gate(weights.w_x, 3, 2), own.by_gate(weights.w_h, 3, 2)
+    b = None if weights.b is None else own.by_gate(weights.b, 3, 2)
+    by_gate = GRUWeights(w_x, w_h, b, xp.zeros(H, h.dtype) if weights.b_h is None else weights.b_h)
 
     gates = own.empty_gates(h, T, 3, B, H)
 
@@ -82,9 +85,11 @@ def _forward_rows(
 ) -> None:
     """The steps of some rows: from `hs[0]` to the others, all `gates` and `ms`."""
     T, _, B, H = gates.shape
-    project = input_side(xs, weights.w_x, weights.b)
-    take_steps = backend(hs).gru_forward_steps(weights.w_h, weights.b_h, B)
-    for block in blocks(T, block_steps(T, B, 4 * H, weights.w_h)):  # of three gates and m
+    w_x, w_h, b, b_h = weights
+    assert b_h is not None  # `forward` has put zeros there
+    project = input_side(xs, w_x, b)
+    take_steps = backend(hs).gru_forward_steps(w_h, b_h, B)
+    for block in blocks(T, block_steps(T, B, 4 * H, w_h)):  # of three gates and m
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
         after = slice(block.start, block.stop + 1)
@@ -104,7 +109,7 @@ def backward(
     dxs = no_input_gradient(xs, m.dtype)
     dbegun = None if rows.starts is None else namespace(m).zeros(dh.shape, dh.dtype)
 
-    def run(part: slice, *own: Array) -> tuple[Array]:
+    def run(part: slice, *own: Any) -> tuple[Array]:
         steps = GRUCache(*(values[:, part] for values in cache))
         own_rows, own_dxs = rows.of_rows(part), of_rows(dxs, part)
         own_dbegun = None if dbegun is None else dbegun[part]

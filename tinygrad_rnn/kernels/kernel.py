@@ -58,8 +58,8 @@ class Backend(NamedTuple):
 
     rnn_forward_steps: Callable[[str, Array, int], TakeSteps]
     rnn_backward_steps: Callable[[str, Array, int], TakeSteps]
-    lstm_forward_steps: Callable[[Array, int], TakeSteps]
-    lstm_backward_steps: Callable[[Array, int], TakeSteps]
+    lstm_forward_steps: Callable[[Array, Array | None, int], TakeSteps]
+    lstm_backward_steps: Callable[[Array, Array | None, int], TakeSteps]
     lstm_step: Step | None
     """A step at inference; None where the `step_forward` of the cell is as fast."""
     gru_forward_steps: Callable[[Array, Array, int], TakeSteps]

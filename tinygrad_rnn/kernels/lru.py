@@ -141,7 +141,7 @@ def forward(
         own_rows, own_start = rows.of_rows(part), None if start is None else start[part]
         own_hs, own_prev, own_vs, own_ys = (array[:, part] for array in (hs, h_prev, vs, ys))
         rows_here, h = own_ys.shape[1], first[part].astype("complex128")
-        project = input_side(xs[:, part], weights.w_x[None], xp.zeros((1, 1, N2 + H), dtype))
+        project = input_side(xs[:, part], weights.w_x[None], None)
         for block in _blocks(own_ys, N):
             sides = xp.empty((len(own_ys[block]), 1, rows_here, N2 + H), dtype)
             project(block, sides)

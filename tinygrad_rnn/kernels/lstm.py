@@ -3,7 +3,8 @@
 Notation: T steps, B rows, D inputs, H units. `hs` and `cs` (T + 1, B, H) hold the states, `hs[0]` and `cs[0]` those
 before the sequence; so `hs[t]` is h_{t-1}, what step t starts from, and `hs[t + 1]` is h_t. Gates are in the order
 i, f, o, g; what has an axis of 4 has it for them: `gates` (T, 4, B, H), the gradients `das` (steps, B, 4, H) and, in
-`forward`, the weights, (4, D, H), (4, H, H) and (4, 1, H).
+`forward`, the weights, (4, D, H), (4, H, H) and (4, 1, H), and the peepholes (3, 1, H). These and the bias are None
+where the cell has none.
 
 What makes it fast: a gate at a step is (B, H) without gaps, and one tanh serves all four, for sigmoid(a) =
 0.5 tanh(0.5 a) + 0.5, and the weights have the inner 0.5 already. In `das` the gates lie beside the units, for the
@@ -15,12 +16,15 @@ block, and the gradients of the weights after them. Memory beyond input and outp
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
 from ..core.rows import Rows
 from ..core.states import State
 from .backends import backend
 from .caches import LSTMCache, LSTMWeights, check_call
+from .coupled import with_coupled_gates
 from .kernel import Kernel
 from .products import (
     add_gradient,
@@ -54,7 +58,12 @@ def forward(
 
     # 1. The weights gate by gate, the first three of which are sigmoids.
     own = backend(h)
-    by_gate = LSTMWeights(*(own.by_gate(w, 4, 3) for w in weights))
+    by_gate = LSTMWeights(
+        own.by_gate(weights.w_x, 4, 3),
+        own.by_gate(weights.w_h, 4, 3),
+        None if weights.b is None else own.by_gate(weights.b, 4, 3),
+        None if weights.p is None else own.by_gate(weights.p, 3, 3),
+    )
 
     gates = own.empty_gates(h, T, 4, B, H)
 
@@ -83,7 +92,7 @@ def _forward_rows(
     """The steps of some rows: from `hs[0]` and `cs[0]` to the others, and the `gates` of those that run."""
     T, _, B, H = gates.shape
     project = input_side(xs, weights.w_x, weights.b)
-    take_steps = backend(hs).lstm_forward_steps(weights.w_h, B)
+    take_steps = backend(hs).lstm_forward_steps(weights.w_h, weights.p, B)
     for block in blocks(T, block_steps(T, B, 4 * H, weights.w_h)):
         # 2. x_t @ w_x + b, for the steps of a block at once; then the steps.
         project(block, gates[block])
@@ -104,7 +113,7 @@ def backward(
     dxs = no_input_gradient(xs, c.dtype)
     dbegun = None if rows.starts is None else tuple(xp.zeros(d.shape, d.dtype) for d in dstate)
 
-    def run(part: slice, *own: Array) -> State:
+    def run(part: slice, *own: Any) -> State:
         steps = LSTMCache(*(values[:, part] for values in cache))
         own_dstate = tuple(d[part].copy() for d in dstate)
         own_dbegun = None if dbegun is None else tuple(d[part] for d in dbegun)
@@ -129,7 +138,7 @@ def _backward_rows(
 ) -> State:
     """The steps of some rows, back: gives `dstate` before the first one, sets `dxs` and adds to `dbegun`."""
     T, B, H = cache.c.shape
-    take_steps = backend(cache.c).lstm_backward_steps(weights.w_h, B)
+    take_steps = backend(cache.c).lstm_backward_steps(weights.w_h, weights.p, B)
     project_back = input_gradient(dxs, weights.w_x)
     for block in reversed(blocks(T, block_steps(T, B, 4 * H, weights.w_h))):
         # 1. and 2. The steps, from the last one back.
@@ -140,8 +149,18 @@ def _backward_rows(
         add_gradient(gradients.w_x, steps.x, das)
         add_gradient(gradients.w_h, steps.h_prev, das)
         add_sum(gradients.b, das)
+        if gradients.p is not None:
+            _add_peepholes(gradients.p, das, steps)
         project_back(block, das)
     return dstate
+
+
+def _add_peepholes(dp: Array, das: Array, cache: LSTMCache) -> None:
+    """`dp` (3H,) += da^i_t c_{t-1}, da^f_t c_{t-1} and da^o_t c_t of some steps; `das` is (steps, B, 4H)."""
+    H = cache.c.shape[2]
+    for k, c in enumerate((cache.c_prev, cache.c_prev, cache.c)):
+        own = slice(k * H, (k + 1) * H)
+        dp[own] += (das[:, :, own] * c).sum(axis=(0, 1))
 
 
 def step(x: Input, state: State, weights: LSTMWeights) -> State:
@@ -153,3 +172,7 @@ def step(x: Input, state: State, weights: LSTMWeights) -> State:
 
 KERNEL = with_tables(Kernel(LSTMWeights, forward, backward, step))
 """The kernel of `LSTMCell`."""
+PEEPHOLES = with_tables(Kernel(LSTMWeights, forward, backward, None))
+"""That of one with peepholes. It has no compiled step at inference, so that of the other takes no argument for them."""
+COUPLED = with_tables(with_coupled_gates(Kernel(LSTMWeights, forward, backward, None)))
+"""That of one with coupled gates, with peepholes or without."""

@@ -68,36 +68,43 @@ def of_steps(array: Any, block: slice) -> Any:
 
 
 def back_over_rows(
-    work: Callable[..., tuple[Array, ...]], B: int, w_h: Array, gradients: tuple[Array, ...]
+    work: Callable[..., tuple[Array, ...]], B: int, w_h: Array, gradients: tuple[Array | None, ...]
 ) -> Sequence[Array]:
     """As `over_rows`, for a backward: `work(rows, *gradients)` adds to the gradients of the weights.
 
     The thread of the first rows adds to `gradients` themselves, each other one to zeros of its own, which are added
-    to them afterwards, in the order of the rows. What `work` gives, the gradients by the state before the sequence, is
-    given of all B rows, an array each.
+    to them afterwards, in the order of the rows; what is None stays None. What `work` gives, the gradients by the state
+    before the sequence, is given of all B rows, an array each.
     """
 
-    def run(rows: slice) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        own = tuple(namespace(dw).zeros(dw.shape, dw.dtype) for dw in gradients) if rows.start else gradients
+    def run(rows: slice) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+        own = tuple(map(zeros_like, gradients)) if rows.start else gradients
         return work(rows, *own), own
 
     first, *others = over_rows(run, B, w_h)
     for _, own in others:
         for dw, part in zip(gradients, own, strict=True):
-            dw += part
+            if dw is not None:
+                dw += part
     if not others:
         return first[0]
     states = zip(first[0], *(part for part, _ in others), strict=True)
     return [namespace(w_h).concatenate(parts) for parts in states]
 
 
-def input_side(xs: Any, w: Array, b: Array) -> Callable[[slice, Array], None]:
+def zeros_like(dw: Array | None) -> Array | None:
+    """Zeros for a gradient; None where it is None."""
+    return None if dw is None else namespace(dw).zeros(dw.shape, dw.dtype)
+
+
+def input_side(xs: Any, w: Array, b: Array | None) -> Callable[[slice, Array], None]:
     """`project(block, out)`, which sets `out` (steps, G, B, H) to `xs @ w + b` of the steps of a block.
 
-    `xs` is (T, B, D), or one-hot rows, which are looked up; `w` is (G, D, H) and `b` (G, 1, H), gate by gate.
+    `xs` is (T, B, D), or one-hot rows, which are looked up; `w` is (G, D, H) and `b` (G, 1, H), gate by gate;
+    without a bias it is None.
     """
     if isinstance(xs, OneHotRows):
-        tables, set_rows = w + b, backend(w).look_up
+        tables, set_rows = w if b is None else w + b, backend(w).look_up
         return lambda block, out: set_rows(xs[block], tables, out)
     T, B, _ = xs.shape
     project = backend(w).projection(w, b, T * B)
@@ -129,6 +136,11 @@ def add_gradient(dw: Array, x: Any, d: Array) -> None:
         backend(d).add_product(x, d, dw)
 
 
-def add_sum(db: Array, d: Array) -> None:
-    """`db += d` (..., N) summed over all but its last axis: by a product with ones, which is a fast sum."""
+def add_sum(db: Array | None, d: Array) -> None:
+    """`db += d` (..., N) summed over all but its last axis: by a product with ones, which is a fast sum.
+
+    Where `db` is None, it does nothing.
+    """
+    if db is None:
+        return
     backend(d).add_product(namespace(d).ones((*d.shape[:-1], 1), d.dtype), d, db[None])

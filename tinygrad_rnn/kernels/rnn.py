@@ -12,6 +12,7 @@ which is a part of `hs`: copies of the weights, and some of the size of a block.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from ..core.arrays import Array, namespace
 from ..core.one_hot import Input
@@ -63,7 +64,7 @@ def _forward_rows(
 ) -> None:
     """The steps of some rows: from `hs[0]` to the others."""
     (T, B, _), (w_x, w_h, b) = xs.shape, weights
-    project = input_side(xs, w_x[None], b[None, None])
+    project = input_side(xs, w_x[None], None if b is None else b[None, None])
     take_steps = backend(hs).rnn_forward_steps(nonlinearity, w_h, B)
     for block in blocks(T, block_steps(T, B, w_h.shape[0], w_h)):
         # 1. x_t @ w_x + b, for the steps of a block, where h_t will stand; then the steps.
@@ -90,7 +91,7 @@ def backward(
     dxs = no_input_gradient(xs, h.dtype)
     dbegun = None if rows.starts is None else namespace(h).zeros(dh.shape, dh.dtype)
 
-    def run(part: slice, *own: Array) -> tuple[Array]:
+    def run(part: slice, *own: Any) -> tuple[Array]:
         steps = RNNCache(*(values[:, part] for values in cache))
         own_rows, own_dxs = rows.of_rows(part), of_rows(dxs, part)
         own_dbegun = None if dbegun is None else dbegun[part]

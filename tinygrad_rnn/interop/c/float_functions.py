@@ -23,6 +23,14 @@ static void add(const float *x, size_t size, float *y)
     for (i = 0; i < size; i++)
         y[i] += x[i];
 }""",
+    "add_seen": """
+/* y += p c, number by number */
+static void add_seen(const float *p, const float *c, size_t size, float *y)
+{
+    size_t i;
+    for (i = 0; i < size; i++)
+        y[i] += p[i] * c[i];
+}""",
     "add_product": """
 /* y += x w, where w is (rows, columns) and x (rows); four rows at a time, so that y is read and written less often */
 static void add_product(const float *restrict w, const float *restrict x, size_t rows, size_t columns,
@@ -178,13 +186,23 @@ static void lstm_memory(const float *a, size_t size, float *c)
     for (j = 0; j < size; j++)
         c[j] = sigmoid(a[size + j]) * c[j] + sigmoid(a[j]) * tanhf(a[3 * size + j]);
 }""",
+    "coupled_memory": """
+/* From the sums a of the gates f, o, g (size each): c = f c + (1 - f) g */
+static void coupled_memory(const float *a, size_t size, float *c)
+{
+    size_t j;
+    for (j = 0; j < size; j++) {
+        const float f = sigmoid(a[j]);
+        c[j] = f * c[j] + (1.0f - f) * tanhf(a[2 * size + j]);
+    }
+}""",
     "lstm_output": """
-/* From the sums a of the gates, and m, the memory c or its norm: h = o tanh m */
+/* From the sums a of gate o, and m, the memory c or its norm: h = o tanh m */
 static void lstm_output(const float *a, const float *m, size_t size, float *h)
 {
     size_t j;
     for (j = 0; j < size; j++)
-        h[j] = sigmoid(a[2 * size + j]) * tanhf(m[j]);
+        h[j] = sigmoid(a[j]) * tanhf(m[j]);
 }""",
     "gru_reset": """
 /* From the sums a of gate r: y = r m */

@@ -73,6 +73,13 @@ class FloatStep:
         else:
             self.source.call("add_product", table, x.text, rows, columns, y)
 
+    def begin(self, operation: Operation, name: str, y: Value) -> None:
+        """`y` begins as a bias, or as zeros where there is none."""
+        if name in operation.weights:
+            self.source.call("copy", self.constant(operation, name), y.size, y.text)
+        else:
+            self.source.call("zero", y.size, y.text)
+
     def state(self, operation: Operation, name: str) -> Value:
         """An array of the state, with the statement that sets it at the beginning."""
         initial = operation.states[name]
@@ -168,7 +175,7 @@ def _residual(step: FloatStep, operation: Operation, x: Value, target: Value | N
 def _rnn(step: FloatStep, operation: Operation, x: Value, target: Value | None) -> Value:
     size, weights, source = operation.out_size, operation.weights, step.source
     h, a = step.state(operation, "h"), source.take(size)
-    source.call("copy", step.constant(operation, "b"), size, a.text)
+    step.begin(operation, "b", a)
     step.add_product(operation, "w_x", weights["w_x"], x, a.text)
     step.add_product(operation, "w_h", weights["w_h"], h, a.text)
     source.call(f"apply_{operation.layer.nonlinearity}", a.text, size, h.text)
@@ -178,12 +185,24 @@ def _rnn(step: FloatStep, operation: Operation, x: Value, target: Value | None) 
 
 def _lstm(step: FloatStep, operation: Operation, x: Value, target: Value | None) -> Value:
     size, weights, source = operation.out_size, operation.weights, step.source
-    h, c, a = step.state(operation, "h"), step.state(operation, "c"), source.take(4 * size)
-    source.call("copy", step.constant(operation, "b"), 4 * size, a.text)
+    gates, coupled = operation.layer.gates, operation.layer.coupled
+    h, c, a = step.state(operation, "h"), step.state(operation, "c"), source.take(len(gates) * size)
+    step.begin(operation, "b", a)
     step.add_product(operation, "w_x", weights["w_x"], x, a.text)
     step.add_product(operation, "w_h", weights["w_h"], h, a.text)
-    source.call("lstm_memory", a.text, size, c.text)
-    source.call("lstm_output", a.text, c.text, size, h.text)
+    sums = {gate: source.part(a, k * size, size) for k, gate in enumerate(gates)}
+    seen = dict(zip(gates, np.split(weights["p"], len(gates) - 1), strict=False)) if "p" in weights else {}
+
+    def see(*names: str) -> None:
+        """The peepholes of gates: they see the memory as it is now."""
+        for gate in names:
+            if gate in seen:
+                source.call("add_seen", step.constant(operation, f"p_{gate}", seen[gate]), c.text, size, sums[gate])
+
+    see("i", "f")
+    source.call("coupled_memory" if coupled else "lstm_memory", a.text, size, c.text)
+    see("o")
+    source.call("lstm_output", sums["o"], c.text, size, h.text)
     source.give(a)
     return h
 
@@ -200,7 +219,7 @@ def _layer_norm_lstm(step: FloatStep, operation: Operation, x: Value, target: Va
         source.call("add", normed.text, 4 * size, a.text)
     source.call("lstm_memory", a.text, size, c.text)
     _norm(step, operation, eps, "norm_c_g", "norm_c_b", c.text, normed.text)
-    source.call("lstm_output", a.text, normed.text, size, h.text)
+    source.call("lstm_output", source.part(a, 2 * size, size), normed.text, size, h.text)
     source.give(product, a, normed)
     return h
 
@@ -210,11 +229,11 @@ def _gru(step: FloatStep, operation: Operation, x: Value, target: Value | None) 
     w_rz, w_n = weights["w_h"][:, : 2 * size], weights["w_h"][:, 2 * size :]
     h, a, m = step.state(operation, "h"), source.take(3 * size), source.take(size)
     of_n = source.part(a, 2 * size, size)
-    source.call("copy", step.constant(operation, "b"), 3 * size, a.text)
+    step.begin(operation, "b", a)
     step.add_product(operation, "w_x", weights["w_x"], x, a.text)
     step.add_product(operation, "w_h_rz", as_array(w_rz, "float32"), h, a.text)
     if operation.layer.reset == "after":
-        source.call("copy", step.constant(operation, "b_h"), size, m.text)
+        step.begin(operation, "b_h", m)
         step.add_product(operation, "w_h_n", as_array(w_n, "float32"), h, m.text)
         source.call("gru_reset", a.text, m.text, size, m.text)
         source.call("add", m.text, size, of_n)

@@ -8,7 +8,7 @@ FUNCTIONS = {
 /* rounding relies on -1 >> 1 being -1, as it is with every compiler in use */
 typedef char shifts_arithmetically[(-1 >> 1) == -1 ? 1 : -1];
 
-/* what a term of a sum is clipped to, so that three of them fit 32 bits */
+/* what a term of a sum is clipped to, so that four of them fit 32 bits */
 #define LIMIT 536870911""",
     "clipped": """
 static int32_t clipped(int32_t value, int32_t limit)
@@ -129,6 +129,14 @@ static void add_row(const int8_t *row, const int32_t *multiplier, const int8_t *
     for (j = 0; j < columns; j++)
         sums[j] += rescaled(row[j], multiplier[j], shift[j], LIMIT);
 }""",
+    "add_seen": """
+/* sums += p c, where each number of p is a multiplier */
+static void add_seen(const int32_t *multiplier, const int8_t *shift, const int16_t *c, size_t size, int32_t *sums)
+{
+    size_t j;
+    for (j = 0; j < size; j++)
+        sums[j] += rescaled(c[j], multiplier[j], shift[j], LIMIT);
+}""",
     "looked_up": """
 /* The function of a value in 2^-12, -32767 to 32767, by its table: between two entries on a straight line. */
 static int32_t looked_up(const int16_t *table, int32_t value)
@@ -228,13 +236,23 @@ static void lstm_memory(const int32_t *a, size_t size, int bits, int16_t *c)
     for (j = 0; j < size; j++)
         c[j] = remembered(gate(SIGMOID, a[size + j]), c[j], gate(SIGMOID, a[j]), gate(TANH, a[3 * size + j]), bits);
 }""",
+    "coupled_memory": """
+/* From the sums a of the gates f, o, g (size each): c = f c + (1 - f) g */
+static void coupled_memory(const int32_t *a, size_t size, int bits, int16_t *c)
+{
+    size_t j;
+    for (j = 0; j < size; j++) {
+        const int32_t f = gate(SIGMOID, a[j]);
+        c[j] = remembered(f, c[j], 32768 - f, gate(TANH, a[2 * size + j]), bits);
+    }
+}""",
     "lstm_output": """
-/* From the sums a of the gates, and m, the tanh of the memory c or of its norm: h = o m */
+/* From the sums a of gate o, and m, the tanh of the memory c or of its norm: h = o m */
 static void lstm_output(const int32_t *a, const int32_t *m, size_t size, int32_t multiplier, int shift, int8_t *h)
 {
     size_t j;
     for (j = 0; j < size; j++)
-        h[j] = (int8_t)rescaled(gate(SIGMOID, a[2 * size + j]) * m[j], multiplier, shift, 127);
+        h[j] = (int8_t)rescaled(gate(SIGMOID, a[j]) * m[j], multiplier, shift, 127);
 }""",
     "gru_reset": """
 /* From the sums a of gate r: m = r m */

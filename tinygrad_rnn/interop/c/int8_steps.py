@@ -6,7 +6,7 @@ from typing import Any
 
 from ...core.arrays import Integers
 from ..quantized.arithmetic import EXP, NARROW, SIGMOID, TANH, WIDE
-from ..quantized.cells import GRU, LSTM, RNN
+from ..quantized.cells import GRU, LSTM, RNN, Peephole
 from ..quantized.layers import Activation, Embedding, Input, Layer, LayerNorm, Linear, Norm, OneHot, Product, Softmax
 from ..quantized.model import Quantized, Residual
 from .int8_functions import FUNCTIONS
@@ -73,7 +73,7 @@ class IntegerStep:
         self.source.call("copy", self.constant(layer, name, array), array.size, sums.text)
         return sums
 
-    def multipliers(self, layer: Layer, part: Product | Norm) -> tuple[str, str]:
+    def multipliers(self, layer: Layer, part: Product | Norm | Peephole) -> tuple[str, str]:
         return (
             self.constant(layer, f"{part.name}_multiplier", part.multipliers),
             self.constant(layer, f"{part.name}_shift", part.shifts, "int8_t"),
@@ -88,6 +88,13 @@ class IntegerStep:
         else:
             w = self.constant(layer, product.name, product.w.T, "int8_t")
             self.source.call("add_product", w, *scales, x.text, rows, columns, sums)
+
+    def see(self, layer: LSTM, c: Value, sums: dict[str, str], *gates: str) -> None:
+        """The peepholes of gates, if there are some: they see the memory as it is now."""
+        for name in gates:
+            if name in layer.peepholes:
+                scales = self.multipliers(layer, layer.peepholes[name])
+                self.source.call("add_seen", *scales, c.text, c.size, sums[name])
 
     def normalise(self, layer: Layer, norm: Norm, sums: Value) -> None:
         self.source.call("normalise", *self.multipliers(layer, norm), f"{norm.eps}u", sums.size, sums.text)
@@ -187,7 +194,10 @@ def _lstm(step: IntegerStep, layer: LSTM, x: Value) -> Value:
     else:
         step.add_product(layer, layer.from_x, x, sums.text)
         step.add_product(layer, layer.from_h, h, sums.text)
-    source.call("lstm_memory", sums.text, c.size, layer.c_bits, c.text)
+    a = {gate: source.part(sums, k * c.size, c.size) for k, gate in enumerate(layer.gates)}
+    step.see(layer, c, a, "i", "f")
+    source.call("coupled_memory" if layer.coupled else "lstm_memory", sums.text, c.size, layer.c_bits, c.text)
+    step.see(layer, c, a, "o")
     m = step.load(c)
     if layer.norms:
         step.normalise(layer, layer.norm_c, m)
@@ -195,7 +205,7 @@ def _lstm(step: IntegerStep, layer: LSTM, x: Value) -> Value:
         source.call("apply_gate", step.table("TANH"), m.size, m.text)
     else:
         source.call("apply_table", step.table("TANH"), m.size, *layer.to_table, m.text)
-    source.call("lstm_output", sums.text, m.text, m.size, *layer.out, h.text)
+    source.call("lstm_output", a["o"], m.text, m.size, *layer.out, h.text)
     source.give(sums, m)
     return h
 

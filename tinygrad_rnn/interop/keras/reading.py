@@ -135,7 +135,7 @@ def _cell(
     kind: str, config: dict[str, Any], path: str, weights: Weights, *, backward: bool
 ) -> tuple[Any, list[Weight]]:
     name, wrong = CELL_CLASSES[kind], list[str]()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"bias": bool(config.get("use_bias", True))}
     activation = config.get("activation", "tanh")
     if name == "RNN" and activation == "relu":
         options["nonlinearity"] = "relu"
@@ -152,7 +152,7 @@ def _cell(
         options["reset"] = "after" if config.get("reset_after", True) else "before"
     arrays = []
     try:
-        arrays = weights.take(path, 2 + bool(config.get("use_bias", True)))
+        arrays = weights.take(path, 2 + options["bias"])
     except ValueError as error:
         wrong.append(str(error))
     gates = len(GATES[name])

@@ -18,7 +18,7 @@ from ...layers.tied_linear import TiedLinear
 from ...models.bidirectional import Bidirectional
 from ...models.many_to_one import ManyToOne
 from ...models.sequential import Sequential
-from ..gates import cell_kind
+from ..gates import cell_kind, check_lstm
 from .reading import ACTIVATIONS, CELL_CLASSES, MERGES, snake
 from .weights import parts_of, to_arrays
 
@@ -74,7 +74,8 @@ def entry_of(layer: Any, dtype: str, *, sequences: bool) -> dict[str, Any]:
     """
     kind = cell_kind(layer)
     if kind:
-        config = {"units": layer.out_size, "activation": getattr(layer, "nonlinearity", "tanh"), "use_bias": True}
+        check_lstm("Keras", layer)
+        config = {"units": layer.out_size, "activation": getattr(layer, "nonlinearity", "tanh"), "use_bias": layer.bias}
         if kind != "RNN":
             config["recurrent_activation"] = "sigmoid"
         if kind == "GRU":

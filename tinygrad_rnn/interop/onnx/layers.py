@@ -22,7 +22,7 @@ from ...models.bidirectional import Bidirectional
 from ...models.residual import Residual
 from ...models.sequential import Sequential
 from ...saving.safe_file import shortened
-from ..gates import GATES, ONNX, cell_kind, host, reorder, split_biases
+from ..gates import GATES, ONNX, PEEPHOLES, cell_kind, host, of_both_gates, reorder, split_biases
 from ..torch.modules import cells_of
 from .graph import Graph
 
@@ -84,7 +84,7 @@ def _alike(layer: Any) -> bool:
 
 def _reason(layer: Layer) -> str:
     if type(layer) is Bidirectional:
-        return "ONNX reads in both directions with two RNN, LSTM or GRU cells of one kind and size alone"
+        return "ONNX reads in both directions with two RNN, LSTM or GRU cells of one kind, size and options alone"
     if type(layer) is Standardize:
         return 'only with gaps="refuse" does it compute what ONNX has; fill gaps before'
     return "ONNX has no operator that computes it; take another layer, or export the parts before and after it"
@@ -98,24 +98,32 @@ def _recurrent(layer: Any, path: str, x: str, run: Run) -> str:
     paths = [f"{path}forward_cell.", f"{path}backward_cell."] if both else [path]
     kind, first = cell_kind(cells[0]) or "", cells[0]
     gates = GATES[kind], ONNX[kind]
-    w, r, b = [], [], []
+    w, r, b, p = [], [], [], []
     for cell in cells:
-        w.append(reorder(host(cell.w_x), *gates).T)
-        r.append(reorder(host(cell.w_h), *gates).T)
-        b.append(np.concatenate([reorder(bias, *gates) for bias in split_biases(cell)]))
+        w.append(reorder(of_both_gates(cell, cell.w_x), *gates).T)
+        r.append(reorder(of_both_gates(cell, cell.w_h), *gates).T)
+        if cell.bias:
+            b.append(np.concatenate([reorder(bias, *gates) for bias in split_biases(cell)]))
+        if getattr(cell, "peepholes", False):
+            p.append(reorder(of_both_gates(cell, cell.p), *PEEPHOLES))
     options: dict[str, Any] = {"hidden_size": first.out_size, "direction": "bidirectional" if both else "forward"}
     if kind == "GRU":
         options["linear_before_reset"] = int(first.reset == "after")
     if getattr(first, "nonlinearity", "tanh") == "relu":
         options["activations"] = ["Relu"] * len(cells)
+    if getattr(first, "coupled", False):
+        options["input_forget"] = 1
     names = ("h", "c")[: len(first.state_sizes)]
     step = run.lengths is None
     given = [graph.input(f"{path}{name}", None, ["B", first.out_size]) for name in names] if step else []
     zero = graph.ints(0) if step else ""
     states = [graph.node("Unsqueeze", name, zero) for name in given]
     xs = graph.node("Unsqueeze", x, zero) if step else x
-    weights = [graph.constant(np.stack(arrays)) for arrays in (w, r, b)]
-    ys, *final = graph.outputs_of(kind, 1 + len(names), xs, *weights, run.lengths or "", *states, **options)
+    w_in, r_in, b_in, p_in = (graph.constant(np.stack(arrays)) if arrays else "" for arrays in (w, r, b, p))
+    inputs = [xs, w_in, r_in, b_in, run.lengths or "", *(states or ([""] * len(names) if p_in else [])), p_in]
+    while not inputs[-1]:  # what is absent at the end is left out
+        inputs.pop()
+    ys, *final = graph.outputs_of(kind, 1 + len(names), *inputs, **options)
     for i, where in enumerate(paths):  # in the order of our states
         for name, array in zip(names, final, strict=True):
             one = graph.node("Gather", array, graph.constant(np.array(i)), axis=0)

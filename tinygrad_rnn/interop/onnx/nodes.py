@@ -16,7 +16,7 @@ from ...layers.linear import Linear
 from ...models.bidirectional import Bidirectional
 from ...saving.safe_file import shortened
 from ..filling import FLOATS, Weight, undrawn
-from ..gates import CELLS, GATES, ONNX, join_biases, reorder
+from ..gates import CELLS, GATES, ONNX, PEEPHOLES, join_biases, of_forget_gate, reorder
 
 ACTIVATIONS = {"Tanh": Tanh, "Sigmoid": Sigmoid, "Relu": ReLU}
 RECURRENT = ("RNN", "LSTM", "GRU")
@@ -44,7 +44,8 @@ def recurrent(node: Any, given: list[NDArray[Any] | None]) -> Made:
 
     Args:
         node: the node.
-        given: its constant inputs, None for others: W and R at 1 and 2, B at 3, the peepholes P at 7.
+        given: its constant inputs, None for others: W and R at 1 and 2, B at 3, the peepholes P at 7. Where input and
+            forget gate are coupled, the weights of the forget gate are ignored, as ONNX Runtime does: f = 1 - i.
 
     Raises:
         ValueError: it computes what no cell does, or its weights do not fit; the message says all that is wrong.
@@ -62,18 +63,17 @@ def recurrent(node: Any, given: list[NDArray[Any] | None]) -> Made:
         wrong.append(f"it reads in the direction {shortened(direction, 20)!r} alone; make it bidirectional")
     if options.get("clip") is not None:
         wrong.append("it clips the sums of its gates; train without clip")
-    if options.get("input_forget"):
-        wrong.append("its input and forget gate are coupled; LSTMCell has both")
-    if len(node.input) > 7 and node.input[7] and (given[7] is None or np.count_nonzero(given[7])):
-        wrong.append("it has peepholes, which LSTMCell has not")
-    w, r, b = (given[i] if i < len(given) else None for i in (1, 2, 3))
-    if w is None or r is None or (b is None and len(node.input) > 3 and node.input[3]):
+    w, r, b, p = (given[i] if i < len(given) else None for i in (1, 2, 3, 7))
+    absent = [not name for name in node.input] + [True] * 8
+    if w is None or r is None or (b is None and not absent[3]) or (p is None and not absent[7]):
         raise ValueError("; ".join([*wrong, "its weights are computed, where constants were expected"]))
     gates = len(GATES[kind])
     hidden = r.shape[-1] if r.ndim == 3 else 0
     shapes = {"W": (w, (count, gates * hidden, *w.shape[2:3])), "R": (r, (count, gates * hidden, hidden))}
     if b is not None:
         shapes["B"] = b, (count, 2 * gates * hidden)
+    if p is not None:
+        shapes["P"] = p, (count, 3 * hidden)
     wrong += [
         f"{n} is {a.shape}, expected {shape}" for n, (a, shape) in shapes.items() if a.shape != shape or not a.size
     ]
@@ -82,16 +82,22 @@ def recurrent(node: Any, given: list[NDArray[Any] | None]) -> Made:
         wrong.append(f"hidden_size is {options['hidden_size']}, but R is {r.shape}")
     if wrong:
         raise ValueError("; ".join(wrong))
-    settings: dict[str, Any] = {"nonlinearity": "relu"} if relu else {}
+    settings: dict[str, Any] = {"bias": b is not None} | ({"nonlinearity": "relu"} if relu else {})
+    if kind == "LSTM":
+        settings |= {"peepholes": p is not None, "coupled": bool(options.get("input_forget", 0))}
     if kind == "GRU":
         settings["reset"] = "after" if options.get("linear_before_reset", 0) else "before"
     cells, weights = [], list[Weight]()
     for i in range(count):
         cell = undrawn(CELLS[kind], w.shape[2], hidden, dtype=w.dtype, **settings)
-        biases = np.zeros(2 * gates * hidden, w.dtype) if b is None else b[i]
-        halves = [reorder(half, ONNX[kind], GATES[kind]) for half in np.split(biases, 2)]
-        found = join_biases(kind, halves[0], halves[1], reset=settings.get("reset", "after"))
-        found |= {name: reorder(a[i].T, ONNX[kind], GATES[kind]) for name, a in (("w_x", w), ("w_h", r))}
+        found = {name: reorder(a[i].T, ONNX[kind], GATES[kind]) for name, a in (("w_x", w), ("w_h", r))}
+        if b is not None:
+            halves = [reorder(half, ONNX[kind], GATES[kind]) for half in np.split(b[i], 2)]
+            found |= join_biases(kind, halves[0], halves[1], reset=settings.get("reset", "after"))
+        if p is not None:
+            found["p"] = reorder(p[i], *PEEPHOLES[::-1])
+        if settings.get("coupled"):
+            found = {name: of_forget_gate(array, hidden) for name, array in found.items()}
         weights += [Weight(getattr(cell, name), array) for name, array in found.items()]
         cells.append(cell)
     return (Bidirectional(*cells) if count == 2 else cells[0]), weights

@@ -14,7 +14,7 @@ import numpy as np
 from ...core.arrays import Array, Integers
 
 LIMIT = 2**29 - 1
-"""What a term of a sum is clipped to, so that three of them fit 32 bits."""
+"""What a term of a sum is clipped to, so that four of them fit 32 bits."""
 WIDE, NARROW = 32767, 127
 """The largest values of 16 and of 8 bits that are in use; the smallest ones are minus these."""
 GATE_BITS = 20

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arrays import Integers
+from ...core.arrays import Array, Integers
 from ..steps import Operation
 from .arithmetic import (
     GATE_BITS,
@@ -20,6 +20,7 @@ from .arithmetic import (
     clipped,
     gate,
     looked_up,
+    multipliers,
     rescaled,
     rounded,
 )
@@ -35,7 +36,7 @@ class RNN(Layer):
     def __init__(self, operation: Operation, x: Signal, found: dict[str, Range], limit: int) -> None:
         super().__init__(operation, x, found, NARROW)
         self.relu = operation.layer.nonlinearity == "relu"
-        b = self.weights["b"]
+        b = self.given_bias("b", operation.out_size)
         self.bits = sum_bits(max(self.range.y, float(np.abs(b).max()))) if self.relu else GATE_BITS
         self.from_x = Product("w_x", self.weights["w_x"], x, self.bits)
         self.from_h = Product("w_h", self.weights["w_h"], self.y, self.bits)
@@ -51,8 +52,19 @@ class RNN(Layer):
         return h, (h,)
 
 
+class Peephole:
+    """What a gate sees of the memory, as a term of its sum: each number p is a multiplier of c."""
+
+    def __init__(self, gate: str, p: Array, scale: float) -> None:
+        self.name = f"p_{gate}"
+        self.multipliers, self.shifts = multipliers(p.astype("float64") * scale * 2.0**GATE_BITS)
+
+    def of(self, c: Integers) -> Integers:
+        return rescaled(c, self.multipliers, self.shifts, LIMIT)
+
+
 class LSTM(Layer):
-    """c = f c + i g, h = o tanh c; or, with norms, of the two products and of c."""
+    """c = f c + i g, h = o tanh c; with norms, or with what options an `LSTMCell` has."""
 
     def __init__(self, operation: Operation, x: Signal, found: dict[str, Range], limit: int) -> None:
         super().__init__(operation, x, found, NARROW)
@@ -71,7 +83,10 @@ class LSTM(Layer):
             self.norm_c_b = self.bias(weights["norm_c_b"], GATE_BITS)
         self.from_x = Product("w_x", weights["w_x"], x, bits_x)
         self.from_h = Product("w_h", weights["w_h"], self.y, bits_h)
-        self.b = self.bias(weights["b"], GATE_BITS)
+        self.b = self.bias(self.given_bias("b", weights["w_h"].shape[1]), GATE_BITS)
+        self.gates, self.coupled = layer.gates, getattr(layer, "coupled", False)
+        parts = np.split(weights["p"], len(self.gates) - 1) if "p" in weights else ()
+        self.peepholes = {name: Peephole(name, p, c.scale) for name, p in zip(self.gates, parts, strict=False)}
         self.to_table = c.to(Signal(2.0**-TABLE_BITS, WIDE))
         self.out = Signal(2.0 ** (-2 * UNIT_BITS), 0).to(self.y)
         self.states = {
@@ -87,9 +102,18 @@ class LSTM(Layer):
         if self.norms:
             from_x = self.norm_x.of(rescaled(from_x, *self.wide_x, WIDE))
             from_h = self.norm_h.of(rescaled(from_h, *self.wide_h, WIDE))
-        sums = self.b + from_x + from_h
-        i, f, o = (gate(SIGMOID, sums[..., k * H : (k + 1) * H]) for k in range(3))
-        c = remembered(f, c, i, gate(TANH, sums[..., 3 * H :]), self.c_bits)
+        whole = self.b + from_x + from_h
+        sums = {name: whole[..., k * H : (k + 1) * H] for k, name in enumerate(self.gates)}
+
+        def opened(name: str, c: Integers) -> Integers:
+            """A gate, which may see the memory c."""
+            seen = self.peepholes[name].of(c) if name in self.peepholes else 0
+            return gate(SIGMOID, sums[name] + seen)
+
+        f = opened("f", c)
+        i = ONE - f if self.coupled else opened("i", c)
+        c = remembered(f, c, i, gate(TANH, sums["g"]), self.c_bits)
+        o = opened("o", c)
         if self.norms:
             m = gate(TANH, self.norm_c_b + self.norm_c.of(c))
         else:
@@ -109,7 +133,7 @@ class GRU(Layer):
     def __init__(self, operation: Operation, x: Signal, found: dict[str, Range], limit: int) -> None:
         super().__init__(operation, x, found, NARROW)
         H = operation.out_size
-        narrow, w_h, b = self.y, self.weights["w_h"], self.weights["b"]
+        narrow, w_h, b = self.y, self.weights["w_h"], self.given_bias("b", 3 * H)
         self.after = operation.layer.reset == "after"
         self.h_bits = bits_for(max(self.range.y, 1.0), 15)
         h = Signal(2.0**-self.h_bits, WIDE)
@@ -118,7 +142,7 @@ class GRU(Layer):
         self.from_h_n = Product("w_h_n", w_h[:, 2 * H :], narrow, GATE_BITS)
         self.b = self.bias(b, GATE_BITS)
         if self.after:
-            self.b_h = self.bias(self.weights["b_h"], GATE_BITS)
+            self.b_h = self.bias(self.given_bias("b_h", H), GATE_BITS)
         self.to_narrow = h.to(narrow)
         self.reset = Signal(h.scale * UNIT.scale, 0).to(narrow)
         self.states = {"h": whole(operation.states["h"], h.scale, WIDE)}

@@ -91,6 +91,10 @@ class Layer:
         self.limits: dict[str, int] = {}
         self.weights = operation.weights
 
+    def given_bias(self, name: str, size: int) -> Array:
+        """A bias of the operation, or zeros where it has none."""
+        return self.weights.get(name, np.zeros(size, "float32"))
+
     def bias(self, b: Array, bits: int) -> Integers:
         return whole(b, 2.0**-bits, LIMIT)
 

@@ -34,7 +34,8 @@ def from_torch(
 
     Read are RNN, LSTM and GRU with any number of layers, in one or both directions, their cells, Embedding, Linear and
     LayerNorm. Each module is one layer of a `Sequential`, in their order; an LSTM of several layers is a `Sequential`
-    within it. A missing bias is one of zeros, and the two biases of a recurrent layer become one, their sum.
+    within it. The two biases of a recurrent layer become one, their sum; without them, the cells have `bias=False`. A
+    missing bias of a Linear is one of zeros, and so are all biases that a `model` to fill has, and the arrays have not.
 
     Names and shapes do not say everything. What is missing is asked for by an error that names the argument:
 

@@ -18,7 +18,7 @@ from ...models.bidirectional import Bidirectional
 from ...models.sequential import Sequential
 from ...saving.safe_file import shortened
 from ..filling import Weight, undrawn
-from ..gates import CELLS, GATES, TORCH, cell_kind, host, join_biases, reorder, split_biases
+from ..gates import CELLS, GATES, TORCH, cell_kind, check_lstm, host, join_biases, reorder, split_biases
 
 _RECURRENT = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)(?:_l(\d{1,6})(_reverse)?)?")
 _PLAIN = {"embedding": Embedding, "linear": Linear, "layer_norm": LayerNorm}
@@ -109,7 +109,9 @@ def build(form: Form, arrays: Mapping[str, Array], *, nonlinearity: str, eps: fl
         return LayerNorm(form.in_size, eps=eps, bias="bias" in arrays).to(dtype=dtype)
     if form.kind in _PLAIN:
         return undrawn(_PLAIN[form.kind], form.in_size, form.out_size, dtype=dtype)
-    options = {"nonlinearity": nonlinearity} if form.kind == "RNN" else {}
+    options: dict[str, Any] = {"bias": any(name.startswith("bias") for name in arrays)}
+    if form.kind == "RNN":
+        options["nonlinearity"] = nonlinearity
     layers: list[Any] = []
     width = form.in_size
     for ends in form.suffixes:
@@ -139,7 +141,8 @@ def cells_of(layer: Layer) -> list[list[Any]] | None:
 
 def _settings(cell: Any) -> tuple[Any, ...]:
     """What all cells of one module have in common."""
-    return type(cell), getattr(cell, "out_size", 0), getattr(cell, "nonlinearity", ""), getattr(cell, "reset", "")
+    options = ("out_size", "nonlinearity", "reset", "bias", "peepholes", "coupled")
+    return type(cell), *(getattr(cell, name, None) for name in options)
 
 
 def is_module(layer: Layer) -> bool:
@@ -160,6 +163,7 @@ def to_arrays(layer: Any, *, cell_names: bool) -> dict[str, Array]:
         return arrays | ({"bias": host(layer.b)} if getattr(layer, "b", None) is not None else {})
     if getattr(stack[0][0], "reset", "") == "before":
         raise ValueError('PyTorch has no GRU with reset="before"; train one with reset="after"')
+    check_lstm("PyTorch", stack[0][0])
     if cell_names and (len(stack) > 1 or len(stack[0]) > 1):
         raise ValueError("it is a stack, or reads in two directions, so it is no single cell; leave out cell_names")
     return {name: array for cell, end in _ends(stack, cell_names) for name, array in _cell_arrays(cell, end).items()}
@@ -174,8 +178,8 @@ def _ends(stack: list[list[Any]], cell_names: bool) -> Iterator[tuple[Any, str]]
 
 def _cell_arrays(cell: Any, end: str) -> dict[str, Array]:
     gates = GATES[cell_kind(cell) or ""], TORCH[cell_kind(cell) or ""]
-    b_ih, b_hh = split_biases(cell)
-    ours = {"weight_ih": host(cell.w_x).T, "weight_hh": host(cell.w_h).T, "bias_ih": b_ih, "bias_hh": b_hh}
+    ours = {"weight_ih": host(cell.w_x).T, "weight_hh": host(cell.w_h).T}
+    ours |= dict(zip(("bias_ih", "bias_hh"), split_biases(cell), strict=False))
     return {f"{name}{end}": reorder(array, *gates, axis=0) for name, array in ours.items()}
 
 
@@ -210,8 +214,9 @@ def to_weights(layer: Any, arrays: Mapping[str, Array]) -> list[Weight]:
 def _cell_weights(cell: Any, arrays: Mapping[str, Array], end: str) -> list[Weight]:
     kind = cell_kind(cell) or ""
     given = {name: arrays.get(f"{name}{end}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-    none = np.zeros(cell.b.shape, cell.b.value.dtype)  # a module without biases is one with zeros
-    ours = {n: reorder(none if a is None else a, TORCH[kind], GATES[kind], axis=0) for n, a in given.items()}
-    biases = join_biases(kind, ours["bias_ih"], ours["bias_hh"])
-    parameters = {"w_x": ours["weight_ih"].T, "w_h": ours["weight_hh"].T, **biases}
+    ours = {n: reorder(a, TORCH[kind], GATES[kind], axis=0) for n, a in given.items() if a is not None}
+    parameters = {"w_x": ours["weight_ih"].T, "w_h": ours["weight_hh"].T}
+    if cell.b is not None:  # filled by a module without biases, these are zeros
+        none = np.zeros(cell.b.shape, cell.b.value.dtype)
+        parameters |= join_biases(kind, ours.get("bias_ih", none), ours.get("bias_hh", none))
     return [Weight(getattr(cell, name), array) for name, array in parameters.items()]

@@ -73,6 +73,8 @@ def step(x: Input, state: State, weights: GRUWeights) -> State:
     """As `take_step` of the cell: the state `h` (B, H) after `x` (B, D)."""
     (h_prev,), (w_x, w_h, b, b_h) = state, weights
     h = np.empty(h_prev.shape, h_prev.dtype)
+    b = np.zeros(w_h.shape[1], h.dtype) if b is None else b
+    b_h = np.zeros(len(w_h), h.dtype) if b_h is None else b_h
     _step(product(x, w_x), product(h_prev, w_h), b, b_h, h_prev, h)
     return (h,)
 

@@ -20,9 +20,9 @@ from .parts_of_numba import njit
 from .primitives import all_running, begin_row, beginnings, row, sigmoids, tanh
 
 
-def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
+def forward_steps(w_h: Array, p: Array | None, B: int) -> Callable[..., None]:
     """As in `kernels.plain.lstm`."""
-    w = pack(w_h)
+    w, peepholes = pack(w_h), as_row(p, w_h)
     products = room_for_product(w, B)
 
     def take_steps(
@@ -30,12 +30,17 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     ) -> None:
         active, starts = all_running(rows.active, len(gates), B), beginnings(rows.starts, B)
         first_h, first_c = (hs[0], cs[0]) if begun is None else begun
-        _forward(gates, hs, cs, h_prev, c_prev, first_h, first_c, w, w_h.shape[2], products, active, starts)
+        _forward(gates, hs, cs, h_prev, c_prev, first_h, first_c, w, w_h.shape[2], peepholes, products, active, starts)
 
     return take_steps
 
 
-@compiled("columns == H", "P == 4 * -(-H // W)", "S == T or S == 0")
+def as_row(p: Array | None, like: Array) -> Array:
+    """The peepholes (3H,), or (0,) where there are none: then loops over a part of them do nothing."""
+    return np.empty(0, like.dtype) if p is None else p.reshape(-1)
+
+
+@compiled("columns == H", "P == 4 * -(-H // W)", "Q == 3 * H or Q == 0", "S == T or S == 0")
 def _forward(
     gates: Out[Array, "T 4 B H"],
     hs: Out[Array, "T+1 B H"],
@@ -46,11 +51,13 @@ def _forward(
     begun_c: In[Array, "B H"],
     w: Packed[Array, "P H W"],
     columns: int,
+    peepholes: In[Array, "Q"],
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
     starts: Flags[Booleans, "S B"],
 ) -> None:
     (steps, _, B, _), width, one, begins = gates.shape, products.shape[1] // 4, gates.dtype.type(1), len(starts) > 0
+    p = row(peepholes)
     for t in range(steps):
         if begins:
             for b in range(B):
@@ -65,16 +72,16 @@ def _forward(
                 continue
 
             i, f, o, g = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b), row(gates, t, 3, b)
-            _advance(i, f, o, g, row(products, b), width, one, c_prev, c, h)
+            _advance(i, f, o, g, row(products, b), width, one, p, c_prev, c, h)
 
 
 def step(x: Input, state: State, weights: LSTMWeights) -> State:
-    """As `take_step` of the cell: the state `h`, `c` (B, H) after `x` (B, D)."""
-    (h, c), (w_x, w_h, b) = state, weights
+    """As `take_step` of a cell without peepholes: the state `h`, `c` (B, H) after `x` (B, D)."""
+    (h, c), (w_x, w_h, b, _) = state, weights
     a = product(x, w_x)
     a += product(h, w_h)
     h, c_prev, c = np.empty(h.shape, h.dtype), c, np.empty(c.shape, c.dtype)
-    _step(a, b, c_prev, h, c)
+    _step(a, np.zeros(w_h.shape[1], a.dtype) if b is None else b, c_prev, h, c)
     return h, c
 
 
@@ -88,35 +95,44 @@ def _step(
 ) -> None:
     """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
     (B, H), half = hs.shape, gates.dtype.type(0.5)
+    no_peepholes = row(bias)[:0]
     for b in range(B):
         a = row(gates, b)
         i, f, o, g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
-        _advance(i, f, o, g, row(bias), H, half, row(c_prevs, b), row(cs, b), row(hs, b))
+        _advance(i, f, o, g, row(bias), H, half, no_peepholes, row(c_prevs, b), row(cs, b), row(hs, b))
 
 
 @njit(fastmath={"contract"})
-def _advance(i: Any, f: Any, o: Any, g: Any, others: Any, width: int, factor: Any, c_prev: Any, c: Any, h: Any) -> None:
+def _advance(
+    i: Any, f: Any, o: Any, g: Any, others: Any, width: int, factor: Any, p: Any, c_prev: Any, c: Any, h: Any
+) -> None:
     """The gates of a row, in place, then c_t = f * c_{t-1} + i * g and h_t = o * tanh(c_t).
 
     A gate is that of a sum with a part of `others`, which begins `width` after that of the gate before; `factor` is
-    that of `sigmoids`.
+    that of `sigmoids`. `p` are the peepholes (3H,), or (0,) where there are none.
     """
-    H = len(c)
+    H, Q = len(c), len(p) // 3
+    for j in range(Q):  # i and f see the old memory, o the new one
+        i[j] += p[j] * c_prev[j]
+    for j in range(Q):
+        f[j] += p[Q + j] * c_prev[j]
     sigmoids(i, others[:H], factor)
     sigmoids(f, others[width : width + H], factor)
-    sigmoids(o, others[2 * width : 2 * width + H], factor)
     from_g = others[3 * width : 3 * width + H]
     for j in range(H):
         g[j] = tanh(g[j] + from_g[j])
     for j in range(len(c)):
         c[j] = f[j] * c_prev[j] + i[j] * g[j]
+    for j in range(Q):
+        o[j] += p[2 * Q + j] * c[j]
+    sigmoids(o, others[2 * width : 2 * width + H], factor)
     for j in range(len(h)):
         h[j] = o[j] * tanh(c[j])
 
 
-def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
+def backward_steps(w_h: Array, p: Array | None, B: int) -> Callable[..., tuple[Array, State]]:
     """As in `kernels.plain.lstm`."""
-    w = pack(w_h.T)
+    w, peepholes = pack(w_h.T), as_row(p, w_h)
     products = room_for_product(w, B)
 
     def take_steps(
@@ -128,13 +144,14 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
         das = empty_padded((steps, B, 4 * H), c.dtype)
         active, starts = all_running(rows.active, steps, B), beginnings(rows.starts, B)
         total_h, total_c = dstate if dbegun is None else dbegun
-        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, total_h, total_c, w, len(w_h), products, active, starts)
+        totals, H = (total_h, total_c), len(w_h)
+        _backward(das, i, f, o, g, c_prev, c, dys, dh, dc, *totals, w, H, peepholes, products, active, starts)
         return das, (dh, dc)
 
     return take_steps
 
 
-@compiled("columns == H", "P == -(-H // W)", "S == T or S == 0")
+@compiled("columns == H", "P == -(-H // W)", "Q == 3 * H or Q == 0", "S == T or S == 0")
 def _backward(
     das: Out[Array, "T B 4*H"],
     i_s: In[Array, "T B H"],
@@ -150,11 +167,13 @@ def _backward(
     dbegun_c: Out[Array, "B H"],
     w: Packed[Array, "P 4*H W"],
     columns: int,
+    peepholes: In[Array, "Q"],
     products: Out[Array, "B P*W"],
     active: Flags[Booleans, "T B"],
     starts: Flags[Booleans, "S B"],
 ) -> None:
     (steps, B, H), one, begins = cs.shape, das.dtype.type(1), len(starts) > 0
+    p, Q = row(peepholes), len(peepholes) // 3
     tanh_c = np.empty(H, das.dtype)
     for t in range(steps - 1, -1, -1):
         for b in range(B):
@@ -173,18 +192,24 @@ def _backward(
             for j in range(H):
                 dc[j] += dh[j] * o[j] * (one - tanh_c[j] * tanh_c[j])
 
-            # da_t, then dc_{t-1} = dc * f.
+            # da_t, then dc_{t-1} = dc * f; with peepholes, dc gets a part of da^o_t, and dc_{t-1} of da^i_t and da^f_t.
             da_i, da_f, da_o, da_g = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
+            for j in range(H):
+                da_o[j] = dh[j] * tanh_c[j] * o[j] * (one - o[j])
+            for j in range(Q):
+                dc[j] += p[2 * Q + j] * da_o[j]
             for j in range(H):
                 da_i[j] = dc[j] * g[j] * i[j] * (one - i[j])
             for j in range(H):
                 da_f[j] = dc[j] * c_prev[j] * f[j] * (one - f[j])
             for j in range(H):
-                da_o[j] = dh[j] * tanh_c[j] * o[j] * (one - o[j])
-            for j in range(H):
                 da_g[j] = dc[j] * i[j] * (one - g[j] * g[j])
             for j in range(H):
                 dc[j] *= f[j]
+            for j in range(Q):
+                dc[j] += p[j] * da_i[j]
+            for j in range(Q):
+                dc[j] += p[Q + j] * da_f[j]
 
         # dh_{t-1} = da_t @ w_h.T; through a row that has ended, dh goes straight, and dc too.
         multiply(das[t], w, products)

@@ -1,11 +1,12 @@
 // The steps of the LSTM. Notation and shapes are those of kernels/lstm.py, but here the gates lie beside the units:
-// `gates` is (T, B, 4, H), in the order i, f, o, g. `active` and `starts` (T, B) are null where they are None.
+// `gates` is (T, B, 4, H), in the order i, f, o, g. `active` and `starts` (T, B) are null where they are None, and so is `p`
+// (3, H), the peepholes of i, f and o, where there are none.
 
 struct Forward {
     Real* gates;            // x_t @ w_x + b on entry
     Real *hs, *cs;          // (T + 1, B, H)
     Real *h_prev, *c_prev;  // (T, B, H): hs and cs themselves where no document begins; of the first step they are set
-    const Real *begun_h, *begun_c;  // (B, H)
+    const Real *p, *begun_h, *begun_c;  // `begun` (B, H)
     const bool *active, *starts;
     int T, B, H;
 
@@ -14,9 +15,16 @@ struct Forward {
     __device__ Real unit(int t, int b, int j, const Real* from_h) const {
         const size_t row = (size_t)t * B + b, at = row * H + j, after = at + (size_t)B * H;
         Real* a = gates + row * 4 * H + j;
-        const Real i = sigmoid(a[0] + from_h[0]), f = sigmoid(a[H] + from_h[1]);
-        const Real o = sigmoid(a[2 * H] + from_h[2]), g = tanh(a[3 * H] + from_h[3]);
-        Real c = f * c_prev[at] + i * g, h = o * tanh(c);
+        Real a_i = a[0] + from_h[0], a_f = a[H] + from_h[1], a_o = a[2 * H] + from_h[2];
+        if (p) {  // i and f see the old memory
+            a_i += p[j] * c_prev[at];
+            a_f += p[H + j] * c_prev[at];
+        }
+        const Real i = sigmoid(a_i), f = sigmoid(a_f), g = tanh(a[3 * H] + from_h[3]);
+        Real c = f * c_prev[at] + i * g;
+        if (p) a_o += p[2 * H + j] * c;  // o sees the new memory
+        const Real o = sigmoid(a_o);
+        Real h = o * tanh(c);
         if (active && !active[row]) {  // past its end a row keeps its state
             c = c_prev[at];
             h = h_prev[at];
@@ -40,7 +48,7 @@ struct Forward {
 };
 
 struct Backward {
-    const Real *gates, *c_prev, *c, *dys;
+    const Real *gates, *c_prev, *c, *p, *dys;
     Real* das;                   // (T, B, 4, H)
     Real *dh, *dc;               // (B, H), all that comes back from step t + 1; then dh_{t-1} less da_t @ w_h.T
     Real *dbegun_h, *dbegun_c;   // (B, H)
@@ -66,13 +74,15 @@ struct Backward {
             da[0] = da[1] = da[2] = da[3] = 0;
         } else {
             const Real tanh_c = tanh(c[at]);
+            da[2] = (1 - o) * o * tanh_c * to_h;
             to_c += to_h * (o * (1 - tanh_c * tanh_c));
+            if (p) to_c += da[2] * p[2 * H + j];
             da[0] = (1 - i) * i * g * to_c;
             da[1] = (1 - f) * f * c_prev[at] * to_c;
-            da[2] = (1 - o) * o * tanh_c * to_h;
             da[3] = (1 - g * g) * i * to_c;
             dh[state] = 0;
             dc[state] = to_c * f;
+            if (p) dc[state] += da[0] * p[j] + da[1] * p[H + j];
         }
         for (int k = 0; k < 4; k++) das[(row * 4 + k) * H + j] = da[k];
     }

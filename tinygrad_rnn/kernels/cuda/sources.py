@@ -38,8 +38,8 @@ STRUCTS = {
     ("rnn", "Backward"): struct("h dys das dh dbegun active starts", "T B H relu"),
     ("gru", "Forward"): struct("gates hs ms h_prev b_h begun active starts", "T B H"),
     ("gru", "Backward"): struct("gates h_prev m dys das dh dbegun active starts", "T B H"),
-    ("lstm", "Forward"): struct("gates hs cs h_prev c_prev begun_h begun_c active starts", "T B H"),
-    ("lstm", "Backward"): struct("gates c_prev c dys das dh dc dbegun_h dbegun_c active starts", "T B H"),
+    ("lstm", "Forward"): struct("gates hs cs h_prev c_prev p begun_h begun_c active starts", "T B H"),
+    ("lstm", "Backward"): struct("gates c_prev c p dys das dh dc dbegun_h dbegun_c active starts", "T B H"),
 }
 """By the cell and the name of the struct."""
 OPTIONS = np.dtype(

@@ -12,7 +12,7 @@ from ..starts import begin_step, begin_step_backward
 from .products import multiplier
 
 
-def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
+def forward_steps(w_h: Array, p: Array | None, B: int) -> Callable[..., None]:
     """`take_steps(gates, hs, cs, h_prev, c_prev, rows, begun)`: from `hs[0]` and `cs[0]` on.
 
     `gates` begin as x_t @ w_x + b; `h_prev` and `c_prev` are as `before_steps` gave them.
@@ -33,6 +33,9 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
                 begin_step(c_prev[t], cs[t], begun[1], starts[t])
             multiply(h_prev[t], out=from_h)
             a += from_h
+            if p is not None:  # i and f see the old memory
+                a[:2] += p[:2] * c_prev[t]
+                sum_of_o = o.copy()
             xp.tanh(a, out=a)
             sigmoids = a[:3]
             sigmoids *= 0.5
@@ -40,6 +43,10 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
             xp.multiply(f, c_prev[t], out=c)
             xp.multiply(i, g, out=part)
             c += part
+            if p is not None:  # o sees the new memory
+                xp.tanh(sum_of_o + p[2] * c, out=o)
+                o *= 0.5
+                o += 0.5
             xp.tanh(c, out=part)
             xp.multiply(o, part, out=h)
             if active is not None:
@@ -50,7 +57,7 @@ def forward_steps(w_h: Array, B: int) -> Callable[..., None]:
     return take_steps
 
 
-def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
+def backward_steps(w_h: Array, p: Array | None, B: int) -> Callable[..., tuple[Array, State]]:
     """`take_steps(cache, dys, dstate, rows, dbegun)`: from the last of some steps back.
 
     It gives da_t of each (steps, B, 4H) and `dstate` before the first, for which it may use the memory of that given.
@@ -66,10 +73,15 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
 
         # 1. The factors of all the steps: `das`, which times dc (for o: times dh) is da_t, made in the same place; and
         #    `dc_dhs` (steps, B, H), which times dh is what dc gets from it. Here dh and dc are all that reaches h_t and
-        #    c_t, once dys[t] and that part are added; at the end of a step, dh_{t-1} and dc_{t-1}.
-        das, dc_dhs = _factors(i, f, o, g, c_prev, c)
+        #    c_t, once dys[t] and that part are added; at the end of a step, dh_{t-1} and dc_{t-1}. Peepholes change two
+        #    factors: `dc_dhs`, and `to_c_prev`, which times dc is dc_{t-1}.
+        (das, dc_dhs), to_c_prev = _factors(i, f, o, g, c_prev, c), f
+        if p is not None:
+            p_i, p_f, p_o = p.reshape(3, H)
+            dc_dhs += das[:, :, 2] * p_o
+            to_c_prev = f + das[:, :, 0] * p_i + das[:, :, 1] * p_f
 
-        # 2. da_t, then dc_{t-1} = dc * f and dh_{t-1} = da_t @ w_h.T.
+        # 2. da_t, then dc_{t-1} = dc * to_c_prev and dh_{t-1} = da_t @ w_h.T.
         for t in reversed(range(steps)):
             da = das[t]
             dh += dys[t]
@@ -81,7 +93,7 @@ def backward_steps(w_h: Array, B: int) -> Callable[..., tuple[Array, State]]:
             da[:, :2] *= dc[:, None]
             da[:, 2] *= dh
             da[:, 3] *= dc
-            dc *= f[t]
+            dc *= to_c_prev[t]
             multiply(da.reshape(B, 4 * H), out=dh)
             if active is not None:  # through a row that has ended, both go straight
                 dh, dc = xp.where(running, dh, kept[0]), xp.where(running, dc, kept[1])

@@ -18,7 +18,7 @@ class ThreadCommunicator:
         self.rank, self.size, self._boxes = rank, size, boxes
         self.sent = 0  # bytes
 
-    def Sendrecv(self, sendbuf: Any, dest: int, *, recvbuf: Any, source: int) -> None:  # noqa: N802
+    def Sendrecv(self, sendbuf: Any, dest: int, *, recvbuf: Any, source: int) -> None:
         self._boxes[self.rank, dest].put(sendbuf.copy())
         self.sent += sendbuf.nbytes
         recvbuf[...] = self._boxes[source, self.rank].get(timeout=PATIENCE)

@@ -50,13 +50,13 @@ def series(kind: str) -> Training:
     rng = np.random.default_rng(2)
     lengths = [0, 0, *rng.integers(0, 9, 24)]
     xs = [rng.standard_normal((n, 3)).astype(np.float32) for n in lengths]
-    shuffled = {"batch": 11, "rng": rng}
+    shuffled: Any = {"batch": 11, "rng": rng}
     if kind == "classes":
         weights = rng.uniform(0, 2, 26).astype(np.float32)
         source = rnn.SequenceBatches(xs, rng.integers(0, 4, 26), weights=weights, **shuffled)
         cells = rnn.GRUCell(3, H, rng=rng), rnn.GRUCell(3, H, rng=rng)
         both = rnn.Bidirectional(*cells)
-        model: Any = rnn.ManyToOne(both, rnn.AttentionPool(2 * H, rng=rng), rnn.Linear(2 * H, 4, rng=rng))
+        model: Any = rnn.ManyToOne(both, rnn.Linear(2 * H, 4, rng=rng), pool=rnn.AttentionPool(2 * H, rng=rng))
         criterion: Any = rnn.SoftmaxCrossEntropy(label_smoothing=0.1)
     else:
         ys = [rng.standard_normal((len(x), 2)).astype(np.float32) for x in xs]

@@ -54,9 +54,9 @@ def settings_of(optimizer: Optimizer) -> Facts:
     }
 
 
-def position_of(model: Layer, optimizer: Optimizer) -> Facts:
+def position_of(optimizer: Optimizer) -> Facts:
     """What changes with each step."""
-    return {**_numbers_of(model), **settings_of(optimizer)}
+    return {**_numbers_of(optimizer.model), **settings_of(optimizer)}
 
 
 def data_of(batches: Any) -> Facts:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Array, namespace
-from ..core.device import device_of
+from ..core.device import device_of, find_nccl
 from .tree import Link
 
 
@@ -40,16 +40,21 @@ class GPULink:
     Args:
         communicator: of mpi4py.
         nccl: the module `cupy.cuda.nccl`.
+        xp: the module `cupy`.
     """
 
-    def __init__(self, communicator: Any, nccl: Any) -> None:
+    def __init__(self, communicator: Any, nccl: Any, xp: Any) -> None:
         name = communicator.bcast(nccl.get_unique_id() if communicator.rank == 0 else None, root=0)
-        self._nccl, self._link = nccl, nccl.NcclCommunicator(communicator.size, name, communicator.rank)
+        self._nccl, self._xp = nccl, xp
+        self._link = nccl.NcclCommunicator(communicator.size, name, communicator.rank)
         self._types = {"float32": nccl.NCCL_FLOAT32, "float64": nccl.NCCL_FLOAT64}
 
     def exchange(self, sent: Any, received: Any, partner: int) -> None:
-        """As in `Link`; it is done in the order of the current stream of CuPy, and nothing waits."""
-        kind, stream = self._types[sent.dtype.name], namespace(sent).cuda.get_current_stream().ptr
+        """As in `Link`; it is done in the order of the current stream of CuPy, and nothing waits.
+
+        Both are in one group: otherwise each GPU would wait until the other has begun to receive.
+        """
+        kind, stream = self._types[sent.dtype.name], self._xp.cuda.get_current_stream().ptr
         self._nccl.groupStart()
         self._link.send(sent.data.ptr, sent.size, kind, partner, stream)
         self._link.recv(received.data.ptr, received.size, kind, partner, stream)
@@ -59,7 +64,7 @@ class GPULink:
 def link_for(array: Array, communicator: Any) -> Link:
     """The link for arrays such as this; all workers make theirs together."""
     if device_of(array).name != "cpu":
-        nccl = namespace(array).cuda.nccl
-        if all(communicator.allgather(bool(nccl.available))):
-            return GPULink(communicator, nccl)
+        nccl = find_nccl()
+        if all(communicator.allgather(nccl is not None)):
+            return GPULink(communicator, nccl, namespace(array))
     return HostLink(communicator)

@@ -78,7 +78,7 @@ class DividedBatches:
 
 
 class DividedList(DividedBatches):
-    """Batches with `len` and `[k]`. Of those with `rows`, as a `TokenStream`, the rows of other workers are not read."""
+    """Batches with `len` and `[k]`. A source with `rows`, as `TokenStream`, need not read those of other workers."""
 
     def __len__(self) -> int:
         return len(self.source)

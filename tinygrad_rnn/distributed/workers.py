@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ..core.arguments import check_size
 from ..core.device import on_own_gpu
 from ..core.layer import Layer
@@ -86,7 +84,7 @@ class Workers(Process):
             )
         self._sums = ShardSums(self.shards, self.rank, self.size, self._communicator)
         self._source: Any = None
-        self._compared: set[str] = set()
+        self._is_compared = self._is_checked = False
 
     def __repr__(self) -> str:
         return f"Workers(rank {self.rank} of {self.size}, {self.shards} shards)"
@@ -140,7 +138,8 @@ class Workers(Process):
             TypeError, ValueError: as `gradients` does.
         """
         check_parts("Workers.gradients", model, criterion)
-        self._compare_once("parts", lambda: {**software(), **parts_of(model, criterion), **data_of(self._source)})
+        if not self._is_compared:
+            self._compare_all({**parts_of(model, criterion), **data_of(self._source)})
         if not isinstance(shards, Shards):
             raise TypeError(
                 f"Workers.gradients: shards must be what Workers.batches gives, not a {type(shards).__name__}"
@@ -156,17 +155,21 @@ class Workers(Process):
         loss, after = self._sums.add_gradients(owner, model, criterion, batch, states, dloss)
         return loss, after if batch.batch.starts is not None else None
 
-    def check(self, optimizer: Optimizer) -> None:
+    def check(self, optimizer: Optimizer, *, now: bool = False) -> None:
         """Compare the weights, the optimizer and the random streams of all workers, every so many steps.
 
-        Call it after each step. At the first call settings are compared, too.
+        Call it after each step.
+
+        Args:
+            optimizer: that of the model.
+            now: whether to compare at once, as after the first step.
 
         Raises:
             RuntimeError: one has drifted from the others; the message says which, and in what.
         """
-        if self.size > 1 and (optimizer.steps % self._compare == 0 or "optimizer" not in self._compared):
-            self._compared.add("optimizer")
-            self._must_be_alike(f"after step {optimizer.steps}", position_of(optimizer.model, optimizer))
+        if self.size > 1 and (now or not self._is_checked or optimizer.steps % self._compare == 0):
+            self._is_checked = True
+            self._must_be_alike(f"after step {optimizer.steps}", position_of(optimizer))
 
     def save(self, path: str | os.PathLike[str], model: Layer, *, state: Any = None, **what: Any) -> None:
         """Write a checkpoint, in worker 0, with the state of all rows; all workers call this together.
@@ -186,11 +189,8 @@ class Workers(Process):
         self.from_first(lambda: save(path, model, state=whole, **what))
 
     def begin(self, model: Any, criterion: Loss, optimizer: Optimizer, batches: Any) -> None:
-        """Compare all workers."""
-        self._compare_once(
-            "parts",
-            lambda: {**software(), **parts_of(model, criterion), **settings_of(optimizer), **data_of(batches)},
-        )
+        """Compare all workers, as the first `gradients` does, and the settings of the optimizer."""
+        self._compare_all({**parts_of(model, criterion), **data_of(batches), **settings_of(optimizer)})
 
     def whole(self, state: Any) -> Any:
         """The state of all rows, in worker 0; None in the others. All workers call this together."""
@@ -220,10 +220,10 @@ class Workers(Process):
         found: list[Any] | None = self._communicator.gather(value, root=0)
         return found
 
-    def _compare_once(self, what: str, facts: Callable[[], dict[str, Any]]) -> None:
-        if self.size > 1 and what not in self._compared:
-            self._compared.add(what)
-            self._must_be_alike("before the first step", {"shards": self.shards, **facts()})
+    def _compare_all(self, facts: dict[str, Any]) -> None:
+        self._is_compared = True
+        if self.size > 1:
+            self._must_be_alike("before the first step", {"the number of shards": self.shards, **software(), **facts})
 
     def _must_be_alike(self, when: str, facts: dict[str, Any]) -> None:
         told = differences(self._communicator.allgather(facts))

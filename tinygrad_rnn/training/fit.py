@@ -162,6 +162,7 @@ def fit(
         )
         place.report(_rate(optimizer), {f"validation_{name}": value for name, value in measures.items()})
         bar.report(place.history[-1])
+        process.check(optimizer, now=True)
         whole = process.whole(state)
         reason, settings = process.from_first(call_back)
         _take_over(optimizer, settings)
@@ -202,6 +203,7 @@ def fit(
                 break
         place.history.stopped = stopped
         if checkpoint is not None:
+            process.check(optimizer, now=True)
             whole = process.whole(state)
             process.from_first(lambda: write(checkpoint))
     return place.history

@@ -48,8 +48,8 @@ class Process:
         """The largest `wish` of all processes at the last exchange of gradients."""
         return wish
 
-    def check(self, optimizer: Optimizer) -> None:
-        """What is done after each step: to compare the processes again."""
+    def check(self, optimizer: Optimizer, *, now: bool = False) -> None:
+        """What is done after each step, and `now` before each file: to compare the processes again."""
 
     def explain(self, error: FloatingPointError) -> None:
         """Add to an error what only the processes know."""

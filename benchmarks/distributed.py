@@ -1,0 +1,202 @@
+"""Two processes on MPI against one, and against two threads; what shards cost; and how large a step must be.
+
+Run it with `python benchmarks/distributed.py`, where the package is installed with the extras `mpi` and `numba`, on a
+machine with two idle cores.
+
+A step of a character model, as in `training_step.py`: B = 64 rows of T = 64 steps, an embedding of 64, a layer of H
+units, 65 logits, Adam, gradients clipped by their norm. Each variant is a job of its own; they take turns, round by
+round. Times are those that pass. Of a job of several processes, the slowest one counts.
+
+- "loop", "loop, 2 threads": the loop of the README, without shards.
+- "1 worker", "2 workers": `distributed.Workers`, of 8 shards.
+- "exchange": the same message alone, after a barrier, many times over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as rnn
+from harness import markdown, software, write_results
+from tinygrad_rnn.distributed.links import HostLink
+from tinygrad_rnn.distributed.tree import sum_between
+
+CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "GRU": rnn.GRUCell, "LSTM": rnn.LSTMCell}
+VARIANTS = {"loop": (0, 1), "loop, 2 threads": (0, 2), "1 worker": (1, 1), "2 workers": (2, 1)}
+"""How many workers, and how many threads each has."""
+V, D, B, T = 65, 64, 64, 64
+SECONDS = 4.0  # of a job, after three steps that do not count
+LINKS = {"1 Gbit/s": 0.125e9, "10 Gbit/s": 1.25e9, "25 Gbit/s": 3.1e9, "100 Gbit/s": 12.5e9, "400 Gbit/s": 50e9}
+"""Bytes a second in each direction, of usual links between machines."""
+
+
+def job(cell: str, H: int, workers: int, threads: int, compiled: bool, dropout: float) -> dict[str, Any]:
+    """One process of one variant: milliseconds of its steps, of its exchange, and its memory."""
+    rnn.set_threads(threads)
+    rnn.set_compiled(compiled)
+    rng = np.random.default_rng(0)
+    layers = [rnn.Embedding(V, D, rng=rng), CELLS[cell](D, H, rng=rng), rnn.Dropout(dropout, rng=rng)]
+    model = rnn.Sequential(*layers, rnn.Linear(H, V, rng=rng))
+    criterion, optimizer = rnn.SoftmaxCrossEntropy(), rnn.Adam(model, 1e-3, clip=rnn.ClipNorm(1.0))
+    stream = rnn.TokenStream(rng.integers(0, V, B * T * 50), batch=B, steps=T)
+    together = rnn.distributed.Workers() if workers else None
+    source: Any = stream if together is None else together.batches(stream)
+    state: Any = None
+
+    def step(k: int) -> float:
+        nonlocal state
+        start = time.perf_counter()
+        batch = source[k % len(source)]
+        model.zero_grad()
+        if together is None:
+            loss, _, state = rnn.gradients(model, criterion, batch, state)
+        else:
+            loss, state = together.gradients(model, criterion, batch, state)
+        float(loss)
+        optimizer.step()
+        return time.perf_counter() - start
+
+    times = [step(k) for k in range(3)]
+    count = max(5, int(SECONDS / times[-1]))
+    if together is not None:
+        count = together.from_first(lambda: count)  # all take as many steps
+    times = [step(k) for k in range(count)]
+    found = {"ms": 1e3 * median(times), "parameters": len(model.flat_value), "MiB": peak()}
+    return found | {"exchange": exchange(model.flat_value, together) if workers > 1 else 0.0}
+
+
+def peak() -> float:
+    """The largest memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def exchange(vector: Any, together: Any, times: int = 50) -> float:
+    """Milliseconds that a sum of such a vector takes."""
+    communicator, vector = together._communicator, vector.copy()
+    passed = []
+    for _ in range(times):
+        communicator.Barrier()
+        start = time.perf_counter()
+        sum_between(vector, together.rank, together.size, HostLink(communicator))
+        passed.append(time.perf_counter() - start)
+        vector *= 0.5
+    return 1e3 * median(passed)
+
+
+def start(variant: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A job of a variant; of several workers, what the first one says."""
+    workers, threads = VARIANTS[variant]
+    words = [__file__, "--job", json.dumps({**options, "workers": workers, "threads": threads})]
+    python = [sys.executable]
+    if workers > 1:
+        beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or "mpiexec"
+        python = [beside, "-n", str(workers), sys.executable, "-m", "mpi4py"]
+    done = subprocess.run([*python, *words], check=True, capture_output=True, text=True, timeout=300)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[0])
+    return found
+
+
+def measure(rounds: int, options: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table, and its numbers."""
+    found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in VARIANTS}
+    for _ in range(rounds):
+        for variant, runs in found.items():
+            runs.append(start(variant, options))
+    ms = {variant: [run["ms"] for run in runs] for variant, runs in found.items()}
+    two = found["2 workers"]
+    row: dict[str, Any] = {"cell": options["cell"], "H": options["H"], "compiled": options["compiled"]}
+    row |= {"dropout": options["dropout"], "parameters": two[0]["parameters"]}
+    row |= {f"{variant}, ms": round(median(times), 1) for variant, times in ms.items()}
+    row |= {
+        "shards cost": against(ms["1 worker"], ms["loop"]),
+        "2 workers / 1": against(ms["1 worker"], ms["2 workers"]),
+    }
+    row |= {
+        "/ 2 threads": against(ms["loop, 2 threads"], ms["2 workers"]),
+        "/ loop": against(ms["loop"], ms["2 workers"]),
+    }
+    share = median(run["exchange"] / run["ms"] for run in two)
+    row |= {"exchange, ms": round(median(run["exchange"] for run in two), 2), "of a step": f"{100 * share:.1f} %"}
+    row |= {f"MiB, {name}": round(max(run["MiB"] for run in found[name])) for name in ("loop", "1 worker", "2 workers")}
+    return row
+
+
+def against(first: list[float], second: list[float]) -> str:
+    """How many times as long the first one takes: the median of the rounds, and the range."""
+    ratios = [a / b for a, b in zip(first, second, strict=True)]
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def links(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """From the step of one worker, what share of it the exchange is at each bandwidth, and when it is a tenth.
+
+    A worker keeps the rows of the measured batch, B; the batch of all is as large as there are workers. Each sends and
+    receives 2 (1 - 1 / W) of the vector, in 2 log2 W rounds, of which each takes 5 µs beside.
+    """
+    found = []
+    for row in rows:
+        size, step = 4 * row["parameters"], row["1 worker, ms"] / 1e3
+        line: dict[str, Any] = {
+            "cell": row["cell"],
+            "H": row["H"],
+            "MB a step": round(size / 1e6, 2),
+            "step, ms": step * 1e3,
+        }
+        for name, bandwidth in LINKS.items():
+            shares = [seconds_of(size, workers, bandwidth) / step for workers in (2, 16, 1024, 4096)]
+            line[name] = " / ".join(f"{100 * share:.3g}" for share in shares)
+        line["Gbit/s for a tenth, of 4096"] = round(8e-9 * bandwidth_for(size, 4096, step / 10), 2)
+        found.append(line)
+    return found
+
+
+def seconds_of(size: int, workers: int, bandwidth: float, latency: float = 5e-6) -> float:
+    """How long the exchange of `size` bytes takes."""
+    return 2 * (1 - 1 / workers) * size / bandwidth + 2 * math.log2(workers) * latency
+
+
+def bandwidth_for(size: int, workers: int, seconds: float, latency: float = 5e-6) -> float:
+    """The bytes a second with which it takes so long."""
+    return 2 * (1 - 1 / workers) * size / (seconds - 2 * math.log2(workers) * latency)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("--cells", nargs="+", default=["GRU", "LSTM"], help="default GRU LSTM")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="hidden sizes, default 256 512")
+    parser.add_argument("--job", help="what one process does, for the variants")
+    options = parser.parse_args()
+    if options.job:
+        print(json.dumps(job(**json.loads(options.job))), flush=True)
+        return
+    rows = []
+    for H in options.sizes:
+        for cell in options.cells:
+            for compiled in (False, True):
+                rows.append(measure(options.rounds, {"cell": cell, "H": H, "compiled": compiled, "dropout": 0.0}))
+                print(rows[-1], flush=True)
+    rows.append(measure(options.rounds, {"cell": "LSTM", "H": options.sizes[0], "compiled": True, "dropout": 0.5}))
+    tables = {"A step of one, two and more": rows, "The exchange on usual links, in % of a step": links(rows[:-1])}
+    text = f"# Workers on MPI\n\nB = {B}, T = {T}, D = {D}, V = {V}, 8 shards, float32.\n"
+    for title, lines in tables.items():
+        head = [list(lines[0]), ["---:"] * len(lines[0])]
+        text += f"\n## {title}\n\n{markdown([*head, *([str(cell) for cell in line.values()] for line in lines)])}"
+    print(text)
+    write_results(text, {"results": tables}, {**software(), "rounds": str(options.rounds)})
+
+
+if __name__ == "__main__":
+    main()

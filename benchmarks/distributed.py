@@ -73,7 +73,12 @@ def job(cell: str, H: int, workers: int, threads: int, compiled: bool, dropout: 
     if together is not None:
         count = together.from_first(lambda: count)  # all take as many steps
     times = [step(k) for k in range(count)]
-    found = {"ms": 1e3 * median(times), "parameters": len(model.flat_value), "MiB": peak()}
+    found = {
+        "rank": together.rank if together else 0,
+        "ms": 1e3 * median(times),
+        "parameters": len(model.flat_value),
+        "MiB": peak(),
+    }
     return found | {"exchange": exchange(model.flat_value, together) if workers > 1 else 0.0}
 
 
@@ -104,7 +109,7 @@ def start(variant: str, options: dict[str, Any]) -> dict[str, Any]:
         beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or "mpiexec"
         python = [beside, "-n", str(workers), sys.executable, "-m", "mpi4py"]
     done = subprocess.run([*python, *words], check=True, capture_output=True, text=True, timeout=300)
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[0])
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -180,7 +185,9 @@ def main() -> None:
     parser.add_argument("--job", help="what one process does, for the variants")
     options = parser.parse_args()
     if options.job:
-        print(json.dumps(job(**json.loads(options.job))), flush=True)
+        found = job(**json.loads(options.job))
+        if found.pop("rank") == 0:
+            print(json.dumps(found), flush=True)
         return
     rows = []
     for H in options.sizes:

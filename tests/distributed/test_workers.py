@@ -12,6 +12,7 @@ import pytest
 import tinygrad_rnn as rnn
 from side_by_side import ThreadCommunicator, side_by_side
 from tinygrad_rnn.distributed import Shards, Workers
+from tinygrad_rnn.testing import StrictDevice
 from trainings import TRAININGS, batch_of, dropout, gru, language, lstm, run, series, stream
 
 STEPS = 12
@@ -196,6 +197,17 @@ def test_seconds_end_all_workers_at_the_same_step() -> None:
     steps = side_by_side(work, 4)
     assert len(set(steps)) == 1
     assert steps[0] >= 2
+
+
+def test_on_a_device_that_transfers_nothing_by_itself_it_is_the_same() -> None:
+    found = []
+    for device in (rnn.Device("cpu"), StrictDevice()):
+        training = language(gru, dropout)
+        model = training.model.to(device)
+        optimizer = rnn.Adam(model, 0.02, clip=rnn.ClipNorm(0.7))
+        history = rnn.fit(model, training.criterion, optimizer, training.batches, steps=4, every=1, workers=Workers())
+        found.append((history.column("loss"), device.to_host(model.flat_value).tobytes()))
+    assert found[0] == found[1]
 
 
 def test_one_worker_is_one_process() -> None:

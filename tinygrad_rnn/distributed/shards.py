@@ -64,7 +64,7 @@ class DividedBatches:
     """Batches that can only be gone through."""
 
     def __init__(self, source: Any, *division: int) -> None:
-        self.source, self._division = source, division
+        self.source, self.seed, self._division = source, getattr(source, "seed", None), division
 
     def __iter__(self) -> Iterator[Shards]:
         batches: Iterable[Any] = self.source
@@ -97,7 +97,7 @@ class DividedEpochs:
     """Batches that are others in each epoch."""
 
     def __init__(self, source: Any, *division: int) -> None:
-        self.source, self._division = source, division
+        self.source, self.seed, self._division = source, getattr(source, "seed", None), division
 
     def __len__(self) -> int:
         return len(self.source)

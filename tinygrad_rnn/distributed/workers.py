@@ -138,7 +138,7 @@ class Workers(Process):
             TypeError, ValueError: as `gradients` does.
         """
         check_parts("Workers.gradients", model, criterion)
-        if not self._is_compared:
+        if self.size > 1 and not self._is_compared:
             self._compare_all({**parts_of(model, criterion), **data_of(self._source)})
         if not isinstance(shards, Shards):
             raise TypeError(
@@ -190,7 +190,8 @@ class Workers(Process):
 
     def begin(self, model: Any, criterion: Loss, optimizer: Optimizer, batches: Any) -> None:
         """Compare all workers, as the first `gradients` does, and the settings of the optimizer."""
-        self._compare_all({**parts_of(model, criterion), **data_of(batches), **settings_of(optimizer)})
+        if self.size > 1:
+            self._compare_all({**parts_of(model, criterion), **data_of(batches), **settings_of(optimizer)})
 
     def whole(self, state: Any) -> Any:
         """The state of all rows, in worker 0; None in the others. All workers call this together."""
@@ -222,8 +223,7 @@ class Workers(Process):
 
     def _compare_all(self, facts: dict[str, Any]) -> None:
         self._is_compared = True
-        if self.size > 1:
-            self._must_be_alike("before the first step", {"the number of shards": self.shards, **software(), **facts})
+        self._must_be_alike("before the first step", {"the number of shards": self.shards, **software(), **facts})
 
     def _must_be_alike(self, when: str, facts: dict[str, Any]) -> None:
         told = differences(self._communicator.allgather(facts))

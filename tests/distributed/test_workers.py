@@ -230,6 +230,29 @@ def test_other_rows_are_not_read() -> None:
         np.testing.assert_array_equal(shards.batch.targets, whole.targets[:, 4 * rank : 4 * rank + 4])
 
 
+def test_a_shard_lies_in_memory_as_it_would_alone() -> None:
+    """However much of the batch was read: by where an array lies and its gaps, a product can differ in the last bit."""
+    batch = series("steps").batches.epoch(0)[0]
+    (shards,) = Workers().batches([batch])
+    for first, stop in shards.rows():
+        for array, whole in zip(shards.cut(first, stop, True), batch, strict=True):
+            assert array is whole is None or array.flags.c_contiguous
+    np.testing.assert_array_equal(shards.cut(3, 5, True).xs, batch.xs[:, 3:5])
+
+
+def test_workers_agree_on_the_largest_wish_before_the_last_exchange() -> None:
+    def work(communicator: ThreadCommunicator) -> list[float]:
+        model, criterion, _, batches = language(gru)
+        workers = Workers(communicator)
+        found = []
+        for shards, wish in zip(workers.batches(batches), ([1, 5], [15, 15], [0, 0]), strict=False):
+            found.append(workers.agree(wish[communicator.rank]))
+            workers.gradients(model, criterion, shards)
+        return [*found, workers.agree(0)]
+
+    assert side_by_side(work, 2) == [[0, 5, 15, 0]] * 2
+
+
 class Greedy(rnn.Dropout):
     """Draws a number for each that it is given."""
 
@@ -277,6 +300,19 @@ def test_workers_that_differ_are_told_before_the_first_step(change: Callable[[An
             rnn.fit(*training, steps=1, workers=Workers(communicator))
 
     side_by_side(work, 4)
+
+
+@pytest.mark.messages
+def test_another_number_of_shards_is_told() -> None:
+    def work(communicator: ThreadCommunicator) -> None:
+        model, criterion, _, batches = language(gru, batch=16)
+        workers = Workers(communicator, shards=8 << communicator.rank)
+        with pytest.raises(
+            RuntimeError, match=r"the 2 workers differ\. the number of shards: 16 in worker 1; 8 in worker 0"
+        ):
+            workers.gradients(model, criterion, workers.batches(batches)[0])
+
+    side_by_side(work, 2)
 
 
 @pytest.mark.messages

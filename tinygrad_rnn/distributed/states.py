@@ -37,7 +37,7 @@ def split_state(state: Any, shards: Shards) -> ShardStates:
     rows = {len(leaf) for leaf in leaves(state)}
     if rows - {shards.total}:
         raise ValueError(f"Workers.gradients: state has {rows.pop()} rows, and the batch {shards.total}")
-    return ShardStates(tree_map(lambda leaf, a=a, b=b: leaf[a:b].copy(), state) for a, b in shards.rows())
+    return ShardStates(tree_map(lambda leaf, a=a, b=b: leaf[a:b], state) for a, b in shards.rows())
 
 
 def join_states(states: Any, gather: Callable[[Any], Sequence[Any] | None]) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from running import EXAMPLES
 from tinygrad_rnn import load
 from trainings import TRAININGS
 
@@ -114,6 +115,31 @@ def test_without_mpi4py_in_front_several_workers_refuse() -> None:
     done = subprocess.run([MPIEXEC, "-n", "2", sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert "RuntimeError: Workers: start the script by `mpiexec -n 4 python -m mpi4py script.py`" in done.stderr
+
+
+def test_a_launcher_of_another_mpi_is_told() -> None:
+    code = "from tinygrad_rnn.distributed import Workers; Workers()"
+    environment = os.environ | {"OMPI_COMM_WORLD_SIZE": "4"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    assert "RuntimeError: Workers: 4 processes were started, as OMPI_COMM_WORLD_SIZE says, but MPI knows of 1." in (
+        done.stderr
+    )
+
+
+def test_the_example_writes_the_same_with_two_workers_as_with_one(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("The owl sat in the oak. It saw a mouse.\n\n" * 60, encoding="utf-8")
+    small = "train --text text --hidden 16 --batch 8 --steps 16 --dropout 0.2 --every 3 --length 20 --distributed"
+    files = []
+    for workers, calls in ((1, ["--iterations 6"]), (2, ["--iterations 3", "--iterations 6 --resume 2"])):
+        for options in calls:
+            assert MPIEXEC is not None
+            words = [*small.split(), "--out", str(workers), *options.split()]
+            start = [MPIEXEC, "-n", str(workers), sys.executable, "-m", "mpi4py", str(EXAMPLES / "char_rnn.py"), *words]
+            done = subprocess.run(start, capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.count("a sample:") == 1  # worker 0 alone prints
+        files.append(load(tmp_path / str(workers)).model.flat_value)
+    np.testing.assert_array_equal(*files)
 
 
 @pytest.mark.long

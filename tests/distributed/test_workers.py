@@ -15,14 +15,14 @@ from tinygrad_rnn.distributed import Shards, Workers
 from tinygrad_rnn.testing import StrictDevice
 from trainings import TRAININGS, batch_of, dropout, gru, language, lstm, run, series, stream
 
-STEPS = 12
+STEPS = 9  # one more than an epoch of the stream has
 
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_the_file_is_the_same_for_any_number_of_workers(name: str, tmp_path: Path) -> None:
     alone = run(name, STEPS, tmp_path / "1")
     assert alone[-1] != alone[0]
-    for size in (2, 4, 8):
+    for size in (2, 8):  # 4 in `test_mpi.py`
         path = tmp_path / str(size)
 
         def work(communicator: ThreadCommunicator, path: Path = path) -> list[float]:

@@ -10,6 +10,8 @@ round. Times are those that pass. Of a job of several processes, the slowest one
 - "loop", "loop, 2 threads": the loop of the README, without shards.
 - "1 worker", "2 workers": `distributed.Workers`, of 8 shards.
 - "exchange": the same message alone, after a barrier, many times over.
+
+What shards cost is measured in processor time, in one process, where a busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,49 +40,72 @@ CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "GRU": rnn.GRUCell, "LSTM": rnn.LST
 VARIANTS = {"loop": (0, 1), "loop, 2 threads": (0, 2), "1 worker": (1, 1), "2 workers": (2, 1)}
 """How many workers, and how many threads each has."""
 V, D, B, T = 65, 64, 64, 64
+SHARDS = (0, 1, 2, 4, 8, 16)
 SECONDS = 2.0  # of a job, after three steps that do not count
 LINKS = {"1 Gbit/s": 0.125e9, "10 Gbit/s": 1.25e9, "25 Gbit/s": 3.1e9, "100 Gbit/s": 12.5e9, "400 Gbit/s": 50e9}
 """Bytes a second in each direction, of usual links between machines."""
+
+
+class Training:
+    """A model, and what its steps need; without `workers`, by the loop of the README."""
+
+    def __init__(self, cell: str, H: int, dropout: float, workers: Any) -> None:
+        rng = np.random.default_rng(0)
+        layers = [rnn.Embedding(V, D, rng=rng), CELLS[cell](D, H, rng=rng), rnn.Dropout(dropout, rng=rng)]
+        self.model = rnn.Sequential(*layers, rnn.Linear(H, V, rng=rng))
+        self.criterion, self.optimizer = rnn.SoftmaxCrossEntropy(), rnn.Adam(self.model, 1e-3, clip=rnn.ClipNorm(1.0))
+        stream = rnn.TokenStream(rng.integers(0, V, B * T * 50), batch=B, steps=T)
+        self.workers, self.state = workers, None
+        self.source: Any = stream if workers is None else workers.batches(stream)
+
+    def step(self, k: int, clock: Callable[[], float]) -> float:
+        """The seconds that step k takes."""
+        start = clock()
+        batch = self.source[k % len(self.source)]
+        self.model.zero_grad()
+        if self.workers is None:
+            loss, _, self.state = rnn.gradients(self.model, self.criterion, batch, self.state)
+        else:
+            loss, self.state = self.workers.gradients(self.model, self.criterion, batch, self.state)
+        float(loss)
+        self.optimizer.step()
+        return clock() - start
 
 
 def job(cell: str, H: int, workers: int, threads: int, compiled: bool, dropout: float) -> dict[str, Any]:
     """One process of one variant: milliseconds of its steps, of its exchange, and its memory."""
     rnn.set_threads(threads)
     rnn.set_compiled(compiled)
-    rng = np.random.default_rng(0)
-    layers = [rnn.Embedding(V, D, rng=rng), CELLS[cell](D, H, rng=rng), rnn.Dropout(dropout, rng=rng)]
-    model = rnn.Sequential(*layers, rnn.Linear(H, V, rng=rng))
-    criterion, optimizer = rnn.SoftmaxCrossEntropy(), rnn.Adam(model, 1e-3, clip=rnn.ClipNorm(1.0))
-    stream = rnn.TokenStream(rng.integers(0, V, B * T * 50), batch=B, steps=T)
     together = rnn.distributed.Workers() if workers else None
-    source: Any = stream if together is None else together.batches(stream)
-    state: Any = None
-
-    def step(k: int) -> float:
-        nonlocal state
-        start = time.perf_counter()
-        batch = source[k % len(source)]
-        model.zero_grad()
-        if together is None:
-            loss, _, state = rnn.gradients(model, criterion, batch, state)
-        else:
-            loss, state = together.gradients(model, criterion, batch, state)
-        float(loss)
-        optimizer.step()
-        return time.perf_counter() - start
-
-    times = [step(k) for k in range(3)]
+    training = Training(cell, H, dropout, together)
+    times = [training.step(k, time.perf_counter) for k in range(3)]
     count = max(5, int(SECONDS / times[-1]))
     if together is not None:
         count = together.from_first(lambda: count)  # all take as many steps
-    times = [step(k) for k in range(count)]
-    found = {
-        "rank": together.rank if together else 0,
-        "ms": 1e3 * median(times),
-        "parameters": len(model.flat_value),
-        "MiB": peak(),
-    }
-    return found | {"exchange": exchange(model.flat_value, together) if workers > 1 else 0.0}
+    times = [training.step(k, time.perf_counter) for k in range(count)]
+    vector = training.model.flat_value
+    found = {"rank": together.rank if together else 0, "ms": 1e3 * median(times), "parameters": len(vector)}
+    return found | {"MiB": peak(), "exchange": exchange(vector, together) if workers > 1 else 0.0}
+
+
+def cost_of_shards(steps: int = 9) -> list[dict[str, Any]]:
+    """The processor time of one worker, divided by that of the loop, for some numbers of shards, which take turns."""
+    rnn.set_threads(1)
+    rows = []
+    for compiled in (False, True):
+        rnn.set_compiled(compiled)
+        for cell, H in (("GRU", 256), ("LSTM", 256), ("GRU", 512), ("LSTM", 512)):
+            kinds = {shards: rnn.distributed.Workers(shards=shards) if shards else None for shards in SHARDS}
+            trainings = {shards: Training(cell, H, 0.0, workers) for shards, workers in kinds.items()}
+            times: dict[int, list[float]] = {shards: [] for shards in SHARDS}
+            for k in range(steps):
+                for shards, training in trainings.items():
+                    times[shards].append(training.step(k, time.process_time))
+            loop, *others = (1e3 * median(found[2:]) for found in times.values())
+            row: dict[str, Any] = {"cell": cell, "H": H, "compiled": compiled, "loop, ms": round(loop, 1)}
+            rows.append(row | {f"{n} shards": round(ms / loop, 2) for n, ms in zip(SHARDS[1:], others, strict=True)})
+            print(rows[-1], flush=True)
+    return rows
 
 
 def peak() -> float:
@@ -196,13 +222,14 @@ def main() -> None:
                 rows.append(measure(options.rounds, {"cell": cell, "H": H, "compiled": compiled, "dropout": 0.0}))
                 print(rows[-1], flush=True)
     rows.append(measure(options.rounds, {"cell": "GRU", "H": options.sizes[0], "compiled": False, "dropout": 0.5}))
-    publish(rows, options.rounds)
+    publish(rows, cost_of_shards(), options.rounds)
 
 
-def publish(rows: list[dict[str, Any]], rounds: int) -> None:
+def publish(rows: list[dict[str, Any]], shards: list[dict[str, Any]], rounds: int) -> None:
     """Print the tables, and write them."""
     tables = {
-        "A step of one, two and more": rows,
+        "One worker, and two": rows,
+        "What shards cost": shards,
         "The exchange on usual links": links([row for row in rows if not row["dropout"]]),
     }
     text = f"# Times of workers\n\nB = {B}, T = {T}, D = {D}, V = {V}, 8 shards, float32.\n"

@@ -103,6 +103,7 @@ def cost_of_shards(steps: int = 9) -> list[dict[str, Any]]:
                     times[shards].append(training.step(k, time.process_time))
             loop, *others = (1e3 * median(found[2:]) for found in times.values())
             row: dict[str, Any] = {"cell": cell, "H": H, "compiled": compiled, "loop, ms": round(loop, 1)}
+            row |= {"parameters": len(trainings[0].model.flat_value)}
             rows.append(row | {f"{n} shards": round(ms / loop, 2) for n, ms in zip(SHARDS[1:], others, strict=True)})
             print(rows[-1], flush=True)
     return rows
@@ -171,23 +172,19 @@ def against(first: list[float], second: list[float]) -> str:
 
 
 def links(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """From the step of one worker, what share of it the exchange is at each bandwidth, and when it is a tenth.
+    """From the step of one worker with 8 shards, what share of it the exchange is, and with which link it is a tenth.
 
     A worker keeps the rows of the measured batch, B; the batch of all is as large as there are workers. Each sends and
     receives 2 (1 - 1 / W) of the vector, in 2 log2 W rounds, of which each takes 5 µs beside.
     """
     found = []
     for row in rows:
-        size, step = 4 * row["parameters"], row["1 worker, ms"] / 1e3
-        line: dict[str, Any] = {
-            "cell": row["cell"],
-            "H": row["H"],
-            "MB a step": round(size / 1e6, 2),
-            "step, ms": step * 1e3,
-        }
+        size, step = 4 * row["parameters"], row["loop, ms"] * row["8 shards"] / 1e3
+        line: dict[str, Any] = {key: row[key] for key in ("cell", "H", "compiled")}
+        line |= {"MB a step": round(size / 1e6, 2), "step, ms": round(1e3 * step, 1)}
         for name, bandwidth in LINKS.items():
             shares = [seconds_of(size, workers, bandwidth) / step for workers in (2, 16, 1024, 4096)]
-            line[name] = " / ".join(f"{100 * share:.3g}" for share in shares)
+            line[name] = " / ".join(f"{100 * share:.2g}" for share in shares)
         line["Gbit/s for a tenth, of 4096"] = round(8e-9 * bandwidth_for(size, 4096, step / 10), 2)
         found.append(line)
     return found
@@ -230,7 +227,7 @@ def publish(rows: list[dict[str, Any]], shards: list[dict[str, Any]], rounds: in
     tables = {
         "One worker, and two": rows,
         "What shards cost": shards,
-        "The exchange on usual links": links([row for row in rows if not row["dropout"]]),
+        "The exchange on usual links, in % of a step, with 2 / 16 / 1,024 / 4,096 workers": links(shards),
     }
     text = f"# Times of workers\n\nB = {B}, T = {T}, D = {D}, V = {V}, 8 shards, float32.\n"
     for title, lines in tables.items():

@@ -164,6 +164,14 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mpi(session: nox.Session) -> None:
+    """Several processes on MPI: the same bits for any number, faults, restarts. With `-- --long`, all trainings."""
+    session.install(".[mpi]", *needs("tests"))
+    session.run("python", "-c", "from mpi4py import MPI")  # or all would be skipped
+    pytest(session, "tests/distributed", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Every mutant of every backward; `nox -s tests` tries a sample."""
     session.install(".", *needs("tests"))

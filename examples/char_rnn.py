@@ -9,6 +9,10 @@ Train it on a text, then let it write::
 Without `--text` it learns the manual that comes with every Python, for about a minute. Ctrl-C, or SIGTERM, stops the
 training after the step that has begun, and saves it. `train --resume char_rnn.safetensors` resumes it, with the same
 results as without the interruption. The options are listed in `char_rnn_options.py`, which lies beside this script.
+
+With the extra `mpi`, several processes train one model, with the same results for any number of them::
+
+    mpiexec -n 4 python -m mpi4py examples/char_rnn.py train --distributed --every 500
 """
 
 import argparse
@@ -54,15 +58,20 @@ def train(args: argparse.Namespace, saved: Any) -> None:
     lr = lr if args.lr is None else args.lr
     lr = rnn.schedules.cosine(lr, steps=args.iterations) if args.schedule == "cosine" else lr
     optimizer = method(model, lr, clip=rnn.ClipValue(args.clip))
+    workers = rnn.distributed.Workers(shards=args.shards) if args.distributed else None
+    is_first = workers is None or workers.rank == 0  # who prints
     how = sampling(tokenizer, args)
     rnn.generate_text(model, tokenizer, **how, rng=np.random.default_rng(0))  # a prompt that it cannot read is an error
-    print(f"{stream.tokens + held_out.tokens:,} characters, {len(tokenizer)} different\n\n{model.summary()}\n")
+    if is_first:
+        print(f"{stream.tokens + held_out.tokens:,} characters, {len(tokenizer)} different\n\n{model.summary()}\n")
 
     def save(report: rnn.Report) -> None:
         report.save(args.out)
         tqdm.write(f"step {report.step:,}: held out {report.history[-1]['validation_loss']:.3f} nats; saved")
 
     def stop(*signalled: Any) -> None:  # `fit` ends its step and saves before it passes a signal on
+        if not is_first:
+            sys.exit(1)
         if optimizer.steps <= (saved.optimizer.steps if saved else 0):
             sys.exit("\nstopped before the first step: nothing was saved")
         sys.exit(f"\nstopped after {optimizer.steps} iterations and saved; go on by train --resume {args.out}")
@@ -81,11 +90,14 @@ def train(args: argparse.Namespace, saved: Any) -> None:
         callbacks=[save, sample] if args.every else [],
         checkpoint=args.out,
         tokenizer=tokenizer,
-        metadata={"text": checksum, "arguments": {**vars(args), "resume": None, "device": "cpu"}},
+        metadata={"text": checksum, "arguments": {**vars(args), "resume": None, "device": "cpu", "distributed": False}},
         resume=saved,
+        workers=workers,
     )
     for number, handler in handlers.items():
         signal.signal(number, handler)
+    if not is_first:
+        return
 
     print("                        nats    bits  perplexity  a character")
     losses = {"training, lately": history[-1]["loss"], "held out": rnn.evaluate(model, held_out)}

@@ -9,7 +9,7 @@ import tinygrad_rnn as rnn
 from options import add_text, check_ranges, check_text, make_parser
 
 RANGES = {
-    "at least 1": "layers embedding steps samples top_k",
+    "at least 1": "layers embedding steps samples top_k shards",
     "at least 0": "length",
     "above 0": "seconds clip top_p",
     "at most 1": "top_p",
@@ -44,6 +44,8 @@ def read_options(text: str | None, arguments: list[str] | None) -> tuple[argpars
     add("--clip", type=float, default=5.0, help="clip each entry of the gradient to this (5)")
     add("--every", type=int, metavar="N", help="measure the held-out loss, save, and write a sample every N iterations")
     add("--out", metavar="FILE", default="char_rnn.safetensors", help="the model (this name, or that of --resume)")
+    add("--distributed", action="store_true", help="train in all processes that mpiexec has started")
+    add("--shards", type=int, default=8, help="runs of rows that a batch is cut into for that (8)")
     add("--resume", metavar="MODEL", help="go on with this training; what is not given is as it was there")
     writer = commands.add_parser("generate", help="write with a saved model")
     writer.add_argument("resume", metavar="model")
@@ -60,6 +62,8 @@ def read_options(text: str | None, arguments: list[str] | None) -> tuple[argpars
     args = parser.parse_args(arguments)
     command = {"train": trainer, "generate": writer}[args.command]
     check_ranges(command, args, RANGES)
+    if getattr(args, "distributed", False) and args.device == "cuda":
+        args.device = f"cuda:{rnn.distributed.Workers(shards=args.shards).local_rank}"  # a GPU for each process
     saved: Any = None if args.resume is None else rnn.load(args.resume, device=args.device)
     if saved and not (
         isinstance(saved.tokenizer, rnn.CharTokenizer) and {"text", "arguments"} <= saved.metadata.keys()

@@ -32,6 +32,8 @@ SIDEWAYS = {
     ("datasets", "data"),
     ("training", "saving"),
     ("training", "generation"),
+    ("distributed", "training"),
+    ("distributed", "saving"),
     ("classic", "generation"),
     ("saving", "classic"),
     ("interop", "saving"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type checkers
     from . import datasets as datasets
+    from . import distributed as distributed
     from . import interop as interop
     from . import testing as testing
     from . import training as training
@@ -224,6 +225,7 @@ _NAMES = {
 _MODULES = {
     "checks": "core.checks",
     "datasets": "datasets",
+    "distributed": "distributed",
     "initializers": "core.initializers",
     "interop": "interop",
     "schedules": "optim.schedules",

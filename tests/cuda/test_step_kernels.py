@@ -210,8 +210,16 @@ def check_masks(host: Host) -> None:
     equal = fractions((int(key[0]), int(key[1])), (5,))[4]  # which is not below itself
     for count, probability in ((1, 0.5), (8, 1.0), (61, 0.3), (333, 0.0), (64, 0.7), (5, equal)):
         mask, threshold = host.empty(count), np.array(round(probability * 2**32), np.uint64)
-        host("random_mask", 2 + count // 256, 32, key[:1], key[1:], threshold, np.array(2.5), np.array(count), mask)
+        division = map(np.array, (1, count, 0, 0, -(-count // 8)))
+        host("random_mask", 2 + count // 256, 32, key[:1], key[1:], threshold, np.array(2.5), *division, mask)
         np.testing.assert_array_equal(mask, random_mask(key, probability, 2.5, (count,), np.zeros(())))
+    for runs, batch, size, first, total in ((3, 2, 5, 1, 7), (1, 4, 9, 3, 8), (4, 1, 8, 0, 2), (2, 3, 8, 2, 5)):
+        mask, threshold = host.empty((runs, batch, size)), np.array(2**31, np.uint64)
+        threads = -(-batch * size // 8) + 1
+        division = map(np.array, (runs, batch * size, first * size, total * size, threads))
+        host("random_mask", 1 + runs * threads // 32, 32, key[:1], key[1:], threshold, np.array(2.5), *division, mask)
+        whole = random_mask(key, 0.5, 2.5, (runs, total, size), np.zeros(()))
+        np.testing.assert_array_equal(mask, whole[:, first : first + batch])
 
 
 def check_linear(host: Host) -> None:
@@ -302,8 +310,13 @@ MUTANTS = [
     ("by_id", "n - threadIdx.x < N", "n < N"),
     ("by_id", "0 <= id && id < V", "0 <= id"),
     ("by_id", "total[v * wide + j] += sum", "total[v * wide + j] = sum"),
-    ("masks", "if (8 * i + j < count) ", ""),
-    ("masks", "x0 = i + 1", "x0 = i"),
+    ("masks", "entry >= 0 && entry < size", "entry >= 0"),
+    ("masks", "entry >= 0 && entry < size", "entry < size"),
+    ("masks", "run >= runs", "run > runs"),
+    ("masks", "first + run * step", "first"),
+    ("masks", "begin / 8 + i % threads", "begin / 8 + i"),
+    ("masks", "- begin;", "- begin / 8 * 8;"),
+    ("masks", "x0 = at + 1", "x0 = at"),
     ("masks", "round < 10", "round < 9"),
     ("masks", "high2 ^ x1 ^ key0", "high2 ^ key0"),
     ("masks", "high0 ^ x3 ^ key1", "high0 ^ key1"),

@@ -261,3 +261,15 @@ def test_a_chunk_that_is_not_there_is_refused(k: int) -> None:
     stream = TokenStream(np.arange(13), batch=2, steps=2)
     with pytest.raises(IndexError, match=f"TokenStream: batch {k} of an epoch of 3"):
         stream[k]
+
+
+def test_rows_are_those_of_the_batch() -> None:
+    stream = TokenStream([np.arange(50), np.arange(100, 117)], batch=5, steps=4)
+    for k, whole in enumerate(stream):
+        for first, stop in ((0, 5), (1, 3), (4, 5), (2, 2)):
+            part = stream.rows(k, first, stop)
+            for array, expected in zip(part, whole, strict=True):
+                assert expected is None if array is None else np.array_equal(array, expected[:, first:stop])
+    for wrong in ((0, 1, 6), (0, 3, 2), (0, -1, 2), (len(stream), 0, 1)):
+        with pytest.raises(IndexError, match=r"^TokenStream: "):
+            stream.rows(*wrong)

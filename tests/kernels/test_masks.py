@@ -30,6 +30,16 @@ def test_they_are_those_of_the_paper(shape: tuple[int, ...], probability: float)
         np.testing.assert_array_equal(strict.to_host(there), expected)
 
 
+@pytest.mark.parametrize("shape", [(3, 7, 5), (7, 5), (2, 2, 7, 8), (0, 7, 5), (3, 7, 0)])
+def test_rows_are_those_of_the_whole(shape: tuple[int, ...]) -> None:
+    key = np.array([5, 6], np.uint64)
+    whole = random_mask(key, 0.4, 2.0, shape, LIKE)
+    for first, stop in ((0, 7), (0, 3), (1, 2), (3, 7), (4, 4), (7, 7)):
+        part = (*shape[:-2], stop - first, shape[-1])
+        found = random_mask(key, 0.4, 2.0, part, LIKE, (first, 7))
+        np.testing.assert_array_equal(found, whole[..., first:stop, :])
+
+
 def test_threads_do_not_disturb_each_other() -> None:
     keys = np.arange(400, dtype=np.uint64).reshape(200, 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -134,6 +135,14 @@ def device_of(array: Any) -> Device:
 def on_host(value: Any) -> Any:
     """`value`, an array on any device or a number of Python, on the host; on a GPU this waits until it is computed."""
     return value if isinstance(value, (int, float)) else device_of(value).to_host(value)
+
+
+def find_nccl() -> Any:
+    """CuPy's module of NCCL, which exchanges arrays between GPUs; None where NCCL is missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # by which CuPy says that it is
+        import cupy.cuda.nccl as nccl
+    return nccl if nccl.available else None
 
 
 @functools.cache

@@ -84,17 +84,27 @@ class TokenStream:
         Raises:
             IndexError: there is no such batch.
         """
+        return self.rows(k, 0, self.batch)
+
+    def rows(self, k: int, first: int, stop: int) -> Batch:
+        """The rows `first` to `stop` - 1 of batch `k`; of the others no token is read.
+
+        Raises:
+            IndexError: there is no such batch, or there are no such rows.
+        """
         if not 0 <= k < len(self):
             raise IndexError(f"TokenStream: batch {k} of an epoch of {len(self)}")
+        if not 0 <= first <= stop <= self.batch:
+            raise IndexError(f"TokenStream: rows {first} to {stop} of a batch of {self.batch}")
         longest = -(-self.transitions // self.batch)
-        steps = min(self.steps, longest - k * self.steps)
-        xs, targets = np.zeros((steps, self.batch), np.int64), np.full((steps, self.batch), -1, np.int64)
-        starts = np.zeros((steps, self.batch), np.bool)
-        for row in range(self.batch):
-            run, end = (self.transitions * r // self.batch for r in (row, row + 1))
-            first = run + k * self.steps
-            last = min(first + steps, end)
-            xs[: last - first, row], targets[: last - first, row], starts[: last - first, row] = self._read(first, last)
+        steps, width = min(self.steps, longest - k * self.steps), stop - first
+        xs, targets = np.zeros((steps, width), np.int64), np.full((steps, width), -1, np.int64)
+        starts = np.zeros((steps, width), np.bool)
+        for row in range(width):
+            run, end = (self.transitions * (first + r) // self.batch for r in (row, row + 1))
+            begin = run + k * self.steps
+            last = min(begin + steps, end)
+            xs[: last - begin, row], targets[: last - begin, row], starts[: last - begin, row] = self._read(begin, last)
         starts[0] |= k == 0
         return Batch(xs, targets, starts=starts)
 

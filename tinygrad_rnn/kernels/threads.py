@@ -64,6 +64,11 @@ def set_threads(count: int) -> None:
         _count, _pool = count, _Pool()  # the threads of the old one end when they have done what they have
 
 
+def thread_count() -> int:
+    """How many threads compute in a call."""
+    return _count or 1
+
+
 @with_one_blas_thread
 def divide(work: Callable[[slice], Result], rows: int, least: int) -> list[Result]:
     """`work` on parts of so many rows, of at least `least` each, by as many threads as there may be; in their order.

@@ -23,7 +23,7 @@ def part_of_batch(first: int, total: int) -> Iterator[None]:
 
     Layers that draw masks give each row the mask that it has in the larger batch. So a batch may be divided in any way,
     among calls or machines, whose layers have the same random streams: all parts together give what the whole batch
-    gives. Each part computes the masks of the whole batch, and takes its rows.
+    gives. Each part computes the masks of its own rows alone.
 
     Args:
         first: 0 to `total`.
@@ -65,10 +65,10 @@ def random_mask(
     draw, part = backend(like).random_mask, _part.get()
     if part is None or not rows or len(shape) < 2:
         return draw(key, probability, value, shape, like)
-    (*lead, batch, size), (first, total) = shape, part
+    batch, (first, total) = shape[-2], part
     if first + batch > total:
         raise ValueError(f"part_of_batch: rows {first} to {first + batch - 1} were given, but total is {total}")
-    return draw(key, probability, value, (*lead, total, size), like)[..., first : first + batch, :]
+    return draw(key, probability, value, shape, like, part)
 
 
 def dropout_mask(

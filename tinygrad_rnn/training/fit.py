@@ -17,10 +17,11 @@ from ..models.many_to_one import ManyToOne
 from ..optim.base import Optimizer
 from ..saving.checkpoint import Checkpoint, content_of, save
 from .bar import Bar
-from .gradients import add_gradients, check_batches, check_parts
+from .gradients import check_batches, check_parts
 from .history import History
-from .measuring import check_metrics, on_device, take_measures
+from .measuring import check_metrics, take_measures
 from .place import Place, endless
+from .process import Process
 from .stopping import saved_on_error, signals_held
 
 
@@ -64,6 +65,7 @@ def fit(
     metadata: dict[str, Any] | None = None,
     resume: Checkpoint | None = None,
     progress: bool | None = None,
+    workers: Process | None = None,
 ) -> History:
     """Train a model: for each batch forward, loss and backward, and a step of the optimizer.
 
@@ -97,6 +99,9 @@ def fit(
         metadata: likewise.
         resume: what `load` gave of such a file; `model` must be its model, and the optimizer new or restored.
         progress: whether a bar is shown, on the standard error; None: in a terminal or a notebook.
+        workers: `distributed.Workers`, which train together: all of them call `fit` alike. Worker 0 alone validates,
+            shows the bar, calls the callbacks and writes checkpoints; if a callback sets `lr` or `rates` of the
+            optimizer, it does so in all. After an error, a checkpoint is only written where one worker is all.
 
     Returns:
         The history, a table with a row for each report.
@@ -105,6 +110,7 @@ def fit(
         FloatingPointError: the loss or a gradient is not finite; the message says in which step, and which layers.
         TypeError, ValueError: an argument is of another kind or out of range, or as `gradients` does.
         OSError: there can be no file at `checkpoint`, which is told before the first step.
+        RuntimeError: the workers differ before the first step, or drift apart.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -116,6 +122,7 @@ def fit(
     """
     check_parts("fit", model, criterion)
     _check(model, optimizer, batches, callbacks, after_step, progress)
+    process = _process_of(workers)
     _check_validation(validation, metrics)
     _check_resume(model, resume)
     if checkpoint is not None:
@@ -128,46 +135,67 @@ def fit(
     place = Place(memory, epochs=epochs, steps=steps, seconds=seconds, every=every, seed=seed)
     if resume is not None and resume.optimizer is not None:
         optimizer.restore(resume.optimizer)
-    on_cpu, state = model.device.name == "cpu", None if resume is None else resume.state
+    state = None if resume is None else resume.state
     part = None if accumulate == 1 else 1 / accumulate
+    process.begin(model, criterion, optimizer, batches)
+    whole = None  # the state of all rows, which several workers have in parts
 
     def write(path: str | os.PathLike[str]) -> None:
         about = {**(metadata or {}), "fit": place.memory()}
-        save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=state)
+        save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=whole)
 
     def keep() -> None:
-        if checkpoint is not None and place.step > place.first:
+        nonlocal whole
+        if checkpoint is not None and place.step > place.first and process.size == 1:
+            whole = process.whole(state)
             write(checkpoint)
 
+    def call_back() -> tuple[str | None, Any]:
+        reasons = [callback(Report(place.history, model, optimizer, write)) for callback in callbacks]
+        return next(filter(None, map(_check_reason, reasons)), None), _settings(optimizer)
+
     def report() -> str | None:
+        nonlocal whole
         optimizer.check()  # where losses are read, so are the errors of a GPU
-        measures = {} if validation is None else take_measures("fit", model, criterion, validation, metrics)
+        measures = process.from_first(
+            lambda: {} if validation is None else take_measures("fit", model, criterion, validation, metrics)
+        )
         place.report(_rate(optimizer), {f"validation_{name}": value for name, value in measures.items()})
         bar.report(place.history[-1])
-        reasons = [callback(Report(place.history, model, optimizer, write)) for callback in callbacks]
-        return next(filter(None, map(_check_reason, reasons)), None)
+        process.check(optimizer, now=True)
+        whole = process.whole(state)
+        reason, settings = process.from_first(call_back)
+        _take_over(optimizer, settings)
+        return reason
 
     with (
         signals_held() as signals,
-        Bar(place, progress, _steps_of(batches, accumulate)) as bar,
+        Bar(place, progress if process.rank == 0 else False, _steps_of(batches, accumulate)) as bar,
         saved_on_error(keep),
     ):
         stopped = None
         model.zero_grad()
-        for batch in () if place.is_over() else endless(batches, place):
+        for batch in () if place.is_over() else endless(process.batches(batches), place):
             if batch is not None:
-                there = batch if on_cpu else on_device(model, criterion, batch)
-                loss, _, after = add_gradients("fit", model, criterion, there, state, part)
-                state = after if batch.starts is not None else None
-                place.add(float(loss) if on_cpu else loss)
+                loss, state = process.add_gradients("fit", model, criterion, batch, state, part)
+                place.add(loss)
             if place.pending == accumulate or (batch is None and place.pending):
-                _take_step(model, optimizer, place, loss if on_cpu else None)
+                try:
+                    _take_step(model, optimizer, place, loss if isinstance(loss, float) else None)
+                except FloatingPointError as error:
+                    process.explain(error)
+                    raise
                 if after_step is not None:
                     after_step()
+                process.check(optimizer)
                 bar.update()
             elif place.pending:
                 continue
-            if signals:
+            wish = process.agree(max([*signals, 0.5 * (place.is_late() and process.rank == 0)]))
+            place.late = wish > 0
+            if wish >= 1 and not signals:  # one that came to another worker
+                signals.append(int(wish))
+            if wish >= 1:
                 stopped = f"signal {signals[0]}"
             elif place.is_due(batch is None):
                 stopped = report()
@@ -175,7 +203,9 @@ def fit(
                 break
         place.history.stopped = stopped
         if checkpoint is not None:
-            write(checkpoint)
+            process.check(optimizer, now=True)
+            whole = process.whole(state)
+            process.from_first(lambda: write(checkpoint))
     return place.history
 
 
@@ -197,6 +227,20 @@ def _take_step(model: Layer, optimizer: Optimizer, place: Place, loss: Any) -> N
         raise FloatingPointError(f"fit: step {place.step + 1}: {error}") from error
     model.zero_grad()
     place.step, place.pending = place.step + 1, 0
+
+
+def _settings(optimizer: Optimizer) -> tuple[Any, dict[str, float]]:
+    """What a callback may set: the learning rate, where it is a number, and the rates."""
+    return None if callable(optimizer.lr) else optimizer.lr, dict(optimizer.rates)
+
+
+def _take_over(optimizer: Optimizer, settings: tuple[Any, dict[str, float]]) -> None:
+    """Set what a callback has set in another process."""
+    lr, rates = settings
+    if lr is not None:
+        optimizer.lr = lr
+    if rates != optimizer.rates:
+        optimizer.rates = rates
 
 
 def _rate(optimizer: Optimizer) -> float:
@@ -222,6 +266,12 @@ def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step:
         raise TypeError(f"fit: after_step must be a function without arguments, not {after_step!r}")
     if not isinstance(progress, (bool, type(None))):
         raise TypeError(f"fit: progress must be None, True or False, not {progress!r:.80}")
+
+
+def _process_of(workers: Any) -> Process:
+    if not isinstance(workers, (Process, type(None))):
+        raise TypeError(f"fit: workers must be distributed.Workers(), not {workers!r:.80}")
+    return Process() if workers is None else workers
 
 
 def _check_validation(validation: Any, metrics: Any) -> None:

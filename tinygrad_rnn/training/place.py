@@ -43,6 +43,7 @@ class Place:
             self._restore(memory)
         self.pending, self.first, self._start = 0, self.step, time.monotonic()
         self.length: int | None = None  # batches of this epoch, if that is known
+        self.late = False  # whether the time is over, by the clock that counts
 
     @property
     def seconds(self) -> float:
@@ -67,7 +68,11 @@ class Place:
             return self.step >= self.steps
         if self.epochs is not None:
             return self.epoch >= self.epochs
-        return self.limit is not None and self.step > self.first and time.monotonic() - self._start >= self.limit
+        return self.late and self.step > self.first
+
+    def is_late(self) -> bool:
+        """Whether the time is over, by the clock of this process."""
+        return self.limit is not None and time.monotonic() - self._start >= self.limit
 
     def is_due(self, epoch_ends: bool) -> bool:
         """Whether it is time for a report: there were steps since the last, and it is the end, or as `every` says."""

@@ -82,6 +82,7 @@ AS_A_NUMBER = "`d.dtype.type(smoothing / len(y))` -> `smoothing / len(y)`"
 BLOCK = "how many steps a block has is for speed"
 ROWS = "how many rows there are is for speed"
 NUMBER = "to the compiler a number of Python makes numbers of 64 bits of others, which take more time"
+EACH = "every step is checked, where the first alone need be"
 BEYOND = "the part of a row of its own is longer than what is used of it"
 BOUND = "the sums are the same on both sides of the bound, which is for speed"
 EQUIVALENT = (
@@ -99,6 +100,8 @@ EQUIVALENT = (
     | {
         f"{PRODUCT}, line 12: `True` -> `False`": "there is a start for each row of sums",
         "tinygrad_rnn.models.sequential.Sequential.unroll_backward, line 3: `True` -> `False`": "a cache a layer",
+        "tinygrad_rnn.cells.base.Cell._steps_backward, line 8: `type(made)` -> `made`": EACH,
+        "tinygrad_rnn.cells.base.Cell._steps_backward, line 8: `len(made)` -> `made`": EACH,
         "tinygrad_rnn.models.many_to_one.ManyToOne.backward, line 3: `True` -> `False`": "a cache a layer",
         "tinygrad_rnn.core.roles.given_or_zeros, line 8: `True` -> `False`": "of equal lengths, or line 5 has raised",
         f"{DECODER}._output_backward, line 1: `True` -> `False`": "there is one cache for each layer",
@@ -299,6 +302,14 @@ def a_step_that_gives_something_else(layer: Layer, rng: Generator) -> None:
     ys, _, cache = cell.forward(np.zeros((5, 2, 3), np.float32))
     with pytest.raises(TypeError, match="step_backward at step 4 gave a NoneType"):
         cell.backward(ys, None, cache)
+    for wrong, told in ((list, "a list"), (lambda made: (*made, None), "a tuple of 3")):
+        cell = RNNCell(3, 4, rng=rng)
+        wrongs = iter([tuple, tuple, wrong, tuple, tuple])
+        right = cell.step_backward
+        cell.step_backward = lambda *given, right=right, wrongs=wrongs: next(wrongs)(right(*given))
+        ys, _, cache = cell.forward(np.zeros((5, 2, 3), np.float32))
+        with pytest.raises(TypeError, match=f"step_backward at step 2 gave {told}"):
+            cell.backward(ys, None, cache)
 
 
 def no_step(layer: Layer, rng: Generator) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type 
     from . import datasets as datasets
     from . import interop as interop
     from . import testing as testing
+    from . import through_time as through_time
     from . import training as training
     from .cells.base import Cell as Cell
     from .cells.drop_connect import DropConnect as DropConnect
@@ -216,6 +217,7 @@ _MODULES = {
     "interop": "interop",
     "schedules": "optim.schedules",
     "testing": "testing",
+    "through_time": "through_time",
     "training": "training",
 }
 """Modules that are public as a whole."""

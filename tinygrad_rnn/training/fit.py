@@ -17,7 +17,7 @@ from ..models.many_to_one import ManyToOne
 from ..optim.base import Optimizer
 from ..saving.checkpoint import Checkpoint, content_of, save
 from .bar import Bar
-from .gradients import add_gradients, check_batches, check_parts
+from .gradients import add_gradients, check_batch, check_batches, check_parts
 from .history import History
 from .measuring import check_metrics, on_device, take_measures
 from .place import Place, endless
@@ -58,6 +58,7 @@ def fit(
     metrics: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[Report], str | None]] = (),
     accumulate: int = 1,
+    method: Callable[..., tuple[Any, Any, Any]] | None = None,
     after_step: Callable[[], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     tokenizer: Any = None,
@@ -91,6 +92,10 @@ def fit(
         callbacks: functions of a `Report`. What one returns ends the training: a str that says why, or None.
         accumulate: how many batches make one step; the gradient is the sum of theirs, divided by this number, also in
             the last step of an epoch, which may have fewer.
+        method: what computes the gradients of a batch, such as `through_time.TruncatedBPTT(5, 25)`, called as
+            `loss, ys, carry = method(model, criterion, batch, carry)`; with `accumulate` also `dloss=`, a factor of the
+            gradients. None is back-propagation through the batch. What it carries from batch to batch goes into a
+            checkpoint, instead of the state.
         after_step: what is called after each step of the optimizer, such as `MovingAverage.update`.
         checkpoint: the file that is written at the end, and when a signal stops the training.
         tokenizer: what checkpoints hold beside model, optimizer and state, as in `save`.
@@ -115,25 +120,26 @@ def fit(
         ([10, 20, 30], True)
     """
     check_parts("fit", model, criterion)
-    _check(model, optimizer, batches, callbacks, after_step, progress)
+    _check(model, optimizer, batches, callbacks, method, after_step, progress)
     _check_validation(validation, metrics)
     _check_resume(model, resume)
     if checkpoint is not None:
         check_target(as_path(checkpoint, "fit", "checkpoint"), f"fit: checkpoint {os.fspath(checkpoint)!r}")
     if checkpoint is not None or tokenizer is not None or metadata is not None:  # what cannot be saved is told now
-        content_of("fit", model, tokenizer, metadata, optimizer, None, False)
+        content_of("fit", model, tokenizer, metadata, optimizer, None, None, False)
     accumulate = check_size("fit", "accumulate", accumulate)
     memory = None if resume is None else resume.metadata.get("fit", {})
     seed = getattr(batches, "seed", None)
     place = Place(memory, epochs=epochs, steps=steps, seconds=seconds, every=every, seed=seed)
     if resume is not None and resume.optimizer is not None:
         optimizer.restore(resume.optimizer)
-    on_cpu, state = model.device.name == "cpu", None if resume is None else resume.state
+    on_cpu, carry = model.device.name == "cpu", None if resume is None else resume.state
     part = None if accumulate == 1 else 1 / accumulate
 
     def write(path: str | os.PathLike[str]) -> None:
         about = {**(metadata or {}), "fit": place.memory()}
-        save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=state)
+        given: dict[str, Any] = {"state" if method is None else "carry": carry}
+        save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, **given)
 
     def keep() -> None:
         if checkpoint is not None and place.step > place.first:
@@ -157,8 +163,12 @@ def fit(
         for batch in () if place.is_over() else endless(batches, place):
             if batch is not None:
                 there = batch if on_cpu else on_device(model, criterion, batch)
-                loss, _, after = add_gradients("fit", model, criterion, there, state, part)
-                state = after if batch.starts is not None else None
+                if method is None:
+                    loss, _, after = add_gradients("fit", model, criterion, there, carry, part)
+                else:
+                    check_batch("fit", model, batch)
+                    loss, _, after = method(model, criterion, there, carry, **({} if part is None else {"dloss": part}))
+                carry = after if batch.starts is not None else None
                 place.add(float(loss) if on_cpu else loss)
             if place.pending == accumulate or (batch is None and place.pending):
                 _take_step(model, optimizer, place, loss if on_cpu else None)
@@ -209,7 +219,9 @@ def _steps_of(batches: Any, accumulate: int) -> int | None:
     return -(-len(batches) // accumulate) if hasattr(batches, "__len__") else None
 
 
-def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step: Any, progress: Any) -> None:
+def _check(
+    model: Any, optimizer: Any, batches: Any, callbacks: Any, method: Any, after_step: Any, progress: Any
+) -> None:
     """The arguments that nothing else looks at before the first step."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be an optimizer, such as Adam(model, 0.01), not {optimizer!r}")
@@ -218,6 +230,8 @@ def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step:
     check_batches("fit", "batches", batches)
     if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
         raise TypeError(f"fit: callbacks must be a list of functions of a Report, not {callbacks!r}")
+    if method is not None and (isinstance(method, type) or not callable(method)):
+        raise TypeError(f"fit: method must be one of through_time, such as TruncatedBPTT(5, 25), not {method!r}")
     if after_step is not None and not callable(after_step):
         raise TypeError(f"fit: after_step must be a function without arguments, not {after_step!r}")
     if not isinstance(progress, (bool, type(None))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,8 +97,18 @@ def batch(steps: int = T, rows: int = B, *, lengths: bool = False, starts: bool 
 def cut(whole: Batch, *sizes: int) -> list[Batch]:
     """A batch as several of so many steps."""
     edges = np.cumsum([0, *sizes])
-    arrays = (None if a is None else [a[i:j] for i, j in zip(edges[:-1], edges[1:], strict=True)] for a in whole)
+    arrays = (None if a is None else [a[i:j] for i, j in pairwise(edges)] for a in whole)
     return [Batch(*parts) for parts in zip(*([None] * len(sizes) if a is None else a for a in arrays), strict=True)]
+
+
+def rows_of(whole: Batch) -> list[Batch]:
+    """The rows of a batch, each cut at its end."""
+    rows = []
+    for b in range(whole.xs.shape[1]):
+        steps = slice(None if whole.lengths is None else int(whole.lengths[b]))
+        arrays = (None if a is None else a[steps, b : b + 1] for a in whole._replace(lengths=None))
+        rows.append(Batch(*arrays))
+    return rows
 
 
 def gradient(method: Any, model: Any, *batches: Batch, criterion: Any = None, **given: Any) -> Any:

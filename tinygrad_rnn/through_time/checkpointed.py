@@ -109,7 +109,7 @@ class Run:
         self.rewind(stored.random)
         state = stored.state
         for i in range(first, stop):
-            ys, state, _ = self.forward(i, state)
+            ys, state = self.forward(i, state)[:2]  # no name for the cache, which would live on in the next round
             if i == self.seen:
                 self.take_loss(i, ys)
         return Stored(state, self.random())

@@ -52,7 +52,7 @@ class EProp(RTRL):
         (2, 8, 128)
     """
 
-    def check_core(self, core: Recurrent) -> None:
+    def check_core(self, core: Recurrent, output: int | None) -> None:
         cells = [layer for layer in _flat(core) if not isinstance(layer, Feedforward)]
         if len(cells) != 1:
             raise TypeError(
@@ -65,14 +65,13 @@ class EProp(RTRL):
                 "recurrent weights this name, or use SnAp1(), which needs none"
             )
 
-    def back_one_step(self, numbers: Numbers, dy: Any, cache: Any) -> Any:
+    def gradient(self, numbers: Numbers, memory: Any, after: Any, dy: Any, cache: Any) -> Any:
         numbers.step_back(dy, numbers.no_dstate, cache)
-        own = numbers.take()
+        direct = numbers.take()
         with _without(_recurrent_weights(numbers.core)):
             dbefore = numbers.step_back(dy, numbers.no_dstate, cache)
         numbers.take()
-        numbers.add(own)
-        return dbefore
+        return direct + self.credit(memory, dbefore)
 
     def advance(self, numbers: Numbers, memory: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
         _, direct = numbers.derivatives(cache)

@@ -20,7 +20,7 @@ class ForwardMode(Method):
     r"""A method that carries forward how the parameters have influenced the state, and never goes back in time.
 
     With the influence :math:`P_t = ds_t / dw` of the parameters on the state, or an estimate of it, the gradient of the
-    loss of step t is known at step t. Both other derivatives go through one step only:
+    loss of step t is known at step t. The other derivatives go through one step only:
 
     .. math::
         \frac{dL_t}{dw} = \frac{\partial L_t}{\partial w} + \frac{\partial L_t}{\partial s_{t-1}} P_{t-1}
@@ -47,12 +47,13 @@ class ForwardMode(Method):
     def advance(self, numbers: Numbers, memory: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
         """The memory after a step."""
 
-    def back_one_step(self, numbers: Numbers, dy: Any, cache: Any) -> Any:
-        """Back through one step, from its own loss alone: adds to the gradients, and gives that w.r.t. the state."""
-        return numbers.step_back(dy, numbers.no_dstate, cache)
+    def gradient(self, numbers: Numbers, memory: Any, after: Any, dy: Any, cache: Any) -> Any:
+        """The gradient (P,) of the loss of a step, of which `dy` comes; with the memory before and after the step."""
+        dbefore = numbers.step_back(dy, numbers.no_dstate, cache)
+        return numbers.take() + self.credit(memory, dbefore)
 
-    def check_core(self, core: Recurrent) -> None:
-        """Raise if the method cannot go through such a core."""
+    def check_core(self, core: Recurrent, output: int | None) -> None:
+        """Raise if the method cannot go through such a core, whose output begins at this number of its state."""
 
     def carry_of(self, state: State) -> Any:
         return state, None
@@ -61,14 +62,14 @@ class ForwardMode(Method):
         self, model: Any, criterion: Loss, batch: Batch, carry: Any, dloss: float | None
     ) -> tuple[Any, Any, Any]:
         core, top = parts_of(self, model)
-        self.check_core(core)
         state, memory = check_carry(self, carry, 2)
         begins = state is None
         if not begins and top is not None:
             state = state[: len(core.state_spec)]
         memory = None if memory is None else check_carry(self, memory, self.memories)
         forward = forward_steps(self, model, core, batch, state)
-        ys, dys, loss = forward.ys, None, None
+        self.check_core(core, forward.output)
+        ys = forward.ys
         if top is not None:
             ys, _, top_cache = top.forward(ys, lengths=batch.lengths)
         ys = forward.rows.clear(ys)
@@ -77,7 +78,7 @@ class ForwardMode(Method):
         dys = forward.rows.clear(criterion.backward(loss_cache, dloss))
         if top is not None:
             dys, _ = top.backward(dys, None, top_cache)
-        with Numbers(core, forward.state, forward.ys) as numbers:
+        with Numbers(core, forward.state, forward.ys, forward.output) as numbers:
             memory = self._through_steps(numbers, forward, dys, memory, begins)
         after = forward.state if top is None else (*forward.state, *top.state_spec)
         return loss, ys, (after, memory)
@@ -90,8 +91,7 @@ class ForwardMode(Method):
         for t, cache in enumerate(forward.caches):
             if rows.starts is not None:
                 memory = self.begin(memory, rows.starts[t], initial)
-            dbefore = self.back_one_step(numbers, dys[t], cache)
-            numbers.add(numbers.take() + self.credit(memory, dbefore))
             after = self.advance(numbers, memory, cache)
+            numbers.add(self.gradient(numbers, memory, after, dys[t], cache))
             memory = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, memory)
         return memory

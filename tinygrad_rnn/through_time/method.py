@@ -66,12 +66,13 @@ class Method(ABC):
         return state
 
     def __repr__(self) -> str:
-        arguments = {name: a for name, a in inspect.signature(type(self)).parameters.items() if name != "rng"}
-        settings = [
-            f"{name}={getattr(self, name)!r}" if a.kind is a.KEYWORD_ONLY else repr(getattr(self, name))
-            for name, a in arguments.items()
-            if a.kind is not a.KEYWORD_ONLY or getattr(self, name) != a.default
-        ]
+        settings = []
+        for name, argument in inspect.signature(type(self)).parameters.items():
+            value = vars(self).get(name, argument.default)
+            if argument.kind is not argument.KEYWORD_ONLY and name != "rng":
+                settings.append(repr(value))
+            elif argument.kind is argument.KEYWORD_ONLY and value != argument.default:
+                settings.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(settings)})"
 
 

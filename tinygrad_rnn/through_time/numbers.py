@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..core.arrays import namespace
+from ..core.device import device_of
 from ..core.parameter import Parameter
 from ..core.returns import check_tuple
 from ..core.roles import Recurrent
@@ -23,9 +24,11 @@ class Numbers:
         core: what takes the steps.
         state: a state of it.
         ys: outputs of it, (T, B, H).
+        output: where among the n numbers the output begins; None where it is no array of the state.
     """
 
-    def __init__(self, core: Recurrent, state: State, ys: Any) -> None:
+    def __init__(self, core: Recurrent, state: State, ys: Any, output: int | None) -> None:
+        self.output, self.device = output, device_of(ys)
         self.core, self.xp, self.batch, self.dtype = core, namespace(ys), ys.shape[1], ys.dtype
         self.parameters = core.parameters()
         self.shapes = [array.shape[1:] for array in leaves(state)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.arrays import select
-from .forward_mode import ForwardMode
+from ..core.roles import Recurrent
 from .numbers import Numbers
+from .rtrl import RTRL
 
 
-class SnAp1(ForwardMode):
+class SnAp1(RTRL):
     r"""The sparse approximation of RTRL by one step: it keeps the influence where a parameter reaches within one step.
 
     .. math::
@@ -24,8 +25,14 @@ class SnAp1(ForwardMode):
     It is written here to be compared: because all comes from `step_backward`, it takes the time and memory of `RTRL`. A
     program for one kind of cell would need no more memory than the parameters.
 
-    The carry is `(state, (influence, mask))`, both (B, n, P), the mask of bools. What a model may consist of, and the
-    errors, are as in `RTRL`.
+    The carry is `(state, (influence, mask))`, both (B, n, P), the mask of bools. What a model may consist of is as in
+    `RTRL`, but the last layer with a state must be a cell whose output is an array of its state, as that of every cell
+    of this package is: the gradient of a loss goes through the influence on it,
+    :math:`\frac{\partial L_t}{\partial s_t} P_t`.
+
+    Raises:
+        TypeError: in a call, the output is no array of the state; and as `RTRL` does.
+        ValueError: as `RTRL` does.
 
     References:
         Menick et al., *Practical Real Time Recurrent Learning with a Sparse Approximation*, 2021.
@@ -41,6 +48,13 @@ class SnAp1(ForwardMode):
 
     memories = 2
 
+    def check_core(self, core: Recurrent, output: int | None) -> None:
+        if output is None:
+            raise TypeError(
+                f"{self!r}: the output of {core!r} is no array of its state, so the influence on it is not known: let "
+                "the layers with a state end in a cell, or use RTRL()"
+            )
+
     def first(self, numbers: Numbers, initial: Any) -> tuple[Any, ...]:
         return initial, initial != 0
 
@@ -48,8 +62,10 @@ class SnAp1(ForwardMode):
         influence, mask = memory
         return select(~flags, influence, initial), select(~flags, mask, initial != 0)
 
-    def credit(self, memory: tuple[Any, ...], dbefore: Any) -> Any:
-        return (dbefore[:, None] @ memory[0]).sum(axis=(0, 1))
+    def gradient(self, numbers: Numbers, memory: Any, after: Any, dy: Any, cache: Any) -> Any:
+        """Of the output, an array of the state after the step, through the influence on it."""
+        first = numbers.output or 0
+        return self.credit((after[0][:, first : first + dy.shape[1]],), dy)
 
     def advance(self, numbers: Numbers, memory: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
         influence, mask = memory

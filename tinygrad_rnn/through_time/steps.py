@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -69,6 +70,8 @@ class Forward(NamedTuple):
     state: Any
     """The state after the last step."""
     rows: Rows
+    output: int | None
+    """Where among the numbers of the state the output begins, if it is one of its arrays."""
 
 
 def forward_steps(owner: Method, model: Recurrent, core: Recurrent, batch: Batch, state: Any) -> Forward:
@@ -85,13 +88,25 @@ def forward_steps(owner: Method, model: Recurrent, core: Recurrent, batch: Batch
     xs = rows.clear(batch.xs)
     check_one_hot(model, xs)
     ys, caches = [], []
+    output: int | None = 0
     for t in range(T):
         if rows.starts is not None:
             state = begin(spec, state, rows.starts[t])
         made = core.step_forward(xs[t], state)
         y, after, cache = check_tuple(core, "step_forward", t, made, "(y, state, cache)")
+        output = _place(y, after)
         state = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, state)
         ys.append(y)
         caches.append(cache)
     stacked = namespace(ys[0]).stack(ys) if ys else zeros_of((0, B, core.out_size or 0), like)
-    return Forward(stacked, caches, state, rows)
+    return Forward(stacked, caches, state, rows, output)
+
+
+def _place(y: Any, state: Any) -> int | None:
+    """How many numbers of a row stand in the state before `y`; None if it is not one of its arrays."""
+    first = 0
+    for array in leaves(state):
+        if array is y:
+            return first
+        first += math.prod(array.shape[1:])
+    return None

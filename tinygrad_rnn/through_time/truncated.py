@@ -91,7 +91,9 @@ class TruncatedBPTT(Method):
         T = again + len(batch.xs)
         passes = self._passes(again, T)
         cuts = sorted({0, again, T, max(T - self.k2, 0), *(p.begin for p in passes), *(p.end for p in passes)})
-        blocks = [slice(first, last) for first, last in pairwise(cuts)] or [slice(0, 0)]
+        blocks = [slice(first, last) for first, last in pairwise(cuts)]
+        if not len(batch.xs):
+            blocks.append(slice(T, T))
 
         outputs, states, caches = [], [state], []
         for block in blocks:

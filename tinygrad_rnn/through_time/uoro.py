@@ -8,7 +8,6 @@ import numpy as np
 
 from ..core.arguments import check_rng
 from ..core.arrays import Generator, namespace, select
-from ..core.device import device_of
 from ..core.roles import Recurrent
 from ..core.states import learns
 from .forward_mode import ForwardMode
@@ -67,7 +66,7 @@ class UORO(ForwardMode):
         check_rng("UORO", rng)
         self.rng = rng
 
-    def check_core(self, core: Recurrent) -> None:
+    def check_core(self, core: Recurrent, output: int | None) -> None:
         if learns(core.state_spec):
             raise ValueError(
                 f"{self!r}: an initial state of {core!r} is a Parameter, and its influence on the state is no product "
@@ -77,7 +76,7 @@ class UORO(ForwardMode):
     def first(self, numbers: Numbers, initial: Any) -> tuple[Any, ...]:
         key = self.rng.integers(1 << 62, size=(numbers.batch, 2))
         key[:, 1] = 0
-        return numbers.zeros(*initial.shape[:2]), numbers.zeros(*initial.shape[::2]), numbers.xp.asarray(key)
+        return numbers.zeros(*initial.shape[:2]), numbers.zeros(*initial.shape[::2]), numbers.device.asarray(key)
 
     def begin(self, memory: tuple[Any, ...], flags: Any, initial: Any) -> tuple[Any, ...]:
         tangent, trace, key = memory
@@ -89,7 +88,7 @@ class UORO(ForwardMode):
 
     def advance(self, numbers: Numbers, memory: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
         tangent, trace, key = memory
-        signs = numbers.xp.asarray(self.signs(device_of(key).to_host(key), numbers.n), numbers.dtype)
+        signs = numbers.device.asarray(self.signs(numbers.device.to_host(key), numbers.n), numbers.dtype)
         moved = (numbers.jacobian(cache) @ tangent[..., None])[..., 0]
         direct, one = numbers.zeros(*trace.shape), numbers.zeros(*tangent.shape)
         for b in range(numbers.batch):
@@ -98,7 +97,7 @@ class UORO(ForwardMode):
             direct[b] = numbers.take()
             one[b] = 0
         p, q = _balance(trace, moved), _balance(direct, signs)
-        key = key + numbers.xp.asarray([0, 1])
+        key = key + numbers.device.asarray([0, 1])
         return p * moved + q * signs, trace / p + direct / q, key
 
     def signs(self, key: Any, n: int) -> Any:

@@ -170,7 +170,9 @@ def _gradients(
         T, last = len(batch.xs), 0
         for i, (_, far) in enumerate(bands):
             first = max(T - 1 - far, 0)
-            reached = _gradient(method, model, criterion, _last_loss(batch, first), _state_at(model, batch, first))[""]
+            reached = _gradient(
+                method, model, criterion, _last_loss(model, batch, first), _state_at(model, batch, first)
+            )[""]
             part = reached - last
             if np.linalg.norm(part) > rounding * np.linalg.norm(reached):
                 parts[i] = parts[i] + part
@@ -201,9 +203,9 @@ def _state_at(model: Any, batch: Batch, first: int) -> Any:
     return model(batch.xs[:first], None, starts=starts)[1]
 
 
-def _last_loss(batch: Batch, first: int) -> Batch:
+def _last_loss(model: Any, batch: Batch, first: int) -> Batch:
     """The steps from `first` on, of which only the last has a loss."""
-    weights = namespace(batch.targets).zeros(batch.xs[first:].shape[:2], np.float32)
+    weights = namespace(batch.targets).zeros(batch.xs[first:].shape[:2], model.dtype)
     weights[-1] = 1 if batch.weights is None else batch.weights[-1]
     return Batch(
         batch.xs[first:], batch.targets[first:], None, None if batch.starts is None else batch.starts[first:], weights

@@ -15,7 +15,16 @@ from sphinx.util.typing import ExtensionMetadata
 logger = logging.getLogger(__name__)
 
 PACKAGE = "tinygrad_rnn"
-SUBMODULES = ("initializers", "schedules", "datasets", "training.metrics", "through_time", "interop", "testing", "plotting")
+SUBMODULES = (
+    "initializers",
+    "schedules",
+    "datasets",
+    "training.metrics",
+    "through_time",
+    "interop",
+    "testing",
+    "plotting",
+)
 
 
 def public_names() -> Iterator[tuple[str, object]]:

@@ -58,14 +58,14 @@ def bias(report: BiasReport, *, axes: AxesRow | None = None) -> Figure:
 
 
 def _draw_distances(axes: Axes, report: BiasReport) -> None:
-    lines = {}
+    lines: dict[str, Any] = {}
     for name, found in report.by_distance.items():
         along = [0.0 if part.norm == 0 else part.cosine * part.norm for part in found]
-        lines[name] = np.arange(len(along)), np.array(along)
+        lines[name] = range(len(along)), along
     draw_lines(axes, lines)
     bands = [f"{first}" if first == last else f"{first}-{last}" for first, last in report.distances]
     axes.set_xticks(range(len(bands)), bands)
-    axes.set_ylim(-0.5, 1.5)  # one method of large noise would flatten all others
+    axes.set_ylim(-0.5, 2.2)  # with room for the legend; one method of large noise would flatten all others
     axes.set_xlabel("steps between the loss and the use of a parameter")
     axes.set_ylabel("part of the exact gradient that is seen")
 
@@ -75,7 +75,7 @@ def _draw_parameters(axes: Axes, report: BiasReport, names: list[str], methods: 
     axes.imshow(cosines, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
     for i, j in np.ndindex(cosines.shape):
         text = "-" if math.isnan(cosines[i, j]) else f"{cosines[i, j]:.2f}"
-        axes.text(j, i, text, ha="center", va="center", color="black" if cosines[i, j] > 0.5 else "white")
+        axes.text(j, i, text, ha="center", va="center", color="white" if cosines[i, j] <= 0.5 else "black")
     labels: Any = {"parse_math": False}
     axes.set_xticks(range(len(methods)), methods, rotation=30, ha="right", **labels)
     axes.set_yticks(range(len(names)), [name or "all" for name in names], **labels)

@@ -76,9 +76,8 @@ class Checkpointed(Method):
         run = Run(self, model, _summed(self, criterion), batch, self.block, dloss)
         run.back(0, run.count, Stored(carry, run.random()), self.states, None)
         run.rewind(run.last_random)
-        mean = getattr(criterion, "reduction", None) == "mean"
-        ys = run.joined_outputs() if self.outputs else None
-        return (run.loss * run.scale() if mean else run.loss), ys, run.last_state
+        ys = namespace(run.outputs[0]).concatenate(run.outputs) if self.outputs else None
+        return run.loss * run.scale(), ys, run.last_state
 
 
 class Run:
@@ -87,14 +86,12 @@ class Run:
     def __init__(self, method: Any, model: Any, criterion: Any, batch: Batch, block: int, dloss: float | None) -> None:
         self.method, self.model, self.batch, self.block, self.dloss = method, model, batch, block, dloss
         self.criterion, self.is_mean = criterion
-        self.count = max(-(-len(batch.xs) // block), 1)
-        self.streams = list(model.generators().values())
+        self.count = -(-len(batch.xs) // block)
+        self.streams = model.generators().values()
         self.seen = 0  # blocks whose loss is known: they are first run in their order
         self.loss: Any = 0
         self.counted: Any = 0
         self.outputs: list[Any] = []
-        self.last_state: Any = None
-        self.last_random: list[Any] = []
 
     def back(self, first: int, last: int, stored: Stored, room: int, dstate: Any) -> Any:
         """Go back through blocks `first` to `last`, from the state stored before the first; gives `dstate` there."""
@@ -150,18 +147,16 @@ class Run:
         return self.criterion.forward(ys, part.targets, **counted_of(self.model, part))
 
     def scale(self) -> Any:
-        """By what the mean multiplies: 1 / the number that counts, as the losses compute it."""
+        """By what a mean multiplies, 1 / the number that counts, as the losses compute it; for a sum 1."""
         return 1 / (self.counted + (self.counted == 0))
 
     def factor(self) -> Any:
         """The upstream gradient of the sum of the losses."""
-        if not self.is_mean:
-            return self.dloss
         scale = self.scale()
         return scale if self.dloss is None else scale * self.dloss
 
     def steps(self, i: int) -> slice:
-        return slice(i * self.block, min((i + 1) * self.block, len(self.batch.xs)))
+        return slice(i * self.block, (i + 1) * self.block)
 
     def random(self) -> list[Any]:
         return [stream.bit_generator.state for stream in self.streams]
@@ -169,9 +164,6 @@ class Run:
     def rewind(self, random: list[Any]) -> None:
         for stream, state in zip(self.streams, random, strict=True):
             stream.bit_generator.state = state
-
-    def joined_outputs(self) -> Any:
-        return namespace(self.outputs[0]).concatenate(self.outputs)
 
 
 def _summed(method: Method, criterion: Any) -> tuple[Any, bool]:

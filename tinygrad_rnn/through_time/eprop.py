@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..cells.base import Cell
 from ..core.parameter import Parameter
 from ..core.roles import Feedforward, Recurrent
 from ..models.sequential import Sequential
@@ -23,7 +22,7 @@ class EProp(RTRL):
     .. math::
         \varepsilon_t = J^\circ_t \varepsilon_{t-1} + \frac{\partial s_t}{\partial w}, \qquad
         \frac{dL_t}{dw} \approx \frac{\partial L_t}{\partial w} +
-        \frac{\partial L_t}{\partial s_{t-1}} \bigg|_{W_h = 0} \varepsilon_{t-1}
+        \left( \frac{\partial L_t}{\partial s_{t-1}} \right)_{W_h = 0} \varepsilon_{t-1}
 
     :math:`J^\circ` is the derivative of the next state w.r.t. the state, with 0 for :math:`W_h` on the way back. The
     learning signal is that of symmetric e-prop: the gradient of the present loss w.r.t. the output of the cell. Units
@@ -91,8 +90,7 @@ def _flat(layer: Any) -> Iterator[Any]:
 
 def _recurrent_weights(core: Recurrent) -> list[Parameter]:
     """The parameters that lead from unit to unit, also of a cell in another, such as a `Zoneout`."""
-    cells = [layer for layer in _flat(core) if isinstance(layer, Cell)]
-    return [p for cell in cells for name, p in cell.named_parameters() if name.rpartition(".")[2] == "w_h"]
+    return [p for name, p in core.named_parameters() if name.rpartition(".")[2] == "w_h"]
 
 
 @contextmanager

@@ -25,7 +25,9 @@ class ForwardMode(Method):
     .. math::
         \frac{dL_t}{dw} = \frac{\partial L_t}{\partial w} + \frac{\partial L_t}{\partial s_{t-1}} P_{t-1}
 
-    A subclass says what it remembers of P: a tuple of arrays, the memory, each with the batch as its first axis.
+    A subclass says what it remembers of P: a tuple of arrays, the memory, each with the batch as its first axis. Nobody
+    else looks into it. So a cell that knows a shorter memory, such as the traces of a linear recurrence, is a subclass
+    that writes `first`, `begin`, `credit` and `advance` for it.
     """
 
     memories = 1
@@ -64,8 +66,6 @@ class ForwardMode(Method):
         core, top = parts_of(self, model)
         state, memory = check_carry(self, carry, 2)
         begins = state is None
-        if not begins and top is not None:
-            state = state[: len(core.state_spec)]
         memory = None if memory is None else check_carry(self, memory, self.memories)
         forward = forward_steps(self, model, core, batch, state)
         self.check_core(core, forward.output)

@@ -28,7 +28,8 @@ class Numbers:
     """
 
     def __init__(self, core: Recurrent, state: State, ys: Any, output: int | None) -> None:
-        self.output, self.device = output, device_of(ys)
+        self.output: Any = output
+        self.device = device_of(ys)
         self.core, self.xp, self.batch, self.dtype = core, namespace(ys), ys.shape[1], ys.dtype
         self.parameters = core.parameters()
         self.shapes = [array.shape[1:] for array in leaves(state)]

@@ -21,7 +21,7 @@ from math import comb
 def forward_blocks(t: int, m: int) -> int:
     """C(t, m): how many blocks run forward, each time counted, to go back through `t` with room for `m` states."""
     r = _repetitions(t, m)
-    return (r + 1) * t - (comb(m + r, r - 1) if r else 0)
+    return (r + 1) * t - comb(m + r, r - 1)
 
 
 def first_stop(t: int, m: int) -> int:
@@ -31,8 +31,8 @@ def first_stop(t: int, m: int) -> int:
 
 
 def _repetitions(t: int, m: int) -> int:
-    """How often a block runs at most, beside its last run."""
-    r = 0
+    """How often a block runs at most, beside its last run; at least 1, which gives the same for one block."""
+    r = 1
     while _reach(m, r) < t:
         r += 1
     return r

@@ -83,11 +83,15 @@ def forward_steps(owner: Method, model: Recurrent, core: Recurrent, batch: Batch
     takes = "(T, B), ids" if model.takes_ids else "(T, B, D)"
     like = model._check_input("xs", batch.xs, f"{owner!r} takes {takes}", 3, "One step is a batch, too: xs[None]")
     (T, B), spec = batch.xs.shape[:2], core.state_spec
+    width: Any = core.out_size
     rows = make_rows(model, batch.lengths, batch.starts, T, B, batch.xs)
-    state = given_or_initial(model, "carry[0]", state, spec, B, like)
+    state = given_or_initial(model, "carry[0]", state, model.state_spec, B, like)
+    if core is not model:
+        state = state[: len(spec)]
     xs = rows.clear(batch.xs)
     check_one_hot(model, xs)
-    ys, caches = [], []
+    ys: list[Any] = []
+    caches: list[Any] = []
     output: int | None = 0
     for t in range(T):
         if rows.starts is not None:
@@ -98,7 +102,7 @@ def forward_steps(owner: Method, model: Recurrent, core: Recurrent, batch: Batch
         state = after if rows.active is None else tree_map(partial(select, rows.active[t]), after, state)
         ys.append(y)
         caches.append(cache)
-    stacked = namespace(ys[0]).stack(ys) if ys else zeros_of((0, B, core.out_size or 0), like)
+    stacked = namespace(ys[0]).stack(ys) if ys else zeros_of((0, B, width), like)
     return Forward(stacked, caches, state, rows, output)
 
 

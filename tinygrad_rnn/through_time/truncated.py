@@ -90,18 +90,20 @@ class TruncatedBPTT(Method):
         state = state if past is None else before
         T = again + len(batch.xs)
         passes = self._passes(again, T)
-        cuts = sorted({0, again, T, max(T - self.k2, 0), *(p.begin for p in passes), *(p.end for p in passes)})
+        cuts = sorted({0, again, T, *(p.begin for p in passes), *(p.end for p in passes)})
         blocks = [slice(first, last) for first, last in pairwise(cuts)]
         if not len(batch.xs):
             blocks.append(slice(T, T))
 
-        outputs, states, caches = [], [state], []
+        outputs: list[Any] = []
+        caches: list[Any] = []
+        states = [state]
         for block in blocks:
             ys, state, cache = model.forward(whole.xs[block], state, **rows_of_steps(whole, block))
             outputs += [ys] if block.start >= again else []
             states.append(state)
             caches.append(cache)
-        ys = outputs[0] if len(outputs) == 1 else namespace(outputs[0]).concatenate(outputs)
+        ys = namespace(outputs[0]).concatenate(outputs)
         loss, loss_cache = criterion.forward(ys, batch.targets, **counted_of(model, batch))
         check_loss(repr(self), criterion, loss)
         dys = criterion.backward(loss_cache, dloss)

@@ -14,6 +14,7 @@ from tinygrad_rnn import (
     Embedding,
     Leaf,
     Linear,
+    Loss,
     LSTMCell,
     Parameter,
     RNNCell,
@@ -65,6 +66,19 @@ class LearntLSTM(LSTMCell):
     @property
     def state_spec(self) -> Any:
         return Leaf("h", (self.out_size,), initial=self.h0), Leaf("c", (self.out_size,), initial=self.c0)
+
+
+class Given(Loss):
+    """A loss whose gradient w.r.t. the outputs is given."""
+
+    def __init__(self, dys: Any) -> None:
+        self.dys = dys
+
+    def forward(self, ys: Any, targets: Any, *, lengths: Any = None, weights: Any = None) -> Any:
+        return np.asarray((self.dys * ys).sum()), None
+
+    def backward(self, cache: Any, dloss: Any = None) -> Any:
+        return self.dys
 
 
 def randomized(model: Any, scale: float = 0.7) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from through_time_models import T, V, batch, close, language_model, randomized, rng, small
+from through_time_models import LearntLSTM, T, V, batch, close, language_model, randomized, rng, small
 from tinygrad_rnn import (
     Batch,
     Bidirectional,
@@ -22,6 +22,7 @@ from tinygrad_rnn import (
     SoftmaxCrossEntropy,
     gradients,
 )
+from tinygrad_rnn.testing import StrictDevice
 from tinygrad_rnn.through_time import BPTT, RTRL, Agreement, BiasReport, Checkpointed, SnAp1, TruncatedBPTT, bias_report
 from tinygrad_rnn.through_time.bias import agreement
 
@@ -143,6 +144,8 @@ def test_agreement() -> None:
     assert agreement(np.zeros(2), np.ones(2)).norm == 0
     assert math.isnan(agreement(np.zeros(2), np.ones(2)).cosine)
     assert all(map(math.isnan, agreement(np.ones(2), np.zeros(2))))
+    assert {type(number) for number in agreement(np.ones(2), np.ones(2))} == {float}
+    assert {type(share) for share in bias_report([BPTT()], network(), LOSS, [batch()]).shares} == {float}
 
 
 def test_the_model_does_not_change_and_each_method_has_the_same_masks() -> None:
@@ -166,6 +169,36 @@ def test_float32_and_what_is_as_small_as_rounding() -> None:
     report = bias_report([RTRL()], model, LOSS, [batch(12)])
     assert report.shares[2:] == [0, 0, 0]
     assert math.isnan(report.by_distance["RTRL()"][3].norm)
+
+
+def test_rounding_is_that_of_the_gradient() -> None:
+    """However large the loss is."""
+    whole = batch(12)
+    whole = whole._replace(weights=1e9 * np.asarray(whole.weights))
+    criterion = SoftmaxCrossEntropy(reduction="sum")
+    report = bias_report([TruncatedBPTT(1, 2)], network(), criterion, [whole])
+    assert [part.norm for part in report.by_distance["TruncatedBPTT(1, 2)"]][2:] == [0, 0, 0]
+    assert report.shares[4] > 0
+
+
+def test_the_first_step_begins_from_the_initial_state() -> None:
+    model = language_model(LearntLSTM(3, 2, rng=rng()))
+    model.zero_grad()
+    BPTT()(model, LOSS, batch(1))
+    assert model.layers[1].h0.grad.any()
+    expected = np.linalg.norm(model.flat_grad)
+    (share,) = bias_report([RTRL()], model, LOSS, [batch(1)]).shares
+    close(share, expected)
+
+
+def test_on_a_strict_device() -> None:
+    device, here = StrictDevice(), network()
+    there = network().to(device)
+    whole = Batch(*(None if array is None else device.asarray(array) for array in batch(starts=True)))
+    expected = bias_report([SnAp1()], here, LOSS, [batch(starts=True)])
+    found = bias_report([SnAp1()], there, LOSS, [whole])
+    close([*found.parameters["SnAp1()"].values()], [*expected.parameters["SnAp1()"].values()])
+    close(found.shares, expected.shares)
 
 
 def test_numbers_as_inputs_and_targets() -> None:

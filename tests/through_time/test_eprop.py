@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from through_time_models import (
     B,
     ElementwiseCell,
+    Given,
     T,
     batch,
     close,
@@ -25,7 +26,6 @@ from tinygrad_rnn import (
     Batch,
     GRUCell,
     Linear,
-    Loss,
     LSTMCell,
     RNNCell,
     Sequential,
@@ -34,26 +34,6 @@ from tinygrad_rnn import (
     record,
 )
 from tinygrad_rnn.through_time import BPTT, RTRL, EProp, TruncatedBPTT
-
-
-class Given(Loss):
-    """A loss whose gradient w.r.t. the outputs is given."""
-
-    def __init__(self, dys: Any) -> None:
-        self.dys = dys
-
-    def forward(self, ys: Any, targets: Any, *, lengths: Any = None, weights: Any = None) -> Any:
-        return np.asarray((self.dys * ys).sum()), None
-
-    def backward(self, cache: Any, dloss: Any = None) -> Any:
-        return self.dys
-
-
-class GatedCache(NamedTuple):
-    x: Any
-    h: Any
-    gate: Any
-    n: Any
 
 
 def lstm() -> Any:

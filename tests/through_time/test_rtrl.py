@@ -11,6 +11,7 @@ from table import CASES
 from through_time_models import (
     B,
     ElementwiseCell,
+    Given,
     LearntLSTM,
     batch,
     close,
@@ -29,9 +30,11 @@ from tinygrad_rnn import (
     Embedding,
     GRUCell,
     LayerNorm,
+    Leaf,
     LockedDropout,
     LSTMCell,
     MeanSquaredError,
+    OneHotRows,
     Residual,
     RNNCell,
     Sequential,
@@ -113,6 +116,71 @@ def test_an_initial_state_that_learns() -> None:
         method(model, SoftmaxCrossEntropy(), batch(), method.carry_of(state))
         assert not model.layers[1].h0.grad.any()
         assert model.layers[1].b.grad.any()
+
+
+class FromOne(ElementwiseCell):
+    """Its initial state is another number than 0, which has no gradient."""
+
+    @property
+    def state_spec(self) -> Any:
+        return (Leaf("h", (self.out_size,), initial=1.0),)
+
+
+def test_initial_states_of_stacks() -> None:
+    """One is a number, and one learns, behind others."""
+    for below in (FromOne(3, 4, rng=rng()), LSTMCell(3, 4, rng=rng())):
+        model = language_model(below, LearntLSTM(4, 2, rng=rng()))
+        both(model, *cut(batch(starts=True), 2, 5), whole=batch(starts=True))
+
+
+def test_padding_of_a_model_without_layers_above() -> None:
+    """The outputs there are 0, and no gradient of a loss that looks at them goes back."""
+    model, whole = randomized(RNNCell(3, 4, rng=rng())), batch(lengths=True)
+    whole = whole._replace(xs=rng().standard_normal((*whole.xs.shape, 3)))
+    assert whole.lengths is not None
+    dys = rng(1).standard_normal((*whole.xs.shape[:2], 4))
+    both(model, whole, whole=whole, criterion=Given(dys))
+    _, ys, _ = RTRL()(model, Given(dys), whole)
+    assert not ys[np.arange(len(ys))[:, None] >= whole.lengths].any()
+
+
+def test_what_stands_above_the_last_cell_knows_the_whole_sequence() -> None:
+    model = Sequential(RNNCell(3, 4, rng=rng()), Sequential(LockedDropout(0.4, rng=rng())))
+    whole = batch()._replace(xs=rng().standard_normal((7, B, 3)), targets=rng(1).integers(0, 4, (7, B)))
+    both(randomized(model), whole, whole=whole)
+
+
+class Odd(ElementwiseCell):
+    """Its state has one more array."""
+
+    leaf: Any = Leaf("count", (1,), integer=True)
+
+    @property
+    def state_spec(self) -> Any:
+        return Leaf("h", (self.out_size,)), self.leaf
+
+
+class Long(Odd):
+    """Of any size."""
+
+    leaf = Leaf("memory", (None,))
+
+
+@pytest.mark.messages
+def test_states_that_have_no_gradient_and_ids_that_are_too_large() -> None:
+    vectors = Batch(np.zeros((2, 1, 3)), np.zeros((2, 1), int))
+    for kind, name in ((Odd, "count"), (Long, "memory")):
+        cell = kind(3, 4, rng=rng())
+        with pytest.raises(ValueError, match=rf"^RTRL\(\): Leaf\('{name}', .*, of the state of .* has no gradient"):
+            RTRL()(cell, SoftmaxCrossEntropy(), vectors)
+    cell = randomized(RNNCell(5, 4, rng=rng()))
+    with pytest.raises(ValueError, match="id 9 at index"):
+        RTRL()(cell, SoftmaxCrossEntropy(), vectors._replace(xs=OneHotRows(np.full((2, 1), 9), 5)))
+    with pytest.raises(TypeError, match=r"carry\[0\] must be \(h,\), a tuple of 1, not a tuple of 2"):
+        RTRL()(cell, SoftmaxCrossEntropy(), vectors._replace(xs=np.zeros((2, 1, 5))), ((np.zeros((1, 4)),) * 2, None))
+    model, state = small(), small().initial_state(B)
+    with pytest.raises(TypeError, match=r"carry\[0\] must be .*, a tuple of 3, not a tuple of 4"):
+        RTRL()(model, SoftmaxCrossEntropy(), batch(), ((*state, ()), None))
 
 
 def test_a_state_that_is_given() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,8 @@ def test_an_output_that_is_not_in_the_state_is_named() -> None:
 
 
 def test_a_stack_whose_output_comes_later_in_the_state() -> None:
-    """The last layer's numbers: with a top cell that has no way between units, and one unit below, it is exact."""
-    model = language_model(ElementwiseCell(3, 1, rng=rng()), ElementwiseCell(1, 2, rng=rng()))
+    """Without ways between the units of a layer it is exact: what a unit tells the layers above, they keep."""
+    sizes = 3, 2, 3, 4
+    model = language_model(*(ElementwiseCell(*pair, rng=rng()) for pair in pairwise(sizes)))
     found = gradient(SnAp1(), model, batch())
     close(found, gradient(RTRL(), model, batch()))

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from through_time_models import (
+    B,
     LearntLSTM,
     T,
+    V,
     batch,
     close,
     cut,
     differs,
     gradient,
     language_model,
+    randomized,
     rng,
     small,
 )
@@ -124,6 +127,39 @@ def test_starts_in_one_of_two_batches() -> None:
         parts[i] = parts[i]._replace(starts=None)
         expected = by_loss(model, whole._replace(starts=flags), lambda t: t - 3)
         close(gradient(TruncatedBPTT(1, 4), model, *parts), expected)
+
+
+def test_vectors_and_starts() -> None:
+    """A batch of vectors without starts, after one with them."""
+    model = randomized(RNNCell(3, V, rng=rng()))
+    whole = batch(starts=True)
+    assert whole.starts is not None
+    whole.starts[3:] = False
+    whole = whole._replace(xs=rng(3).standard_normal((T, B, 3)))
+    first, second = cut(whole, 3, 4)
+    expected = by_loss(model, whole, lambda t: t - 3)
+    close(gradient(TruncatedBPTT(1, 4), model, first, second._replace(starts=None)), expected)
+
+
+def test_how_many_steps_go_back() -> None:
+    """Passes of k2 steps, one for k1 steps with a loss; those that reach the first step are one."""
+    for parts, k1, k2, expected in (
+        ((8,), 2, 4, 4 + 4 + 4),
+        ((8,), 1, 2, 2 + 6 * 2),
+        ((8,), 8, 8, 8),
+        ((2, 2, 2, 2), 2, 4, 2 + 4 + 4 + 4),
+        ((4, 4), 2, 4, 4 + 2 * 4),
+    ):
+        model, steps = small(), list[int]()
+        original = model.layers[1].unroll_backward
+
+        def counted(dys: Any, dstate: Any, cache: Any, *, steps: Any = steps, original: Any = original) -> Any:
+            steps.append(len(dys))
+            return original(dys, dstate, cache)
+
+        model.layers[1].unroll_backward = counted
+        gradient(TruncatedBPTT(k1, k2), model, *cut(batch(8), *parts))
+        assert sum(steps) == expected
 
 
 def test_an_initial_state_that_learns() -> None:

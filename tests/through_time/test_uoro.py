@@ -39,7 +39,7 @@ from tinygrad_rnn.through_time.uoro import _balance
 
 
 class Signs(UORO):
-    """With given signs, (n,) for each step, the same in each row."""
+    """With given signs for each step, (B, n), or (n,), the same in each row."""
 
     def __init__(self, given: Any) -> None:
         super().__init__(rng())
@@ -48,7 +48,8 @@ class Signs(UORO):
 
     def signs(self, key: Any, n: int) -> Any:
         self.t += 1
-        return np.tile(self.given[self.t - 1], (len(key), 1))
+        signs = self.given[self.t - 1]
+        return np.tile(signs, (len(key), 1)) if signs.ndim == 1 else signs
 
 
 def mean_of_all(model: Any, *batches: Batch, whole: Batch, n: int) -> float:
@@ -84,6 +85,9 @@ def test_rows_have_their_own_vectors() -> None:
         whole = batch(**rows)
         each = sum(gradient(Signs(signs), model, row) for row in rows_of(whole))
         close(gradient(Signs(signs), model, whole), each)
+    signs = rng(5).choice([-1.0, 1.0], (7, B, 4))
+    each = sum(gradient(Signs(signs[:, b]), model, row) for b, row in enumerate(rows_of(batch())))
+    close(gradient(Signs(signs), model, batch()), each)
 
 
 def test_documents_are_those_that_run_alone() -> None:

@@ -52,9 +52,11 @@ def bias(report: BiasReport, *, axes: AxesRow | None = None) -> Figure:
         size = 10 + 0.3 * len(methods), max(3.5, 1.6 + 0.28 * len(names))
         axes = Figure(figsize=size, layout="constrained").subplots(1, 2, width_ratios=(3, 2))
     check_axes("bias", axes, 2, "one for distances and one for parameters")
-    _draw_distances(axes[0], report)
-    _draw_parameters(axes[1], report, names, methods)
-    return axes[0].figure.figure
+    left, right = axes
+    _draw_distances(left, report)
+    _draw_parameters(right, report, names, methods)
+    figure: Figure = left.figure.figure
+    return figure
 
 
 def _draw_distances(axes: Axes, report: BiasReport) -> None:

@@ -92,7 +92,7 @@ def forward_steps(owner: Method, model: Recurrent, core: Recurrent, batch: Batch
     check_one_hot(model, xs)
     ys: list[Any] = []
     caches: list[Any] = []
-    output: int | None = 0
+    output: Any = ...  # without a step nobody asks
     for t in range(T):
         if rows.starts is not None:
             state = begin(spec, state, rows.starts[t])

@@ -12,7 +12,7 @@ output, and makes the weight larger, which is the wrong way: the loss grows, for
 short for this system, and nothing in their gradients says so. RTRL carries the whole influence of the weight forward,
 so its gradient is right at every step, though it never goes back. UORO carries a random product in its place, which is
 right on average: its way is noisy, but it leads to the same weight. The noise wants a small learning rate: at three
-times this one, UORO diverges with every second seed. All takes some seconds.
+times this one, UORO diverges with some seeds. All takes some seconds.
 
 The system has a row of units. Unit i takes half of itself and half of unit i + 1, so what happens in the last unit
 reaches the first some steps later. The weight is added to the first `--plus` units and subtracted from the `--minus`

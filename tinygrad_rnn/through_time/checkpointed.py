@@ -33,7 +33,7 @@ class Checkpointed(Method):
         C(t, m) = \min_y \; y + C(t - y, m - 1) + C(y, m)
 
     for t blocks and m states. Up to m + 1 blocks it is 2 t - 1: one forward more. So with 45 states and blocks of 22
-    steps, 1,000 steps take one forward more; 20,000 take three more in the same memory.
+    steps, 1,000 steps take one forward more; 20,000 take two more, in the same memory.
 
     The gradients are those of the blocks one after the other, each with the gradient that the next one sends back, to
     the bit; against one forward over all steps they are the same to rounding. The masks of layers such as `Dropout` are

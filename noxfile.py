@@ -173,9 +173,10 @@ def mpi(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Every mutant of every backward; `nox -s tests` tries a sample."""
+    """Every mutant of every backward, of which `nox -s tests` tries a sample; and of the methods through time."""
     session.install(".", *needs("tests"))
     pytest(session, "tests/test_mutants.py", "--all-mutants", *session.posargs)
+    pytest(session, "tests/through_time/test_mutants_of_methods.py", "--all-mutants", "--long", *session.posargs)
 
 
 @nox.session(python="3.11", venv_backend="venv", default=False)
@@ -203,5 +204,5 @@ def bench(session: nox.Session) -> None:
     if session.posargs:
         session.run("python", *session.posargs)
         return
-    for script in ("import_time", "layers", "training_step", "generation", "cost"):
+    for script in ("import_time", "layers", "training_step", "generation", "cost", "checkpointing"):
         session.run("python", f"benchmarks/{script}.py")

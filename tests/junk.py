@@ -107,6 +107,7 @@ TAKEN: dict[str, set[str]] = {
     "bool": {"True", "False"},
     "bool or None": {"True", "False", "None"},
     "callable or None": {"None", "class", "function", "layer"},
+    "tree or None": {"None", "empty tuple"},
     "no functions": {"empty list", "empty tuple"},
     "rng": {"rng"},
     "rng or None": {"rng", "None"},
@@ -839,6 +840,7 @@ def calls_of_files() -> Iterator[Call]:
             "metadata": "dict or None",
             "optimizer": "None",
             "state": "None",
+            "carry": "tree or None",
             "allow_nonfinite": "bool",
         },
     )

@@ -37,6 +37,7 @@ SIDEWAYS = {
     ("classic", "generation"),
     ("saving", "classic"),
     ("interop", "saving"),
+    ("through_time", "training"),
 }
 """Imports between two rooms of one floor."""
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type 
     from . import distributed as distributed
     from . import interop as interop
     from . import testing as testing
+    from . import through_time as through_time
     from . import training as training
     from .cells.base import Cell as Cell
     from .cells.drop_connect import DropConnect as DropConnect
@@ -230,6 +231,7 @@ _MODULES = {
     "interop": "interop",
     "schedules": "optim.schedules",
     "testing": "testing",
+    "through_time": "through_time",
     "training": "training",
 }
 """Modules that are public as a whole."""

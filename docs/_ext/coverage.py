@@ -21,6 +21,7 @@ SUBMODULES = (
     "datasets",
     "distributed",
     "training.metrics",
+    "through_time",
     "interop",
     "testing",
     "plotting",

@@ -20,6 +20,7 @@ from sphinx_gallery.scrapers import figure_rst
 OPTIONS = {
     "look_inside": "--folder pictures --iterations 400",
     "gradient_flow": "--folder pictures --iterations 100",
+    "online": "--plot online.svg",
     "dates": "--plot dates.svg",
     "char_rnn": "train --batch 16 --iterations 400 --length 300",
     "sensors": "--plot sensors.svg",

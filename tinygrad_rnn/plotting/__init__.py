@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:
         "python -m pip install 'tinygrad-rnn[plot]'"
     ) from error
 
+from .bias import bias
 from .coloured_text import unit
 from .curves import gradient_flow, losses
 from .distributions import parameters
@@ -20,6 +21,7 @@ from .scatter import projection
 
 __all__ = [
     "attention",
+    "bias",
     "credit",
     "gradient_flow",
     "losses",

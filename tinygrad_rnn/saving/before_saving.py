@@ -78,6 +78,22 @@ def check_state(call: str, state: Any, model: Layer) -> None:
             raise type(error)(f"{call}: the state is not one of this model. {error}") from error
 
 
+def check_carry(call: str, carry: Any, state: Any) -> None:
+    """`carry` must be a tree of tuples of arrays, or None; it stands in the place of a state.
+
+    Raises:
+        TypeError: it is no such tree.
+        ValueError: there is a state, too.
+    """
+    if not isinstance(carry, (tuple, type(None))):
+        raise TypeError(f"{call}: carry is a {type(carry).__name__}, where a tuple was expected, as a method gives it")
+    if carry is not None and state is not None:
+        raise ValueError(
+            f"{call}: state and carry are given, but a file holds one: the carry of a method has the state"
+        )
+    _check_arrays(f"{call}: carry", carry)
+
+
 def _check_arrays(place: str, tree: Any) -> None:
     if isinstance(tree, tuple):
         for i, part in enumerate(tree):

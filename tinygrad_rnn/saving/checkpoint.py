@@ -16,7 +16,7 @@ from ..core.layer import Layer, check_found
 from ..core.states import State
 from ..optim.base import Optimizer
 from .architecture import by_name, encode, to_json
-from .before_saving import check_finite, check_optimizer, check_state, check_tokenizer, difference
+from .before_saving import check_carry, check_finite, check_optimizer, check_state, check_tokenizer, difference
 from .optimizers import describe_optimizer, optimizer_state
 from .reading import check_kinds, named_call, read_file
 from .rebuilding import fill, rebuild, tied
@@ -35,7 +35,7 @@ class Checkpoint(NamedTuple):
     optimizer: Any
     """The optimizer state, an `OptimizerState`, for `restore` of an optimizer of the same class."""
     state: Any
-    """The state of a sequence, on the device of the layer."""
+    """The state of a sequence, or the carry of a method, on the device of the layer."""
 
 
 def save(
@@ -46,6 +46,7 @@ def save(
     metadata: dict[str, Any] | None = None,
     optimizer: Optimizer | None = None,
     state: State | None = None,
+    carry: Any = None,
     allow_nonfinite: bool = False,
 ) -> None:
     """Write a model to one safetensors file, from any device; with optimizer and state, all of the training state.
@@ -65,15 +66,17 @@ def save(
         metadata: a dict that JSON can hold. A tuple comes back as a list.
         optimizer: an optimizer of this model; its state is saved, and its `rates`; its other settings are not.
         state: the state of a sequence, to continue from.
+        carry: what a method of `through_time` gave, a tree of tuples of arrays, in place of the state: `load` gives it
+            as `state`.
         allow_nonfinite: whether weights, optimizer state and state may hold NaN or infinity.
 
     Raises:
         TypeError: `path` is no path, `model` not a layer, `tokenizer` no tokenizer, `optimizer` no optimizer, `state`
-            no state, or JSON cannot hold the metadata or an argument of a layer.
-        ValueError: a number is not finite (the message says in which parameter); the tokenizer has another vocabulary
-            than the model; the optimizer or the state is another model's; the parameters differ in dtype; two classes
-            have the same name, or a class does not make the same layer of its `config()`; `path` is a device, a pipe
-            or a socket.
+            no state, `carry` no such tree, or JSON cannot hold the metadata or an argument of a layer.
+        ValueError: state and carry are both given; a number is not finite (the message says in which parameter); the
+            tokenizer has another vocabulary than the model; the optimizer or the state is another model's; the
+            parameters differ in dtype; two classes have the same name, or a class does not make the same layer of its
+            `config()`; `path` is a device, a pipe or a socket.
         FileNotFoundError, IsADirectoryError, PermissionError: there can be no file at `path`.
         OSError: it could not be written.
 
@@ -88,11 +91,18 @@ def save(
     """
     where, call = named_call(path, "save")
     check_target(where, call)
-    write(where, call, *content_of(call, model, tokenizer, metadata, optimizer, state, allow_nonfinite))
+    write(where, call, *content_of(call, model, tokenizer, metadata, optimizer, state, carry, allow_nonfinite))
 
 
 def content_of(
-    call: str, model: Any, tokenizer: Any, metadata: Any, optimizer: Any, state: Any, allow_nonfinite: Any
+    call: str,
+    model: Any,
+    tokenizer: Any,
+    metadata: Any,
+    optimizer: Any,
+    state: Any,
+    carry: Any,
+    allow_nonfinite: Any,
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """The JSON and the arrays of a file, of which `load` makes again what was given.
 
@@ -108,6 +118,7 @@ def content_of(
     check_tokenizer(call, tokenizer, model)
     check_optimizer(call, optimizer, model)
     check_state(call, state, model)
+    check_carry(call, carry, state)
     try:
         content, known = _describe(call, model, tokenizer, metadata or {})
         tensors = {name: _host(parameter.value) for name, parameter in model.named_parameters()}
@@ -120,6 +131,8 @@ def content_of(
         content["optimizer"] = describe_optimizer(optimizer.memory(), _host, tensors)
     if state is not None:
         content["state"] = _name_leaves(state, "state", tensors)
+    elif carry is not None:
+        content["state"] = _name_leaves(carry, "state", tensors)
     if not allow_nonfinite:
         check_finite(call, tensors)
     return content, tensors

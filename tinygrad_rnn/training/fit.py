@@ -59,6 +59,7 @@ def fit(
     metrics: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[Report], str | None]] = (),
     accumulate: int = 1,
+    method: Callable[..., tuple[Any, Any, Any]] | None = None,
     after_step: Callable[[], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     tokenizer: Any = None,
@@ -93,15 +94,20 @@ def fit(
         callbacks: functions of a `Report`. What one returns ends the training: a str that says why, or None.
         accumulate: how many batches make one step; the gradient is the sum of theirs, divided by this number, also in
             the last step of an epoch, which may have fewer.
+        method: what computes the gradients of a batch, such as `through_time.TruncatedBPTT(5, 25)`, called as
+            `loss, ys, carry = method(model, criterion, batch, carry)`; with `accumulate` also `dloss=`, a factor of the
+            gradients. None is back-propagation through the batch. What it carries from batch to batch goes into a
+            checkpoint, instead of the state.
         after_step: what is called after each step of the optimizer, such as `MovingAverage.update`.
         checkpoint: the file that is written at the end, and when a signal stops the training.
         tokenizer: what checkpoints hold beside model, optimizer and state, as in `save`.
         metadata: likewise.
         resume: what `load` gave of such a file; `model` must be its model, and the optimizer new or restored.
         progress: whether a bar is shown, on the standard error; None: in a terminal or a notebook.
-        workers: `distributed.Workers`, which train together: all of them call `fit` alike. Worker 0 alone validates,
-            shows the bar, calls the callbacks and writes checkpoints; if a callback sets `lr` or `rates` of the
-            optimizer, it does so in all. After an error, a checkpoint is only written where one worker is all.
+        workers: `distributed.Workers`, which train together, without a `method`: all of them call `fit` alike. Worker
+            0 alone validates, shows the bar, calls the callbacks and writes checkpoints; if a callback sets `lr` or
+            `rates` of the optimizer, it does so in all. After an error, a checkpoint is only written where one worker
+            is all.
 
     Returns:
         The history, a table with a row for each report.
@@ -121,14 +127,14 @@ def fit(
         ([10, 20, 30], True)
     """
     check_parts("fit", model, criterion)
-    _check(model, optimizer, batches, callbacks, after_step, progress)
-    process = _process_of(workers)
+    _check(model, optimizer, batches, callbacks, method, after_step, progress)
+    process = _process_of(workers, method)
     _check_validation(validation, metrics)
     _check_resume(model, resume)
     if checkpoint is not None:
         check_target(as_path(checkpoint, "fit", "checkpoint"), f"fit: checkpoint {os.fspath(checkpoint)!r}")
     if checkpoint is not None or tokenizer is not None or metadata is not None:  # what cannot be saved is told now
-        content_of("fit", model, tokenizer, metadata, optimizer, None, False)
+        content_of("fit", model, tokenizer, metadata, optimizer, None, None, False)
     accumulate = check_size("fit", "accumulate", accumulate)
     memory = None if resume is None else resume.metadata.get("fit", {})
     seed = getattr(batches, "seed", None)
@@ -142,7 +148,8 @@ def fit(
 
     def write(path: str | os.PathLike[str]) -> None:
         about = {**(metadata or {}), "fit": place.memory()}
-        save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, state=whole)
+        given: dict[str, Any] = {"state" if method is None else "carry": whole}
+        save(path, model, tokenizer=tokenizer, metadata=about, optimizer=optimizer, **given)
 
     def keep() -> None:
         nonlocal whole
@@ -253,7 +260,9 @@ def _steps_of(batches: Any, accumulate: int) -> int | None:
     return -(-len(batches) // accumulate) if hasattr(batches, "__len__") else None
 
 
-def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step: Any, progress: Any) -> None:
+def _check(
+    model: Any, optimizer: Any, batches: Any, callbacks: Any, method: Any, after_step: Any, progress: Any
+) -> None:
     """The arguments that nothing else looks at before the first step."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be an optimizer, such as Adam(model, 0.01), not {optimizer!r}")
@@ -262,16 +271,20 @@ def _check(model: Any, optimizer: Any, batches: Any, callbacks: Any, after_step:
     check_batches("fit", "batches", batches)
     if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
         raise TypeError(f"fit: callbacks must be a list of functions of a Report, not {callbacks!r}")
+    if method is not None and (isinstance(method, type) or not callable(method)):
+        raise TypeError(f"fit: method must be one of through_time, such as TruncatedBPTT(5, 25), not {method!r}")
     if after_step is not None and not callable(after_step):
         raise TypeError(f"fit: after_step must be a function without arguments, not {after_step!r}")
     if not isinstance(progress, (bool, type(None))):
         raise TypeError(f"fit: progress must be None, True or False, not {progress!r:.80}")
 
 
-def _process_of(workers: Any) -> Process:
+def _process_of(workers: Any, method: Any) -> Process:
     if not isinstance(workers, (Process, type(None))):
         raise TypeError(f"fit: workers must be distributed.Workers(), not {workers!r:.80}")
-    return Process() if workers is None else workers
+    if workers is not None and method is not None:
+        raise ValueError("fit: workers go back through their batches by themselves: give either them or a method")
+    return Process(method) if workers is None else workers
 
 
 def _check_validation(validation: Any, metrics: Any) -> None:

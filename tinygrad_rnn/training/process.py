@@ -7,19 +7,26 @@ from typing import Any, TypeVar
 
 from ..core.roles import Loss
 from ..optim.base import Optimizer
-from .gradients import add_gradients
+from .gradients import add_gradients, check_batch
 from .measuring import on_device
 
 Result = TypeVar("Result")
 
 
 class Process:
-    """A process that trains alone. A subclass says what is done together with others."""
+    """A process that trains alone. A subclass says what is done together with others.
+
+    Args:
+        method: what computes the gradients of a batch, as in `fit`; None is back-propagation through the batch.
+    """
 
     rank = 0
     """Its number; process 0 alone reports and writes."""
     size = 1
     """How many processes there are."""
+
+    def __init__(self, method: Callable[..., tuple[Any, Any, Any]] | None = None) -> None:
+        self._method = method
 
     def batches(self, source: Any) -> Any:
         """The batches of `source`, of each what this process computes."""
@@ -32,7 +39,13 @@ class Process:
         self, owner: str, model: Any, criterion: Loss, batch: Any, state: Any, dloss: float | None
     ) -> tuple[Any, Any]:
         """Add the gradients of a batch to those of the model; gives its loss, and the state for the next batch."""
-        loss, _, after = add_gradients(owner, model, criterion, on_device(model, criterion, batch), state, dloss)
+        there = on_device(model, criterion, batch)
+        if self._method is None:
+            loss, _, after = add_gradients(owner, model, criterion, there, state, dloss)
+        else:
+            check_batch(owner, model, batch)
+            given = {} if dloss is None else {"dloss": dloss}
+            loss, _, after = self._method(model, criterion, there, state, **given)
         after = after if batch.starts is not None else None
         return float(loss) if model.device.name == "cpu" else loss, after
 

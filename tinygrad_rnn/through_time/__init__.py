@@ -1,0 +1,29 @@
+"""What may take the place of plain back-propagation through time, and what each way costs.
+
+A method is called in place of forward, loss and backward: `loss, ys, carry = method(model, criterion, batch, carry)`.
+`fit` takes it as `method=`; `bias_report` compares methods.
+"""
+
+from .bias import Agreement, BiasReport, bias_report
+from .bptt import BPTT
+from .checkpointed import Checkpointed
+from .eprop import EProp
+from .method import Method
+from .rtrl import RTRL
+from .snap1 import SnAp1
+from .truncated import TruncatedBPTT
+from .uoro import UORO
+
+__all__ = [
+    "Agreement",
+    "BPTT",
+    "BiasReport",
+    "Checkpointed",
+    "EProp",
+    "Method",
+    "RTRL",
+    "SnAp1",
+    "TruncatedBPTT",
+    "UORO",
+    "bias_report",
+]

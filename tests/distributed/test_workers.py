@@ -379,7 +379,7 @@ def test_gradients_tells_what_does_not_fit() -> None:
         workers.gradients(training.model, training.criterion, shards, 3)
     with pytest.raises(TypeError, match=r"^fit: workers must be distributed\.Workers\(\), not 4"):
         rnn.fit(*training, steps=1, workers=4)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"^fit: workers go back through their batches by themselves: give either them"):
+    with pytest.raises(ValueError, match=r"^fit: workers go back through their batches by themselves: give"):
         rnn.fit(*training, steps=1, workers=workers, method=rnn.through_time.BPTT())
 
 

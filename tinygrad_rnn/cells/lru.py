@@ -40,8 +40,8 @@ class LRUCell(Cell):
         g_t &= dy_t\, \bar{C}^\top + dh_t \\
         d\lambda &\mathrel{+}= \bar{h}_{t-1} \odot g_t, \qquad
             d\gamma \mathrel{+}= \mathrm{Re}(\bar{v}_t \odot g_t) \\
-        d\nu &= -e^{\nu} \odot \mathrm{Re}(\bar{\lambda} \odot d\lambda), \qquad
-            d\theta = e^{\theta} \odot \mathrm{Im}(\bar{\lambda} \odot d\lambda) \\
+        d\nu &= -e^{\nu} \odot \mathrm{Re}(\bar{\lambda} \odot d\lambda) \\
+        d\theta &= e^{\theta} \odot \mathrm{Im}(\bar{\lambda} \odot d\lambda) \\
         dB &\mathrel{+}= x_t^\top (e^{\gamma} \odot g_t), \qquad dC \mathrel{+}= \bar{h}_t^\top dy_t \\
         dD &\mathrel{+}= x_t^\top dy_t \\
         dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot g_t) \bar{B}^\top\bigr) + dy_t D^\top \\

@@ -58,9 +58,11 @@ class SLSTMCell(Cell):
     Backward, where :math:`dh_t`, :math:`dc_t` and :math:`dm_t` are the gradients from step :math:`t + 1`:
 
     .. math::
-        \bar{dh}_t &= dy_t + dh_t, \qquad \bar{dc}_t = dc_t + \bar{dh}_t \odot o_t \\
+        \bar{dh}_t &= dy_t + dh_t \\
+        \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \\
         s_t &= \bar{dc}_t \odot i_t \odot f_t \odot (z_t - c_{t-1}) \\
-        da^i_t &= i_t \odot dm_t + s_t, \qquad d\ell_t = f_t \odot dm_t - s_t \\
+        da^i_t &= i_t \odot dm_t + s_t \\
+        d\ell_t &= f_t \odot dm_t - s_t \\
         da^f_t &= d\ell_t \odot \sigma(-a^f_t) \\
         da^o_t &= \bar{dh}_t \odot c_t \odot o_t \odot (1 - o_t) \\
         da^z_t &= \bar{dc}_t \odot i_t \odot (1 - z_t^2) \\

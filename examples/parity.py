@@ -120,7 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     check_ranges(parser, args)
     check_picture(parser, args.plot)
 
-    print(f"right of 1,000 strings, by length{'':6}" + "".join(f"{length:8}" for length in LENGTHS))
+    print("right of 1,000 strings, by their length:")
+    print(f"{'':6}" + "".join(f"{length:6}" for length in LENGTHS))
     criterion, right = rnn.SoftmaxCrossEntropy(), {}
     for name in args.cells:
         weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
@@ -136,8 +137,8 @@ def main(arguments: list[str] | None = None) -> None:
         test = strings(fresh, max(LENGTHS), 1000)  # what is said after n bits is what is said of a string of n
         logits, _ = model(test.xs)
         right[name] = (logits.argmax(axis=-1) == test.targets).mean(axis=1)
-        figures = "".join(f"{right[name][length - 1]:8.3f}" for length in LENGTHS)
-        print(f"{f'{name}, {args.hidden} units':39}{figures}", flush=True)
+        figures = "".join(f"{right[name][length - 1]:6.3f}" for length in LENGTHS)
+        print(f"{name:6}{figures}", flush=True)
     if args.plot is not None:
         plot(args.plot, right)
 

@@ -20,9 +20,10 @@ LENGTHS = ["3", "10", "40", "128", "256"]
 
 def table(output: str) -> dict[str, list[float]]:
     """Of each cell, how many strings of each length are right."""
-    head, *lines = output.splitlines()
-    assert head.split()[-len(LENGTHS) :] == LENGTHS
-    rows = {line.split(",")[0]: [float(x) for x in re.findall(r"\d\.\d{3}", line)] for line in lines}
+    title, head, *lines = output.splitlines()
+    assert title == "right of 1,000 strings, by their length:"
+    assert head.split() == LENGTHS
+    rows = {line.split()[0]: [float(x) for x in re.findall(r"\d\.\d{3}", line)] for line in lines}
     assert all(len(row) == len(LENGTHS) for row in rows.values())
     return rows
 

@@ -29,6 +29,7 @@ OPTIONS = {
     "deploy": "--iterations 200",
     "custom_cell": "",
     "adding_problem": "--cell gru",
+    "parity": "--iterations 300 --plot parity.svg",
     "copy_memory": "--delay 10 --hidden 64 --goal 0.2",
     "reber": "--hidden 16",
     "reverse_strings": "--longest 8 --goal 0.97",

@@ -15,7 +15,7 @@ from .base import Cell
 
 
 class IndRNNCell(Cell):
-    r"""The independent recurrent network: an `RNNCell` each unit of which sees only its own last value.
+    r"""The independent recurrent network: an `RNNCell` in which each unit sees only its own last value.
 
     Forward, with :math:`f` = ReLU or tanh, and a number u for each unit in place of a matrix:
 

@@ -18,34 +18,34 @@ from .base import Cell
 
 
 class LRUCell(Cell):
-    r"""The linear recurrent unit: complex units that turn and fade at a rate of their own, and a linear output.
+    r"""The linear recurrent unit: complex states that turn and fade, each at its own rate, and a linear output.
 
     Forward; h (B, N) is complex, and so are B, the first 2N columns of :math:`W_x`, real parts first, and C, the rows
     of :math:`W_y`. The other H columns of :math:`W_x` are D, from x straight to y:
 
     .. math::
-        \lambda &= \exp(-e^{\nu} + i\, e^{\theta}), \qquad v_t = e^{\gamma} \odot (x_t B) \\
+        \lambda &= \exp(-e^{\nu} + i\, e^{\theta}) \\
+        v_t &= e^{\gamma} \odot (x_t B) \\
         h_t &= \lambda \odot h_{t-1} + v_t \\
         y_t &= \mathrm{Re}(h_t C) + x_t D
 
-    No :math:`\lambda` can reach the size 1, whatever :math:`\nu` is. The state is two real arrays, the real and the
+    The size of a :math:`\lambda` is below 1 whatever :math:`\nu` is. The state is two real arrays, the real and the
     imaginary parts of h.
 
-    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`. That w.r.t. a complex number is that w.r.t.
-    its real part, plus i times that w.r.t. its imaginary part:
+    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`g_t` the whole gradient w.r.t.
+    :math:`h_t`. A bar is the complex conjugate. The gradient w.r.t. a complex number is the one w.r.t. its real part,
+    plus i times the one w.r.t. its imaginary part:
 
     .. math::
-        \bar{dh}_t &= dy_t\, \bar{C}^\top + dh_t \\
-        d\lambda &\mathrel{+}= \bar{h}_{t-1} \odot \bar{dh}_t, \qquad
-            d\gamma \mathrel{+}= \mathrm{Re}(\bar{v}_t \odot \bar{dh}_t) \\
-        d\nu &= -e^{\nu} \odot \mathrm{Re}(\bar{\lambda} \odot d\lambda), \qquad
-            d\theta = e^{\theta} \odot \mathrm{Im}(\bar{\lambda} \odot d\lambda) \\
-        dB &\mathrel{+}= x_t^\top (e^{\gamma} \odot \bar{dh}_t), \qquad dC \mathrel{+}= \bar{h}_t^\top dy_t \\
+        g_t &= dy_t\, \bar{C}^\top + dh_t \\
+        d\lambda &\mathrel{+}= \bar{h}_{t-1} \odot g_t, \qquad
+            d\gamma \mathrel{+}= \mathrm{Re}(\bar{v}_t \odot g_t) \\
+        d\nu &= -e^{\nu} \odot \mathrm{Re}(\bar{\lambda} \odot d\lambda) \\
+        d\theta &= e^{\theta} \odot \mathrm{Im}(\bar{\lambda} \odot d\lambda) \\
+        dB &\mathrel{+}= x_t^\top (e^{\gamma} \odot g_t), \qquad dC \mathrel{+}= \bar{h}_t^\top dy_t \\
         dD &\mathrel{+}= x_t^\top dy_t \\
-        dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot \bar{dh}_t) \bar{B}^\top\bigr) + dy_t D^\top, \qquad
-            dh_{t-1} = \bar{\lambda} \odot \bar{dh}_t
-
-    (A bar over h, v, C, B or :math:`\lambda` is the complex conjugate; :math:`\bar{dh}` is the whole gradient.)
+        dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot g_t) \bar{B}^\top\bigr) + dy_t D^\top \\
+        dh_{t-1} &= \bar{\lambda} \odot g_t
 
     Args:
         in_size: D, features of x.
@@ -57,9 +57,9 @@ class LRUCell(Cell):
         max_phase: the largest angle of a :math:`\lambda` at first, in radians, above 0 and up to 2π; the angles are
             uniform. Close to 0, all are close to being positive numbers.
 
-    Parameters `nu`, `theta` and `gamma` (N,), where :math:`e^{\gamma} = \sqrt{1 - |\lambda|^2}` at first, so that a
-    unit has the size of its inputs; `w_x` (D, 2N + H) and `w_y` (2N, H), normal with variance 1 / D and 1 / 2N. State
-    `(re, im)`, each (B, N).
+    Parameters `nu`, `theta` and `gamma` (N,); at first, :math:`e^{\gamma} = \sqrt{1 - r^2}` for a :math:`\lambda` of
+    size r, so that a unit has the size of its inputs. `w_x` (D, 2N + H) and `w_y` (2N, H), normal with variance 1 / D
+    and 1 / 2N. State `(re, im)`, each (B, N).
 
     Raises:
         ValueError: a size is below 1, or `r_min`, `r_max` or `max_phase` is outside its range.

@@ -15,7 +15,7 @@ from .base import Cell
 
 
 class MinGRUCell(Cell):
-    r"""The minimal GRU: one gate, and a candidate, both from x alone, so that the recurrence is linear.
+    r"""The minimal GRU: one gate and a candidate, both computed from x alone, so that the recurrence is linear.
 
     Forward; the sum :math:`a_t` (B, 2H) has two parts, in the order z, n: update gate and candidate:
 
@@ -24,10 +24,10 @@ class MinGRUCell(Cell):
         z_t &= \sigma(a^z_t), \qquad n_t = G(a^n_t) \\
         h_t &= (1 - z_t) \odot h_{t-1} + z_t \odot n_t, \qquad y_t = h_t
 
-    G is the identity, tanh, or the positive function of the paper, which is :math:`a + \tfrac{1}{2}` from
-    :math:`a = 0` on, and below :math:`\sigma(a)`. Nothing but the last line goes from step to step, so all products are
-    those of whole blocks of steps. What this costs: without a product with the state, a layer cannot count modulo two,
-    for its factors :math:`1 - z` are never negative.
+    G is the identity, tanh, or the positive function of the paper, which is :math:`a + \tfrac{1}{2}` where
+    :math:`a \ge 0`, and :math:`\sigma(a)` elsewhere. Only the last line goes from step to step, so all products are
+    those of whole blocks of steps. The price is that a layer cannot count modulo two: its factors :math:`1 - z` are
+    never negative.
 
     Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`G'` is 1; or :math:`1 - n^2`; or
     :math:`n (1 - n)` below :math:`n = \tfrac{1}{2}`, else 1:

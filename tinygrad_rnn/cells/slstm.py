@@ -29,45 +29,48 @@ class SLSTMCache(NamedTuple):
 
 
 class SLSTMCell(Cell):
-    r"""The sLSTM: an LSTM whose input gate is an exponential, and whose memory is a weighted mean of what came in.
+    r"""The sLSTM: an LSTM whose input gate is an exponential, and whose memory is a weighted mean of the candidates.
 
-    In the paper, a memory and the sum of its weights are
+    In the paper, :math:`c'` is the memory and n the sum of its weights; a third array keeps both in bounds:
 
     .. math::
-        c'_t = \sigma(a^f_t) \odot c'_{t-1} + e^{a^i_t} \odot z_t, \qquad
-        n_t = \sigma(a^f_t) \odot n_{t-1} + e^{a^i_t}, \qquad h_t = o_t \odot c'_t / n_t
+        c'_t &= \sigma(a^f_t) \odot c'_{t-1} + e^{a^i_t} \odot z_t \\
+        n_t &= \sigma(a^f_t) \odot n_{t-1} + e^{a^i_t} \\
+        h_t &= o_t \odot c'_t / n_t
 
-    with a third array that keeps both in bounds. Here the state is the mean :math:`c = c' / n` itself and the logarithm
-    :math:`m = \log n`: the same outputs, with nothing to divide, and no maximum to take a gradient through.
+    Here the state holds the mean :math:`c = c' / n` and the logarithm :math:`m = \log(n)`. The outputs are the same,
+    but nothing is divided, and the gradient goes through no maximum.
 
     Forward; the sum :math:`a_t` (B, 4H) has four parts, in the order i, f, o, z: input gate, forget gate, output gate
-    and candidate. The two gates share out 1:
+    and candidate. The sum of :math:`i_t` and :math:`f_t` is 1:
 
     .. math::
         a_t &= x_t W_x + h_{t-1} W_h + b \\
         o_t &= \sigma(a^o_t), \qquad z_t = \tanh(a^z_t) \\
-        \ell_t &= \log \sigma(a^f_t) + m_{t-1} \\
+        \ell_t &= \log(\sigma(a^f_t)) + m_{t-1} \\
         m_t &= \log(e^{\ell_t} + e^{a^i_t}) \\
         i_t &= e^{a^i_t - m_t}, \qquad f_t = e^{\ell_t - m_t} \\
         c_t &= f_t \odot c_{t-1} + i_t \odot z_t \\
         h_t &= o_t \odot c_t, \qquad y_t = h_t
 
-    The first m is :math:`-\infty`: no weight yet. So at its first step a row has i = 1 and f = 0, whatever other rows
-    of the batch do.
+    The first m is :math:`-\infty`, because there is no weight yet. So in the first step of a row, i is 1 and f is 0.
 
     Backward, where :math:`dh_t`, :math:`dc_t` and :math:`dm_t` are the gradients from step :math:`t + 1`:
 
     .. math::
-        \bar{dh}_t &= dy_t + dh_t, \qquad \bar{dc}_t = dc_t + \bar{dh}_t \odot o_t \\
+        \bar{dh}_t &= dy_t + dh_t \\
+        \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \\
         s_t &= \bar{dc}_t \odot i_t \odot f_t \odot (z_t - c_{t-1}) \\
-        da^i_t &= i_t \odot dm_t + s_t, \qquad d\ell_t = f_t \odot dm_t - s_t \\
+        da^i_t &= i_t \odot dm_t + s_t \\
+        d\ell_t &= f_t \odot dm_t - s_t \\
         da^f_t &= d\ell_t \odot \sigma(-a^f_t) \\
         da^o_t &= \bar{dh}_t \odot c_t \odot o_t \odot (1 - o_t) \\
         da^z_t &= \bar{dc}_t \odot i_t \odot (1 - z_t^2) \\
         dW_x &\mathrel{+}= x_t^\top da_t, \qquad dW_h \mathrel{+}= h_{t-1}^\top da_t \\
         db &\mathrel{+}= da_t \\
         dx_t &= da_t W_x^\top \\
-        dh_{t-1} &= da_t W_h^\top, \qquad dc_{t-1} = \bar{dc}_t \odot f_t, \qquad dm_{t-1} = d\ell_t
+        dh_{t-1} &= da_t W_h^\top \\
+        dc_{t-1} &= \bar{dc}_t \odot f_t, \qquad dm_{t-1} = d\ell_t
 
     Args:
         in_size: D, features of x.

@@ -84,7 +84,8 @@ def ring(
     """`nu`, `theta` and `gamma` (N,) of an `LRUCell`, whose factors exp(-e^nu + i e^theta) are uniform in a ring.
 
     It has the radii `r_min` and `r_max`, from 0 to below 1; the angles are uniform up to `max_phase`, above 0 and at
-    most 2π. e^gamma is √(1 - |factor|²), which gives a unit the size of its inputs (Orvieto et al., 2023).
+    most 2π. For a factor of size r, e^gamma is √(1 - r²), which gives a unit the size of its inputs (Orvieto et
+    al., 2023).
     """
     units = check_size("ring", "units", units)
     check_rng("ring", rng)

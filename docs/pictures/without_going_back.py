@@ -1,4 +1,4 @@
-"""The pictures of the chapter "Without going back": run it with `python docs/learn/without_going_back.py`.
+"""The pictures of the chapter "Without going back": run it with `python docs/pictures/without_going_back.py`.
 
 It trains a small LSTM on Python's manual for half a minute, and needs matplotlib.
 """

@@ -99,18 +99,7 @@ class Traces(ForwardMode):
 
 def _cell_of(core: Any) -> Any:
     """The last layer of the core, which has a state."""
-    return _cell_of(core.layers[-1]) if isinstance(core, Sequential) else core
-
-
-class Kind(NamedTuple):
-    """The traces of a kind of cell."""
-
-    shapes: Callable[[Any], list[tuple[int, ...]]]
-    """Of a cell, the shapes of its traces, without the batch."""
-    advance: Callable[[Any, tuple[Any, ...], Any], tuple[Any, ...]]
-    """`(cell, traces, cache)` to the traces after a step."""
-    gradients: Callable[[Any, tuple[Any, ...], Any], dict[str, Any]]
-    """`(cell, traces, dh)` to the gradients of the parameters by their names, from that w.r.t. the state (B, n)."""
+    return core.layers[-1] if isinstance(core, Sequential) else core
 
 
 class Slopes(NamedTuple):
@@ -147,67 +136,76 @@ def _sru(cell: Any, cache: Any) -> Slopes:
     return Slopes(f + da_f * cell.v.value[: cell.out_size], [da_f, none, 1 - f, none], [c_prev * da_f, none])
 
 
-def _of_units(slopes_of: Callable[[Any, Any], Slopes], own: str = "") -> Kind:
-    """Of a cell with one number of state a unit, and perhaps a parameter `own` beside `w_x` and `b`."""
-    names = ("w_x", "b", *([own] if own else []))
+class UnitTraces(NamedTuple):
+    """Of a cell with one number of state a unit."""
 
-    def shapes(cell: Any) -> list[tuple[int, ...]]:
-        return [getattr(cell, name).shape for name in names]
+    slopes: Callable[[Any, Any], Slopes]
+    """`(cell, cache)` to its `Slopes`."""
+    names: tuple[str, ...] = ("w_x", "b")
+    """Those of its parameters that have traces."""
 
-    def advance(cell: Any, traces: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
-        factor, sums, others = slopes_of(cell, cache)
-        xp, x = namespace(factor), _dense(cache.x, factor)
+    def shapes(self, cell: Any) -> list[tuple[int, ...]]:
+        """The shapes of the traces, without the batch."""
+        return [getattr(cell, name).shape for name in self.names]
+
+    def advance(self, cell: Any, traces: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
+        """The traces after a step."""
+        factor, sums, own = self.slopes(cell, cache)
+        xp = namespace(factor)
         da = xp.concatenate(sums, axis=1)
-        direct = [x[:, :, None] * da[:, None], da, *([xp.concatenate(others, axis=1)] if own else [])]
-        blocks = [trace.shape[-1] // factor.shape[1] for trace in traces]
-        factors = [xp.concatenate([factor] * count, axis=1) for count in blocks]
-        factors[0] = factors[0][:, None]
-        return tuple(a * trace + d for a, trace, d in zip(factors, traces, direct, strict=True))
+        direct = [_dense(cache.x, factor)[:, :, None] * da[:, None], da]
+        if own:
+            direct.append(xp.concatenate(own, axis=1))
+        return tuple(_of_blocks(factor, trace) * trace + d for trace, d in zip(traces, direct, strict=True))
 
-    def gradients(cell: Any, traces: tuple[Any, ...], dh: Any) -> dict[str, Any]:
-        xp, found = namespace(dh), {}
-        for name, trace in zip(names, traces, strict=True):
-            each = xp.concatenate([dh] * (trace.shape[-1] // dh.shape[1]), axis=1)
-            found[name] = ((each[:, None] if trace.ndim == 3 else each) * trace).sum(axis=0)
-        return found
-
-    return Kind(shapes, advance, gradients)
+    def gradients(self, cell: Any, traces: tuple[Any, ...], dh: Any) -> dict[str, Any]:
+        """The gradients of the parameters by their names, from that w.r.t. the state (B, H)."""
+        each = zip(self.names, traces, strict=True)
+        return {name: (_of_blocks(dh, trace) * trace).sum(axis=0) for name, trace in each}
 
 
-def _lru_shapes(cell: Any) -> list[tuple[int, ...]]:
-    """The real and the imaginary part of each trace: by lambda, by gamma, and by the complex B."""
-    N = cell.units
-    return [(N,), (N,), (N,), (N,), (cell.in_size, N), (cell.in_size, N)]
+def _of_blocks(units: Any, trace: Any) -> Any:
+    """Numbers of units (B, H), repeated for each block of the columns of a trace (B, ..., G*H)."""
+    repeated = namespace(units).concatenate([units] * (trace.shape[-1] // units.shape[1]), axis=1)
+    return repeated[:, None] if trace.ndim == 3 else repeated
 
 
-def _lru_advance(cell: Any, traces: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
-    x, re_prev, im_prev, v_re, v_im, _, _ = cache
-    xp, factor = namespace(re_prev), eigenvalues(cell.nu.value, cell.theta.value)
-    by_b = xp.exp(cell.gamma.value) * _dense(x, re_prev)[:, :, None]
-    parts: list[Any] = []
-    for k, (re, im) in enumerate(((re_prev, im_prev), (v_re, v_im), (by_b, 0))):
-        trace = factor * (traces[2 * k] + 1j * traces[2 * k + 1])
-        parts += [(part + direct).astype(re_prev.dtype) for part, direct in ((trace.real, re), (trace.imag, im))]
-    return tuple(parts)
+class LRUTraces:
+    """Of an `LRUCell`: by lambda, by gamma and by the complex B, of each the real and the imaginary part."""
 
+    def shapes(self, cell: Any) -> list[tuple[int, ...]]:
+        """As in `UnitTraces`."""
+        N = cell.units
+        return [(N,), (N,), (N,), (N,), (cell.in_size, N), (cell.in_size, N)]
 
-def _lru_gradients(cell: Any, traces: tuple[Any, ...], dh: Any) -> dict[str, Any]:
-    """Of a complex number the gradient is that of the state times the conjugate of the trace."""
-    xp, N, factor = namespace(dh), cell.units, eigenvalues(cell.nu.value, cell.theta.value)
-    dh = dh[:, :N] + 1j * dh[:, N:]
-    dfactor, dgamma, db = (
-        ((dh[:, None] if re.ndim == 3 else dh) * (re - 1j * im)).sum(axis=0)
-        for re, im in zip(traces[::2], traces[1::2], strict=True)
-    )
-    dlog = xp.conj(factor) * dfactor
-    dw_x = xp.zeros(cell.w_x.shape, dgamma.real.dtype)
-    dw_x[:, :N], dw_x[:, N : 2 * N] = db.real, db.imag
-    return {
-        "nu": -xp.exp(cell.nu.value) * dlog.real,
-        "theta": xp.exp(cell.theta.value) * dlog.imag,
-        "gamma": dgamma.real,
-        "w_x": dw_x,
-    }
+    def advance(self, cell: Any, traces: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
+        """As in `UnitTraces`."""
+        x, re_prev, im_prev, v_re, v_im, _, _ = cache
+        factor, gamma = eigenvalues(cell.nu.value, cell.theta.value), namespace(v_re).exp(cell.gamma.value)
+        by_b = gamma * _dense(x, re_prev)[:, :, None]
+        parts: list[Any] = []
+        for k, (re, im) in enumerate(((re_prev, im_prev), (v_re, v_im), (by_b, 0))):
+            trace = factor * (traces[2 * k] + 1j * traces[2 * k + 1])
+            parts += [(trace.real + re).astype(re_prev.dtype), (trace.imag + im).astype(re_prev.dtype)]
+        return tuple(parts)
+
+    def gradients(self, cell: Any, traces: tuple[Any, ...], dh: Any) -> dict[str, Any]:
+        """As in `UnitTraces`: that of a complex number is that of the state times the conjugate of the trace."""
+        xp, N, factor = namespace(dh), cell.units, eigenvalues(cell.nu.value, cell.theta.value)
+        dh = dh[:, :N] + 1j * dh[:, N:]
+        dfactor, dgamma, db = (
+            (each * (re - 1j * im)).sum(axis=0)
+            for each, re, im in zip((dh, dh, dh[:, None]), traces[::2], traces[1::2], strict=True)
+        )
+        dlog = xp.conj(factor) * dfactor
+        dw_x = xp.zeros(cell.w_x.shape, dgamma.real.dtype)
+        dw_x[:, :N], dw_x[:, N : 2 * N] = db.real, db.imag
+        return {
+            "nu": -xp.exp(cell.nu.value) * dlog.real,
+            "theta": xp.exp(cell.theta.value) * dlog.imag,
+            "gamma": dgamma.real,
+            "w_x": dw_x,
+        }
 
 
 def _dense(x: Any, like: Any) -> Any:
@@ -215,11 +213,11 @@ def _dense(x: Any, like: Any) -> Any:
     return x @ namespace(like).eye(x.size, dtype=like.dtype) if isinstance(x, OneHotRows) else x
 
 
-KINDS: dict[type[Cell], Kind] = {
-    MinGRUCell: _of_units(_min_gru),
-    MinLSTMCell: _of_units(_min_lstm),
-    IndRNNCell: _of_units(_ind_rnn, "u"),
-    SRUCell: _of_units(_sru, "v"),
-    LRUCell: Kind(_lru_shapes, _lru_advance, _lru_gradients),
+KINDS: dict[type[Cell], UnitTraces | LRUTraces] = {
+    MinGRUCell: UnitTraces(_min_gru),
+    MinLSTMCell: UnitTraces(_min_lstm),
+    IndRNNCell: UnitTraces(_ind_rnn, ("w_x", "b", "u")),
+    SRUCell: UnitTraces(_sru, ("w_x", "b", "v")),
+    LRUCell: LRUTraces(),
 }
 """The cells whose traces are known."""

@@ -32,8 +32,9 @@ class Traces(ForwardMode):
         e_t = a_t \odot e_{t-1} + \frac{\partial h_t}{\partial w}, \qquad
         \frac{dL_t}{dw} = \frac{\partial L_t}{\partial w} + \frac{\partial L_t}{\partial h_{t-1}} \odot e_{t-1}
 
-    So this is `RTRL`, exact over all batches, for the memory and nearly the time of one more forward: P numbers a row.
-    The derivatives are written out for each cell. Of an `LRUCell` a trace is complex.
+    So this is `RTRL`, exact over all batches, with a memory of P numbers a row, and a few operations on each of them at
+    a step. With 128 units and 64 steps it takes ten times as long as `BPTT`; `RTRL` takes a hundred times with 32. The
+    derivatives are written out for each cell. Of an `LRUCell` a trace is complex.
 
     The model is one `MinGRUCell`, `MinLSTMCell`, `IndRNNCell`, `SRUCell` or `LRUCell`; below it there may be layers
     without parameters, above it any without a state. In a stack a trace would see only its own cell, and be biased: use

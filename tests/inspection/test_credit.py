@@ -118,6 +118,13 @@ def test_in_a_cell_that_reads_backward_later_states_have_their_part() -> None:
         np.testing.assert_array_equal(credit > 0, shape(np.ones((T, T))) > 0)
 
 
+@pytest.mark.parametrize("steps", [range(2, 5), (4, 0, 4), np.array([3])])
+def test_columns_of_some_steps_are_those_of_the_whole_map(steps: Any) -> None:
+    model = language_model(LSTMCell(3, 4, rng=rng()))
+    whole = credit_map(model, XS, TARGETS, of="c")
+    np.testing.assert_allclose(credit_map(model, XS, TARGETS, of="c", steps=steps), whole[:, list(steps)], rtol=1e-12)
+
+
 def test_what_is_ignored_has_no_credit_and_a_mean_is_divided() -> None:
     model = language_model(RNNCell(3, 4, rng=rng()))
     credit = credit_map(model, XS, TARGETS)
@@ -209,6 +216,9 @@ def test_what_does_not_fit_is_told_why() -> None:
         (none, {}, r"Sequential\(Embedding\(5, 5\), Tanh\(\)\) has no cell"),
         (two, {"layer": "layers.0"}, "credit_map: layer must be one of 'layers.1', 'layers.2', not 'layers.0'"),
         (one, {"of": "z"}, "'layers.1' has gradients w.r.t. 'h', 'c', 'i', 'f', 'o', 'g', not 'z'"),
+        (one, {"steps": []}, "credit_map: steps is empty, but must hold integers from 0 to 5: the text has 6 steps"),
+        (one, {"steps": (1, 6)}, "credit_map: steps holds 6, but must hold"),
+        (one, {"steps": (-1,)}, "credit_map: steps holds -1, but must hold"),
         (shared, {}, r"'layers.1', RNNCell\(3, 3\), took 12 steps over a text of 6; there must be one for each token"),
     )
     for model, options, message in wrong:
@@ -222,6 +232,9 @@ def test_what_does_not_fit_is_told_why() -> None:
             credit_map(one, xs, both)
     with pytest.raises(TypeError, match="targets must be an integer array, not a list"):
         credit_map(one, XS, TARGETS.tolist())
+    wrong_steps: Any = 3
+    with pytest.raises(TypeError, match=r"credit_map: steps must be integers, such as range\(3\), not 3"):
+        credit_map(one, XS, TARGETS, steps=wrong_steps)
     linear: Any = Linear(3, 4, rng=rng())
     with pytest.raises(TypeError, match="credit_map: model must be a Recurrent"):
         credit_map(linear, XS, TARGETS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from operator import index
+from typing import Any, SupportsIndex
 
 from ..core.arrays import Array, Bool, Booleans, Float, namespace
 from ..core.device import on_own_gpu
@@ -26,7 +28,8 @@ def credit_map(
     criterion: Loss | None = None,
     state: State | None = None,
     starts: Bool[Booleans, "T B"] | None = None,
-) -> Float[Array, "S T"]:
+    steps: Iterable[SupportsIndex] | None = None,
+) -> Float[Array, "S N"]:
     r"""How far back the loss of each step reaches: the norm of its gradient w.r.t. the state of each step.
 
     .. math::
@@ -36,8 +39,9 @@ def credit_map(
     before it, so the map is 0 below its diagonal. For the `backward_cell` of a `Bidirectional` that no recurrent layer
     follows, it is 0 above its diagonal.
 
-    One forward and one backward run over a batch of T copies of the text, where row t has the loss of step t alone; so
-    this takes memory for T rows of T steps. The model does not change, as with `record`.
+    One forward and one backward run over a batch of copies of the text, one for each column, where the row of step t
+    has the loss of step t alone; so the whole map takes memory for T rows of T steps. The model does not change, as
+    with `record`.
 
     Args:
         model: any `Recurrent`, or an `EncoderDecoder`.
@@ -50,14 +54,17 @@ def credit_map(
         criterion: the loss L; None is `SoftmaxCrossEntropy(reduction="sum")`.
         state: the state before the text, with one row; None is the initial state.
         starts: (T, 1), True where a document begins, as in `forward`: no gradient crosses it.
+        steps: the steps of the losses, each of which is a column, such as `range(90, 100)`; None is all.
 
     Returns:
-        (S, T), on the device of the model; S is T, except for the encoder of an `EncoderDecoder`.
+        (S, N), on the device of the model; S is T, except for the encoder of an `EncoderDecoder`. N is T, or the number
+        of `steps`.
 
     Raises:
-        TypeError: the model, the criterion or `xs` is of the wrong type.
+        TypeError: the model, the criterion, `xs` or `steps` is of the wrong type.
         ValueError: `xs` is not one row of at least one step; there is no `layer` or `of` of this name; `layer` is None
-            and there are several cells, which the message names; or the cell does not run exactly once per token.
+            and there are several cells, which the message names; the cell does not run exactly once per token; `steps`
+            is empty, or one is not from 0 to T - 1.
 
     References:
         Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*, 2013.
@@ -86,24 +93,26 @@ def credit_map(
     cells = named_cells(model)
     if name not in cells:
         raise ValueError(f"credit_map: layer must be one of {', '.join(map(repr, cells))}, not {layer!r}")
-    steps = take_notes(cells[name])
-
     last = inputs[-1]
     xp, T = namespace(last.ids if isinstance(last, OneHotRows) else last), last.shape[0]
-    rows = tuple(x[:, xp.zeros(T, int)] for x in inputs)
-    state = tree_map(lambda array: _repeated(array, T, 0), state)
-    ys, backward = run(model, rows, state, _repeated(starts, T, 1))
+    columns = _columns(steps, T)
+    N = len(columns)
+    notes = take_notes(cells[name])
+
+    rows = tuple(x[:, xp.zeros(N, int)] for x in inputs)
+    state = tree_map(lambda array: _repeated(array, N, 0), state)
+    ys, backward = run(model, rows, state, _repeated(starts, N, 1))
     _, cache = criterion.forward(ys[:, :1], targets)
-    dys, t = xp.zeros_like(ys), xp.arange(T)
-    dys[t, t] = criterion.backward(cache)[:, 0]
+    dys, t = xp.zeros_like(ys), xp.asarray(columns)
+    dys[t, xp.arange(N)] = criterion.backward(cache)[t, 0]
     backward(dys)
 
-    if len(steps) not in {x.shape[0] for x in inputs}:
+    if len(notes) not in {x.shape[0] for x in inputs}:
         raise ValueError(
-            f"credit_map: {name!r}, {cells[name]!r}, took {len(steps)} steps over a text of {T}; there must be one for "
+            f"credit_map: {name!r}, {cells[name]!r}, took {len(notes)} steps over a text of {T}; there must be one for "
             "each token"
         )
-    gradients = layer_record(steps[::-1] if id(cells[name]) in turned_round(model) else steps).gradients
+    gradients = layer_record(notes[::-1] if id(cells[name]) in turned_round(model) else notes).gradients
     of = next(iter(gradients), None) if of is None else of
     if of not in gradients:
         raise ValueError(f"credit_map: {name!r} has gradients w.r.t. {', '.join(map(repr, gradients))}, not {of!r}")
@@ -113,6 +122,21 @@ def credit_map(
 def _repeated(array: Any, times: int, axis: int) -> Any:
     """`array` with its one row `times` times; what has no such row the model refuses."""
     return array.repeat(times, axis=axis) if getattr(array, "shape", ())[axis : axis + 1] == (1,) else array
+
+
+def _columns(steps: Any, T: int) -> list[int]:
+    """`steps` as integers, each of them from 0 to T - 1; all of these for None."""
+    if steps is None:
+        return list(range(T))
+    try:
+        columns = [index(t) for t in steps]
+    except TypeError:
+        raise TypeError(f"credit_map: steps must be integers, such as range(3), not {steps!r:.80}") from None
+    outside = [t for t in columns if not 0 <= t < T]
+    if outside or not columns:
+        came = f"holds {outside[0]}" if outside else "is empty"
+        raise ValueError(f"credit_map: steps {came}, but must hold integers from 0 to {T - 1}: the text has {T} steps")
+    return columns
 
 
 def _the_cell(model: Layer) -> str:

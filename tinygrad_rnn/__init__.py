@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the names of `_NAMES` and `_MODULES`, for editors and type checkers
     from . import datasets as datasets
     from . import distributed as distributed
+    from . import inspection as inspection
     from . import interop as interop
     from . import testing as testing
     from . import through_time as through_time
@@ -228,6 +229,7 @@ _MODULES = {
     "datasets": "datasets",
     "distributed": "distributed",
     "initializers": "core.initializers",
+    "inspection": "inspection",
     "interop": "interop",
     "schedules": "optim.schedules",
     "testing": "testing",

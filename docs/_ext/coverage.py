@@ -20,6 +20,7 @@ SUBMODULES = (
     "schedules",
     "datasets",
     "distributed",
+    "inspection",
     "training.metrics",
     "through_time",
     "interop",

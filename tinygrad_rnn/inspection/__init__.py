@@ -1,1 +1,5 @@
-"""What a model computes at each step: `record`, every state and gate and its gradient; `credit_map`, how far back."""
+"""What a model computes over a text: `record` and `credit_map`, names of the package itself, and a page of them."""
+
+from .reporting import report
+
+__all__ = ["report"]

@@ -172,6 +172,16 @@ def mpi(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The page that `inspection.report` writes, in a real browser, which must be there: Chromium or Chrome."""
+    session.install(".", *needs("browser"))
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    if not (os.environ.get("BROWSER_PATH") or any(map(shutil.which, names))):  # or all would be skipped
+        session.error("there is no browser: run `apt-get install chromium`, or name one by BROWSER_PATH=")
+    pytest(session, "tests/inspection/test_report_in_browser.py", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Every mutant of every backward, of which `nox -s tests` tries a sample; and of the methods through time."""
     session.install(".", *needs("tests"))

@@ -153,7 +153,7 @@ function drawNext() {
     number.textContent = percent(p);
   }
   $("came").textContent = end ? "The text ends here." :
-    `Then came ${visible(names[came])}, which had ${percent(2 ** -bits[at])}: ${bits[at].toFixed(bits[at] < 10 ? 2 : 0)} bits.`;
+    `“${visible(names[came])}” came next, with ${percent(2 ** -bits[at])} (${bits[at].toFixed(bits[at] < 10 ? 2 : 1)} bits).`;
 }
 function makeNext() {
   for (let j = 0; j < K; j++) {
@@ -392,7 +392,7 @@ function start() {
   if (layers.length) {
     makeTiles();
     $("number").value = layers[layer].units[unit];
-  } else $("unit-panel").hidden = true;
+  } else for (const part of [$("unit-panel"), document.querySelector("[value=unit]").parentElement]) part.hidden = true;
   makeTime();
   spans[at].classList.add("at");
   colourText();

@@ -50,6 +50,7 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["report.js"]
 html_math_renderer = "mathml"
 html_copy_source = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

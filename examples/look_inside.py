@@ -14,6 +14,7 @@ draws::
     unit.png           a text, coloured by the memory of one unit, chosen as described below
     pca.png, tsne.png  states as points: states after the same character lie together
     parameters.png     weights and gradients of each layer
+    report.html        all of it on a page that plays: point at a character, choose a unit
 
 A careful reader knows more than the last characters: whether the text is inside quotes, whether it is inside
 parentheses, and how long the line is so far. Nobody tells the network. On one half of the held-out part, the memory of
@@ -153,7 +154,15 @@ def main(arguments: list[str] | None = None) -> None:
     }
     for name, figure in figures.items():
         figure.savefig(args.folder / f"{name}.png")
-    print(f"{len(figures)} pictures are in {args.folder}")
+    rnn.inspection.report(
+        model,
+        text[start : start + args.states],
+        args.folder / "report.html",
+        tokenizer=tokenizer,
+        unit=(LSTM, "c", k),
+        title="An LSTM reads Python's manual",
+    )
+    print(f"{len(figures)} pictures and report.html are in {args.folder}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What sphinx-gallery is told of the scripts of `examples/`, each of which is run while the pages are built.
 
 The scripts are programs with options. `OPTIONS` gives each a size that takes a few seconds; the page of a script shows
-the command, the pictures that it wrote and what it printed. One that is not named here runs without options.
+the command, the pictures and the page `report.html` that it wrote, and what it printed. One that is not named here runs
+without options.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ OPTIONS = {
 """In the order of the gallery."""
 
 PICTURES = {".svg", ".png"}
+REPORTS = "gallery/reports"
+"""Where the pages `report.html` are kept, each under the name of its script, until that script runs again."""
+FRAME = '<iframe class="report" loading="lazy" title="What an LSTM expects and keeps while it reads" src="{}"></iframe>'
 FIRST = {"look_inside": "unit", "gradient_flow": "gradient_flow"}
 """Which picture of a script stands first, and in the gallery; of the others the one that it wrote first."""
 
@@ -65,7 +69,18 @@ def scrape(block: Any, script: dict[str, Any], config: dict[str, Any]) -> str:
     for picture in found:
         path = Path(next(script["image_path_iterator"])).with_suffix(picture.suffix)
         page += f"\n\n`{picture.name}`\n\n" + figure_rst([str(picture.replace(path))], config["src_dir"], picture.stem)
+    for report in source.parent.rglob("report.html"):
+        kept = Path(config["src_dir"]) / REPORTS / f"{source.stem}.html"
+        kept.parent.mkdir(exist_ok=True)
+        report.replace(kept)
+        page += f"\n\n`{report.name}`\n\n.. raw:: html\n\n    {FRAME.format(f'../reports/{kept.name}')}"
     return page + "\n\n"
+
+
+def copy_reports(app: Sphinx, exception: Exception | None) -> None:
+    """Beside the pages: Sphinx copies no page that is finished."""
+    if exception is None and app.builder.format == "html":
+        shutil.copytree(app.srcdir / REPORTS, app.outdir / "reports", dirs_exist_ok=True)
 
 
 def plain(app: Sphinx, doctree: nodes.document) -> None:
@@ -100,4 +115,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     }
     app.setup_extension("sphinx_gallery.gen_gallery")
     app.connect("doctree-read", plain)
+    app.connect("build-finished", copy_reports)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

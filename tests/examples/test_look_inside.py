@@ -55,9 +55,11 @@ def test_it_measures_finds_a_unit_and_draws(drawn: tuple[Path, str]) -> None:
     found = re.findall(r"(.+): the memory of unit (\d+) has a correlation of ([+-]\d\.\d\d)\n", output)
     assert [name for name, *_ in found] == ["in quotes", "in parentheses", "column"]
     name, unit, _ = max(found, key=lambda one: abs(float(one[2])))
-    assert f"\ndrawn: unit {unit}, {name}\n7 pictures are in pictures\n" in output
-    assert sorted(path.name for path in (folder / "pictures").iterdir()) == [f"{name}.png" for name in PICTURES]
-    for path in (folder / "pictures").iterdir():
+    assert f"\ndrawn: unit {unit}, {name}\n7 pictures and report.html are in pictures\n" in output
+    written = sorted((folder / "pictures").iterdir())
+    assert [path.name for path in written] == sorted(["report.html", *(f"{name}.png" for name in PICTURES)])
+    assert f'"first": ["layers.1", "c", {unit}]' in (folder / "pictures" / "report.html").read_text(encoding="utf-8")
+    for path in (folder / "pictures").glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 

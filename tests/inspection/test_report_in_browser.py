@@ -164,7 +164,7 @@ def test_a_hovered_character_shows_its_distribution(browser: Any, written: Path)
             np.testing.assert_allclose(widths, 100 * -np.sort(-expected)[:5], atol=0.01)
             p = float(expected[IDS[t + 1, 0]])
             bits = -np.log2(p)
-            assert f"({bits:.{2 if bits < 10 else 1}f} bits)" in page.locator("#came").inner_text()
+            assert f", {bits:.{2 if bits < 10 else 1}f} bits." in page.locator("#came").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -304,6 +304,20 @@ def test_letters_can_be_read_and_nothing_sticks_out(browser: Any, written: Path,
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         inside = "e => e.getBoundingClientRect().right <= innerWidth + 0.5"
         assert all(page.eval_on_selector_all("main *", f"all => all.map({inside})"))
+
+
+def test_a_frame_hands_on_its_colours(browser: Any, written: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer.html"
+    outer.write_text(f'<!doctype html><link rel="icon" href="data:,"><iframe src="{written.as_uri()}#dark"></iframe>')
+    page = browser.new_page(color_scheme="light")
+    page.goto(outer.as_uri())
+    frame = page.frames[1]
+    ground = "getComputedStyle(document.getElementById('reader')).backgroundColor"
+    assert frame.evaluate(ground) == "rgb(22, 24, 29)"
+    page.eval_on_selector("iframe", "frame => { frame.src = frame.src.replace('dark', 'light'); }")
+    frame.wait_for_function(f"{ground} === 'rgb(255, 255, 255)'")
+    assert frame.evaluate("document.getElementById('theme').textContent") == "Dark"
+    page.close()
 
 
 def test_a_finger(browser: Any, written: Path) -> None:

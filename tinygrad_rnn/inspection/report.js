@@ -142,8 +142,8 @@ function markCredit() {
 
 function drawNext() {
   const end = at === T - 1, came = end ? -1 : ids[at + 1];
-  const before = Array.from(ids.slice(Math.max(0, at - 23), at + 1), (i) => visible(names[i])).join("");
-  $("after").textContent = `after  ${at > 23 ? "…" : ""}${before}`;
+  const before = Array.from(ids.slice(Math.max(0, at - 17), at + 1), (i) => visible(names[i])).join("");
+  $("after").textContent = `after  ${at > 17 ? "…" : ""}${before}`;
   const rows = [...$("next").children];
   for (let j = 0; j < K; j++) {
     const id = next[at * K + j], p = probabilities[at * K + j] / 65535, [name, bar, number] = rows[j].children;
@@ -153,7 +153,7 @@ function drawNext() {
     number.textContent = percent(p);
   }
   $("came").textContent = end ? "The text ends here." :
-    `“${visible(names[came])}” came next, with ${percent(2 ** -bits[at])} (${bits[at].toFixed(bits[at] < 10 ? 2 : 1)} bits).`;
+    `“${visible(names[came])}” came: ${percent(2 ** -bits[at])}, ${bits[at].toFixed(bits[at] < 10 ? 2 : 1)} bits.`;
 }
 function makeNext() {
   for (let j = 0; j < K; j++) {
@@ -358,14 +358,20 @@ function listen() {
     recolour();
   });
   dark.addEventListener("change", recolour);
+  addEventListener("hashchange", () => { readHash(); recolour(); });
   name();
   addEventListener("resize", () => { makeTime(); drawTime(); });
 }
 
+// `report.html#dark`: a page that holds this one in a frame can hand on its own colours.
+function readHash() {
+  const theme = location.hash.slice(1);
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+}
 function describe() {
   $("next-title").textContent = `Next ${token}`;
   const mean = about.mean.toFixed(2);
-  $("facts").textContent = `${T.toLocaleString("en")} ${token}s, ${mean} bits each on average`;
+  $("facts").textContent = `${T.toLocaleString("en")} ${token}s, ${mean} bits each`;
   const notes = [
     `The model: ${about.model}`,
     `Surprise is −log₂ of the probability that a ${token} had before it was read. The colour of a unit is its activation after the ${token}.`,
@@ -382,6 +388,7 @@ function describe() {
 }
 function start() {
   describe();
+  readHash();
   readColours();
   writeText();
   makeNext();

@@ -32,6 +32,7 @@ from tinygrad_rnn import (
     record,
 )
 from tinygrad_rnn.inspection.packing import activations, predictions
+from tinygrad_rnn.testing import StrictDevice
 
 TEXT = 'He said "yes",\n\tthen </script><b>&amp;</b> {{data}} {{script}} <!-- and left.'
 TOKENIZER = CharTokenizer.from_text(TEXT)
@@ -131,6 +132,29 @@ def test_credit_is_a_band_of_the_credit_map(tmp_path: Path, credit: int, reach: 
         assert not found[t, len(band) :].any()
 
 
+class Pieces:
+    """A tokenizer of three tokens that look like HTML."""
+
+    pieces = ("</script><b>", "<!--<script>", "&lt;")
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def encode(self, text: str) -> Any:
+        return np.array([self.pieces.index(piece) for piece in text.split()])
+
+    def decode(self, ids: Any) -> str:
+        return "".join(self.pieces[i] for i in ids)
+
+
+def test_no_token_is_taken_for_html(tmp_path: Path) -> None:
+    shown = page(tmp_path, language_model(size=3), "&lt; </script><b> <!--<script> &lt;", Pieces())
+    assert shown.about["names"] == list(Pieces.pieces)
+    assert [tag for tag, _ in shown.tags if tag == "b"] == []
+    assert "<" not in shown.scripts["about"]
+    assert not shown.about["characters"]
+
+
 def test_nothing_of_a_text_is_taken_for_html(tmp_path: Path) -> None:
     shown = page(tmp_path, language_model(), title="</title><b>{{about}}</b>")
     assert [tag for tag, _ in shown.tags if tag == "b"] == []
@@ -192,6 +216,15 @@ def test_a_model_is_as_it_was_and_a_file_is_replaced(tmp_path: Path) -> None:
     assert (model.flat_value == before).all()
     assert page(tmp_path, model).scripts == first.scripts
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_on_another_device(tmp_path: Path) -> None:
+    model = language_model()
+    expected = page(tmp_path, model, credit=20, reach=8)
+    found = page(tmp_path, model.to(StrictDevice()), credit=20, reach=8)
+    np.testing.assert_allclose(found.values(0, "c"), expected.values(0, "c"), rtol=1e-5, atol=0.03)
+    np.testing.assert_allclose(found.array("bits"), expected.array("bits"), rtol=1e-4)
+    np.testing.assert_allclose(found.array("most"), expected.array("most"), rtol=1e-4)
 
 
 def test_what_is_not_finite() -> None:

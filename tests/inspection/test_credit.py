@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from tinygrad_rnn import (
     record,
 )
 from tinygrad_rnn.inspection.credit import _norms
+from tinygrad_rnn.inspection.recording import Step
 from tinygrad_rnn.testing import StrictDevice
 
 T = 6
@@ -123,6 +125,20 @@ def test_columns_of_some_steps_are_those_of_the_whole_map(steps: Any) -> None:
     model = language_model(LSTMCell(3, 4, rng=rng()))
     whole = credit_map(model, XS, TARGETS, of="c")
     np.testing.assert_allclose(credit_map(model, XS, TARGETS, of="c", steps=steps), whole[:, list(steps)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("call", [credit_map, record])
+def test_nothing_stays_in_memory(call: Any) -> None:
+    model = language_model(LSTMCell(3, 4, rng=rng()))
+    call(model, XS, TARGETS)
+    gc.collect()
+    gc.disable()
+    try:
+        result = call(model, XS, TARGETS)
+        assert [thing for thing in gc.get_objects() if isinstance(thing, Step)] == []
+    finally:
+        gc.enable()
+    assert result is not None
 
 
 def test_what_is_ignored_has_no_credit_and_a_mean_is_divided() -> None:

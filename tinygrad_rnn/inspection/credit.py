@@ -14,7 +14,7 @@ from ..core.one_hot import OneHotRows
 from ..core.roles import Loss, Recurrent
 from ..core.states import State, tree_map
 from ..models.encoder_decoder import EncoderDecoder
-from .recording import check_inputs, layer_record, named_cells, private_copy, run, take_notes, turned_round
+from .recording import check_inputs, layer_record, named_cells, private_copy, run, stop_notes, take_notes, turned_round
 
 
 @on_own_gpu
@@ -112,6 +112,7 @@ def credit_map(
             f"credit_map: {name!r}, {cells[name]!r}, took {len(notes)} steps over a text of {T}; there must be one for "
             "each token"
         )
+    stop_notes(cells[name])
     gradients = layer_record(notes[::-1] if id(cells[name]) in turned_round(model) else notes).gradients
     of = next(iter(gradients), None) if of is None else of
     if of not in gradients:

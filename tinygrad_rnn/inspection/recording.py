@@ -144,6 +144,8 @@ def record(
         for name, steps in notes.items()
         if steps and len(steps) in lengths
     }
+    for cell in cells.values():
+        stop_notes(cell)
     return Recording(_labels(inputs[-1], tokenizer), ys, loss, layers)
 
 
@@ -190,6 +192,11 @@ def take_notes(cell: Any) -> list[Step]:
 
     cell.step_forward, cell.step_backward = forth, back  # a cell with replaced steps does not run its kernel
     return steps
+
+
+def stop_notes(cell: Any) -> None:
+    """Undo `take_notes`: its functions and the cell hold each other, which would keep all steps in memory."""
+    del cell.step_forward, cell.step_backward
 
 
 def layer_record(steps: list[Step]) -> LayerRecord:

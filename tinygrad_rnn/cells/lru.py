@@ -37,15 +37,15 @@ class LRUCell(Cell):
     plus i times the one w.r.t. its imaginary part:
 
     .. math::
-        g_t &= dy_t\, \bar{W}_C^\top + dh_t \\
-        d\lambda &\mathrel{+}= \bar{h}_{t-1} \odot g_t, \qquad
-            d\gamma \mathrel{+}= \mathrm{Re}(\bar{v}_t \odot g_t) \\
-        d\nu &= -e^{\nu} \odot \mathrm{Re}(\bar{\lambda} \odot d\lambda) \\
-        d\theta &= e^{\theta} \odot \mathrm{Im}(\bar{\lambda} \odot d\lambda) \\
-        dW_B &\mathrel{+}= x_t^\top (e^{\gamma} \odot g_t), \qquad dW_C \mathrel{+}= \bar{h}_t^\top dy_t \\
+        g_t &= dy_t\, \overline{W}_C^\top + dh_t \\
+        d\lambda &\mathrel{+}= \overline{h}_{t-1} \odot g_t, \qquad
+            d\gamma \mathrel{+}= \mathrm{Re}(\overline{v}_t \odot g_t) \\
+        d\nu &= -e^{\nu} \odot \mathrm{Re}(\overline{\lambda} \odot d\lambda) \\
+        d\theta &= e^{\theta} \odot \mathrm{Im}(\overline{\lambda} \odot d\lambda) \\
+        dW_B &\mathrel{+}= x_t^\top (e^{\gamma} \odot g_t), \qquad dW_C \mathrel{+}= \overline{h}_t^\top dy_t \\
         dW_D &\mathrel{+}= x_t^\top dy_t \\
-        dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot g_t) \bar{W}_B^\top\bigr) + dy_t W_D^\top \\
-        dh_{t-1} &= \bar{\lambda} \odot g_t
+        dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot g_t) \overline{W}_B^\top\bigr) + dy_t W_D^\top \\
+        dh_{t-1} &= \overline{\lambda} \odot g_t
 
     Args:
         in_size: D, features of x.

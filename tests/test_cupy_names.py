@@ -24,6 +24,7 @@ MATHEMATICS = ("layers", "cells", "losses", "optim", "models")
 ON_DEVICE = (
     *MATHEMATICS,
     "kernels",
+    "through_time",
     "core/arrays.py",
     "core/one_hot.py",
     "core/rows.py",

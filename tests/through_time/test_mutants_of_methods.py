@@ -45,6 +45,9 @@ EQUIVALENT = (
             "numbers.Numbers._as_state",
             "numbers.Numbers.of_initial_state",
             "numbers.Numbers.step_back",
+            "traces.LRUTraces.gradients",
+            "traces.UnitTraces.advance",
+            "traces.UnitTraces.gradients",
             "truncated.TruncatedBPTT.add_gradients",
             "truncated._joined",
         )
@@ -63,6 +66,13 @@ EQUIVALENT = (
         "through_time.bias._gradients: `100` -> `101`": "what is as small as rounding is a matter of size",
         "through_time.bias._gradients: `whole[name] + gradient` -> `whole[name] - gradient`": "of all methods alike",
         "through_time.bias._gradients: `parts[i] + part` -> `parts[i] - part`": "of all methods alike",
+        **{
+            f"through_time.traces.{place}.sum(axis=0)` -> `{change}.sum(axis=0, keepdims=True)`": "is made flat later"
+            for place, change in (
+                ("UnitTraces.gradients: `(_of_blocks(dh, trace) * trace)", "(_of_blocks(dh, trace) * trace)"),
+                ("LRUTraces.gradients: `(each * (re - 1j * im))", "(each * (re - 1j * im))"),
+            )
+        },
         "through_time.uoro.UORO.first: `1 << 62` -> `62`": "any keys will do",
         "through_time.uoro.UORO.first: `62` -> `63`": "any keys will do",
     }

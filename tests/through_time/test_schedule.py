@@ -38,8 +38,8 @@ def test_it_runs_the_fewest_blocks() -> None:
 
 @pytest.mark.long
 def test_it_runs_the_fewest_of_many_blocks() -> None:
-    for t in range(1, 300):
-        for m in (1, 2, 3, 5, 8, 20, 45, 400):
+    for t in range(1, 150):
+        for m in (1, 2, 3, 5, 8, 20, 45):
             assert forward_blocks(t, m) == least(t, m) == run(t, m)
 
 

@@ -75,7 +75,7 @@ def test_the_mean_over_all_signs_is_the_exact_gradient() -> None:
 @pytest.mark.long
 def test_the_mean_over_all_signs_of_three_units() -> None:
     off = mean_of_all(language_model(RNNCell(3, 3, rng=rng())), batch(4, 1), whole=batch(4, 1), n=3)
-    assert off > 0.5
+    assert 0.01 < off < 10
 
 
 def test_rows_have_their_own_vectors() -> None:

@@ -141,7 +141,7 @@ def find_nccl() -> Any:
     """CuPy's module of NCCL, which exchanges arrays between GPUs; None where NCCL is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # by which CuPy says that it is
-        import cupy.cuda.nccl as nccl
+        from cupy.cuda import nccl
     return nccl if nccl.available else None
 
 

@@ -63,10 +63,9 @@ class LRUCache(NamedTuple):
     im: Array
 
 
-def eigenvalues(weights: LRUWeights) -> Array:
+def eigenvalues(nu: Array, theta: Array) -> Array:
     """The factors (N,) of the states, complex128: exp(-e^nu + i e^theta)."""
-    xp = namespace(weights.nu)
-    nu, theta = weights.nu.astype("float64"), weights.theta.astype("float64")
+    xp, nu, theta = namespace(nu), nu.astype("float64"), theta.astype("float64")
     decay, phase = xp.exp(-xp.exp(nu)), xp.exp(theta)
     return _complex(decay * xp.cos(phase), decay * xp.sin(phase))
 
@@ -130,7 +129,7 @@ def forward(
     """
     (T, B, _), (re, im), (N2, H) = xs.shape, state, weights.w_y.shape
     xp, N, dtype = namespace(re), N2 // 2, re.dtype
-    factors, gamma = eigenvalues(weights), xp.exp(weights.gamma)
+    factors, gamma = eigenvalues(weights.nu, weights.theta), xp.exp(weights.gamma)
     first = _complex(re, im)
     hs = xp.empty((T + 1, B, N), first.dtype)
     hs[0] = first
@@ -172,7 +171,7 @@ def backward(
     (_, B, N), (N2, H) = cache.re.shape, weights.w_y.shape
     check_call(cache, dys, dstate, rows, width=H)
     xp, dh = namespace(dys), _complex(*dstate).astype("complex128")
-    factors, gamma = eigenvalues(weights), xp.exp(weights.gamma)
+    factors, gamma = eigenvalues(weights.nu, weights.theta), xp.exp(weights.gamma)
     dxs = no_input_gradient(cache.x, dys.dtype)
     dstart = None if rows.starts is None else xp.zeros(dh.shape, dh.dtype)
 

@@ -11,6 +11,7 @@ from .eprop import EProp
 from .method import Method
 from .rtrl import RTRL
 from .snap1 import SnAp1
+from .traces import Traces
 from .truncated import TruncatedBPTT
 from .uoro import UORO
 
@@ -23,6 +24,7 @@ __all__ = [
     "Method",
     "RTRL",
     "SnAp1",
+    "Traces",
     "TruncatedBPTT",
     "UORO",
     "bias_report",

@@ -70,7 +70,7 @@ class EProp(RTRL):
         with _without(_recurrent_weights(numbers.core)):
             dbefore = numbers.step_back(dy, numbers.no_dstate, cache)
         numbers.take()
-        return direct + self.credit(memory, dbefore)
+        return direct + self.credit(numbers, memory, dbefore)
 
     def advance(self, numbers: Numbers, memory: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
         _, direct = numbers.derivatives(cache)

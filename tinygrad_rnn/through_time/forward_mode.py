@@ -26,12 +26,16 @@ class ForwardMode(Method):
         \frac{dL_t}{dw} = \frac{\partial L_t}{\partial w} + \frac{\partial L_t}{\partial s_{t-1}} P_{t-1}
 
     A subclass says what it remembers of P: a tuple of arrays, the memory, each with the batch as its first axis. Nobody
-    else looks into it. So a cell that knows a shorter memory, such as the traces of a linear recurrence, is a subclass
-    that writes `first`, `begin`, `credit` and `advance` for it.
+    else looks into it. So a cell that knows a shorter memory has a subclass that writes `first`, `begin`, `credit` and
+    `advance` for it, such as `Traces`.
     """
 
     memories = 1
     """Of how many arrays the memory consists."""
+
+    def initial(self, numbers: Numbers) -> Any:
+        """(B, n, P), the derivative of the initial state w.r.t. the parameters; None where it is 0 for sure."""
+        return numbers.of_initial_state()
 
     @abstractmethod
     def first(self, numbers: Numbers, initial: Any) -> tuple[Any, ...]:
@@ -42,7 +46,7 @@ class ForwardMode(Method):
         """The memory, begun anew in the rows where `flags` (B,) is True."""
 
     @abstractmethod
-    def credit(self, memory: tuple[Any, ...], dbefore: Any) -> Any:
+    def credit(self, numbers: Numbers, memory: tuple[Any, ...], dbefore: Any) -> Any:
         """The gradient (P,) of a loss through the past, from its gradient (B, n) w.r.t. the state before the step."""
 
     @abstractmethod
@@ -52,7 +56,7 @@ class ForwardMode(Method):
     def gradient(self, numbers: Numbers, memory: Any, after: Any, dy: Any, cache: Any) -> Any:
         """The gradient (P,) of the loss of a step, of which `dy` comes; with the memory before and after the step."""
         dbefore = numbers.step_back(dy, numbers.no_dstate, cache)
-        return numbers.take() + self.credit(memory, dbefore)
+        return numbers.take() + self.credit(numbers, memory, dbefore)
 
     def check_core(self, core: Recurrent, output: int | None) -> None:
         """Raise if the method cannot go through such a core, whose output begins at this number of its state."""
@@ -85,9 +89,11 @@ class ForwardMode(Method):
 
     def _through_steps(self, numbers: Numbers, forward: Forward, dys: Any, memory: Any, begins: bool) -> Any:
         """Add the gradients of all steps, given those w.r.t. the outputs of the core; gives the memory after them."""
-        rows, initial = forward.rows, numbers.of_initial_state()
+        rows, initial = forward.rows, self.initial(numbers)
         if memory is None:
-            memory = self.first(numbers, initial if begins else namespace(initial).zeros_like(initial))
+            memory = self.first(
+                numbers, initial if begins or initial is None else namespace(initial).zeros_like(initial)
+            )
         for t, cache in enumerate(forward.caches):
             if rows.starts is not None:
                 memory = self.begin(memory, rows.starts[t], initial)

@@ -61,7 +61,7 @@ class RTRL(ForwardMode):
     def begin(self, memory: tuple[Any, ...], flags: Any, initial: Any) -> tuple[Any, ...]:
         return (select(~flags, memory[0], initial),)
 
-    def credit(self, memory: tuple[Any, ...], dbefore: Any) -> Any:
+    def credit(self, numbers: Numbers, memory: tuple[Any, ...], dbefore: Any) -> Any:
         return (dbefore[:, None] @ memory[0]).sum(axis=(0, 1))
 
     def advance(self, numbers: Numbers, memory: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:

@@ -65,7 +65,7 @@ class SnAp1(RTRL):
     def gradient(self, numbers: Numbers, memory: Any, after: Any, dy: Any, cache: Any) -> Any:
         """Of the output, an array of the state after the step, through the influence on it."""
         first = numbers.output
-        return self.credit((after[0][:, first : first + dy.shape[1]],), dy)
+        return self.credit(numbers, (after[0][:, first : first + dy.shape[1]],), dy)
 
     def advance(self, numbers: Numbers, memory: tuple[Any, ...], cache: Any) -> tuple[Any, ...]:
         influence, mask = memory

@@ -82,7 +82,7 @@ class UORO(ForwardMode):
         tangent, trace, key = memory
         return select(~flags, tangent, 0), select(~flags, trace, 0), key
 
-    def credit(self, memory: tuple[Any, ...], dbefore: Any) -> Any:
+    def credit(self, numbers: Numbers, memory: tuple[Any, ...], dbefore: Any) -> Any:
         tangent, trace, _ = memory
         return ((dbefore * tangent).sum(axis=1, keepdims=True) * trace).sum(axis=0)
 

@@ -32,8 +32,9 @@ class IndRNNCell(Cell):
         db &\mathrel{+}= da_t \\
         dx_t &= da_t W_x^\top, \qquad dh_{t-1} = da_t \odot u
 
-    Over T steps a gradient is multiplied by :math:`u^T`, which is easy to keep in bounds: with ReLU, keep
-    :math:`|u| \le 2^{1/T}`, by `cell.u.value.clip(-limit, limit, out=cell.u.value)` after each step of the optimizer.
+    Over k steps a gradient is multiplied by :math:`u^k` at most, which is easy to keep in bounds. With ReLU and
+    sequences of T steps, keep :math:`|u| \le 2^{1/T}`, by `cell.u.value.clip(-limit, limit, out=cell.u.value)` after
+    each step of the optimizer.
 
     Args:
         in_size: D, features of x.

@@ -20,14 +20,14 @@ from .base import Cell
 class LRUCell(Cell):
     r"""The linear recurrent unit: complex states that turn and fade, each at its own rate, and a linear output.
 
-    Forward; h (B, N) is complex, and so are B, the first 2N columns of :math:`W_x`, real parts first, and C, the rows
-    of :math:`W_y`. The other H columns of :math:`W_x` are D, from x straight to y:
+    Forward; h (B, N) is complex, and so are the matrices :math:`W_B` (D, N) and :math:`W_C` (N, H). :math:`W_D` (D, H)
+    leads from x straight to y. They are B, C and D in the paper:
 
     .. math::
         \lambda &= \exp(-e^{\nu} + i\, e^{\theta}) \\
-        v_t &= e^{\gamma} \odot (x_t B) \\
+        v_t &= e^{\gamma} \odot (x_t W_B) \\
         h_t &= \lambda \odot h_{t-1} + v_t \\
-        y_t &= \mathrm{Re}(h_t C) + x_t D
+        y_t &= \mathrm{Re}(h_t W_C) + x_t W_D
 
     The size of a :math:`\lambda` is below 1 whatever :math:`\nu` is. The state is two real arrays, the real and the
     imaginary parts of h.
@@ -37,15 +37,15 @@ class LRUCell(Cell):
     plus i times the one w.r.t. its imaginary part:
 
     .. math::
-        g_t &= dy_t\, \bar{C}^\top + dh_t \\
-        d\lambda &\mathrel{+}= \bar{h}_{t-1} \odot g_t, \qquad
-            d\gamma \mathrel{+}= \mathrm{Re}(\bar{v}_t \odot g_t) \\
-        d\nu &= -e^{\nu} \odot \mathrm{Re}(\bar{\lambda} \odot d\lambda) \\
-        d\theta &= e^{\theta} \odot \mathrm{Im}(\bar{\lambda} \odot d\lambda) \\
-        dB &\mathrel{+}= x_t^\top (e^{\gamma} \odot g_t), \qquad dC \mathrel{+}= \bar{h}_t^\top dy_t \\
-        dD &\mathrel{+}= x_t^\top dy_t \\
-        dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot g_t) \bar{B}^\top\bigr) + dy_t D^\top \\
-        dh_{t-1} &= \bar{\lambda} \odot g_t
+        g_t &= dy_t\, \overline{W}_C^\top + dh_t \\
+        d\lambda &\mathrel{+}= \overline{h}_{t-1} \odot g_t, \qquad
+            d\gamma \mathrel{+}= \mathrm{Re}(\overline{v}_t \odot g_t) \\
+        d\nu &= -e^{\nu} \odot \mathrm{Re}(\overline{\lambda} \odot d\lambda) \\
+        d\theta &= e^{\theta} \odot \mathrm{Im}(\overline{\lambda} \odot d\lambda) \\
+        dW_B &\mathrel{+}= x_t^\top (e^{\gamma} \odot g_t), \qquad dW_C \mathrel{+}= \overline{h}_t^\top dy_t \\
+        dW_D &\mathrel{+}= x_t^\top dy_t \\
+        dx_t &= \mathrm{Re}\bigl((e^{\gamma} \odot g_t) \overline{W}_B^\top\bigr) + dy_t W_D^\top \\
+        dh_{t-1} &= \overline{\lambda} \odot g_t
 
     Args:
         in_size: D, features of x.
@@ -53,13 +53,14 @@ class LRUCell(Cell):
         units: N, complex units; H of them if it is None.
         rng: draws the weights.
         r_min: the least size of a :math:`\lambda` at first, from 0 on.
-        r_max: the largest, below 1. They are uniform in the ring between the two: close to 1, the state lasts long.
+        r_max: the largest, below 1. They are uniform in the ring between the two. Close to 1, the state lasts long.
         max_phase: the largest angle of a :math:`\lambda` at first, in radians, above 0 and up to 2π; the angles are
             uniform. Close to 0, all are close to being positive numbers.
 
     Parameters `nu`, `theta` and `gamma` (N,); at first, :math:`e^{\gamma} = \sqrt{1 - r^2}` for a :math:`\lambda` of
-    size r, so that a unit has the size of its inputs. `w_x` (D, 2N + H) and `w_y` (2N, H), normal with variance 1 / D
-    and 1 / 2N. State `(re, im)`, each (B, N).
+    size r, so that a unit has the size of its inputs. `w_x` (D, 2N + H), the real part of :math:`W_B`, its imaginary
+    part and :math:`W_D`, normal with variance 1 / D; `w_y` (2N, H), both parts of :math:`W_C`, normal with variance
+    1 / 2N. State `(re, im)`, each (B, N).
 
     Raises:
         ValueError: a size is below 1, or `r_min`, `r_max` or `max_phase` is outside its range.
@@ -67,7 +68,7 @@ class LRUCell(Cell):
 
     References:
         Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu and De, *Resurrecting Recurrent Neural Networks for Long
-        Sequences*, 2023, arXiv 2303.06349. There, D is a diagonal.
+        Sequences*, 2023, arXiv 2303.06349. There, :math:`W_D` is diagonal.
 
     Example:
         >>> cell = LRUCell(3, 4, units=6, rng=np.random.default_rng(0))

@@ -31,7 +31,8 @@ class SLSTMCache(NamedTuple):
 class SLSTMCell(Cell):
     r"""The sLSTM: an LSTM whose input gate is an exponential, and whose memory is a weighted mean of the candidates.
 
-    In the paper, :math:`c'` is the memory and n the sum of its weights; a third array keeps both in bounds:
+    In the paper, :math:`c'` is the memory and n the sum of its weights, with the sums a of below; a third array keeps
+    both in bounds:
 
     .. math::
         c'_t &= \sigma(a^f_t) \odot c'_{t-1} + e^{a^i_t} \odot z_t \\
@@ -42,7 +43,7 @@ class SLSTMCell(Cell):
     but nothing is divided, and the gradient goes through no maximum.
 
     Forward; the sum :math:`a_t` (B, 4H) has four parts, in the order i, f, o, z: input gate, forget gate, output gate
-    and candidate. The sum of :math:`i_t` and :math:`f_t` is 1:
+    and candidate. :math:`\ell_t` is the logarithm of the old weight. The sum of :math:`i_t` and :math:`f_t` is 1:
 
     .. math::
         a_t &= x_t W_x + h_{t-1} W_h + b \\

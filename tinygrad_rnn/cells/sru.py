@@ -15,10 +15,10 @@ from .base import Cell
 
 
 class SRUCell(Cell):
-    r"""The simple recurrent unit: gates that see the input and their own unit's old value, and a way around the unit.
+    r"""The simple recurrent unit: gates that see the input and their own unit's old value, and a highway around it.
 
     Forward; the sum :math:`a_t` (B, 4H) has four parts, in the order f, r, u, p: forget gate, reset gate, candidate,
-    and what goes around the unit. v has two parts, for f and r:
+    and highway, which goes around the unit. v has two parts, for f and r:
 
     .. math::
         a_t &= x_t W_x + b, \qquad u_t = a^u_t, \qquad p_t = a^p_t \\
@@ -51,8 +51,8 @@ class SRUCell(Cell):
         TypeError: a size is not an integer, or `rng` is not a generator.
 
     References:
-        Lei, Zhang, Wang, Dai and Artzi, *Simple Recurrent Units for Highly Parallelizable Recurrence*, 2018. Where D
-        is H, x itself goes around the unit there.
+        Lei, Zhang, Wang, Dai and Artzi, *Simple Recurrent Units for Highly Parallelizable Recurrence*, 2018. There,
+        :math:`c_t` has no tanh (it had in the first version), and where D is H, x itself stands for p.
 
     Example:
         >>> cell = SRUCell(3, 4, rng=np.random.default_rng(0))

@@ -26,8 +26,8 @@ class SnAp1(RTRL):
     program for one kind of cell would need no more memory than the parameters.
 
     The carry is `(state, (influence, mask))`, both (B, n, P), the mask of bools. What a model may consist of is as in
-    `RTRL`, but the last layer with a state must be a cell whose output is an array of its state, as that of every cell
-    of this package is: the gradient of a loss goes through the influence on it,
+    `RTRL`, but the last layer with a state must be a cell whose output is an array of its state, which is every cell of
+    this package but `LRUCell` and `SRUCell`: the gradient of a loss goes through the influence on it,
     :math:`\frac{\partial L_t}{\partial s_t} P_t`.
 
     Raises:

@@ -99,11 +99,7 @@ class Zoneout(Cell):
     def step_forward(
         self, x: Shaped[Input, "B D"], state: State, *, training: bool = True
     ) -> tuple[Float[Array, "B H"], State, ZoneoutCache]:
-        y, after, inner = self.cell.step_forward(x, state, training=training)
-        if y is not after[0] and not bool((y == after[0]).all()):
-            raise ValueError(
-                f"Zoneout: the output of {self.cell!r} is not the first array of its state, which a unit could keep"
-            )
+        _, after, inner = self._step(x, state, training)
         keep = self.rates
         if training:
             keep = tree_map(lambda p, new: random_mask(self.rng, p, new.shape, new) if p else p, self.rates, after)
@@ -118,3 +114,12 @@ class Zoneout(Cell):
         dafter = tree_map(lambda k, d: (1 - k) * d, keep, dzoned)
         dx, dbefore = self.cell.step_backward(no_gradient(dy), dafter, inner)  # dafter includes dy
         return dx, tree_map(lambda k, d, before: k * d + before, keep, dzoned, dbefore)
+
+    def _step(self, x: Any, state: State, training: bool) -> tuple[Any, State, Any]:
+        """That of the cell within, whose output must be the first array of the state, or equal to it."""
+        y, after, cache = self.cell.step_forward(x, state, training=training)
+        if y is not after[0] and not bool((y == after[0]).all()):
+            raise ValueError(
+                f"Zoneout: the output of {self.cell!r} is not the first array of its state, which a unit could keep"
+            )
+        return y, after, cache

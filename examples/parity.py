@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--plot", metavar="FILE", help="draw how many are right at each length: .png, .svg or .pdf")
     add("--seed", type=int, default=0, help="of weights and strings (0)")
     args = parser.parse_args(arguments)
-    check_ranges(parser, args)
+    check_ranges(parser, args, {"above 0": "max_phase"})
     check_picture(parser, args.plot)
 
     print("right of 1,000 strings, by their length:")

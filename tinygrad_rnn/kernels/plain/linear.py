@@ -1,7 +1,7 @@
 """The linear recurrence, operation by operation: h_t = a_t * h_{t-1} + b_t, unit by unit.
 
-It is a loop over the steps. Cumulative sums of logarithms in its place are in float32
-wrong by 2e-3 after 16,384 steps; quotients of cumulative products are not finite after 256.
+It is a loop over the steps. Cumulative sums of logarithms in its place are in float32 wrong by 2e-3 after 16,384 steps;
+quotients of cumulative products are not finite after 256.
 """
 
 from __future__ import annotations

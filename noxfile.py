@@ -54,7 +54,7 @@ def tests(session: nox.Session) -> None:
 def typecheck(session: nox.Session) -> None:
     """mypy, strict."""
     session.install(*PROJECT["project"]["dependencies"], *needs("typecheck"))
-    session.run("mypy", *session.posargs)
+    session.run("mypy", "--num-workers", str(os.cpu_count() or 1), *session.posargs)
 
 
 @nox.session(default=False)

@@ -55,7 +55,7 @@ def set_cases(long: bool) -> None:
     """How many cases Hypothesis draws: the same at every run, for the same verdict; but others at every long one."""
     from hypothesis import settings
 
-    settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True, max_examples=50)  # on a busy machine too
+    settings.register_profile("tinygrad_rnn", deadline=None, derandomize=True, max_examples=25)  # on a busy machine too
     settings.register_profile("long", deadline=None, max_examples=10_000)
     settings.load_profile("long" if long else "tinygrad_rnn")
 

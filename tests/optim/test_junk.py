@@ -82,7 +82,7 @@ OBJECTS: list[Any] = [
 NUMBERS: list[Any] = [-1, -0.5, math.nan, math.inf, -math.inf, 10**400, -(10**400), 10**5000]
 FUNCTIONS: list[Any] = [lambda *_: value for value in (None, "x", math.nan, -1, True, np.ones(3), 1j)]  # noqa: B023
 
-CASES = getattr(settings.default, "max_examples", 50)
+CASES = getattr(settings.default, "max_examples", 25)
 few = settings(max_examples=CASES // 2)  # of which each tries a dozen calls
 junk = st.sampled_from([*OBJECTS, *NUMBERS]) | st.integers(max_value=-1) | st.floats(max_value=-1e-9) | st.text()
 

@@ -140,6 +140,7 @@ def test_a_thousand_steps_take_a_twentieth_of_the_memory() -> None:
 
 
 def test_memory_does_not_grow_with_the_steps() -> None:
+    peak(Checkpointed(4), 50)  # what is kept at a first call is none of its memory
     assert peak(Checkpointed(4), 1500) <= 1.05 * peak(Checkpointed(4), 500)
 
 

@@ -167,7 +167,7 @@ class UnitTraces(NamedTuple):
 
 def _of_blocks(units: Any, trace: Any) -> Any:
     """Numbers of units (B, H), repeated for each block of the columns of a trace (B, ..., G*H)."""
-    repeated = namespace(units).concatenate([units] * (trace.shape[-1] // units.shape[1]), axis=1)
+    repeated = namespace(units).tile(units, (1, trace.shape[-1] // units.shape[1]))
     return repeated[:, None] if trace.ndim == 3 else repeated
 
 

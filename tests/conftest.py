@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import importlib.util
 import re
 import sys
@@ -112,6 +113,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def marks(item: pytest.Item) -> set[str]:
     return {mark.name for mark in item.iter_markers()}
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests are collected. Without this, the garbage collector looks at them again and again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,11 +11,10 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <functional>
-#include <random>
 #include <vector>
 
 #define __device__
@@ -40,11 +39,13 @@ struct Fiber { ucontext_t context; unsigned block, thread; State state; unsigned
 
 const size_t PAGE = 4096, STACK = 64 << 10;
 static std::vector<Fiber> fibers;
+static std::vector<unsigned long long> ready;  // a heap of the ranks of those that are
 static std::vector<char*> rooms;  // the shared memory of each block
 static Fiber* running;
 static ucontext_t scheduler;
-static std::function<void()> kernel;
-static std::mt19937 numbers;
+static void (*kernel)(void*);
+static void* kernel_itself;
+static unsigned long long numbers;  // what the next random number comes from
 static unsigned order;  // `seed`
 static unsigned long idle;  // how often threads have slept since another did anything
 static sigjmp_buf escape;
@@ -65,21 +66,46 @@ static void free_guarded() {
     mapped.clear();
 }
 
+// 24 bits. The header <random> takes the compiler as long as a kernel does.
+static unsigned random_number() {
+    numbers = numbers * 6364136223846793005ull + 1442695040888963407ull;
+    return numbers >> 40;
+}
+
 static unsigned priority(const Fiber& fiber) {
     const unsigned number = &fiber - &fibers[0];
     if (order < 2) return order ? number : ~number;
-    const unsigned thread = numbers() % (1 << 20);
+    const unsigned thread = random_number() % (1 << 20);
     return order % 2 ? thread : ((fiber.block * 2654435761u * order) >> 24 << 20) + thread;
+}
+
+// By priority, then by number from the last one.
+static unsigned long long rank(const Fiber& fiber) {
+    return (unsigned long long)fiber.priority << 32 | (unsigned)(&fibers.back() - &fiber);
+}
+
+static void make_ready(Fiber& fiber) {
+    fiber.state = READY;
+    ready.push_back(rank(fiber));
+    std::push_heap(ready.begin(), ready.end());
+}
+
+static Fiber* take_ready() {
+    std::pop_heap(ready.begin(), ready.end());
+    Fiber* first = &fibers.back() - (unsigned)ready.back();
+    ready.pop_back();
+    return first;
 }
 
 static void pause(State state) {
     running->state = state;
+    if (state == READY) make_ready(*running);
     idle = state == SLEEPS ? idle + 1 : 0;
     swapcontext(&running->context, &scheduler);
 }
 
 static void begin() {
-    kernel();
+    kernel(kernel_itself);
     pause(DONE);
 }
 
@@ -89,17 +115,15 @@ static void out_of_bounds(int) { siglongjmp(escape, 1); }
 // order is odd, one that sleeps comes before at times.
 static Fiber* next() {
     if (idle > 100 * fibers.size()) return nullptr;
-    Fiber *ready = nullptr, *sleeper = nullptr;
-    for (Fiber& fiber : fibers)
-        if (fiber.state == READY && (!ready || fiber.priority > ready->priority)) ready = &fiber;
-    const bool early = order > 1 && order % 2 && numbers() % 4 == 0;
-    if (ready && !early) return ready;
+    Fiber* sleeper = nullptr;
+    const bool early = order > 1 && order % 2 && random_number() % 4 == 0;
+    if (!ready.empty() && !early) return take_ready();
     static size_t last = 0;
     for (size_t i = 0; i < fibers.size() && !sleeper; i++) {
         Fiber& fiber = fibers[++last % fibers.size()];
         if (fiber.state == SLEEPS) sleeper = &fiber;
     }
-    return sleeper ? sleeper : ready;
+    return sleeper ? sleeper : ready.empty() ? nullptr : take_ready();
 }
 
 // Lets those go on that wait at a barrier for which all threads of their block are there.
@@ -108,8 +132,8 @@ static void release(unsigned block) {
     for (unsigned i = 0; i < blockDim.x; i++)
         if (fibers[first + i].state != AT_BARRIER) return;
     for (unsigned i = 0; i < blockDim.x; i++) {
-        fibers[first + i].state = READY;
         fibers[first + i].priority = priority(fibers[first + i]);
+        make_ready(fibers[first + i]);
     }
 }
 
@@ -118,30 +142,44 @@ static void release_warp(Fiber& fiber) {
     Fiber* first = &fibers[fiber.block * blockDim.x + fiber.thread / 32 * 32];
     for (unsigned i = 0; i < 32; i++)
         if (first[i].state != AT_WARP) return;
-    for (unsigned i = 0; i < 32; i++) first[i].state = READY;
+    for (unsigned i = 0; i < 32; i++) make_ready(first[i]);
 }
 
 static std::vector<double> slots;  // what each thread shows to its warp
 
-static int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, std::function<void()> body) {
-    kernel = body;
-    numbers.seed(seed);
+// Memory for as many stacks, which the next launch uses again.
+static char* stacks_of(size_t fibers) {
+    static char* stacks = nullptr;
+    static size_t had = 0;
+    if (fibers > had) {
+        if (had) munmap(stacks, had * STACK);
+        had = fibers;
+        stacks = (char*)mmap(nullptr, had * STACK, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    }
+    return stacks;
+}
+
+template <class Body> static int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, Body body) {
+    kernel = [](void* itself) { (*(Body*)itself)(); };
+    kernel_itself = &body;
+    numbers = seed;
     order = seed;
     idle = 0;
     gridDim.x = grid;
     blockDim.x = block;
     fibers.assign((size_t)grid * block, Fiber());
+    ready.clear();
     rooms.clear();
     slots.assign((size_t)grid * block, 0);
     for (unsigned b = 0; b < grid; b++) rooms.push_back(guarded(shared, true));
-    char* stacks = (char*)mmap(nullptr, fibers.size() * STACK, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char* stacks = stacks_of(fibers.size());
     for (unsigned i = 0; i < fibers.size(); i++) {
         Fiber& fiber = fibers[i];
         fiber.block = i / block;
         fiber.thread = i % block;
-        fiber.state = READY;
         fiber.priority = priority(fiber);
+        make_ready(fiber);
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = stacks + i * STACK;
         fiber.context.uc_stack.ss_size = STACK;
@@ -173,7 +211,6 @@ static int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, s
     sigaction(SIGSEGV, &other, nullptr);
     sigaction(SIGBUS, &other_bus, nullptr);
     sigaltstack(&other_stack, nullptr);
-    munmap(stacks, fibers.size() * STACK);
     return outcome;
 }
 

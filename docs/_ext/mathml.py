@@ -23,6 +23,13 @@ REWRITES = [
     # What a backward adds to a gradient: docutils has no \mathrel, so one operator is spelt as a text and its spaces.
     (re.compile(r"\\mathrel *{(.)} *="), r"\\;\\text{\1=}\\;"),
 ]
+MENDED = {
+    '<mtable class="ams-align">': '<mtable class="ams-align" displaystyle="true">',
+    # A bar is as long as what it covers, for \bar{dh} is a bar over both letters; docutils stretches an underscore.
+    '<mo stretchy="false">ˉ</mo>': "<mo>‾</mo>",
+    '<mo accent="true">_</mo>': "<mo>‾</mo>",
+}
+"""What browsers understand better than what docutils writes."""
 
 
 def translate(node: nodes.math | nodes.math_block, as_block: bool) -> str:
@@ -36,7 +43,9 @@ def translate(node: nodes.math | nodes.math_block, as_block: bool) -> str:
     except MathError as error:
         logging.getLogger(__name__).warning("%s in the formula %r", error, tex, location=node)
         return f"<code>{nodes.unescape(tex)}</code>"
-    return mathml.replace('<mtable class="ams-align">', '<mtable class="ams-align" displaystyle="true">')
+    for written, better in MENDED.items():
+        mathml = mathml.replace(written, better)
+    return mathml
 
 
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:

@@ -27,8 +27,10 @@ class DropConnectCache(NamedTuple):
 class DropConnect(Recurrent):
     r"""Dropout of the recurrent weights `w_h` of a cell during training, with one mask for a whole sequence.
 
-    Weights are dropped, not units, so the state itself loses nothing. Forward and backward, with :math:`p` the rate;
-    the wrapped cell, or its kernel if it has one, runs with :math:`\tilde{W}` in place of :math:`W_h`:
+    Weights are dropped, not units, so the state itself loses nothing.
+
+    Forward and backward, with :math:`p` the rate; the wrapped cell, or its kernel if it has one, runs with
+    :math:`\tilde{W}` in place of :math:`W_h`:
 
     .. math::
         m &= \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \\

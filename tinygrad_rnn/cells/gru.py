@@ -26,24 +26,26 @@ class GRUCell(Cell):
     .. math::
         r_t &= \sigma(x_t W_{xr} + h_{t-1} W_{hr} + b_r) \\
         z_t &= \sigma(x_t W_{xz} + h_{t-1} W_{hz} + b_z) \\
-        n_t &= \tanh(a^n_t) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}, \qquad y_t = h_t
 
-    The reset comes after the product with :math:`W_{hn}`, as in cuDNN and PyTorch:
+    The candidate takes the old state through the reset, :math:`q_t = r_t \odot m_t`. The reset comes after the product
+    with :math:`W_{hn}`, as in cuDNN and PyTorch:
 
     .. math::
-        m_t &= h_{t-1} W_{hn} + b_h, \qquad q_t = r_t \odot m_t \\
-        a^n_t &= x_t W_{xn} + b_n + q_t
+        m_t &= h_{t-1} W_{hn} + b_h \\
+        n_t &= \tanh(x_t W_{xn} + b_n + r_t \odot m_t)
 
     or before it, as in the paper:
 
     .. math::
-        m_t &= h_{t-1}, \qquad q_t = r_t \odot m_t \\
-        a^n_t &= x_t W_{xn} + b_n + q_t W_{hn}
+        m_t &= h_{t-1} \\
+        n_t &= \tanh(x_t W_{xn} + b_n + (r_t \odot m_t) W_{hn})
 
-    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`\bar{dh}_t = dy_t + dh_t`:
+    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`a_t` are the sums within the three
+    functions above:
 
     .. math::
+        \bar{dh}_t &= dy_t + dh_t \\
         dn_t &= \bar{dh}_t \odot (1 - z_t), \qquad dz_t = \bar{dh}_t \odot (h_{t-1} - n_t) \\
         dr_t &= dq_t \odot m_t, \qquad dm_t = dq_t \odot r_t \\
         da^n_t &= dn_t \odot (1 - n_t^2) \\
@@ -51,20 +53,21 @@ class GRUCell(Cell):
         da^r_t &= dr_t \odot r_t \odot (1 - r_t) \\
         da_t &= (da^r_t, da^z_t, da^n_t), \qquad dx_t = da_t W_x^\top \\
         dW_x &\mathrel{+}= x_t^\top da_t, \qquad db \mathrel{+}= da_t \\
-        dW_{hr} &\mathrel{+}= h_{t-1}^\top da^r_t, \qquad dW_{hz} \mathrel{+}= h_{t-1}^\top da^z_t
+        dW_{hr} &\mathrel{+}= h_{t-1}^\top da^r_t, \qquad dW_{hz} \mathrel{+}= h_{t-1}^\top da^z_t \\
+        dh_{t-1} &= \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top
 
     with, for the reset after the product,
 
     .. math::
         dq_t &= da^n_t \\
-        dh_{t-1} &= \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t W_{hn}^\top \\
+        dh_{t-1} &\mathrel{+}= dm_t W_{hn}^\top \\
         dW_{hn} &\mathrel{+}= h_{t-1}^\top dm_t, \qquad db_h \mathrel{+}= dm_t
 
     and, for the reset before it,
 
     .. math::
         dq_t &= da^n_t W_{hn}^\top \\
-        dh_{t-1} &= \bar{dh}_t \odot z_t + da^r_t W_{hr}^\top + da^z_t W_{hz}^\top + dm_t \\
+        dh_{t-1} &\mathrel{+}= dm_t \\
         dW_{hn} &\mathrel{+}= q_t^\top da^n_t
 
     With the reset after the product, a kernel runs the whole sequence; with the reset before it, the cell runs step by

@@ -38,9 +38,9 @@ class LayerNormLSTMCell(Cell):
 
     .. math::
         [a_i, a_f, a_o, a_g] &= \mathrm{LN}_x(x_t W_x) + \mathrm{LN}_h(h_{t-1} W_h) + b \\
-        i, f, o &= \sigma(a_i), \sigma(a_f), \sigma(a_o), \qquad g = \tanh a_g \\
+        i, f, o &= \sigma(a_i), \sigma(a_f), \sigma(a_o), \qquad g = \tanh(a_g) \\
         c_t &= f \odot c_{t-1} + i \odot g \\
-        m &= \tanh \mathrm{LN}_c(c_t), \qquad h_t = o \odot m, \qquad y_t = h_t
+        m &= \tanh\bigl(\mathrm{LN}_c(c_t)\bigr), \qquad h_t = o \odot m, \qquad y_t = h_t
 
     Backward, where :math:`dh_t` and :math:`dc_t` are the gradients from step :math:`t + 1`, and
     :math:`\mathrm{LN}^\top` is the backward of a norm:

@@ -31,16 +31,13 @@ class LSTMCell(Cell):
         c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
         h_t &= o_t \odot \tanh(c_t), \qquad y_t = h_t
 
-    Backward, where :math:`dh_t` and :math:`dc_t` are the gradients from step :math:`t + 1`. First the whole gradients
-    w.r.t. the output and the memory:
+    Backward, where :math:`dh_t` and :math:`dc_t` are the gradients from step :math:`t + 1`. From the whole gradients
+    w.r.t. the output and the memory, :math:`\bar{dh}_t` and :math:`\bar{dc}_t`, follow those w.r.t. the gates, the four
+    parts of :math:`a_t`, the parameters, x and the state:
 
     .. math::
         \bar{dh}_t &= dy_t + dh_t \\
-        \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \odot (1 - \tanh^2(c_t))
-
-    From these follow the gradients w.r.t. the gates, the four parts of :math:`a_t`, the parameters, x and the state:
-
-    .. math::
+        \bar{dc}_t &= dc_t + \bar{dh}_t \odot o_t \odot (1 - \tanh^2(c_t)) \\
         di_t &= \bar{dc}_t \odot g_t, \qquad df_t = \bar{dc}_t \odot c_{t-1} \\
         do_t &= \bar{dh}_t \odot \tanh(c_t), \qquad dg_t = \bar{dc}_t \odot i_t \\
         da^i_t &= di_t \odot i_t \odot (1 - i_t) \\

@@ -23,7 +23,8 @@ class MinLSTMCell(Cell):
     .. math::
         a_t &= x_t W_x + b \\
         f_t, i_t &= \sigma(a^f_t), \sigma(a^i_t), \qquad n_t = G(a^n_t) \\
-        k_t &= \frac{i_t}{f_t + i_t} = \sigma\bigl(\log(1 + e^{-a^f_t}) - \log(1 + e^{-a^i_t})\bigr) \\
+        k_t &= \frac{i_t}{f_t + i_t} \\
+        k_t &= \sigma\bigl(\log(1 + e^{-a^f_t}) - \log(1 + e^{-a^i_t})\bigr) \\
         h_t &= (1 - k_t) \odot h_{t-1} + k_t \odot n_t, \qquad y_t = h_t
 
     The second form of k is computed, because the sum of two closed gates is 0 in float32. G is as in `MinGRUCell`, and

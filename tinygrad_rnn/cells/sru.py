@@ -31,8 +31,8 @@ class SRUCell(Cell):
 
     .. math::
         \bar{dc}_t &= dc_t + dy_t \odot r_t \odot (1 - \tanh^2(c_t)) \\
-        da^f_t &= \bar{dc}_t \odot (c_{t-1} - u_t) \odot f_t \odot (1 - f_t) \\
-        da^r_t &= dy_t \odot (\tanh(c_t) - p_t) \odot r_t \odot (1 - r_t) \\
+        df_t &= \bar{dc}_t \odot (c_{t-1} - u_t), \qquad dr_t = dy_t \odot (\tanh(c_t) - p_t) \\
+        da^f_t &= df_t \odot f_t \odot (1 - f_t), \qquad da^r_t = dr_t \odot r_t \odot (1 - r_t) \\
         da^u_t &= \bar{dc}_t \odot (1 - f_t), \qquad da^p_t = dy_t \odot (1 - r_t) \\
         dW_x &\mathrel{+}= x_t^\top da_t, \qquad db \mathrel{+}= da_t \\
         dv^f &\mathrel{+}= c_{t-1} \odot da^f_t, \qquad dv^r \mathrel{+}= c_{t-1} \odot da^r_t \\

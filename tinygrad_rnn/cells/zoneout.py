@@ -30,16 +30,18 @@ class Zoneout(Cell):
     the rate:
 
     .. math::
-        k &= \begin{cases} 1 & \text{with probability } p \\ 0 & \text{else} \end{cases}
-             \qquad \text{at inference } k = p \\
+        k &= \begin{cases} 1 & \text{with probability } p \\ 0 & \text{else} \end{cases} \\
         s_t &= k \odot s_{t-1} + (1 - k) \odot s'_t, \qquad y_t = \text{the first array of } s_t
 
-    During training a mask is drawn for each row, unit and step. At inference a unit takes its expected value. Backward,
-    where :math:`ds_t` is the gradient from step :math:`t + 1`, plus :math:`dy_t` for the first array:
+    During training a mask is drawn for each row, unit and step. At inference a unit takes its expected value: k is p.
+
+    Backward, where :math:`ds_t` is the gradient from step :math:`t + 1`, to which :math:`dy_t` is added for the first
+    array only. The backward of the wrapped cell takes :math:`ds'_t`, and returns :math:`dx_t` and :math:`ds'_{t-1}`:
 
     .. math::
-        ds'_t &= (1 - k) \odot ds_t \\
-        ds_{t-1} &= k \odot ds_t + \text{what the wrapped cell sends back for } ds'_t
+        \bar{ds}_t &= ds_t + dy_t \\
+        ds'_t &= (1 - k) \odot \bar{ds}_t \\
+        ds_{t-1} &= k \odot \bar{ds}_t + ds'_{t-1}
 
     Args:
         cell: any `Cell` whose output is the first array of its state, h: not an `LRUCell` or `SRUCell`, nor an

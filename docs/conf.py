@@ -27,6 +27,7 @@ extensions = [
     "_ext.mathml",
     "_ext.run_blocks",
     "_ext.steps",
+    "_ext.names",
     "_ext.gallery",
     "_ext.coverage",
     "_ext.offline",

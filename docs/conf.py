@@ -31,6 +31,7 @@ extensions = [
     "_ext.gallery",
     "_ext.coverage",
     "_ext.offline",
+    "_ext.progress",
 ]
 exclude_patterns = ["_build"]
 default_role = "code"  # what stands between single backquotes in a docstring

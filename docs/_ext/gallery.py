@@ -104,7 +104,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         "within_subsection_order": "_ext.gallery.order",
         "reset_argv": "_ext.gallery.arguments",
         "image_scrapers": ("_ext.gallery.scrape",),
-        "reset_modules": (),
+        "reset_modules": ("_ext.progress.script",),
         "default_thumb_file": str(root / "docs" / "_static" / "terminal.svg"),
         "notebook_extensions": set(),
         "download_all_examples": False,

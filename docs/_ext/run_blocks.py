@@ -16,6 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.ext.doctest import DocTestBuilder
 from sphinx.util.typing import ExtensionMetadata
 
+from _ext.progress import say
+
 KINDS = {"python": "testcode", "output": "testoutput"}
 
 
@@ -24,12 +26,19 @@ class Builder(DocTestBuilder):
 
     name = "doctest"
     numbers = itertools.count()
+    pages = itertools.count()
 
     def compile(self, code: str, name: str, type: str, flags: Any, dont_inherit: bool) -> CodeType:
         file = f"{name}, block {next(self.numbers)}"
         linecache.cache[file] = len(code), None, code.splitlines(keepends=True), file
         compiled: CodeType = super().compile(code, file, type, flags, dont_inherit)
         return compiled
+
+    def test_doc(self, docname: str, doctree: nodes.Node) -> bool:
+        if not next(self.pages) % 10:
+            say(f"running the code of {docname} and the pages after it")
+        passed: bool = super().test_doc(docname, doctree)
+        return passed
 
 
 def mark(app: Sphinx, doctree: nodes.document) -> None:

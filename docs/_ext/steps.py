@@ -67,7 +67,7 @@ def equations(block: nodes.math_block) -> Iterator[Equation]:
     for row in rows:
         for tex in re.split(r", *\s\\qquad", row.replace("&", "", 1)):
             left, right = re.split(r"(?=\\mathrel *{.} *=|=)", tex, maxsplit=1)
-            yield Equation(f"{left} & {right}", [name_of(symbol) for symbol in left.split(",")], block)
+            yield Equation(f"{left.strip()} & {right.strip()}", [name_of(symbol) for symbol in left.split(",")], block)
 
 
 @dataclass
@@ -213,7 +213,6 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
     for mark in [box for box in doctree.findall(nodes.container) if "owner" in box]:
         module, _, name = mark["owner"].rpartition(".")
         owner = getattr(importlib.import_module(module), name)
-        app.env.note_dependency(inspect.getfile(owner))
         pairs = [pair.split("=") for pair in mark["names"].split(",") if pair.strip()]
         aliases = {name_of(symbol): set(names.split()) for symbol, names in pairs}
 

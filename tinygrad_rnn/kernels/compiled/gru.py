@@ -17,7 +17,7 @@ from ..plain.products import empty_padded, product
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
 from .parts_of_numba import njit
-from .primitives import all_running, begin_row, beginnings, row, sigmoids, tanh
+from .primitives import all_running, begin_row, beginnings, clear, copy, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, b_h: Array, B: int) -> Callable[..., None]:
@@ -57,8 +57,8 @@ def _forward(
         for b in range(B):
             h_prev, h, m = row(hs_prev, t, b), row(hs, t + 1, b), row(ms, t, b)
             if not active[t, b]:  # past its end a row keeps its state
-                h[:] = h_prev
-                m[:] = 0
+                copy(h_prev, h)
+                clear(m)
                 continue
 
             from_h = row(products, b)
@@ -156,7 +156,7 @@ def _backward(
         for b in range(B):
             da = row(das, t, b)
             if not active[t, b]:
-                da[:] = 0
+                clear(da)
                 continue
 
             # dh: all that reaches h_t. Then dm_t, da^r_t, da^z_t and da^n_t, and the part dh * z of dh_{t-1}.
@@ -187,4 +187,4 @@ def _backward(
                 dh, total = row(dhs, b), row(dbegun, b)
                 for j in range(H):
                     total[j] += dh[j]
-                dh[:] = 0
+                clear(dh)

@@ -3,7 +3,7 @@
 from ...core.arrays import Array, Booleans
 from ...core.rows import Rows
 from .door import Flags, In, Out, compiled
-from .primitives import all_running, begin_row, beginnings, row
+from .primitives import all_running, begin_row, beginnings, clear, copy, row
 
 
 def forward_steps(a: Array, b: Array, hs: Array, h_prev: Array, rows: Rows, begun: Array | None) -> None:
@@ -34,7 +34,7 @@ def _forward(
                 for j in range(H):
                     h[j] = factor[j] * before[j] + own[j]
             else:
-                h[:] = before  # past its end a row keeps its state
+                copy(before, h)  # past its end a row keeps its state
 
 
 def backward_steps(a: Array, dhs: Array, dh: Array, rows: Rows, dbegun: Array | None) -> Array:
@@ -68,4 +68,4 @@ def _backward(
                 total = row(dbegun, b)
                 for j in range(H):
                     total[j] += back[j]
-                back[:] = 0
+                clear(back)

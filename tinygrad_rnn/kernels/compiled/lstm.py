@@ -17,7 +17,7 @@ from ..plain.products import empty_padded, product
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
 from .parts_of_numba import njit
-from .primitives import all_running, begin_row, beginnings, row, sigmoids, tanh
+from .primitives import all_running, begin_row, beginnings, clear, copy, row, sigmoids, tanh
 
 
 def forward_steps(w_h: Array, p: Array | None, B: int) -> Callable[..., None]:
@@ -67,8 +67,8 @@ def _forward(
         for b in range(B):
             h, c_prev, c = row(hs, t + 1, b), row(cs_prev, t, b), row(cs, t + 1, b)
             if not active[t, b]:  # past its end a row keeps its state
-                h[:] = row(hs_prev, t, b)
-                c[:] = c_prev
+                copy(row(hs_prev, t, b), h)
+                copy(c_prev, c)
                 continue
 
             i, f, o, g = row(gates, t, 0, b), row(gates, t, 1, b), row(gates, t, 2, b), row(gates, t, 3, b)
@@ -179,7 +179,7 @@ def _backward(
         for b in range(B):
             da = row(das, t, b)
             if not active[t, b]:
-                da[:] = 0
+                clear(da)
                 continue
 
             # dh and dc: all that reaches h_t and c_t.
@@ -224,5 +224,5 @@ def _backward(
                     total_h[j] += dh[j]
                 for j in range(H):
                     total_c[j] += dc[j]
-                dh[:] = 0
-                dc[:] = 0
+                clear(dh)
+                clear(dc)

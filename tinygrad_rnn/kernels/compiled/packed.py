@@ -22,7 +22,7 @@ from ...core.arrays import Array
 from ..plain.products import empty_padded
 from .door import In, Kind, Out, compiled
 from .parts_of_numba import binding, cgutils, intrinsic, ir, njit, types
-from .primitives import place_in, row
+from .primitives import clear, place_in, row
 
 __all__ = ["Packed", "multiply", "pack", "room_for_product"]
 
@@ -89,7 +89,8 @@ def multiply(a: Any, w: Any, out: Any) -> None:
     """
     (rows, K), (panels, _, n) = a.shape, w.shape
     if K == 0:  # of which the loop of a tile would take one
-        out[:] = 0
+        for i in range(rows):
+            clear(row(out, i))
         return
     for panel in range(panels):
         i = 0

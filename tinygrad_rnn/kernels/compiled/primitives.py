@@ -100,6 +100,20 @@ def _tanh(x: Any) -> Any:
 
 
 @njit
+def copy(numbers: Any, to: Any) -> None:
+    """In compiled code: `to[:] = numbers`, of a row; which Numba compiles in a tenth of the time."""
+    for j in range(len(to)):
+        to[j] = numbers[j]
+
+
+@njit
+def clear(numbers: Any) -> None:
+    """In compiled code: `numbers[:] = 0`, of a row."""
+    for j in range(len(numbers)):
+        numbers[j] = 0
+
+
+@njit
 def begin_row(before: Any, state: Any, begun: Any, begins: Any) -> None:
     """In compiled code: sets `before`, what a row starts a step from, to `begun` where it begins, else to `state`."""
     for j in range(len(before)):

@@ -7,7 +7,7 @@ from ...core.rows import Rows
 from ..plain.products import empty_padded
 from .door import Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
-from .primitives import all_running, begin_row, beginnings, row, tanh
+from .primitives import all_running, begin_row, beginnings, clear, copy, row, tanh
 
 
 def forward_steps(nonlinearity: str, w_h: Array, B: int) -> Callable[..., None]:
@@ -46,7 +46,7 @@ def _forward(
         for b in range(B):
             h, from_h = row(hs, t + 1, b), row(product, b)
             if not active[t, b]:
-                h[:] = row(hs_prev, t, b)  # past its end a row keeps its state
+                copy(row(hs_prev, t, b), h)  # past its end a row keeps its state
             elif is_tanh:
                 for j in range(H):
                     h[j] = tanh(h[j] + from_h[j])
@@ -90,7 +90,7 @@ def _backward(
         for b in range(B):
             da, h, dy, dh = row(das, t, b), row(hs, t, b), row(dys, t, b), row(dhs, b)
             if not active[t, b]:
-                da[:] = 0
+                clear(da)
                 continue
 
             # dh: all that reaches h_t. Then da_t = f'(a_t) * dh, f'(a_t) being 1 - h_t^2, or 1 where the ReLU is on.
@@ -114,4 +114,4 @@ def _backward(
                 dh, total = row(dhs, b), row(dbegun, b)
                 for j in range(H):
                     total[j] += dh[j]
-                dh[:] = 0
+                clear(dh)

@@ -13,7 +13,7 @@ from ...core.arrays import Array, Integers
 from ..threads import divide
 from .door import Ids, In, Out, compiled, own_ids
 from .parts_of_numba import njit
-from .primitives import exp, row
+from .primitives import clear, exp, row
 
 WORTH = 1 << 15
 """Scores that are worth a thread: some 30 µs."""
@@ -99,7 +99,7 @@ def _backward(
     for n in range(first, last):
         y, d, largest, dloss = row(ys, n), row(dys, n), row(largests)[n], row(dlosses)[n]
         if dloss == 0:  # whatever the scores are
-            d[:] = 0
+            clear(d)
             continue
         factor, everywhere = dloss / row(totals)[n], d.dtype.type(smoothing / len(y)) * dloss
         for j in range(len(y)):

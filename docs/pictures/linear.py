@@ -1,63 +1,26 @@
-"""Draws the pictures of docs/learn/linear.md from computed numbers: `python docs/pictures/linear.py`.
-
-They are SVG that stands inside a page, so that it takes the colours of the page, in the light and in the dark.
-"""
+"""The pictures of the chapter on linear recurrences: `python docs/pictures/linear.py`."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FOLDER = Path(__file__).parents[1] / "_static" / "learn"
-WIDTH, LEFT, HEIGHT, GAP = 380, 40, 56, 30  # of a picture, of what is left of a panel, of a panel, and above it
-ACCENT = "var(--color-brand-primary, #2962ff)"
+import svg
+from svg import BLUE, INK, WIDTH, Chart, dots, line, picture, signed, text
+
+LEFT, HEIGHT, GAP = 30, 56, 30  # of what is left of a panel, of a panel, and above it
 Values = NDArray[np.float64]
 
 
-def line(xs: Values, ys: Values, colour: str, dashes: str = "") -> str:
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
-    dashed = f' stroke-dasharray="{dashes}"' * bool(dashes)
-    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.2"{dashed}/>'
-
-
-def dots(xs: Values, ys: Values, colour: str) -> str:
-    return "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="{colour}"/>' for x, y in zip(xs, ys, strict=True))
-
-
-def text(x: float, y: float, words: Any, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
-
-
-def panel(top: float, title: str, low: float, high: float, first: Values, second: Values | None = None) -> list[str]:
-    """One row: a title, two ticks, the line of 0, the first values with dots, and the second ones dashed."""
-    xs = LEFT + (WIDTH - LEFT - 8) * np.arange(len(first)) / (len(first) - 1)
-
-    def y(values: Any) -> Any:
-        return top + HEIGHT * (high - values) / (high - low)
-
-    parts = [text(LEFT, top - 9, title, "start")]
-    for tick in sorted({low, 0.0, high}):
-        parts.append(text(LEFT - 8, y(tick) + 4, f"{tick:.0f}".replace("-", "−"), "end"))
-    parts.append(line(np.array([xs[0], xs[-1]]), np.array([y(0), y(0)]), "currentColor"))
+def panel(top: float, title: str, low: float, first: Values, second: Values | None = None) -> list[str]:
+    """One row, up to 1: a title, ticks, the line of 0, the first values with dots, and the second ones dashed."""
+    chart = Chart(LEFT, top, WIDTH - 8, top + HEIGHT, (0, len(first) - 1), (low, 1))
+    steps = range(len(first))
+    parts = [text(LEFT, top - 9, title, "start"), *chart.rows({tick: signed(tick) for tick in sorted({low, 0, 1})})]
     if second is not None:
-        parts.append(line(xs, y(second), "currentColor", "3 3"))
-    return [*parts, line(xs, y(first), ACCENT), dots(xs, y(first), ACCENT)]
-
-
-def picture(name: str, title: str, height: float, parts: Sequence[str]) -> str:
-    return "\n".join(
-        [
-            f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-labelledby="{name}-title" '
-            'style="max-width: 560px; width: 100%; height: auto" font-size="12" fill="currentColor" stroke="none">',
-            f'<title id="{name}-title">{title}</title>',
-            *parts,
-            "</svg>\n",
-        ]
-    )
+        parts.append(chart.curve(steps, second, INK, "3 3", 1.2))
+    points = [chart.at(step, value) for step, value in zip(steps, first, strict=True)]
+    return [*parts, line(points, BLUE), dots(points, BLUE)]
 
 
 def turning() -> str:
@@ -72,7 +35,7 @@ def turning() -> str:
     for row, (title, factor) in enumerate(factors.items()):
         left = np.power(factor, k)
         second = left.imag if factor.imag else None
-        parts += panel(GAP + row * (HEIGHT + GAP), title, -1, 1, left.real, second)
+        parts += panel(GAP + row * (HEIGHT + GAP), title, -1, left.real, second)
     bottom = len(factors) * (HEIGHT + GAP) + 16
     x = [LEFT + (WIDTH - LEFT - 8) * step / 30 for step in (0, 10, 20, 30)]
     parts += [text(at, bottom, step) for at, step in zip(x, (0, 10, 20, 30), strict=True)]
@@ -96,7 +59,7 @@ def parity() -> str:
     }
     parts: list[str] = []
     for row, (title, values) in enumerate(rows.items()):
-        parts += panel(GAP + row * (HEIGHT + GAP), title, 0, 1, np.array(values[1:]))
+        parts += panel(GAP + row * (HEIGHT + GAP), title, 0, np.array(values[1:]))
     bottom = len(rows) * (HEIGHT + GAP) + 18
     xs = LEFT + (WIDTH - LEFT - 8) * np.arange(len(bits)) / (len(bits) - 1)
     parts += [text(x, bottom, bit) for x, bit in zip(xs, bits, strict=True)]
@@ -104,9 +67,8 @@ def parity() -> str:
     return picture("parity", "Three memories that read the same bits", bottom + 8, parts)
 
 
-PICTURES = {"turning.svg": turning, "parity.svg": parity}
+PICTURES = {"turning": turning, "parity": parity}
 
 
 if __name__ == "__main__":
-    for name, draw in PICTURES.items():
-        (FOLDER / name).write_text(draw(), encoding="utf-8")
+    svg.write(PICTURES)

@@ -1,0 +1,168 @@
+"""The pictures of the chapter on the LSTM and the GRU: `python docs/pictures/gates.py`.
+
+The circuits have one layout: x enters from below, the state from the left, a circle is a gate, and the blue line is the
+way of the state to the next step.
+"""
+
+from __future__ import annotations
+
+import svg
+from svg import BLUE, GREEN, GROUND, INK, ORANGE, arrow, box, dots, maths, picture, tag, text, wire
+
+TOP, PRODUCT, GATES, SUM, BIAS, INPUT, HEIGHT = 30, 92, 152, 210, 272, 304, 350  # rows
+START, X, END = 38, 106, 322  # columns: where states enter, that of x, and where states leave
+WIDE = 2.6  # the way of the state
+
+
+def operation(x: float, y: float, sign: str) -> str:
+    """A sum or a product, entry by entry."""
+    circle = tag("circle", cx=x, cy=y, r=9, fill=GROUND, stroke=INK, stroke_width=1.2)
+    return circle + text(x, y + 5.5, sign, font_size=17)
+
+
+def gate(x: float, name: str) -> str:
+    circle = tag("circle", cx=x, cy=GATES, r=14, fill=GROUND, stroke=ORANGE, stroke_width=1.8)
+    return circle + maths(x, GATES + 5, "σ", colour=ORANGE) + maths(x + 5, GATES - 20, name, "start", ORANGE)
+
+
+def tanh(x: float, y: float, name: str = "") -> str:
+    around = box(x, y, 38, 24, rx=5, fill=GROUND, stroke=GREEN, stroke_width=1.8)
+    return around + maths(x, y + 5, "tanh", colour=GREEN) + maths(x + 5, y - 20, name, "start", GREEN)
+
+
+def product(x: float, y: float, name: str) -> str:
+    """With a matrix."""
+    return box(x, y, 28, 24, fill=GROUND, stroke=INK, stroke_width=1.2) + maths(x, y + 4, name)
+
+
+def sums() -> list[str]:
+    """What all three have: x from below and h from the left, each times its weights, are added."""
+    return [
+        arrow([(X, HEIGHT - 20), (X, INPUT + 12)]),
+        arrow([(X, INPUT), (X, BIAS + 9)]),
+        arrow([(X, BIAS), (X, SUM + 9)]),
+        arrow([(X + 30, BIAS), (X + 9, BIAS)]),
+        maths(X, HEIGHT - 6, "x_t"),
+        product(X, INPUT, "W_x"),
+        operation(X, BIAS, "+"),
+        maths(X + 33, BIAS + 5, "b", "start"),
+        product(START + 32, SUM, "W_h"),
+        operation(X, SUM, "+"),
+    ]
+
+
+def leaves(y: float, name: str) -> str:
+    return maths(END + 4, y + 5, name, "start")
+
+
+def output(y: float) -> str:
+    return leaves(y, "h_t") + maths(svg.WIDTH, y + 24, "= y_t", "end")
+
+
+def enters(y: float, name: str) -> str:
+    return maths(START - 4, y + 5, name, "end")
+
+
+def rnn() -> str:
+    out = 224
+    parts = [
+        wire([(START, TOP), (START + 4, TOP), (START + 4, SUM), (X, SUM)], BLUE, width=WIDE),
+        arrow([(X, SUM), (out, SUM), (out, TOP), (END, TOP)], BLUE, width=WIDE),
+        *sums(),
+        maths(X + 14, SUM - 8, "a_t", "start"),
+        tanh(out, GATES),
+        enters(TOP, "h_{t−1}"),
+        output(TOP),
+    ]
+    title = "An RNN as a circuit. The state goes through the weights and the tanh to the next step; nothing leads past."
+    return picture("rnn", title, HEIGHT, parts, half=True)
+
+
+def lstm() -> str:
+    f, i, g, o, h = 142, 182, 224, 264, 296
+    parts = [
+        arrow([(START, TOP), (END, TOP)], BLUE, width=WIDE),
+        wire([(START, SUM), (X, SUM)]),
+        wire([(X, SUM), (o, SUM), (o, GATES)]),
+        *(wire([(x, SUM), (x, GATES)]) for x in (f, i, g)),
+        dots([(x, SUM) for x in (f, i, g)]),
+        *sums(),
+        *(maths(x + 4, SUM - 14, f"a^{name}_t", "start") for x, name in ((f, "f"), (i, "i"), (g, "g"), (o, "o"))),
+        arrow([(f, GATES), (f, TOP + 9)], ORANGE),
+        arrow([(i, GATES), (i, PRODUCT), (g - 9, PRODUCT)], ORANGE),
+        arrow([(g, GATES), (g, PRODUCT + 9)], GREEN),
+        arrow([(g, PRODUCT), (g, TOP + 9)]),
+        dots([(h, TOP)], BLUE, 3),
+        arrow([(h, TOP), (h, GATES - 9)]),
+        arrow([(o, GATES), (h - 9, GATES)], ORANGE),
+        arrow([(h, GATES), (h, SUM), (END, SUM)]),
+        operation(f, TOP, "×"),
+        operation(g, TOP, "+"),
+        operation(g, PRODUCT, "×"),
+        operation(h, GATES, "×"),
+        gate(f, "f_t"),
+        gate(i, "i_t"),
+        tanh(g, GATES, "g_t"),
+        gate(o, "o_t"),
+        tanh(h, (TOP + GATES) / 2),
+        enters(TOP, "c_{t−1}"),
+        leaves(TOP, "c_t"),
+        enters(SUM, "h_{t−1}"),
+        output(SUM),
+    ]
+    title = (
+        "An LSTM as a circuit. The memory c goes straight to the next step: it is multiplied by the gate f, and i "
+        "times g is added. The output h is the gate o times the tanh of the memory."
+    )
+    return picture("lstm", title, HEIGHT, parts, half=True)
+
+
+def gru() -> str:
+    z, r, reset, n = 142, 182, 234, 266
+    low, lower = SUM + 22, SUM + 42  # what n gets of h, and of x
+    bias = (r + reset) / 2
+    parts = [
+        arrow([(START, TOP), (END, TOP)], BLUE, width=WIDE),
+        dots([(START + 4, TOP)], BLUE, 3),
+        wire([(START + 4, TOP), (START + 4, SUM), (X, SUM)]),
+        wire([(X, SUM), (r, SUM), (r, GATES)]),
+        wire([(z, SUM), (z, GATES)]),
+        dots([(z, SUM), (X - 16, SUM), (X, lower)]),
+        *sums(),
+        wire([(X - 16, low), (X + 16, low)], GROUND, width=6),
+        wire([(X - 16, SUM), (X - 16, low), (n, low), (n, GATES)]),
+        arrow([(X, lower), (n, lower), (n, low + 9)]),
+        arrow([(bias, SUM - 2), (bias, low - 9)]),
+        arrow([(z, GATES), (z, TOP + 9)], ORANGE),
+        arrow([(z, PRODUCT), (n - 9, PRODUCT)], ORANGE),
+        dots([(z, PRODUCT)], ORANGE),
+        arrow([(r, GATES), (r, GATES - 30), (reset, GATES - 30), (reset, low - 9)], ORANGE),
+        arrow([(n, GATES), (n, PRODUCT + 9)], GREEN),
+        arrow([(n, PRODUCT), (n, TOP + 9)]),
+        operation(z, TOP, "×"),
+        operation(n, TOP, "+"),
+        operation(n, PRODUCT, "×"),
+        operation(bias, low, "+"),
+        operation(reset, low, "×"),
+        operation(n, low, "+"),
+        maths(bias, SUM - 7, "b_h"),
+        box((z + n) / 2, PRODUCT, 28, 22, rx=5, fill=GROUND, stroke=ORANGE, stroke_width=1.2),
+        maths((z + n) / 2, PRODUCT + 5, "1−", colour=ORANGE),
+        gate(z, "z_t"),
+        gate(r, "r_t"),
+        tanh(n, GATES, "n_t"),
+        enters(TOP, "h_{t−1}"),
+        output(TOP),
+    ]
+    title = (
+        "A GRU as a circuit. The state h goes straight to the next step: it is multiplied by the gate z, and 1 − z "
+        "times n is added. The gate r multiplies what n gets of the state."
+    )
+    return picture("gru", title, HEIGHT, parts)
+
+
+PICTURES = {"rnn": rnn, "lstm": lstm, "gru": gru}
+
+
+if __name__ == "__main__":
+    svg.write(PICTURES)

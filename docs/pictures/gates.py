@@ -1,13 +1,20 @@
 """The pictures of the chapter on the LSTM and the GRU: `python docs/pictures/gates.py`.
 
 The circuits have one layout: x enters from below, the state from the left, a circle is a gate, and the blue line is the
-way of the state to the next step.
+way of the state to the next step. For the coloured text it trains an LSTM on Python's manual for half a minute.
 """
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+import numpy as np
+
 import svg
+import tinygrad_rnn as rnn
 from svg import BLUE, GREEN, GROUND, INK, ORANGE, arrow, box, dots, maths, picture, tag, text, wire
+from tinygrad_rnn import datasets
 
 TOP, PRODUCT, GATES, SUM, BIAS, INPUT, HEIGHT = 30, 92, 152, 210, 272, 304, 350  # rows
 START, X, END = 38, 106, 322  # columns: where states enter, that of x, and where states leave
@@ -63,7 +70,7 @@ def enters(y: float, name: str) -> str:
     return maths(START - 4, y + 5, name, "end")
 
 
-def rnn() -> str:
+def rnn_() -> str:
     out = 224
     parts = [
         wire([(START, TOP), (START + 4, TOP), (START + 4, SUM), (X, SUM)], BLUE, width=WIDE),
@@ -161,8 +168,58 @@ def gru() -> str:
     return picture("gru", title, HEIGHT, parts)
 
 
-PICTURES = {"rnn": rnn, "lstm": lstm, "gru": gru}
+def measure() -> dict[str, Any]:
+    """The unit of a trained LSTM that tells best what is in quotes, on a held-out passage; as `look_inside.py` does."""
+    words = datasets.pydoc_topics()
+    tokenizer = rnn.CharTokenizer.from_text(words)
+    ids, V, rng = tokenizer.encode(words), len(tokenizer), np.random.default_rng(0)
+    model = rnn.Sequential(rnn.Embedding(V, 64, rng=rng), rnn.LSTMCell(64, 128, rng=rng), rnn.Linear(128, V, rng=rng))
+    optimizer = rnn.Adam(model, rnn.schedules.cosine(0.01, steps=400), clip=rnn.ClipNorm(1.0))
+    cut, middle = len(ids) * 18 // 20, len(ids) * 19 // 20  # for training, to find the unit, and to show it
+    rnn.fit(model, rnn.SoftmaxCrossEntropy(), optimizer, rnn.TokenStream(ids[:cut], batch=32, steps=64), steps=400)
+
+    def memory(first: int, last: int) -> Any:
+        return np.tanh(rnn.record(model, ids[first:last, None])["layers.1"].values["c"][:, 0].astype(float))
+
+    before, quoted = memory(cut, middle), in_quotes(words[cut:middle])
+    correlations = [float(np.corrcoef(unit, quoted)[0, 1]) for unit in before.T]
+    k = int(np.abs(correlations).argmax())
+    start = words.index("   * if", middle)
+    passage = words[start : words.index("\n\n", start + 400)]
+    values = np.sign(correlations[k]) * memory(middle, start + len(passage))[start - middle :, k]
+    print(f"unit {k}, correlation {correlations[k]:+.2f}")
+    return {"unit": k, "correlation": round(correlations[k], 2), "text": passage, "values": values.round(2).tolist()}
+
+
+def in_quotes(words: str) -> Any:
+    """Whether each character is; a quote that is open at the end of a paragraph is closed there."""
+    paragraphs = re.split(r"(?<=\n\n)", words)
+    return np.concatenate([np.cumsum([letter == '"' for letter in part]) % 2 for part in paragraphs if part])
+
+
+def unit() -> str:
+    """Spaces and ends of lines are drawn as one space."""
+    numbers = svg.kept(__file__)
+    across, down, columns = 7.9, 20, 44
+    parts, row, column = [], 0, 0
+    for word in re.finditer(r"\S+(\s*)", numbers["text"]):
+        if column + len(word[0].strip()) > columns:
+            row, column = row + 1, 0
+        places = [(column + i + 0.5) * across for i in range(len(word[0].strip()) + 1)]
+        for x, value in zip(places, numbers["values"][word.start() :], strict=False):
+            if value > 0.05 and x < columns * across:
+                tile = {"fill": ORANGE, "fill_opacity": f"{0.4 * value:.2f}"}
+                parts.append(box(x, 14 + down * row, across - 0.7, down - 2, **tile))
+        xs = " ".join(map(svg.number, places[:-1]))
+        parts.append(text(xs, 18 + down * row, word[0].strip(), font_size=13, font_family="monospace"))
+        row, column = (row + 2, 0) if "\n\n" in word[1] else (row, column + len(places))
+    title = "A passage of Python's manual, each letter coloured by one unit of an LSTM: what stands in quotes is dark."
+    return picture("unit", title, 10 + down * (row + 1), parts)
+
+
+PICTURES = {"rnn": rnn_, "lstm": lstm, "gru": gru, "unit": unit}
 
 
 if __name__ == "__main__":
+    svg.keep(__file__, measure())
     svg.write(PICTURES)

@@ -90,7 +90,8 @@ def box(x: float, y: float, width: float, height: float, **how: Any) -> str:
     return tag("rect", x=x - width / 2, y=y - height / 2, width=width, height=height, **how)
 
 
-def text(x: float, y: float, words: Any, anchor: str = "middle", **how: Any) -> str:
+def text(x: Any, y: float, words: Any, anchor: str = "middle", **how: Any) -> str:
+    """Words at x, or each letter at an x of its own: `x` may be a string of numbers."""
     return tag("text", escaped(words), x=x, y=y, text_anchor=anchor, **how)
 
 

@@ -44,7 +44,7 @@ def cut() -> str:
     """Two chunks of three steps: the state passes the cut, the gradient does not."""
     y, r, columns = 88, 14, [36 + 55.6 * t for t in range(6)]
     border = (columns[2] + columns[3]) / 2
-    parts = [line([(border, 16), (border, y - 18)], GREY, "2 3"), line([(border, y + 40), (border, 136)], GREY, "2 3")]
+    parts = [line([(border, 16), (border, y - 18)], GREY, "2 3")]
     parts += [text(border / 2 + 8, 12, "a chunk"), text((border + WIDTH) / 2 - 8, 12, "the next chunk")]
     for t, x in enumerate(columns, 1):
         parts += [circle(x, y, r), maths(x, y + 5, f"h_{t}", size=14), maths(x, 38, f"L_{t}", size=14)]
@@ -59,7 +59,7 @@ def cut() -> str:
         else:
             parts.append(arrow([(right, y + 5), (left, y + 5)], BLUE, "4 3"))
     title = "Truncation: between two chunks the state is handed on, but no gradient goes back."
-    return picture("cut", title, 140, parts)
+    return picture("cut", title, 122, parts)
 
 
 def terms() -> str:
@@ -92,8 +92,8 @@ def terms() -> str:
     parts += [box(left + 9, y - 52, 16, 16, fill=BLUE), text(left + 24, y - 48, "kept", "start")]
     parts += [box(left + 9, y - 30, 16, 16, fill=ORANGE), text(left + 24, y - 26, "left out", "start")]
     title = (
-        "Each gradient of a later loss w.r.t. an earlier state, the darker the longer. Chunks of four keep the "
-        "triangles at the diagonal and leave out the rest, which is long just beside the cuts."
+        "Each gradient of a later loss w.r.t. an earlier state, the stronger the colour the longer. Chunks of "
+        "four keep the triangles at the diagonal and leave out the rest, which is long just beside the cuts."
     )
     return picture("terms", title, y + 8, parts)
 

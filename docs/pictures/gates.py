@@ -213,7 +213,7 @@ def unit() -> str:
         xs = " ".join(map(svg.number, places[:-1]))
         parts.append(text(xs, 18 + down * row, word[0].strip(), font_size=13, font_family="monospace"))
         row, column = (row + 2, 0) if "\n\n" in word[1] else (row, column + len(places))
-    title = "A passage of Python's manual, each letter coloured by one unit of an LSTM: what stands in quotes is dark."
+    title = "A passage of Python's manual, coloured by one unit of an LSTM: what is in quotes has a strong colour."
     return picture("unit", title, 10 + down * (row + 1), parts)
 
 

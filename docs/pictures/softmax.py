@@ -55,7 +55,14 @@ def difference() -> str:
     top = 22.0
     names = {"p": "probabilities", "q": "target", "p − q": "gradient"}
     for (name, meaning), values, low in zip(names.items(), (p, q, gradient), (0.0, 0.0, -1.1), strict=True):
-        chart = Chart(120, top, WIDTH - 26, top + 74 * (1 - 0.6 * low), (0, 4), (low, 0.7 if low else 1.0))
+        chart = Chart(
+            120,
+            top,
+            WIDTH - 26,
+            top + (74 if name == "q" else 52 * (1 - low / 0.7)),
+            (0, 4),
+            (low, 1.0 if name == "q" else 0.7),
+        )
         colours = [ORANGE if value < 0 else GREY if name == "q" else BLUE for value in values]
         parts += bars(chart, list(values), "01234" if low else "     ", colours)
         for i, value in enumerate(values):

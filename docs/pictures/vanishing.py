@@ -11,7 +11,7 @@ import numpy as np
 
 import svg
 import tinygrad_rnn as rnn
-from svg import BLUE, GREEN, GREY, INK, ORANGE, WIDTH, Chart, arrow, dots, maths, picture, tag, text
+from svg import BLUE, GREEN, GREY, INK, ORANGE, WIDTH, Chart, arrow, dots, line, maths, picture, tag, text
 from tinygrad_rnn import datasets
 
 STEPS = 100
@@ -68,33 +68,33 @@ def flow() -> str:
 GRADIENTS = np.array([[2.0, 8], [8.5, 3], [-8, 6.5], [-3, -2], [3, -9]])
 
 
-def clipped(name: str, clip: Any, heading: str, limit: str, title: str) -> str:
+def clipping() -> str:
     """Gradients of two entries, before and after."""
-    chart = Chart(35, 30, WIDTH - 35, 310, (-10, 10), (-10, 10))
-    x, y = chart.at(0, 0)
-    parts = [
-        text(WIDTH / 2, 16, heading, font_weight="bold"),
-        tag("path", d=f"M{svg.at((35, y))}H{WIDTH - 35}M{svg.at((x, 30))}V310", stroke=GREY, stroke_opacity="0.4"),
-        limit,
-    ]
-    for gradient in GRADIENTS:
-        after = gradient.copy()
-        clip(after)
-        parts.append(arrow([(x, y), chart.at(*gradient)], GREY, "3 3", 1.2))
-        parts.append(arrow([(x, y), chart.at(*after)], BLUE, width=2.4))
-    return picture(name, title, 320, parts, half=True)
-
-
-def by_value() -> str:
-    limit = svg.box(WIDTH / 2, 170, 140, 140, fill=ORANGE, fill_opacity="0.12", stroke=ORANGE)
-    title = "Five gradients of two entries, clipped by value: they end in a square, and the long ones change direction."
-    return clipped("clip-value", rnn.ClipValue(5.0), "by value, at 5", limit, title)
-
-
-def by_norm() -> str:
-    limit = tag("circle", cx=WIDTH / 2, cy=170, r=70, fill=ORANGE, fill_opacity="0.12", stroke=ORANGE)
-    title = "The same gradients, clipped by norm: they end in a circle, and each keeps its direction."
-    return clipped("clip-norm", rnn.ClipNorm(5.0), "by norm, at 5", limit, title)
+    parts: list[str] = []
+    square = svg.box(86, 108, 78, 78, fill=ORANGE, fill_opacity="0.12", stroke=ORANGE)
+    circle = tag("circle", cx=264, cy=108, r=39, fill=ORANGE, fill_opacity="0.12", stroke=ORANGE)
+    kinds: dict[str, tuple[float, str, Any]] = {
+        "by value, at 5": (86, square, rnn.ClipValue(5.0)),
+        "by norm, at 5": (264, circle, rnn.ClipNorm(5.0)),
+    }
+    for name, (middle, limit, clip) in kinds.items():
+        chart = Chart(middle - 78, 30, middle + 78, 186, (-10, 10), (-10, 10))
+        x, y = chart.at(0, 0)
+        parts += [text(middle, 14, name, font_weight="bold"), limit]
+        parts += [
+            line([(chart.left, y), (chart.right, y)], GREY, width=0.5),
+            line([(x, 30), (x, 186)], GREY, width=0.5),
+        ]
+        for gradient in GRADIENTS:
+            after = gradient.copy()
+            clip(after)
+            parts.append(arrow([(x, y), chart.at(*gradient)], GREY, "3 3"))
+            parts.append(arrow([(x, y), chart.at(*after)], BLUE, width=2))
+    title = (
+        "Five gradients of two entries. Clipped by value, they end in a square, and long ones change their direction; "
+        "clipped by norm, they end in a circle and keep it."
+    )
+    return picture("clipping", title, 196, parts)
 
 
 def cliff() -> str:
@@ -141,7 +141,7 @@ def cliff() -> str:
     return picture("cliff", title, 252, parts)
 
 
-PICTURES = {"flow": flow, "clip-value": by_value, "clip-norm": by_norm, "cliff": cliff}
+PICTURES = {"flow": flow, "clipping": clipping, "cliff": cliff}
 
 
 if __name__ == "__main__":

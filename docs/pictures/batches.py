@@ -21,6 +21,22 @@ def begins(x: float, y: float) -> str:
     return dots([(x, y)], ORANGE, 4.5)
 
 
+def readers() -> str:
+    """Two cells that read four inputs, one from each end."""
+    forth, back, columns = 152, 98, [52 + 82 * t for t in range(4)]
+    parts = [arrow([(12, forth), (WIDTH - 8, forth)], BLUE, width=2.6)]
+    parts.append(arrow([(WIDTH - 8, back), (12, back)], ORANGE, width=2.6))
+    for t, x in enumerate(columns, 1):
+        parts += [maths(x, 228, f"x_{t}"), maths(x, 22, f"y_{t}")]
+        for side, y, name, colour in ((-15, forth, "f", BLUE), (15, back, "g", ORANGE)):
+            parts.append(arrow([(x + side * 0.35, 212), (x + side, 196), (x + side, y + 14)]))
+            parts.append(arrow([(x + side, y - 14), (x + side, 46), (x + side * 0.35, 30)]))
+            parts.append(tag("circle", cx=x + side, cy=y, r=14, fill=GROUND, stroke=colour, stroke_width=2.2))
+            parts.append(maths(x + side, y + 4, f"{name}_{t}", size=14))
+    title = "Two cells read four inputs, one from each end; each output has the states of both."
+    return picture("readers", title, 236, parts)
+
+
 def padded() -> str:
     """A batch of three rows: past its length, the state of a row is handed on as it is."""
     ids, lengths = rnn.pad([np.array([3, 1, 4, 1, 5]), np.array([2, 7]), np.array([1, 8, 2])])
@@ -71,7 +87,7 @@ def starts() -> str:
     return picture("starts", title, 160, parts)
 
 
-PICTURES = {"padded": padded, "starts": starts}
+PICTURES = {"readers": readers, "padded": padded, "starts": starts}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,24 @@ import numpy as np
 
 import svg
 import tinygrad_rnn as rnn
-from svg import BLUE, GREEN, GROUND, INK, ORANGE, arrow, box, dots, maths, picture, tag, text, wire
+from svg import (
+    BLUE,
+    GREEN,
+    GROUND,
+    INK,
+    ORANGE,
+    WIDTH,
+    Chart,
+    arrow,
+    box,
+    dots,
+    maths,
+    picture,
+    signed,
+    tag,
+    text,
+    wire,
+)
 from tinygrad_rnn import datasets
 
 TOP, PRODUCT, GATES, SUM, BIAS, INPUT, HEIGHT = 30, 92, 152, 210, 272, 304, 350  # rows
@@ -63,7 +80,7 @@ def leaves(y: float, name: str) -> str:
 
 
 def output(y: float) -> str:
-    return leaves(y, "h_t") + maths(svg.WIDTH, y + 24, "= y_t", "end")
+    return leaves(y, "h_t") + maths(WIDTH, y + 24, "= y_t", "end")
 
 
 def enters(y: float, name: str) -> str:
@@ -178,17 +195,25 @@ def measure() -> dict[str, Any]:
     cut, middle = len(ids) * 18 // 20, len(ids) * 19 // 20  # for training, to find the unit, and to show it
     rnn.fit(model, rnn.SoftmaxCrossEntropy(), optimizer, rnn.TokenStream(ids[:cut], batch=32, steps=64), steps=400)
 
-    def memory(first: int, last: int) -> Any:
-        return np.tanh(rnn.record(model, ids[first:last, None])["layers.1"].values["c"][:, 0].astype(float))
+    def read(first: int, last: int) -> dict[str, Any]:
+        values = rnn.record(model, ids[first:last, None])["layers.1"].values
+        return {name: array[:, 0].astype(float) for name, array in values.items()}
 
-    before, quoted = memory(cut, middle), in_quotes(words[cut:middle])
+    before, quoted = np.tanh(read(cut, middle)["c"]), in_quotes(words[cut:middle])
     correlations = [float(np.corrcoef(unit, quoted)[0, 1]) for unit in before.T]
     k = int(np.abs(correlations).argmax())
+    sign = np.sign(correlations[k])
     start = words.index("   * if", middle)
     passage = words[start : words.index("\n\n", start + 400)]
-    values = np.sign(correlations[k]) * memory(middle, start + len(passage))[start - middle :, k]
+    seen = {name: array[start - middle :, k] for name, array in read(middle, start + len(passage)).items()}
     print(f"unit {k}, correlation {correlations[k]:+.2f}")
-    return {"unit": k, "correlation": round(correlations[k], 2), "text": passage, "values": values.round(2).tolist()}
+    kept = {"f": seen["f"], "i g": sign * seen["i"] * seen["g"], "tanh c": sign * np.tanh(seen["c"])}
+    return {
+        "unit": k,
+        "correlation": round(correlations[k], 2),
+        "text": passage,
+        "values": {name: array.round(2).tolist() for name, array in kept.items()},
+    }
 
 
 def in_quotes(words: str) -> Any:
@@ -206,7 +231,7 @@ def unit() -> str:
         if column + len(word[0].strip()) > columns:
             row, column = row + 1, 0
         places = [(column + i + 0.5) * across for i in range(len(word[0].strip()) + 1)]
-        for x, value in zip(places, numbers["values"][word.start() :], strict=False):
+        for x, value in zip(places, numbers["values"]["tanh c"][word.start() :], strict=False):
             if value > 0.05 and x < columns * across:
                 tile = {"fill": ORANGE, "fill_opacity": f"{0.4 * value:.2f}"}
                 parts.append(box(x, 14 + down * row, across - 0.7, down - 2, **tile))
@@ -217,7 +242,31 @@ def unit() -> str:
     return picture("unit", title, 10 + down * (row + 1), parts)
 
 
-PICTURES = {"rnn": rnn_, "lstm": lstm, "gru": gru, "unit": unit}
+def memory() -> str:
+    """What that unit does over a few words: the forget gate, what is added, and the memory."""
+    numbers = svg.kept(__file__)
+    first = numbers["text"].index('to an "')
+    words = numbers["text"][first : numbers["text"].index("\n", first)]
+    parts: list[str] = []
+    top = 10.0
+    for name, low, colour in (("f", 0, ORANGE), ("i g", -1, GREEN), ("tanh c", -1, BLUE)):
+        chart = Chart(72, top, WIDTH - 4, top + 40 * (1 - low), (0, len(words)), (low, 1))
+        parts += chart.rows({tick: signed(tick) for tick in sorted({low, 0, 1})})
+        for i, value in enumerate(numbers["values"][name][first : first + len(words)]):
+            (x, zero), (_, y) = chart.at(i + 0.5, 0), chart.at(i, value)
+            parts.append(box(x, (zero + y) / 2, 11, abs(zero - y), fill=colour))
+        parts.append(maths(0, (chart.top + chart.bottom) / 2 + 5, name, "start", colour))
+        top = chart.bottom + 14
+    xs = " ".join(svg.number(chart.at(i + 0.5, 0)[0]) for i in range(len(words)))
+    parts.append(text(xs, top + 6, words.replace(" ", "␣"), font_size=13, font_family="monospace"))
+    title = (
+        "The same unit over one word in quotes. At both quotes the forget gate is closed; at the opening one something "
+        "is added; in between the gate is open, and the memory stays."
+    )
+    return picture("memory", title, top + 14, parts)
+
+
+PICTURES = {"rnn": rnn_, "lstm": lstm, "gru": gru, "unit": unit, "memory": memory}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 import svg
 import tinygrad_rnn as rnn
-from svg import BLUE, GREY, GROUND, INK, box, line, picture, text
+from svg import BLUE, GREY, GROUND, INK, ORANGE, arrow, box, line, maths, picture, tag, text
 from tinygrad_rnn import datasets
 
 WIDTH_OF_SEARCH, LENGTH = 3, 5
@@ -40,15 +40,14 @@ def alignments() -> dict[str, Any]:
         model.zero_grad()
         model.backward(criterion.backward(loss_cache), cache)
         optimizer.step()
-    source = "headache"
-    sources, _, read, targets = batch([np.array(["abcdefgh".index(letter) + 1 for letter in source])])
-    written = model(sources, read)[:, 0].argmax(axis=-1)
-    weights = model.alignments(sources, read)[:, 0]
-    return {
-        "source": source,
-        "written": "".join("∎abcdefgh"[k] for k in written),
-        "weights": weights.round(3).tolist(),
-    }
+    found = {}
+    for source in ("cafe", "headache"):
+        sources, _, read, _ = batch([np.array(["abcdefgh".index(letter) + 1 for letter in source])])
+        written = "".join("∎abcdefgh"[k] for k in model(sources, read)[:, 0].argmax(axis=-1))
+        print(source, written)
+        weights = model.alignments(sources, read)[:, 0].astype(float)
+        found[source] = {"written": written, "weights": weights.round(3).tolist()}
+    return found
 
 
 def tree() -> dict[str, Any]:
@@ -80,15 +79,49 @@ def tree() -> dict[str, Any]:
     return {"prompt": prompt, "steps": steps, "found": [float(f"{np.exp(score):.3g}") for _, score in beams]}
 
 
+def look() -> str:
+    """An encoder, a decoder, and what one step of the decoder gets of the memory."""
+    source, t = "cafe", 2
+    numbers = svg.kept(__file__)["alignments"][source]
+    y, columns = 168, [22 + 38.5 * k for k in range(9)]
+    reads, writes = columns[: len(source)], columns[len(source) :]
+    parts = [arrow([(columns[0], y), (columns[-1] + 20, y)], BLUE, width=2.4)]
+    parts += [text((reads[0] + reads[-1]) / 2, 14, "encoder"), text((writes[0] + writes[-1]) / 2, 14, "decoder")]
+    mono: dict[str, Any] = {"font_family": "monospace", "font_size": 15}
+    for s, x in enumerate(reads):
+        weight = numbers["weights"][t][s]
+        curve = f"M{svg.at((x, 116))}C{svg.at((x, 78))} {svg.at((x + 30, 92))} {svg.at((writes[t] - 10, 92))}"
+        parts.append(
+            tag("path", d=curve, fill="none", stroke=ORANGE, stroke_width=0.8 + 7 * weight, stroke_opacity="0.75")
+        )
+        parts += [arrow([(x, y - 10), (x, 139)]), maths(x, 131, f"m_{s + 1}")]
+        parts.append(text(x, 72, f"{weight:.2f}", fill=ORANGE))
+    for x, letter in zip(writes, numbers["written"], strict=True):
+        name = {"font_size": 11} if letter == "∎" else mono
+        parts += [arrow([(x, y - 10), (x, 44)]), text(x, 36, letter if letter != "∎" else "end", **name)]
+    parts.append(tag("circle", cx=writes[t], cy=92, r=11, fill=GROUND, stroke=ORANGE, stroke_width=1.6))
+    parts.append(maths(writes[t], 96, f"c_{t + 1}", size=13))
+    for x, letter in zip(columns, source + "∎" + numbers["written"][:-1], strict=True):
+        parts.append(tag("circle", cx=x, cy=y, r=9, fill=GROUND, stroke=BLUE, stroke_width=2))
+        name = {"font_size": 11} if letter == "∎" else mono
+        parts += [arrow([(x, y + 32), (x, y + 11)]), text(x, y + 46, letter if letter != "∎" else "begin", **name)]
+    title = (
+        "An encoder reads cafe, and a decoder writes efac from its state. The third step of the decoder also gets the "
+        "mean of the memory, with the weights of the attention."
+    )
+    return picture("look", title, y + 52, parts)
+
+
 def weights() -> str:
     """A row for each letter written, a column for each letter of the source."""
-    numbers = svg.kept(__file__)["alignments"]
+    source = "headache"
+    numbers = svg.kept(__file__)["alignments"][source]
     side, left, top = 30, 66, 48
     mono: dict[str, Any] = {"font_family": "monospace", "font_size": 16}
     rows = len(numbers["written"])
     parts = [text(left + 4 * side, 14, "it looks at")]
     parts.append(text(14, top + 135, "it writes", transform=f"rotate(-90 14 {top + 135})"))
-    for j, letter in enumerate(numbers["source"]):
+    for j, letter in enumerate(source):
         parts.append(text(left + (j + 0.5) * side, top - 10, letter, **mono))
     for i, letter in enumerate(numbers["written"]):
         y = top + (i + 0.5) * side
@@ -109,9 +142,9 @@ def beams() -> str:
     """The tree of a search: what is kept has a lane of its own, and what is dropped lies below."""
     numbers = svg.kept(__file__)["tree"]
     lanes = (16.0, 92.0, 168.0)
-    places = [(24.0 + 13, lanes[1])]
+    places = [(31.0, lanes[1])]
     parts: list[str] = []
-    nodes = [box(24, lanes[1], 46, 22, fill=GROUND, stroke=INK), text(24, lanes[1] + 4, numbers["prompt"])]
+    nodes = [box(21, lanes[1], 40, 22, fill=GROUND, stroke=INK), text(21, lanes[1] + 4, numbers["prompt"])]
     for column, extensions in enumerate(numbers["steps"], 1):
         x, below = 28.0 + 54 * column, [y for _, y in places]
         order = sorted(range(WIDTH_OF_SEARCH), key=lambda k: (places[extensions[k][0]][1], k))
@@ -122,8 +155,8 @@ def beams() -> str:
                 (kept[k][1], BLUE, "", 2) if k < WIDTH_OF_SEARCH else (below[parent], GREY, "2 2", 1)
             )
             start = places[parent]
-            parts.append(line([(start[0] + 10, start[1]), (x - 32, y), (x - 10, y)], colour, dashes, width))
-            parts.append(text(x - 21, y - 4, f"{p:.2f}", font_size=11, fill=colour))
+            parts.append(line([(start[0] + 10, start[1]), (x - 36, y), (x - 10, y)], colour, dashes, width))
+            parts.append(text(x - 23, y - 4, f"{p:.2f}", font_size=11, fill=colour))
             nodes.append(box(x, y, 20, 20, rx=3, fill=GROUND, stroke=colour, stroke_width=width))
             nodes.append(text(x, y + 5, letter.replace(" ", "␣"), font_size=14, fill="" if width > 1 else GREY))
         places = kept
@@ -134,10 +167,10 @@ def beams() -> str:
         "The tree of a beam search of width 3. It keeps three beginnings at each step; the likeliest text begins with "
         "the second letter, and the one that begins with the likeliest letter comes last."
     )
-    return picture("beams", title, lanes[-1] + 64, [*parts, *nodes])
+    return picture("beams", title, lanes[-1] + 44, [*parts, *nodes])
 
 
-PICTURES = {"weights": weights, "beams": beams}
+PICTURES = {"look": look, "weights": weights, "beams": beams}
 
 
 if __name__ == "__main__":

@@ -24,11 +24,16 @@ def bars(chart: Chart, values: list[float], names: str, colours: list[str]) -> l
     return parts
 
 
-def temperature() -> str:
-    """The letters after an r, at three temperatures."""
+def measure() -> dict[str, int]:
+    """How often the ten commonest letters follow an r in Python's manual, which is not the same in each version."""
     words = datasets.pydoc_topics().lower()
     counts = Counter(after for before, after in pairwise(words) if before == "r" and after.isalpha())
-    names, numbers = zip(*counts.most_common(10), strict=True)
+    return dict(counts.most_common(10))
+
+
+def temperature() -> str:
+    """The letters after an r, at three temperatures."""
+    names, numbers = zip(*svg.kept(__file__).items(), strict=True)
     parts: list[str] = []
     for row, tau in enumerate((0.5, 1.0, 2.0)):
         p = rnn.Softmax()(np.log(numbers) / tau)
@@ -53,16 +58,13 @@ def difference() -> str:
     gradient = criterion.backward(cache)[0]
     parts: list[str] = []
     top = 22.0
-    names = {"p": "probabilities", "q": "target", "p − q": "gradient"}
-    for (name, meaning), values, low in zip(names.items(), (p, q, gradient), (0.0, 0.0, -1.1), strict=True):
-        chart = Chart(
-            120,
-            top,
-            WIDTH - 26,
-            top + (74 if name == "q" else 52 * (1 - low / 0.7)),
-            (0, 4),
-            (low, 1.0 if name == "q" else 0.7),
-        )
+    rows = {
+        "p": ("probabilities", p, (0, 0.7)),
+        "q": ("target", q, (0, 1)),
+        "p − q": ("gradient", gradient, (-1.1, 0.7)),
+    }
+    for name, (meaning, values, (low, high)) in rows.items():
+        chart = Chart(120, top, WIDTH - 26, top + 74 * (high - low), (0, 4), (low, high))
         colours = [ORANGE if value < 0 else GREY if name == "q" else BLUE for value in values]
         parts += bars(chart, list(values), "01234" if low else "     ", colours)
         for i, value in enumerate(values):
@@ -80,4 +82,5 @@ PICTURES = {"temperature": temperature, "difference": difference}
 
 
 if __name__ == "__main__":
+    svg.keep(__file__, measure())
     svg.write(PICTURES)

@@ -1,7 +1,7 @@
 """What the scripts of this folder draw with: SVG that stands inside a page and takes its colours, in light and dark.
 
-A script has a dictionary PICTURES, of a function for each file that it draws. Where numbers take a training, the script
-keeps them in a file beside itself, and the functions draw from that file.
+A script has a dictionary PICTURES, of a function for each file that it draws. Where numbers take a training, or
+depend on the version of Python, the script keeps them in a file beside itself, and the functions draw from that file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parents[1] / "_static" / "learn"
 WIDTH = 350  # of a picture, about that of the text on a phone: a letter has as many pixels there as it has units here
-# From site.css; what follows the comma is for an SVG that stands alone.
+# From site.css; what follows the comma is for a page without it.
 BLUE = "var(--picture-blue, #0a4bff)"
 ORANGE = "var(--picture-orange, #b34700)"
 GREEN = "var(--picture-green, #00734f)"

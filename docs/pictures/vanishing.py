@@ -1,6 +1,6 @@
 """The pictures of the chapter on vanishing gradients: `python docs/pictures/vanishing.py`.
 
-It trains three models on Python's manual, for a minute in all, and keeps how long their gradients are.
+It trains three models on Python's manual, for some seconds, and keeps how long their gradients are.
 """
 
 from __future__ import annotations

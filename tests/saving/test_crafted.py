@@ -427,11 +427,11 @@ def test_files_changed_at_random(
 
 SMALL_VALUES: dict[str, Callable[[], Any]] = {
     "lists": lambda: [[]] * 3_000_000,
-    "dicts": lambda: [{"": 0}] * 1_000_000,
-    "keys": lambda: {f"{i:x}": 0 for i in range(1_000_000)},
+    "dicts": lambda: [{"": 0}] * 500_000,
+    "keys": lambda: {f"{i:x}": 0 for i in range(500_000)},
     "zeros": lambda: [0] * 3_000_000,
     "lone surrogates": lambda: "\ud800" * 1_000_000,
-    "strings that are not Latin": lambda: ["é", "Ω"] * 1_000_000,
+    "strings that are not Latin": lambda: ["é", "Ω"] * 500_000,
     "one emoji in a long text": lambda: "\N{GRINNING FACE}" + "x" * 10_000_000,
     "a long text": lambda: "x" * 40_000_000,
 }
@@ -455,10 +455,10 @@ EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: {f"w{i}": EMPTY for i in range(200_000)},
-        lambda: {"__metadata__": {f"{i}": "" for i in range(900_000)}},
+        lambda: {f"w{i}": EMPTY for i in range(100_000)},
+        lambda: {"__metadata__": {f"{i}": "" for i in range(500_000)}},
         lambda: {"w": EMPTY | {"shape": [1] * 4_000_000}},
-        lambda: {"__metadata__": {"tinygrad_rnn ": "," * 9, **{f"{i}": "" for i in range(900_000)}}},
+        lambda: {"__metadata__": {"tinygrad_rnn ": "," * 9, **{f"{i}": "" for i in range(500_000)}}},
     ],
     ids=["tensors", "metadata", "shape", "other metadata"],
 )

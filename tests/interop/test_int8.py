@@ -120,10 +120,10 @@ def test_the_c_computes_the_same_integers(name: str, tmp_path: Path) -> None:
     calibration = read_in_use(model, 300)
     written, quantized = to_c(model, tmp_path, dtype="int8", calibration=calibration), quantize(model, calibration)
     xs = any_inputs(quantized, 300, 3)
-    ys = run_c(written, xs)
+    ys, printed = run_c(written, xs)
     np.testing.assert_array_equal(ys, emulated(quantized, xs))
     assert len(np.unique(ys)) > 50
-    assert f"largest difference 0, state of {written.ram} bytes" in self_test(written)
+    assert f"largest difference 0, state of {written.ram} bytes" in printed
     assert not re.search(r"\b(float|double)\b(?!.*\*x, int8_t \*q)", written.source.read_text().partition("#ifdef")[0])
 
 
@@ -135,7 +135,8 @@ def test_it_does_so_for_a_million_steps_by_every_compiler(name: str, how: str, t
     calibration = read_in_use(model, 300)
     written, quantized = to_c(model, tmp_path, dtype="int8", calibration=calibration), quantize(model, calibration)
     xs = any_inputs(quantized, 1000, 1000)
-    np.testing.assert_array_equal(run_c(written, xs, flags=tuple(flags), compiler=compiler), emulated(quantized, xs))
+    ys, _ = run_c(written, xs, flags=tuple(flags), compiler=compiler)
+    np.testing.assert_array_equal(ys, emulated(quantized, xs))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -242,7 +243,7 @@ def test_extreme_weights_and_ranges_stay_the_same_in_c(tmp_path: Path) -> None:
         written = to_c(model, folder, dtype="int8", calibration=calibration)
         quantized = quantize(model, calibration)
         xs = any_inputs(quantized, 200, 2)
-        np.testing.assert_array_equal(run_c(written, xs), emulated(quantized, xs))
+        np.testing.assert_array_equal(run_c(written, xs)[0], emulated(quantized, xs))
 
 
 @pytest.mark.messages

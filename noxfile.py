@@ -97,11 +97,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the examples, build the documentation, warnings being errors, and run the code in it."""
+    """Run the examples, build the documentation, warnings being errors, run the code in it, and test its notebooks."""
     session.install(".", *needs("docs"))
     for builder in ("html", "doctest"):  # the second one takes the pages as the first one read them
         where = ("-d", "docs/_build/doctrees", "docs", f"docs/_build/{builder}")
         session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", builder, *where)
+    pytest(session, "tests/docs/test_notebooks.py")
 
 
 @nox.session

@@ -100,7 +100,8 @@ class Notebooks:
         """Take down a chapter, and give its page the link."""
         if app.builder.format == "html" and name.startswith(FOLDER) and has_code(page):
             self.chapters[name] = Chapter(page, Path(app.srcdir))
-            link = addnodes.download_reference("", "This chapter as a notebook", refuri=f"{Path(name).name}.ipynb")
+            file = f"{Path(name).name}.ipynb"
+            link = addnodes.download_reference("", "Download this chapter as a notebook", refuri=file)
             title = next(page.findall(nodes.title))
             title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", "", link, classes=["notebook"]))
 

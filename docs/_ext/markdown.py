@@ -16,26 +16,30 @@ from pathlib import Path
 from docutils import nodes
 
 SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
-TAG = re.compile(r"<svg\b([^>]*)>")
+ROOT = re.compile(r'<svg\b[^>]*\sviewBox="([^"]*)"[^>]*>')
+MARGIN = 8  # around a picture, whose lines may reach its edge
 SILENT = (nodes.comment, nodes.target, nodes.system_message)
 
 
 def picture(svg: str, alt: str = "") -> str:
-    """A tag that holds the picture. There it knows no variable of the page, so its colours are the fallbacks."""
+    """A tag that holds the picture. There it knows no style of the page, so its colours are the fallbacks."""
     if without := re.search(r"var\([^,()]*\)", svg):
         raise ValueError(f"a colour without a fallback, which a notebook needs: {without[0]}")
     if not alt and (title := re.search(r"<title[^>]*>(.*?)</title>", svg, re.DOTALL)):
         alt = html.unescape(title[1])
-    root = TAG.search(svg)
-    assert root is not None
-    width = re.search(r"max-width: *([\d.]+)px", root[0]) or re.search(r'viewBox="\S+ \S+ ([\d.]+)', root[0])
-    attributes = re.sub(r'\s(?:style|xmlns)="[^"]*"', "", root[1])
+    root = ROOT.search(svg)
+    assert root is not None, "no picture, or one without a viewBox"
+    left, top, width, height = map(float, root[1].split())
+    box = f"{left - MARGIN:g} {top - MARGIN:g} {width + 2 * MARGIN:g} {height + 2 * MARGIN:g}"
+    attributes = re.sub(r'\s(?:style|xmlns|viewBox|width|height)="[^"]*"', "", root[0][4:-1])
+    attributes += f' xmlns="http://www.w3.org/2000/svg" viewBox="{box}" style="background: white"'
     if "font-family" not in attributes:
         attributes += ' font-family="sans-serif"'
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" style="background: white"{attributes}>{svg[root.end() :]}'
-    size = f' width="{width[1]}"' if width else ""
+    svg = f"<svg{attributes}>{svg[root.end() :]}"
+    if at_most := re.search(r"max-width: *([\d.]+)px", root[0]):
+        width = float(at_most[1])
     data = base64.b64encode(svg.encode()).decode()
-    return f'<img alt="{html.escape(alt)}"{size} src="data:image/svg+xml;base64,{data}">'
+    return f'<img alt="{html.escape(alt)}" width="{width + 2 * MARGIN:.0f}" src="data:image/svg+xml;base64,{data}">'
 
 
 def equation(node: nodes.math_block) -> str:

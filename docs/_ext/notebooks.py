@@ -30,7 +30,7 @@ KERNEL = Config(KernelManager={"transport_encryption": "auto"})  # without it, e
 NEEDS = (
     "This notebook is a chapter of the documentation of tinygrad_rnn. To run it, install the package: run "
     "`python -m pip install .` in a clone of the sources. The cells are one program; run them from top to bottom. "
-    "A name in italics, such as *6. LSTM and GRU*, is that of another page."
+    "A link to another page of the documentation is that page's name, in italics."
 )
 
 
@@ -45,7 +45,7 @@ class Chapter:
             kind = part.get("testnodetype") if isinstance(part, nodes.literal_block) else None
             if kind == "testcode":
                 self.add_text(text)
-                self.add(v4.new_code_cell(part.astext()))
+                self.add(v4.new_code_cell(part.astext().rstrip()))
             elif kind == "testoutput":
                 self.outputs.append((self.notebook.cells[-1], part.astext() + "\n"))
             else:

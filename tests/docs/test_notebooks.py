@@ -114,11 +114,11 @@ def test_a_link_to_another_page_is_its_name() -> None:
 
 def test_a_picture_is_part_of_the_text() -> None:
     (text,) = blocks(nodes.raw("", SVG, format="html"), Path())
-    found = re.fullmatch(r'<img alt="(.*)" width="560" src="data:image/svg\+xml;base64,(.*)">', text)
+    found = re.fullmatch(r'<img alt="(.*)" width="576" src="data:image/svg\+xml;base64,(.*)">', text)
     assert found is not None
     assert found[1] == "From a to b, a &lt; b"
     svg = base64.b64decode(found[2]).decode()
-    assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg" style="background: white" viewBox="0 0 640 250"')
+    assert 'xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 656 266" style="background: white"' in svg
     assert "var(--color-brand-primary, #2962ff)" in svg
 
 

@@ -150,6 +150,15 @@ def test_the_text_stands_there_as_it_is(browser: Any, written: Path) -> None:
         assert page.locator("#text b").count() == 0
         assert page.title() == "What Sequential reads"
         assert "characters" in page.locator("#facts").inner_text()
+        assert page.locator("#next-title").inner_text() == "Next character"
+        assert "token" not in page.locator("#keys").text_content()
+
+
+def test_beside_the_text_all_values_are_in_view(browser: Any, written: Path) -> None:
+    with opened(browser, written, width=736) as page:
+        assert page.locator("#reader").bounding_box()["x"] < page.locator("#time").bounding_box()["x"]
+        box = page.locator("#time").bounding_box()
+        assert box["y"] + box["height"] < 800
 
 
 def test_a_hovered_character_shows_its_distribution(browser: Any, written: Path) -> None:

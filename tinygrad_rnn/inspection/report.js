@@ -369,7 +369,7 @@ function readHash() {
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
 }
 function describe() {
-  $("next-title").textContent = `Next ${token}`;
+  for (const name of document.querySelectorAll(".name")) name.textContent = token;
   const mean = about.mean.toFixed(2);
   $("facts").textContent = `${T.toLocaleString("en")} ${token}s, ${mean} bits each`;
   const notes = [

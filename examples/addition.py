@@ -6,6 +6,7 @@ A network reads 123+48, character by character, and writes 171. It is never told
     python examples/addition.py
     python examples/addition.py --attention none --iterations 6000
     python examples/addition.py --no-reverse
+    python examples/addition.py --plot addition.png
 
 One LSTM reads the question; another one writes the sum and uses attention to look back at the question. After 1,500 to
 1,750 iterations, ten seconds on one core, 99 % of the held-out sums are right in every digit. Without attention it
@@ -28,7 +29,7 @@ import argparse
 import numpy as np
 
 import tinygrad_rnn as rnn
-from options import check_every, check_ranges, make_parser, run
+from options import check_every, check_picture, check_ranges, make_parser, run
 
 TOKENIZER = rnn.CharTokenizer("0123456789+=")
 EQUALS = TOKENIZER.id_of("=")  # where a sum begins, and where it ends
@@ -71,22 +72,8 @@ def answers(model: rnn.EncoderDecoder, questions: list[str]) -> list[str]:
     return [TOKENIZER.decode(ids) for ids in rows]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--attention", choices=("none", "dot", "additive"), default="additive", help="how it looks back (additive)")
-    add("--reverse", action=argparse.BooleanOptionalAction, default=True, help="read and write from the end (yes)")
-    add("--hidden", type=int, default=64, help="units of each LSTM (64)")
-    add("--batch", type=int, default=64, help="sums an iteration (64)")
-    add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
-    add("--iterations", type=int, default=3000, help="when to give up (3000)")
-    add("--every", type=int, default=250, metavar="N", help="measure every N iterations (250)")
-    add("--goal", type=float, default=0.99, help="the part of the held-out sums to get right (0.99)")
-    add("--seed", type=int, default=0, help="of weights and sums (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args, {"above 0 and at most 1": "goal"})
-    check_every(parser, args)
-
+def train(args: argparse.Namespace) -> None:
+    """Until enough of the held-out sums are right in every digit."""
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     train, test = pairs(data, 300_000)
     order = -1 if args.reverse else 1
@@ -116,8 +103,42 @@ def main(arguments: list[str] | None = None) -> None:
             )
             if right >= args.goal:
                 print(f"at least {args.goal} of the held-out sums right after {i} iterations")
-                return
-    print(f"still below {args.goal} after {args.iterations} iterations")
+                break
+    else:
+        print(f"still below {args.goal} after {args.iterations} iterations")
+    if args.plot is not None:
+        longest = max(range(len(questions)), key=lambda b: len(questions[b]))
+        plot(args.plot, model, questions[longest], given[longest])
+
+
+def plot(path: str, model: rnn.EncoderDecoder, question: str, answer: str) -> None:
+    """Where the writer looks at the question, for each character of the sum and for its end."""
+    from tinygrad_rnn import plotting
+
+    weights = model.alignments(TOKENIZER.encode(question)[:, None], TOKENIZER.encode("=" + answer)[:, None])
+    plotting.attention(weights[:, 0], question, answer + "=").savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--attention", choices=("none", "dot", "additive"), default="additive", help="how it looks back (additive)")
+    add("--reverse", action=argparse.BooleanOptionalAction, default=True, help="read and write from the end (yes)")
+    add("--hidden", type=int, default=64, help="units of each LSTM (64)")
+    add("--batch", type=int, default=64, help="sums an iteration (64)")
+    add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
+    add("--iterations", type=int, default=3000, help="when to give up (3000)")
+    add("--every", type=int, default=250, metavar="N", help="measure every N iterations (250)")
+    add("--goal", type=float, default=0.99, help="the part of the held-out sums to get right (0.99)")
+    add("--plot", metavar="FILE", help="draw where it looks while it writes a sum: .png, .svg or .pdf")
+    add("--seed", type=int, default=0, help="of weights and sums (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args, {"above 0 and at most 1": "goal"})
+    check_every(parser, args)
+    check_picture(parser, args.plot)
+    if args.plot is not None and args.attention == "none":
+        parser.error("--plot draws where it looks, but with --attention none it looks nowhere")
+    train(args)
 
 
 if __name__ == "__main__":

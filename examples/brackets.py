@@ -21,6 +21,7 @@ The mistake may be anywhere, so `ManyToOne` takes the maximum of each output ove
 lines; the colour of a character is what the network says after it.
 """
 
+import argparse
 import re
 import string
 import sysconfig
@@ -80,38 +81,8 @@ def counts(texts: list[str], kinds: list[str]) -> np.ndarray:
     return np.array([[found[kind] for kind in kinds] for found in map(Counter, map(pairs, texts))], "float32")
 
 
-def plot(path: str, model: rnn.ManyToOne, tokenizer: rnn.CharTokenizer, lines: list[str]) -> None:
-    """The lines, each character coloured by what the model says of the line up to it."""
-    from matplotlib.figure import Figure
-
-    from tinygrad_rnn import plotting
-
-    colours = []
-    for line in lines:
-        ids = tokenizer.encode(line)
-        logits, _ = model(np.tile(ids[:, None], len(ids)), lengths=1 + np.arange(len(ids)))  # row i ends after i + 1
-        colours += [2 * rnn.Softmax()(logits)[:, 1] - 1, np.zeros(1, "float32")]  # 0 for the end of the line
-    width = max(map(len, lines)) + 1
-    figure = Figure(figsize=(0.2 + 0.1 * width, 0.4 + 0.19 * len(lines)), layout="constrained")
-    plotting.unit(np.concatenate(colours), "".join(line + "\n" for line in lines), width=width, axes=figure.subplots())
-    figure.suptitle("blue: the brackets match so far; red: one is wrong", fontsize=9)
-    figure.savefig(path)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--hidden", type=int, default=64, help="units (64)")
-    add("--batch", type=int, default=64, help="lines an iteration (64)")
-    add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
-    add("--iterations", type=int, default=600, help="training iterations (600)")
-    add("--lines", type=int, default=10000, help="how many lines at most (10000)")
-    add("--plot", metavar="FILE", help="draw what it says after each character: .png, .svg or .pdf")
-    add("--seed", type=int, default=0, help="of files, mistakes, weights and order (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args, {"at least 1": "lines"})
-    check_picture(parser, args.plot)
-
+def compare(args: argparse.Namespace) -> None:
+    """Two linear models of pairs, and a network that reads the line."""
     weights, data, order = np.random.default_rng(args.seed).spawn(3)
     lines, files = library(Path(sysconfig.get_path("stdlib")))
     some = data.permutation(len(lines))[: args.lines]
@@ -143,6 +114,40 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"GRU of {args.hidden} units: accuracy {found['accuracy']:.3f}")
     if args.plot is not None:
         plot(args.plot, model, tokenizer, held_out[:: len(held_out) // 12 | 1][:12])
+
+
+def plot(path: str, model: rnn.ManyToOne, tokenizer: rnn.CharTokenizer, lines: list[str]) -> None:
+    """The lines, each character coloured by what the model says of the line up to it."""
+    from matplotlib.figure import Figure
+
+    from tinygrad_rnn import plotting
+
+    colours = []
+    for line in lines:
+        ids = tokenizer.encode(line)
+        logits, _ = model(np.tile(ids[:, None], len(ids)), lengths=1 + np.arange(len(ids)))  # row i ends after i + 1
+        colours += [2 * rnn.Softmax()(logits)[:, 1] - 1, np.zeros(1, "float32")]  # 0 for the end of the line
+    width = max(map(len, lines)) + 1
+    figure = Figure(figsize=(0.2 + 0.1 * width, 0.4 + 0.19 * len(lines)), layout="constrained")
+    plotting.unit(np.concatenate(colours), "".join(line + "\n" for line in lines), width=width, axes=figure.subplots())
+    figure.suptitle("blue: the brackets match so far; red: one is wrong", fontsize=9)
+    figure.savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--hidden", type=int, default=64, help="units (64)")
+    add("--batch", type=int, default=64, help="lines an iteration (64)")
+    add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
+    add("--iterations", type=int, default=600, help="training iterations (600)")
+    add("--lines", type=int, default=10000, help="how many lines at most (10000)")
+    add("--plot", metavar="FILE", help="draw what it says after each character: .png, .svg or .pdf")
+    add("--seed", type=int, default=0, help="of files, mistakes, weights and order (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args, {"at least 1": "lines"})
+    check_picture(parser, args.plot)
+    compare(args)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 A cell that the library does not have is checked, trained beside `RNNCell`, saved and loaded::
 
     python examples/custom_cell.py
+    python examples/custom_cell.py --plot custom_cell.png
 
 It is the minimal gated unit (Zhou, Wu, Zhang and Zhou, *Minimal Gated Unit for Recurrent Neural Networks*, 2016), a GRU
 with a single gate f, which controls both how much of the old state the new value sees and how far the new value
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as rnn
+from options import check_picture, make_parser, run
 from tinygrad_rnn.testing import check_contract, check_gradients
 
 
@@ -85,16 +87,19 @@ def learn(cell: rnn.Cell, symbols: int, rng: np.random.Generator) -> tuple[rnn.S
     return model, losses
 
 
-def main() -> None:
+def compare(picture: str | None) -> None:
+    """Check the cell, train it and the `RNNCell`, draw their losses, and save and load the model."""
     rng = np.random.default_rng(0)
     cell = MinimalGatedCell(3, 4, rng=rng)
     print(f"worst gradient error {max(check_gradients(cell, rng=rng).values()):.1e}")
     print(f"clauses of the contract that hold: {len(check_contract(cell, rng=rng))}")
 
     print(f"loss in nats before and after, for the first of 30 symbols; by chance {np.log(4):.3f}")
+    curves = {}
     for kind in (rnn.RNNCell, MinimalGatedCell):
         rng = np.random.default_rng(1)
         model, losses = learn(kind(4, 32, rng=rng), 4, rng)
+        curves[kind.__name__] = losses
         print(f"{kind.__name__:16} {losses[0]:.3f} -> {np.mean(losses[-20:]):.3f}")
 
     with TemporaryDirectory() as folder:
@@ -103,7 +108,19 @@ def main() -> None:
         again = rnn.load(path, classes=[MinimalGatedCell]).model
     ids = rng.integers(0, 4, (30, 3))
     print(f"loaded {again!r}, same outputs: {np.array_equal(again(ids)[0], model(ids)[0])}")
+    if picture is not None:
+        from tinygrad_rnn import plotting
+
+        plotting.losses(curves, unit="nats").savefig(picture)
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--plot", metavar="FILE", help="draw the losses: .png, .svg or .pdf")
+    args = parser.parse_args()
+    check_picture(parser, args.plot)
+    compare(args.plot)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,6 +16,7 @@ needs matplotlib, `python -m pip install 'tinygrad-rnn[plot]'`.
 Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
 """
 
+import argparse
 import calendar
 import string
 from datetime import date
@@ -83,34 +84,8 @@ def build(H: int, rng: np.random.Generator) -> rnn.EncoderDecoder:
     return rnn.EncoderDecoder(encoder, decoder, bridge=rnn.Bridge(2 * H, (H,), rng=rng))
 
 
-def plot(path: str, model: rnn.EncoderDecoder, answers: dict[str, np.ndarray]) -> None:
-    """Where the model looks while it writes the answer to each text, as one picture."""
-    from matplotlib.figure import Figure
-
-    from tinygrad_rnn import plotting
-
-    figure = Figure(figsize=(9, 3.4 * len(answers)), layout="constrained")
-    for axes, (text, answer) in zip(figure.subplots(len(answers)), answers.items(), strict=True):
-        weights = model.alignments(LETTERS.encode(text)[:, None], late(answer[:, None]))
-        plotting.attention(weights[:, 0], text, DIGITS.decode(answer), axes=axes)
-    figure.savefig(path)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--hidden", type=int, default=64, help="units of each cell and of the attention (64)")
-    add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
-    add("--iterations", type=int, default=500, help="when to give up (500)")
-    add("--every", type=int, default=100, metavar="N", help="measure every N iterations (100)")
-    add("--goal", type=float, default=0.999, help="the part of the held-out dates to get right (0.999)")
-    add("--plot", metavar="FILE", help="draw where the model looks: .png, .svg or .pdf")
-    add("--seed", type=int, default=0, help="of weights and dates (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args, {"above 0 and at most 1": "goal"})
-    check_every(parser, args)
-    check_picture(parser, args.plot)
-
+def train(args: argparse.Namespace) -> None:
+    """Until nearly all held-out dates are right; then write three of them, by a beam search."""
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     held_out, days = np.split(data.permutation(DAYS), [len(DAYS) // 10])
     model = build(args.hidden, weights)
@@ -149,6 +124,36 @@ def main(arguments: list[str] | None = None) -> None:
         answers[text] = np.array(found[0].ids)
     if args.plot is not None:
         plot(args.plot, model, answers)
+
+
+def plot(path: str, model: rnn.EncoderDecoder, answers: dict[str, np.ndarray]) -> None:
+    """Where the model looks while it writes the answer to each text, as one picture."""
+    from matplotlib.figure import Figure
+
+    from tinygrad_rnn import plotting
+
+    figure = Figure(figsize=(9, 3.4 * len(answers)), layout="constrained")
+    for axes, (text, answer) in zip(figure.subplots(len(answers)), answers.items(), strict=True):
+        weights = model.alignments(LETTERS.encode(text)[:, None], late(answer[:, None]))
+        plotting.attention(weights[:, 0], text, DIGITS.decode(answer), axes=axes)
+    figure.savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--hidden", type=int, default=64, help="units of each cell and of the attention (64)")
+    add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
+    add("--iterations", type=int, default=500, help="when to give up (500)")
+    add("--every", type=int, default=100, metavar="N", help="measure every N iterations (100)")
+    add("--goal", type=float, default=0.999, help="the part of the held-out dates to get right (0.999)")
+    add("--plot", metavar="FILE", help="draw where the model looks: .png, .svg or .pdf")
+    add("--seed", type=int, default=0, help="of weights and dates (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args, {"above 0 and at most 1": "goal"})
+    check_every(parser, args)
+    check_picture(parser, args.plot)
+    train(args)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,45 @@ import numpy as np
 import tinygrad_rnn as rnn
 from tinygrad_rnn import datasets, interop
 
+
+def trained(ids: Any, V: int, args: argparse.Namespace) -> rnn.Sequential:
+    rng = np.random.default_rng(args.seed)
+    model = rnn.Sequential(rnn.OneHot(V), rnn.GRUCell(V, args.hidden, rng=rng), rnn.Linear(args.hidden, V, rng=rng))
+    stream = rnn.TokenStream(ids, batch=32, steps=64)
+    rnn.fit(model, rnn.SoftmaxCrossEntropy(), rnn.Adam(model, 0.01), stream, steps=args.iterations)
+    return model
+
+
+def deploy(args: argparse.Namespace) -> None:
+    """Train a model, write it in three forms, run each, and compare the texts."""
+    text = datasets.pydoc_topics()
+    tokenizer = rnn.CharTokenizer.from_text(text)
+    ids, prompt = tokenizer.encode(text), tokenizer.encode(args.prompt)
+    cut = len(ids) * 9 // 10
+    model, calibration = trained(ids[:cut], len(tokenizer), args), ids[:4000]
+    models: dict[str, Any] = {"float32": model, "int8_weights": interop.round_weights(model)}
+    models["int8"] = interop.quantize(model, calibration)
+    held_out = rnn.TokenStream(ids[cut:], batch=64, steps=100)
+    with TemporaryDirectory() as temporary:
+        folder = Path(args.folder or temporary)
+        for dtype, same in models.items():
+            how: Any = {"dtype": dtype, "calibration": calibration if dtype == "int8" else None}
+            files = interop.to_c(model, folder, name=f"{dtype}_rnn", **how)
+            size = f"{files.flash:,} bytes of constants, {files.ram:,} of memory"
+            print(f"\n{dtype}: {rnn.evaluate(same, held_out):.3f} nats; {size}")
+            rng = np.random.default_rng(args.seed)  # of which a temperature of 0 takes nothing
+            written = list(rnn.generate(same, prompt, length=args.length, temperature=0.0, rng=rng))
+            print(repr(args.prompt + tokenizer.decode(written)))
+            if dtype == "float32" and importlib.util.find_spec("onnx"):
+                found = run_in_onnx(folder / "rnn.onnx", model, prompt, args.length)
+                print("ONNX writes the same text" if found == written else f"ONNX writes {tokenizer.decode(found)!r}")
+            if shutil.which("cc") is None:
+                print("there is no compiler of C, cc, so it is not run")
+                continue
+            found = run_in_c(files, "int16_t" if dtype == "int8" else "float", prompt, args.length)
+            print("C writes the same text" if found == written else f"C writes {tokenizer.decode(found)!r}")
+
+
 MAIN = """
 #include "{name}.h"
 #include <stdio.h>
@@ -54,14 +93,6 @@ int main(int count, char **arguments)
     return 0;
 }}
 """
-
-
-def trained(ids: Any, V: int, args: argparse.Namespace) -> rnn.Sequential:
-    rng = np.random.default_rng(args.seed)
-    model = rnn.Sequential(rnn.OneHot(V), rnn.GRUCell(V, args.hidden, rng=rng), rnn.Linear(args.hidden, V, rng=rng))
-    stream = rnn.TokenStream(ids, batch=32, steps=64)
-    rnn.fit(model, rnn.SoftmaxCrossEntropy(), rnn.Adam(model, 0.01), stream, steps=args.iterations)
-    return model
 
 
 def run_in_c(files: interop.CFiles, number: str, prompt: Any, length: int) -> list[int]:
@@ -103,35 +134,9 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(f"--{name} must be at least {least}, not {getattr(args, name)}")
     if not args.prompt:
         parser.error("--prompt must have a character")
-    text = datasets.pydoc_topics()
-    tokenizer = rnn.CharTokenizer.from_text(text)
-    ids, prompt = tokenizer.encode(text), tokenizer.encode(args.prompt)
     if args.folder is not None and not Path(args.folder).is_dir():
         parser.error(f"--folder {args.folder} is not a folder; make it first")
-
-    cut = len(ids) * 9 // 10
-    model, calibration = trained(ids[:cut], len(tokenizer), args), ids[:4000]
-    models: dict[str, Any] = {"float32": model, "int8_weights": interop.round_weights(model)}
-    models["int8"] = interop.quantize(model, calibration)
-    held_out = rnn.TokenStream(ids[cut:], batch=64, steps=100)
-    with TemporaryDirectory() as temporary:
-        folder = Path(args.folder or temporary)
-        for dtype, same in models.items():
-            how: Any = {"dtype": dtype, "calibration": calibration if dtype == "int8" else None}
-            files = interop.to_c(model, folder, name=f"{dtype}_rnn", **how)
-            size = f"{files.flash:,} bytes of constants, {files.ram:,} of memory"
-            print(f"\n{dtype}: {rnn.evaluate(same, held_out):.3f} nats; {size}")
-            rng = np.random.default_rng(args.seed)  # of which a temperature of 0 takes nothing
-            written = list(rnn.generate(same, prompt, length=args.length, temperature=0.0, rng=rng))
-            print(repr(args.prompt + tokenizer.decode(written)))
-            if dtype == "float32" and importlib.util.find_spec("onnx"):
-                found = run_in_onnx(folder / "rnn.onnx", model, prompt, args.length)
-                print("ONNX writes the same text" if found == written else f"ONNX writes {tokenizer.decode(found)!r}")
-            if shutil.which("cc") is None:
-                print("there is no compiler of C, cc, so it is not run")
-                continue
-            found = run_in_c(files, "int16_t" if dtype == "int8" else "float", prompt, args.length)
-            print("C writes the same text" if found == written else f"C writes {tokenizer.decode(found)!r}")
+    deploy(args)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ Mackey and Glass, *Oscillation and Chaos in Physiological Control Systems*, 1977
 and Variance of the Target Probability Distribution*, 1994.
 """
 
+import argparse
 from typing import Any
 
 import numpy as np
@@ -57,41 +58,8 @@ def seasonal(rng: np.random.Generator) -> np.ndarray:
     return np.sin(fast) + 0.4 * np.cos(2 * fast) + 0.5 * np.sin(slow + 1) + noise
 
 
-def plot(path: str, pictures: dict[str, tuple[Any, ...]]) -> None:
-    """Of each series the end of what was read, the true values after it, and the forecast with its band."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.2 * len(pictures)), layout="constrained")
-    for axes, (name, (before, after, low, middle, high)) in zip(figure.subplots(2), pictures.items(), strict=True):
-        past, ahead = np.arange(1 - len(before), 1), np.arange(1, len(after) + 1)
-        axes.fill_between(ahead, low, high, color="#D55E00", alpha=0.25, linewidth=0, label="10 to 90 %")
-        axes.plot(np.append(past, ahead), np.append(before, after), color="black", linewidth=1.2, label="truth")
-        axes.plot(ahead, middle, color="#D55E00", linestyle="--", label="forecast")
-        axes.axvline(0.5, color="grey", linewidth=0.8)
-        axes.set(title=name, xlabel="steps ahead", ylabel="standard deviations", xlim=(past[0], ahead[-1]))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3)
-    figure.savefig(path)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--hidden", type=int, default=32, help="units (32)")
-    add("--batch", type=int, default=16, help="windows an iteration (16)")
-    add("--lr", type=float, default=0.02, help="learning rate, which falls to 0 (0.02)")
-    add("--epochs", type=int, default=40, help="how often to go through all windows (40)")
-    add("--ahead", type=int, default=100, help="how many values to forecast (100)")
-    add("--samples", type=int, default=100, help="trajectories of a forecast (100)")
-    add("--plot", metavar="FILE", help="draw the forecasts: .png, .svg or .pdf")
-    add("--seed", type=int, default=0, help="of series, weights and trajectories (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args, {"at least 1": "samples"})
-    if args.ahead < 4:
-        parser.error(f"--ahead must be at least 4, not {args.ahead}")
-    if args.ahead > SIZE - TRAIN - WINDOW:
-        parser.error(f"--ahead must be at most {SIZE - TRAIN - WINDOW}, not {args.ahead}")
-    check_picture(parser, args.plot)
-
+def compare(args: argparse.Namespace) -> None:
+    """Learn each series, forecast it, and compare with two forecasts that need no network."""
     pictures = {}
     for title, make in {"Mackey-Glass": mackey_glass, "seasonal": seasonal}.items():
         weights, data, order, draws = np.random.default_rng(args.seed).spawn(4)
@@ -127,6 +95,43 @@ def main(arguments: list[str] | None = None) -> None:
         pictures[title] = tuple(values[:, 0, 0] for values in (before, after, low, middle, high))
     if args.plot is not None:
         plot(args.plot, pictures)
+
+
+def plot(path: str, pictures: dict[str, tuple[Any, ...]]) -> None:
+    """Of each series the end of what was read, the true values after it, and the forecast with its band."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2 * len(pictures)), layout="constrained")
+    for axes, (name, (before, after, low, middle, high)) in zip(figure.subplots(2), pictures.items(), strict=True):
+        past, ahead = np.arange(1 - len(before), 1), np.arange(1, len(after) + 1)
+        axes.fill_between(ahead, low, high, color="#D55E00", alpha=0.25, linewidth=0, label="10 to 90 %")
+        axes.plot(np.append(past, ahead), np.append(before, after), color="0.5", linewidth=1.2, label="truth")
+        axes.plot(ahead, middle, color="#D55E00", linestyle="--", label="forecast")
+        axes.axvline(0.5, color="grey", linewidth=0.8)
+        axes.set(title=name, xlabel="steps ahead", ylabel="standard deviations", xlim=(past[0], ahead[-1]))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    figure.savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--hidden", type=int, default=32, help="units (32)")
+    add("--batch", type=int, default=16, help="windows an iteration (16)")
+    add("--lr", type=float, default=0.02, help="learning rate, which falls to 0 (0.02)")
+    add("--epochs", type=int, default=40, help="how often to go through all windows (40)")
+    add("--ahead", type=int, default=100, help="how many values to forecast (100)")
+    add("--samples", type=int, default=100, help="trajectories of a forecast (100)")
+    add("--plot", metavar="FILE", help="draw the forecasts: .png, .svg or .pdf")
+    add("--seed", type=int, default=0, help="of series, weights and trajectories (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args, {"at least 1": "samples"})
+    if args.ahead < 4:
+        parser.error(f"--ahead must be at least 4, not {args.ahead}")
+    if args.ahead > SIZE - TRAIN - WINDOW:
+        parser.error(f"--ahead must be at most {SIZE - TRAIN - WINDOW}, not {args.ahead}")
+    check_picture(parser, args.plot)
+    compare(args)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ Bengio, Simard and Frasconi, *Learning Long-Term Dependencies with Gradient Desc
 Schmidhuber, *Long Short-Term Memory*, 1997.
 """
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,8 @@ CELLS: dict[str, Any] = {"RNN": rnn.RNNCell, "LSTM": rnn.LSTMCell, "GRU": rnn.GR
 CELL = "layers.1"  # where it stands in the model
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
-    add_text(parser)
-    add("--hidden", type=int, default=64, help="units of each cell (64)")
-    add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
-    add("--iterations", type=int, default=400, help="of 32 texts by 64 characters (400)")
-    add("--steps", type=int, default=100, help="how far to go back (100)")
-    add("--credit", type=int, default=40, help="characters of a credit map (40)")
-    add("--seed", type=int, default=0, help="of the weights, and of which texts are read (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args, {"at least 1": "steps"})
-    check_text(parser, args)
-    if not 1 <= args.credit <= args.steps:
-        parser.error(f"--credit must be 1 to --steps, {args.steps}, not {args.credit}")
+def compare(args: argparse.Namespace) -> None:
+    """Train an RNN, an LSTM and a GRU alike, and draw what reaches their first step."""
     from tinygrad_rnn import plotting  # what it lacks it says now, and not after the training
 
     text = read_text(args)
@@ -85,8 +72,28 @@ def main(arguments: list[str] | None = None) -> None:
     for name, credit in credits.items():
         figures[f"credit_{name.lower()}"] = plotting.credit(credit, tokenizer.decode(xs[T - args.credit :, 0]))
     for name, figure in figures.items():
-        figure.savefig(args.folder / f"{name}.png")
+        figure.savefig(args.folder / f"{name}.{args.format}")
     print(f"{len(figures)} pictures are in {args.folder}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
+    add("--format", choices=("png", "svg", "pdf"), default="png", help="of the pictures (png)")
+    add_text(parser)
+    add("--hidden", type=int, default=64, help="units of each cell (64)")
+    add("--lr", type=float, default=0.005, help="learning rate, which falls to 0 (0.005)")
+    add("--iterations", type=int, default=400, help="of 32 texts by 64 characters (400)")
+    add("--steps", type=int, default=100, help="how far to go back (100)")
+    add("--credit", type=int, default=40, help="characters of a credit map (40)")
+    add("--seed", type=int, default=0, help="of the weights, and of which texts are read (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args, {"at least 1": "steps"})
+    check_text(parser, args)
+    if not 1 <= args.credit <= args.steps:
+        parser.error(f"--credit must be 1 to --steps, {args.steps}, not {args.credit}")
+    compare(args)
 
 
 if __name__ == "__main__":

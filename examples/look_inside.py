@@ -85,26 +85,8 @@ def correlations(units: np.ndarray, known: np.ndarray) -> np.ndarray:
     return found
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
-    add_text(parser)
-    add("--hidden", type=int, default=128, help="units of the LSTM (128)")
-    add("--batch", type=int, default=32, help="texts read side by side (32)")
-    add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
-    add("--iterations", type=int, default=1000, help="of 64 characters a text (1000)")
-    add("--every", type=int, default=100, metavar="N", help="measure every N iterations (100)")
-    add("--steps", type=int, default=70, help="characters of the pictures over a text (70)")
-    add("--states", type=int, default=800, help="characters of the other pictures (800)")
-    add("--seed", type=int, default=0, help="of the weights (0)")
-    args = parser.parse_args(arguments)
-    if not 1 <= args.every <= args.iterations:
-        parser.error(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
-    check_ranges(parser, args, {"at least 1": "steps"})
-    if args.states < 3:
-        parser.error(f"--states must be at least 3, not {args.states}")
-    check_text(parser, args)
+def look_inside(args: argparse.Namespace) -> None:
+    """Train an LSTM, find the unit that knows most of what a reader knows, and draw."""
     text = read_text(args)
     tokenizer = rnn.CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
@@ -153,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
         "parameters": plotting.parameters(model),
     }
     for name, figure in figures.items():
-        figure.savefig(args.folder / f"{name}.png")
+        figure.savefig(args.folder / f"{name}.{args.format}")
     rnn.inspection.report(
         model,
         text[start : start + args.states],
@@ -163,6 +145,30 @@ def main(arguments: list[str] | None = None) -> None:
         title="An LSTM reads Python's manual",
     )
     print(f"{len(figures)} pictures and report.html are in {args.folder}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--folder", type=Path, default=Path("pictures"), help="where the pictures are written (pictures)")
+    add("--format", choices=("png", "svg", "pdf"), default="png", help="of the pictures (png)")
+    add_text(parser)
+    add("--hidden", type=int, default=128, help="units of the LSTM (128)")
+    add("--batch", type=int, default=32, help="texts read side by side (32)")
+    add("--lr", type=float, default=0.01, help="learning rate, which falls to 0 (0.01)")
+    add("--iterations", type=int, default=1000, help="of 64 characters a text (1000)")
+    add("--every", type=int, default=100, metavar="N", help="measure every N iterations (100)")
+    add("--steps", type=int, default=70, help="characters of the pictures over a text (70)")
+    add("--states", type=int, default=800, help="characters of the other pictures (800)")
+    add("--seed", type=int, default=0, help="of the weights (0)")
+    args = parser.parse_args(arguments)
+    if not 1 <= args.every <= args.iterations:
+        parser.error(f"--every must be 1 to --iterations, {args.iterations}, not {args.every}")
+    check_ranges(parser, args, {"at least 1": "steps"})
+    if args.states < 3:
+        parser.error(f"--states must be at least 3, not {args.states}")
+    check_text(parser, args)
+    look_inside(args)
 
 
 if __name__ == "__main__":

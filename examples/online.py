@@ -73,6 +73,28 @@ def learn(method: Any, args: argparse.Namespace) -> tuple[float, list[float]]:
     return float(cell.w.value[0]), losses
 
 
+def compare(args: argparse.Namespace) -> None:
+    """Learn the weight by each method."""
+    methods: dict[str, Any] = {f"truncated at {k}": through_time.TruncatedBPTT(1, k) for k in args.truncate}
+    methods |= {"RTRL": through_time.RTRL(), "UORO": through_time.UORO(np.random.default_rng(args.seed))}
+    print(f"the weight that gives an output of 1: {0.5 / (args.plus - args.minus):.4f}")
+    curves: dict[str, Any] = {}
+    for name, method in methods.items():
+        weight, losses = learn(method, args)
+        curves[name] = losses
+        shown = "  ".join(f"{loss:.3g}" for loss in losses[:: args.every])
+        if losses[-1] > DIVERGED:
+            print(f"{name}: diverged after {len(losses)} steps; losses {shown}", flush=True)
+        else:
+            print(f"{name}: weight {weight:.4f}, loss {losses[-1]:.2g}; losses {shown}", flush=True)
+    if args.plot:
+        from tinygrad_rnn import plotting
+
+        figure = plotting.losses(curves, unit="squared error", xlabel="step")
+        figure.axes[0].set_yscale("symlog", linthresh=1)
+        figure.savefig(args.plot)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
@@ -92,25 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.plus == args.minus:
         parser.error(f"--plus and --minus must differ, or no weight gives an output of 1, not both {args.plus}")
     check_picture(parser, args.plot)
-
-    methods: dict[str, Any] = {f"truncated at {k}": through_time.TruncatedBPTT(1, k) for k in args.truncate}
-    methods |= {"RTRL": through_time.RTRL(), "UORO": through_time.UORO(np.random.default_rng(args.seed))}
-    print(f"the weight that gives an output of 1: {0.5 / (args.plus - args.minus):.4f}")
-    curves: dict[str, Any] = {}
-    for name, method in methods.items():
-        weight, losses = learn(method, args)
-        curves[name] = losses
-        shown = "  ".join(f"{loss:.3g}" for loss in losses[:: args.every])
-        if losses[-1] > DIVERGED:
-            print(f"{name}: diverged after {len(losses)} steps; losses {shown}", flush=True)
-        else:
-            print(f"{name}: weight {weight:.4f}, loss {losses[-1]:.2g}; losses {shown}", flush=True)
-    if args.plot:
-        from tinygrad_rnn import plotting
-
-        figure = plotting.losses(curves, unit="squared error", xlabel="step")
-        figure.axes[0].set_yscale("symlog", linthresh=1)
-        figure.savefig(args.plot)
+    compare(args)
 
 
 if __name__ == "__main__":

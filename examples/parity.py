@@ -30,6 +30,7 @@ Sarrof, Veitsman and Hahn, *The Expressive Capacity of State Space Models*, 2024
 and Pontil, *Unlocking State-Tracking in Linear RNNs Through Negative Eigenvalues*, 2024; Beck et al., *xLSTM*, 2024.
 """
 
+import argparse
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -89,6 +90,31 @@ def strings(rng: np.random.Generator, length: int, batch: int) -> rnn.Batch:
     return rnn.Batch(bits, np.cumsum(bits, axis=0) % 2)
 
 
+def compare(args: argparse.Namespace) -> None:
+    """Train a model of each cell, and count what it gets right at each length."""
+    print("right of 1,000 strings, by their length:")
+    print(f"{'':6}" + "".join(f"{length:6}" for length in LENGTHS))
+    criterion, right = rnn.SoftmaxCrossEntropy(), {}
+    for name in args.cells:
+        weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
+        make = partial(CELLS[name], max_phase=args.max_phase) if name == "LRU" else CELLS[name]
+        cell = make(2, args.hidden, rng=weights)
+        model = rnn.Sequential(rnn.OneHot(2), cell, rnn.Linear(args.hidden, 2, rng=weights))
+        optimizer = rnn.Adam(model, rnn.schedules.cosine(args.lr, steps=args.iterations), clip=rnn.ClipNorm(1.0))
+        for _ in range(args.iterations):
+            batch = strings(data, int(data.integers(SHORTEST, LONGEST + 1)), args.batch)
+            model.zero_grad()
+            rnn.gradients(model, criterion, batch)
+            optimizer.step()
+        test = strings(fresh, max(LENGTHS), 1000)  # what is said after n bits is what is said of a string of n
+        logits, _ = model(test.xs)
+        right[name] = (logits.argmax(axis=-1) == test.targets).mean(axis=1)
+        figures = "".join(f"{right[name][length - 1]:6.3f}" for length in LENGTHS)
+        print(f"{name:6}{figures}", flush=True)
+    if args.plot is not None:
+        plot(args.plot, right)
+
+
 def plot(path: str, right: dict[str, np.ndarray]) -> None:
     """How many are right, by length, with a panel for each cell."""
     from matplotlib.figure import Figure
@@ -96,7 +122,7 @@ def plot(path: str, right: dict[str, np.ndarray]) -> None:
     figure = Figure(figsize=(7, 1.1 * len(right) + 0.6), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(right), sharex=True, sharey=True))
     for axes, (name, values) in zip(panels, right.items(), strict=True):
-        axes.axvspan(SHORTEST, LONGEST, color="0.9")
+        axes.axvspan(SHORTEST, LONGEST, color="0.5", alpha=0.2)
         axes.axhline(0.5, color="0.6", linewidth=0.8)
         axes.plot(1 + np.arange(len(values)), values, linewidth=1.2)
         axes.set(ylim=(0.35, 1.05), yticks=(0.5, 1), ylabel=name)
@@ -119,28 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     check_ranges(parser, args, {"above 0": "max_phase"})
     check_picture(parser, args.plot)
-
-    print("right of 1,000 strings, by their length:")
-    print(f"{'':6}" + "".join(f"{length:6}" for length in LENGTHS))
-    criterion, right = rnn.SoftmaxCrossEntropy(), {}
-    for name in args.cells:
-        weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
-        make = partial(CELLS[name], max_phase=args.max_phase) if name == "LRU" else CELLS[name]
-        cell = make(2, args.hidden, rng=weights)
-        model = rnn.Sequential(rnn.OneHot(2), cell, rnn.Linear(args.hidden, 2, rng=weights))
-        optimizer = rnn.Adam(model, rnn.schedules.cosine(args.lr, steps=args.iterations), clip=rnn.ClipNorm(1.0))
-        for _ in range(args.iterations):
-            batch = strings(data, int(data.integers(SHORTEST, LONGEST + 1)), args.batch)
-            model.zero_grad()
-            rnn.gradients(model, criterion, batch)
-            optimizer.step()
-        test = strings(fresh, max(LENGTHS), 1000)  # what is said after n bits is what is said of a string of n
-        logits, _ = model(test.xs)
-        right[name] = (logits.argmax(axis=-1) == test.targets).mean(axis=1)
-        figures = "".join(f"{right[name][length - 1]:6.3f}" for length in LENGTHS)
-        print(f"{name:6}{figures}", flush=True)
-    if args.plot is not None:
-        plot(args.plot, right)
+    compare(args)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A network must predict which symbols may come next, and remember one bit until t
 
     python examples/reber.py
     python examples/reber.py --cell rnn
+    python examples/reber.py --plot reber.png
 
 After 1,100 to 1,600 iterations, 4 seconds or less on one core, the LSTM of 8 units is right about every symbol of 1000
 new strings. The simple RNN of 8 units needs 2,800 to 3,700 iterations. With 16 units all cells need 200 to 700.
@@ -21,10 +22,12 @@ Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997. There the LSTM neede
 networks mostly failed. With Adam, clipping and an orthogonal initialisation they do not.
 """
 
+import argparse
+
 import numpy as np
 
 import tinygrad_rnn as rnn
-from options import check_every, check_ranges, make_parser, run
+from options import check_every, check_picture, check_ranges, make_parser, run
 from tinygrad_rnn import datasets
 
 CELLS: dict[str, type[rnn.RNNCell | rnn.GRUCell | rnn.LSTMCell]] = {
@@ -51,23 +54,8 @@ def measure(
     return float(excess), float(sets), float(kept)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--cell", choices=CELLS, default="lstm", help="what reads (lstm)")
-    add("--hidden", type=int, default=8, help="units (8)")
-    add("--batch", type=int, default=32, help="strings an iteration (32)")
-    add("--lr", type=float, default=0.01, help="learning rate (0.01)")
-    add("--iterations", type=int, default=5000, help="when to give up (5000)")
-    add("--every", type=int, default=100, metavar="N", help="measure every N iterations (100)")
-    add("--threshold", type=float, default=0.25, help="the probability above which a symbol is held for legal (0.25)")
-    add("--seed", type=int, default=0, help="of weights and strings (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args)
-    check_every(parser, args)
-    if not 0 < args.threshold < 0.5:
-        parser.error(f"a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {args.threshold}")
-
+def train(args: argparse.Namespace) -> None:
+    """Until all symbols of new strings are predicted right."""
     grammar = datasets.ReberGrammar(embedded=True)
     weights, data, fresh = np.random.default_rng(args.seed).spawn(3)
     V, H = grammar.vocab_size, args.hidden
@@ -91,8 +79,41 @@ def main(arguments: list[str] | None = None) -> None:
             )
             if sets == kept == 1:
                 print(f"all right in 1000 fresh strings after {i} iterations")
-                return
-    print(f"not all right after {args.iterations} iterations")
+                break
+    else:
+        print(f"not all right after {args.iterations} iterations")
+    if args.plot is not None:
+        plot(args.plot, model, grammar, next(ids for ids in strings if len(ids) >= 12))
+
+
+def plot(path: str, model: rnn.Sequential, grammar: datasets.ReberGrammar, string: np.ndarray) -> None:
+    """What the model predicts after each symbol of the string, and what came next."""
+    from tinygrad_rnn import plotting
+
+    ys, _ = model(string[:-1, None])
+    read, symbols = grammar.tokenizer.decode(string[:-1]), grammar.tokenizer.characters
+    plotting.probabilities(rnn.Softmax()(ys)[:, 0], read, symbols, targets=string[1:]).savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--cell", choices=CELLS, default="lstm", help="what reads (lstm)")
+    add("--hidden", type=int, default=8, help="units (8)")
+    add("--batch", type=int, default=32, help="strings an iteration (32)")
+    add("--lr", type=float, default=0.01, help="learning rate (0.01)")
+    add("--iterations", type=int, default=5000, help="when to give up (5000)")
+    add("--every", type=int, default=100, metavar="N", help="measure every N iterations (100)")
+    add("--threshold", type=float, default=0.25, help="the probability above which a symbol is held for legal (0.25)")
+    add("--plot", metavar="FILE", help="draw what it predicts in one string: .png, .svg or .pdf")
+    add("--seed", type=int, default=0, help="of weights and strings (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args)
+    check_every(parser, args)
+    check_picture(parser, args.plot)
+    if not 0 < args.threshold < 0.5:
+        parser.error(f"a legal symbol has 1/2 or 1: --threshold must be between 0 and 1/2, not {args.threshold}")
+    train(args)
 
 
 if __name__ == "__main__":

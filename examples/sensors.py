@@ -24,6 +24,7 @@ Afterwards the model reads a recording of each gesture step by step. The picture
 of the right gesture after each of them.
 """
 
+import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,44 +59,8 @@ def statistics(xs: np.ndarray) -> np.ndarray:
     return np.concatenate([*of_values, np.isnan(xs).mean(axis=0)]).astype("float32")
 
 
-def plot(path: str, streams: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Of each gesture the readings (T, 3), and below them the probability of the right one after each of them (T,)."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    rows = figure.subplots(2, len(streams), sharex="col", sharey="row")
-    for (above, below), (gesture, (xs, probabilities)) in zip(rows.T, streams.items(), strict=True):
-        for channel, name in enumerate("xyz"):
-            colour, dash = ("#0072B2", "#D55E00", "#009E73")[channel], ("-", "--", "-.")[channel]
-            above.plot(xs[:, channel], color=colour, linestyle=dash, marker=".", markersize=3, label=name)
-        below.plot(probabilities, color="black")
-        below.axhline(1 / len(GESTURES), color="grey", linestyle=":", label="by chance")
-        above.set_title(gesture)
-        below.set(xlabel="reading", ylim=(-0.03, 1.03))
-    rows[0, 0].set_ylabel("acceleration")
-    rows[1, 0].set_ylabel("probability of the gesture")
-    lines = zip(above.get_legend_handles_labels(), below.get_legend_handles_labels(), strict=True)
-    figure.legend(*(a + b for a, b in lines), loc="outside upper right", ncols=4)
-    figure.savefig(path)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--recordings", type=int, default=1000, help="how many, in all (1000)")
-    add("--hidden", type=int, default=32, help="units (32)")
-    add("--batch", type=int, default=32, help="recordings an iteration (32)")
-    add("--lr", type=float, default=0.01, help="learning rate (0.01)")
-    add("--epochs", type=int, default=30, help="how often to go through all of them, at most (30)")
-    add("--patience", type=int, default=5, help="epochs without an improvement before it stops (5)")
-    add("--plot", metavar="FILE", help="draw how it reads a recording of each gesture: .png, .svg or .pdf")
-    add("--seed", type=int, default=0, help="of recordings, weights and order (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args, {"at least 1": "patience"})
-    if args.recordings < 40:
-        parser.error(f"--recordings must be at least 40, not {args.recordings}")
-    check_picture(parser, args.plot)
-
+def compare(args: argparse.Namespace) -> None:
+    """A linear model of statistics, and a GRU that reads the recordings."""
     weights, data, order = np.random.default_rng(args.seed).spawn(3)
     labels = np.arange(args.recordings) % 4
     recordings = [record(label, data) for label in labels]
@@ -143,6 +108,46 @@ def main(arguments: list[str] | None = None) -> None:
         streams[gesture] = xs, np.array(probabilities)
     if args.plot is not None:
         plot(args.plot, streams)
+
+
+def plot(path: str, streams: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Of each gesture the readings (T, 3), and below them the probability of the right one after each of them (T,)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    rows = figure.subplots(2, len(streams), sharex="col", sharey="row")
+    for (above, below), (gesture, (xs, probabilities)) in zip(rows.T, streams.items(), strict=True):
+        for channel, name in enumerate("xyz"):
+            colour, dash = ("#0072B2", "#D55E00", "#009E73")[channel], ("-", "--", "-.")[channel]
+            above.plot(xs[:, channel], color=colour, linestyle=dash, marker=".", markersize=3, label=name)
+        below.plot(probabilities, color="0.5")
+        below.axhline(1 / len(GESTURES), color="grey", linestyle=":", label="by chance")
+        above.set_title(gesture)
+        below.set(xlabel="reading", ylim=(-0.03, 1.03))
+    rows[0, 0].set_ylabel("acceleration")
+    rows[1, 0].set_ylabel("probability of the gesture")
+    lines = zip(above.get_legend_handles_labels(), below.get_legend_handles_labels(), strict=True)
+    figure.legend(*(a + b for a, b in lines), loc="outside upper right", ncols=4)
+    figure.savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--recordings", type=int, default=1000, help="how many, in all (1000)")
+    add("--hidden", type=int, default=32, help="units (32)")
+    add("--batch", type=int, default=32, help="recordings an iteration (32)")
+    add("--lr", type=float, default=0.01, help="learning rate (0.01)")
+    add("--epochs", type=int, default=30, help="how often to go through all of them, at most (30)")
+    add("--patience", type=int, default=5, help="epochs without an improvement before it stops (5)")
+    add("--plot", metavar="FILE", help="draw how it reads a recording of each gesture: .png, .svg or .pdf")
+    add("--seed", type=int, default=0, help="of recordings, weights and order (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args, {"at least 1": "patience"})
+    if args.recordings < 40:
+        parser.error(f"--recordings must be at least 40, not {args.recordings}")
+    check_picture(parser, args.plot)
+    compare(args)
 
 
 if __name__ == "__main__":

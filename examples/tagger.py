@@ -5,6 +5,7 @@ A network reads a text without its spaces, and predicts for each letter whether 
 
     python examples/tagger.py
     python examples/tagger.py --one-way
+    python examples/tagger.py --plot tagger.png
 
 The text is Python's manual (here that of 3.11). The last tenth is held out, and the results are measured on it. Each
 command takes about 20 seconds on one core::
@@ -22,6 +23,7 @@ Graves and Schmidhuber, *Framewise Phoneme Classification with Bidirectional LST
 Architectures*, 2005; Huang, Xu and Yu, *Bidirectional LSTM-CRF Models for Sequence Tagging*, 2015.
 """
 
+import argparse
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +31,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as rnn
-from options import add_text, check_ranges, check_text, make_parser, read_text, run
+from options import add_text, check_picture, check_ranges, check_text, make_parser, read_text, run
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Sentence = tuple[np.ndarray, np.ndarray]
@@ -73,20 +75,8 @@ def measured(tag: Callable[[np.ndarray, np.ndarray], np.ndarray], data: list[Sen
     return f"F1 {100 * 2 * both / (given + ends):.1f} %, accuracy {100 * right / size:.1f} %"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--one-way", action="store_true", help="read forward only, with as many units in all")
-    add_text(parser)
-    add("--hidden", type=int, default=64, help="units that read in one direction (64)")
-    add("--batch", type=int, default=32, help="sentences an iteration (32)")
-    add("--lr", type=float, default=0.02, help="learning rate, which falls to 0 (0.02)")
-    add("--epochs", type=int, default=10, help="how often to go through all sentences (10)")
-    add("--seed", type=int, default=0, help="of weights and order (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args)
-    check_text(parser, args)
-
+def train(args: argparse.Namespace) -> None:
+    """For some epochs; then put the spaces into sentences that were held out."""
     data = sentences(read_text(args))
     if len(data) < 10:
         raise ValueError(f"a tenth is held out: the text must have at least 10 sentences of two words, not {len(data)}")
@@ -123,6 +113,39 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"epoch {epoch}: loss {np.mean(losses):.4f}; held out {measured(likeliest, held_out)}", flush=True)
     for letters, _ in held_out[:: -(-len(held_out) // 5)]:
         print(with_spaces(letters, likeliest(letters[:, None], np.array([len(letters)]))[:, 0]))
+    if args.plot is not None:
+        plot(args.plot, model, [letters for letters, _ in held_out[:: -(-len(held_out) // 12)]])
+
+
+def plot(path: str, model: rnn.Sequential, sentences: list[np.ndarray], width: int = 60) -> None:
+    """The beginning of each sentence, each letter coloured by the probability that a word ends there."""
+    from tinygrad_rnn import plotting
+
+    ends, text = [], ""
+    for letters in sentences:
+        ends += [rnn.Softmax()(model(letters[:, None])[0])[:width, 0, 1], np.zeros(1, "float32")]
+        text += "".join(LETTERS[x] for x in letters[:width]) + "\n"
+    figure = plotting.unit(np.concatenate(ends), text, width=width + 1)
+    figure.axes[1].set_xlabel("probability that a word ends here")
+    figure.savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--one-way", action="store_true", help="read forward only, with as many units in all")
+    add_text(parser)
+    add("--hidden", type=int, default=64, help="units that read in one direction (64)")
+    add("--batch", type=int, default=32, help="sentences an iteration (32)")
+    add("--lr", type=float, default=0.02, help="learning rate, which falls to 0 (0.02)")
+    add("--epochs", type=int, default=10, help="how often to go through all sentences (10)")
+    add("--plot", metavar="FILE", help="draw where it says that words end: .png, .svg or .pdf")
+    add("--seed", type=int, default=0, help="of weights and order (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args)
+    check_text(parser, args)
+    check_picture(parser, args.plot)
+    train(args)
 
 
 if __name__ == "__main__":

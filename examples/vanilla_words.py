@@ -8,6 +8,8 @@ A small network learns a list of words by heart, and then completes a prefix::
 Words with the same prefix have the same states up to there. So the next letter must depend on all letters before it.
 """
 
+import argparse
+
 import numpy as np
 
 from options import check_ranges, make_parser, run
@@ -21,19 +23,8 @@ END = "."
 """Ends each word, so that the network learns how long it is."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--words", nargs="+", metavar="WORD", default=FRUIT.split(), help="what to learn (fruit)")
-    parser.add_argument("--prefix", nargs="+", metavar="TEXT", help="what to complete (the start of each word)")
-    parser.add_argument("--epochs", type=int, default=300, help="how often to go through all words (300)")
-    parser.add_argument("--hidden", type=int, default=64, help="units (64)")
-    parser.add_argument("--lr", type=float, default=0.2, help="learning rate (0.2)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first weights (0)")
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args)
-    if not all(args.words) or END in "".join([*args.words, *(args.prefix or [])]):
-        parser.error(f"a word has a character, and {END!r} only at its end, where it is put by itself")
-
+def train(args: argparse.Namespace) -> None:
+    """Learn the words, and then complete each prefix."""
     words = [word + END for word in args.words]
     idx_to_char = dict(enumerate(sorted(set("".join(words)))))
     char_to_idx = {character: i for i, character in idx_to_char.items()}
@@ -49,6 +40,21 @@ def main(arguments: list[str] | None = None) -> None:
     for prefix in prefixes:
         word, *_ = model.predict(prefix, char_to_idx, idx_to_char, length).split(END)
         print(f"{prefix:>10} -> {word}{'' if word in args.words else '   (not one of the words)'}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--words", nargs="+", metavar="WORD", default=FRUIT.split(), help="what to learn (fruit)")
+    parser.add_argument("--prefix", nargs="+", metavar="TEXT", help="what to complete (the start of each word)")
+    parser.add_argument("--epochs", type=int, default=300, help="how often to go through all words (300)")
+    parser.add_argument("--hidden", type=int, default=64, help="units (64)")
+    parser.add_argument("--lr", type=float, default=0.2, help="learning rate (0.2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights (0)")
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args)
+    if not all(args.words) or END in "".join([*args.words, *(args.prefix or [])]):
+        parser.error(f"a word has a character, and {END!r} only at its end, where it is put by itself")
+    train(args)
 
 
 if __name__ == "__main__":

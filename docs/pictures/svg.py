@@ -155,9 +155,9 @@ def picture(name: str, title: str, height: float, parts: Iterable[str], *, half:
     return "\n".join([opening, f'<title id="{name}-title">{escaped(title)}</title>', *parts, "</svg>\n"])
 
 
-def write(pictures: dict[str, Callable[[], str]]) -> None:
+def write(pictures: dict[str, Callable[[], str]], folder: Path = FOLDER) -> None:
     for name, draw in pictures.items():
-        (FOLDER / f"{name}.svg").write_text(draw(), encoding="utf-8")
+        (folder / f"{name}.svg").write_text(draw(), encoding="utf-8")
 
 
 def keep(script: str, numbers: Any) -> None:

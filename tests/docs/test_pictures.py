@@ -1,4 +1,4 @@
-"""The pictures of the chapters are what their scripts draw, and can be read: on a phone, in the dark, and aloud."""
+"""The pictures of pages are what their scripts draw, and can be read: on a phone, in the dark, and aloud."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-FOLDER = DOCS / "_static" / "learn"
+FOLDERS = ("learn", "measured")  # of pages, and below _static those of their pictures
 SCRIPTS = sorted(path for path in (DOCS / "pictures").glob("*.py") if path.name != "svg.py")
-FILES = sorted(path.stem for path in FOLDER.iterdir())
+FILES = {path.stem: path for folder in FOLDERS for path in sorted((DOCS / "_static" / folder).iterdir())}
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -24,15 +24,16 @@ def drawn() -> dict[str, Callable[[], str]]:
         return {name: draw for path in SCRIPTS for name, draw in runpy.run_path(str(path))["PICTURES"].items()}
 
 
-def test_each_file_has_a_script_and_stands_in_one_chapter(drawn: dict[str, Callable[[], str]]) -> None:
-    pages = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "learn").glob("*.md"))
-    assert sorted(drawn) == FILES == sorted(re.findall(r"^:file: .*/learn/(.*)\.svg$", pages, re.MULTILINE))
+def test_each_file_has_a_script_and_stands_in_one_page(drawn: dict[str, Callable[[], str]]) -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for folder in FOLDERS for path in (DOCS / folder).glob("*.md"))
+    names = re.findall(rf"^:file: .*/(?:{'|'.join(FOLDERS)})/(.*)\.svg$", pages, re.MULTILINE)
+    assert sorted(drawn) == sorted(FILES) == sorted(names)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_picture_is_what_its_script_draws(name: str, drawn: dict[str, Callable[[], str]]) -> None:
     """But for one unit in the last digit of a number: another machine may round another way."""
-    found, expected = (FOLDER / f"{name}.svg").read_text(encoding="utf-8"), drawn[name]()
+    found, expected = FILES[name].read_text(encoding="utf-8"), drawn[name]()
     assert NUMBER.sub("0", found) == NUMBER.sub("0", expected)
     for one, other in zip(NUMBER.findall(found), NUMBER.findall(expected), strict=True):
         digits = max(len(number.partition(".")[2]) for number in (one, other))
@@ -41,7 +42,7 @@ def test_a_picture_is_what_its_script_draws(name: str, drawn: dict[str, Callable
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_picture_can_be_read(name: str) -> None:
-    text = (FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+    text = FILES[name].read_text(encoding="utf-8")
     picture = ET.fromstring(text)
     title = picture.find("title")
     assert title is not None

@@ -348,13 +348,13 @@ def network() -> str:
 # ---- Parity
 
 KINDS = {
-    "cells, outputs": r"direction: outputs",
-    "cells, gradients": r"direction: gradients",
+    "cells, outputs": r"directions?: outputs",
+    "cells, gradients": r"directions?: gradients",
     "layers, attention": r": (outputs|gradients)$",
     "losses": r"(Entropy|Error|Huber|Quantile|NLL)`",
     "optimizers": r", ten steps|`rates`|`decay`",
     "clippers": r"^`Clip",
-    "schedules": r"",
+    "schedules": r"^`([a-z_]+|ReduceOnPlateau)`$",
 }
 """What the rows of the table are, by their names; the first that fits."""
 

@@ -154,11 +154,15 @@ def test_the_text_stands_there_as_it_is(browser: Any, written: Path) -> None:
         assert "token" not in page.locator("#keys").text_content()
 
 
-def test_beside_the_text_all_values_are_in_view(browser: Any, written: Path) -> None:
-    with opened(browser, written, width=736) as page:
-        assert page.locator("#reader").bounding_box()["x"] < page.locator("#time").bounding_box()["x"]
-        box = page.locator("#time").bounding_box()
-        assert box["y"] + box["height"] < 800
+def test_all_values_of_an_lstm_are_in_view_in_the_frame_of_a_page(browser: Any, tmp_path: Path) -> None:
+    path, rng = tmp_path / "page.html", np.random.default_rng(0)
+    model = Sequential(Embedding(V, 5, rng=rng), LSTMCell(5, 128, rng=rng), Linear(128, V, rng=rng))
+    inspection.report(model, TEXT, path, tokenizer=TOKENIZER)
+    with opened(browser, path, width=736) as page:
+        page.set_viewport_size({"width": 736, "height": 736})  # 92 % of a low screen
+        reader, time = (page.locator(name).bounding_box() for name in ("#reader", "#time"))
+        assert reader["x"] + reader["width"] <= time["x"]
+        assert time["y"] + time["height"] < 736
 
 
 def test_a_hovered_character_shows_its_distribution(browser: Any, written: Path) -> None:

@@ -7,7 +7,8 @@ way of the state to the next step. For the coloured text it trains an LSTM on Py
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -222,24 +223,43 @@ def in_quotes(words: str) -> Any:
     return np.concatenate([np.cumsum([letter == '"' for letter in part]) % 2 for part in paragraphs if part])
 
 
-def unit() -> str:
-    """Spaces and ends of lines are drawn as one space."""
+class Word(NamedTuple):
+    """A word of the passage, and the space after it."""
+
+    letters: str
+    start: int
+    row: int
+    column: int
+    values: list[float]
+    """Of the unit, from -1 to 1: one for each letter, and that for the space where the row goes on."""
+
+
+def passage(columns: int) -> Iterator[Word]:
+    """The words in rows of so many letters at most. Spaces and ends of lines are one space."""
     numbers = svg.kept(__file__)
-    across, down, columns = 7.9, 20, 44
-    parts, row, column = [], 0, 0
-    for word in re.finditer(r"\S+(\s*)", numbers["text"]):
-        if column + len(word[0].strip()) > columns:
+    row, column = 0, 0
+    for found in re.finditer(r"(\S+)(\s*)", numbers["text"]):
+        letters, space = found.groups()
+        if column + len(letters) > columns:
             row, column = row + 1, 0
-        places = [(column + i + 0.5) * across for i in range(len(word[0].strip()) + 1)]
-        for x, value in zip(places, numbers["values"]["tanh c"][word.start() :], strict=False):
-            if value > 0.05 and x < columns * across:
+        count = min(len(letters) + 1, columns - column)
+        yield Word(letters, found.start(), row, column, numbers["values"]["tanh c"][found.start() :][:count])
+        row, column = (row + 2, 0) if "\n\n" in space else (row, column + len(letters) + 1)
+
+
+def unit() -> str:
+    across, down, parts, rows = 7.9, 20, [], 0
+    for word in passage(44):
+        places = [(word.column + i + 0.5) * across for i in range(len(word.letters) + 1)]
+        for x, value in zip(places, word.values, strict=False):
+            if value > 0.05:
                 tile = {"fill": ORANGE, "fill_opacity": f"{0.4 * value:.2f}"}
-                parts.append(box(x, 14 + down * row, across - 0.7, down - 2, **tile))
+                parts.append(box(x, 14 + down * word.row, across - 0.7, down - 2, **tile))
         xs = " ".join(map(svg.number, places[:-1]))
-        parts.append(text(xs, 18 + down * row, word[0].strip(), font_size=13, font_family="monospace"))
-        row, column = (row + 2, 0) if "\n\n" in word[1] else (row, column + len(places))
+        parts.append(text(xs, 18 + down * word.row, word.letters, font_size=13, font_family="monospace"))
+        rows = word.row + 1
     title = "A passage of Python's manual, coloured by one unit of an LSTM: what is in quotes has a strong colour."
-    return picture("unit", title, 10 + down * (row + 1), parts)
+    return picture("unit", title, 10 + down * rows, parts)
 
 
 def memory() -> str:

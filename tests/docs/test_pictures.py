@@ -12,8 +12,9 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDERS = ("learn", "measured")  # of pages, and below _static those of their pictures
+README = DOCS.parent / "README.md"
 SCRIPTS = sorted(path for path in (DOCS / "pictures").glob("*.py") if path.name != "svg.py")
-FILES = {path.stem: path for folder in FOLDERS for path in sorted((DOCS / "_static" / folder).iterdir())}
+FILES = {path.stem: path for folder in (*FOLDERS, "readme") for path in sorted((DOCS / "_static" / folder).iterdir())}
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -27,6 +28,7 @@ def drawn() -> dict[str, Callable[[], str]]:
 def test_each_file_has_a_script_and_stands_in_one_page(drawn: dict[str, Callable[[], str]]) -> None:
     pages = "".join(path.read_text(encoding="utf-8") for folder in FOLDERS for path in (DOCS / folder).glob("*.md"))
     names = re.findall(rf"^:file: .*/(?:{'|'.join(FOLDERS)})/(.*)\.svg$", pages, re.MULTILINE)
+    names += re.findall(r"\(docs/_static/readme/(.*)\.svg\)", README.read_text(encoding="utf-8"))
     assert sorted(drawn) == sorted(FILES) == sorted(names)
 
 
@@ -43,7 +45,7 @@ def test_a_picture_is_what_its_script_draws(name: str, drawn: dict[str, Callable
 @pytest.mark.parametrize("name", FILES)
 def test_a_picture_can_be_read(name: str) -> None:
     text = FILES[name].read_text(encoding="utf-8")
-    picture = ET.fromstring(text)
+    picture = ET.fromstring(text.replace(' xmlns="http://www.w3.org/2000/svg"', ""))
     title = picture.find("title")
     assert title is not None
     assert len(title.text or "") > 20

@@ -107,6 +107,15 @@ def test_what_is_read_may_have_any_layout(lay_out: Any) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_rows_of_one_number_may_lie_apart() -> None:
+    out, expected = np.zeros((4, 3)), np.zeros((4, 1))
+    numbers = np.arange(9.0).reshape(3, 3)
+    for into, column in ((expected, numbers[:, 1:2].copy()), (out[:, ::2][:, :1], numbers[:, 1::2][:, :1])):
+        scaled(*given(out=into, numbers=column, columns=2))
+    np.testing.assert_array_equal(out[:, :1], expected)
+    assert expected.any()
+
+
 def read_only(array: Any) -> Any:
     array.flags.writeable = False
     return array
@@ -189,10 +198,10 @@ def test_packed_weights_have_no_gaps_and_whole_panels() -> None:
     out = np.zeros((2, 2 * width))
     product(out, a, w.transpose(2, 1, 0).copy().transpose(2, 1, 0))
     np.testing.assert_array_equal(out, 3)
-    with pytest.raises(
+    with pytest.raises(  # it has no gaps, so only its width tells
         ValueError, match=rf"w has shape \(2, 3, {width - 1}\), and {COLUMNS * VECTOR} bytes are expected in"
     ):
-        product(np.zeros((2, 2 * width - 2)), a, w[..., 1:])
+        product(np.zeros((2, 2 * width - 2)), a, w[..., 1:].copy())
 
 
 def test_every_parameter_is_declared() -> None:

@@ -164,8 +164,8 @@ def beams() -> str:
         text(x + 14, y + 4, f"{p:.3f}", "start", fill=BLUE) for (x, y), p in zip(places, numbers["found"], strict=True)
     ]
     title = (
-        "The tree of a beam search of width 3. It keeps three beginnings at each step; the likeliest text begins with "
-        "the second letter, and the one that begins with the likeliest letter comes last."
+        "The tree of a beam search of width 3. It keeps three beginnings at each step. The likeliest text begins with "
+        "the second likeliest letter; the text that begins with the likeliest letter is the least likely of the three."
     )
     return picture("beams", title, lanes[-1] + 44, [*parts, *nodes])
 

@@ -33,7 +33,7 @@ def readers() -> str:
             parts.append(arrow([(x + side, y - 14), (x + side, 46), (x + side * 0.35, 30)]))
             parts.append(tag("circle", cx=x + side, cy=y, r=14, fill=GROUND, stroke=colour, stroke_width=2.2))
             parts.append(maths(x + side, y + 4, f"{name}_{t}", size=14))
-    title = "Two cells read four inputs, one from each end; each output has the states of both."
+    title = "Two cells read four inputs, one from each end; each output holds the states of both."
     return picture("readers", title, 236, parts)
 
 
@@ -56,33 +56,33 @@ def padded() -> str:
                 parts.append(box(x, y - 34, 24, 24, fill="none", stroke=GREY, stroke_dasharray="3 3"))
                 parts.append(text(x, y - 29, token, font_size=14, fill=GREY))
     title = (
-        "Three rows of 5, 2 and 3 inputs in one batch. A row reads its own inputs only; past them, its state passes "
-        "the padding unchanged."
+        "Three rows of 5, 2 and 3 inputs in one batch. Each row reads only its own inputs; past them, its state stays "
+        "unchanged."
     )
     return picture("padded", title, 212, parts)
 
 
 def starts() -> str:
-    """Four documents in two rows, which are read in two batches."""
+    """Four documents in two rows, which are read in two chunks."""
     texts = ["the sun", "is up", "a bird", "sings."]
     tokenizer = rnn.CharTokenizer.from_text("".join(texts))
-    batches = list(rnn.TokenStream([tokenizer.encode(words) for words in texts], batch=2, steps=5))
+    chunks = list(rnn.TokenStream([tokenizer.encode(words) for words in texts], batch=2, steps=5))
     columns = [40 + 30 * t + 10 * (t >= 5) for t in range(10)]
     border = (columns[4] + columns[5]) / 2
     parts = [line([(border, 0), (border, 156)], GREY, "3 3")]
-    parts += [text(columns[2], 12, "first batch"), text(columns[7], 12, "second batch")]
+    parts += [text(columns[2], 12, "first chunk"), text(columns[7], 12, "second chunk")]
     for row in range(2):
         y = 70 + 66 * row
-        letters = tokenizer.decode(np.concatenate([batch.xs[:, row] for batch in batches]))
-        begin = np.flatnonzero(np.concatenate([batch.starts[:, row] for batch in batches]))
+        letters = tokenizer.decode(np.concatenate([chunk.xs[:, row] for chunk in chunks]))
+        begin = np.flatnonzero(np.concatenate([chunk.starts[:, row] for chunk in chunks]))
         for first, last in zip(begin, [*begin[1:], 10], strict=True):
             end = columns[last - 1] + (28 if last == 10 else 0)
             parts.append((arrow if last == 10 else line)([(columns[first] - 12.5, y), (end, y)], BLUE, width=2.6))
             parts.append(begins(columns[first] - 12.5, y))
         parts += [step(x, y, letter.replace(" ", "␣")) for x, letter in zip(columns, letters, strict=True)]
     title = (
-        "Four documents in two rows. The state is handed on from the first batch to the second, and begins anew where "
-        "a document begins."
+        "Four documents in two rows. The state is carried from the first chunk to the second, and becomes the initial "
+        "state where a document begins."
     )
     return picture("starts", title, 160, parts)
 

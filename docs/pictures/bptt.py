@@ -35,7 +35,7 @@ def unrolled() -> str:
         parts.append(maths(x + 12, 60, f"dy_{t}", "start", BLUE))
     title = (
         "The network unrolled over three steps. Forward, each state goes to its output and to the next state. "
-        "Backward, the gradients go the same ways in the opposite direction."
+        "Backward, the gradients take the same paths in the opposite direction."
     )
     return picture("unrolled", title, 226, parts)
 
@@ -58,7 +58,7 @@ def cut() -> str:
             parts.append(text(border, y + 27, "None", fill=ORANGE, font_family="monospace"))
         else:
             parts.append(arrow([(right, y + 5), (left, y + 5)], BLUE, "4 3"))
-    title = "Truncation: between two chunks the state is handed on, but no gradient goes back."
+    title = "Truncation: the state is carried from one chunk to the next, but no gradient goes back."
     return picture("cut", title, 122, parts)
 
 
@@ -92,8 +92,8 @@ def terms() -> str:
     parts += [box(left + 9, y - 52, 16, 16, fill=BLUE), text(left + 24, y - 48, "kept", "start")]
     parts += [box(left + 9, y - 30, 16, 16, fill=ORANGE), text(left + 24, y - 26, "left out", "start")]
     title = (
-        "Each gradient of a later loss w.r.t. an earlier state, the stronger the colour the longer. Chunks of "
-        "four keep the triangles at the diagonal and leave out the rest, which is long just beside the cuts."
+        "The gradient of each loss w.r.t. each earlier state; a stronger colour means a larger norm. Chunks of four "
+        "keep the triangles at the diagonal and leave out the rest, which is largest just beside the cuts."
     )
     return picture("terms", title, y + 8, parts)
 

@@ -99,7 +99,7 @@ def rnn_() -> str:
         enters(TOP, "h_{t−1}"),
         output(TOP),
     ]
-    title = "An RNN as a circuit. The state goes through the weights and the tanh to the next step; nothing leads past."
+    title = "An RNN as a circuit. The state goes to the next step only through the weights and the tanh."
     return picture("rnn", title, HEIGHT, parts, half=True)
 
 
@@ -258,7 +258,7 @@ def unit() -> str:
         xs = " ".join(map(svg.number, places[:-1]))
         parts.append(text(xs, 18 + down * word.row, word.letters, font_size=13, font_family="monospace"))
         rows = word.row + 1
-    title = "A passage of Python's manual, coloured by one unit of an LSTM: what is in quotes has a strong colour."
+    title = "A passage of Python's manual, coloured by one unit of an LSTM: the text in quotes has a strong colour."
     return picture("unit", title, 10 + down * rows, parts)
 
 

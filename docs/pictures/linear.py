@@ -40,7 +40,11 @@ def turning() -> str:
     x = [LEFT + (WIDTH - LEFT - 8) * step / 30 for step in (0, 10, 20, 30)]
     parts += [text(at, bottom, step) for at, step in zip(x, (0, 10, 20, 30), strict=True)]
     parts.append(text((LEFT + WIDTH - 8) / 2, bottom + 16, "steps since the input"))
-    return picture("turning", "What three factors leave of an input after k steps", bottom + 24, parts)
+    title = (
+        "What is left of an input after 0 to 30 steps: with the factor 0.9 it fades, with −0.9 it also changes its "
+        "sign, and with a complex factor it oscillates."
+    )
+    return picture("turning", title, bottom + 24, parts)
 
 
 def parity() -> str:
@@ -54,8 +58,8 @@ def parity() -> str:
         product.append((first - second) / 2)
     rows = {
         "a 1 multiplies by 0.6 and adds 0.4: it cannot go back": positive,
-        "a 1 multiplies by −1 and adds 1: it turns over": signed,
-        "the RNN of two units, with a product: it turns over": product,
+        "a 1 multiplies by −1 and adds 1: it flips": signed,
+        "the RNN of two units, with a product: it flips": product,
     }
     parts: list[str] = []
     for row, (title, values) in enumerate(rows.items()):
@@ -64,7 +68,11 @@ def parity() -> str:
     xs = LEFT + (WIDTH - LEFT - 8) * np.arange(len(bits)) / (len(bits) - 1)
     parts += [text(x, bottom, bit) for x, bit in zip(xs, bits, strict=True)]
     parts.append(text(LEFT - 12, bottom, "bit", "end"))
-    return picture("parity", "Three memories that read the same bits", bottom + 8, parts)
+    title = (
+        "Three memories that read the same bits. With a positive factor the memory only grows; with a factor of −1, "
+        "and in an RNN of two units, each 1 flips it."
+    )
+    return picture("parity", title, bottom + 8, parts)
 
 
 PICTURES = {"turning": turning, "parity": parity}

@@ -45,8 +45,8 @@ def bigrams() -> str:
             )
             parts.append(box(*where, **how, stroke=GREY, stroke_opacity="0.25"))
     title = (
-        "The table of bigrams, the stronger the colour the likelier. An opening bracket is followed by each of "
-        "the four letters, a letter by a letter or, more rarely, by any closing bracket, and that by any opening one."
+        "The table of bigrams; a stronger colour means a likelier next token. After an opening bracket comes a letter; "
+        "after a letter a letter or, more rarely, a closing bracket; after a closing bracket an opening one."
     )
     return picture("bigrams", title, top + 12 * side + 6, parts)
 

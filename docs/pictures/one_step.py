@@ -56,7 +56,7 @@ def graph() -> str:
         parts.append(text(at_x, at_y + 5.5, sign, font_size=17))
     parts.append(box(squash, add[1], 40, 24, rx=5, fill=GROUND, stroke=INK, stroke_width=1.2))
     parts.append(maths(squash, add[1] + 5, "tanh"))
-    title = "One step with numbers: values go forward along the edges, and the gradient comes back along each of them."
+    title = "One step with numbers: values go forward along the edges, and gradients come back along the same edges."
     return picture("graph", title, 276, parts)
 
 

@@ -45,7 +45,7 @@ def reading() -> str:
         rows = word.row + 1
     height = 2 * MARGIN + DOWN * rows - 4
     ground = box(WIDE / 2, height / 2, WIDE - 1, height - 1, rx=6, fill=GROUND, stroke=INK, stroke_opacity="0.2")
-    title = "An LSTM reads a passage of Python's manual. One of its units is on while it reads what stands in quotes."
+    title = "An LSTM reads a passage of Python's manual. One of its units is active while the text is in quotes."
     drawn = picture("reading", title, height, [tag("style", STYLE), ground, *parts])
     size = f'viewBox="0 0 {WIDE} {height:.0f}" width="{1.5 * WIDE:.0f}" height="{1.5 * height:.0f}"'
     return drawn.replace(f'viewBox="0 0 {svg.WIDTH} {height:.0f}"', f'xmlns="http://www.w3.org/2000/svg" {size}')

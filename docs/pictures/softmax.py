@@ -42,8 +42,8 @@ def temperature() -> str:
         parts.append(maths(8, chart.bottom - 20, f"τ = {tau:g}", "start"))
         parts += [text(chart.at(i, 0)[0], chart.at(i, p[i])[1] - 5, f"{p[i]:.2f}") for i in (0, 9)]
     title = (
-        "The probabilities of ten letters at the temperatures 0.5, 1 and 2: the lower it is, the more of the "
-        "probability has the likeliest letter."
+        "The probabilities of ten letters at the temperatures 0.5, 1 and 2: at a lower temperature, the likeliest "
+        "letter has more of the probability."
     )
     return picture("temperature", title, 312, parts)
 
@@ -74,7 +74,7 @@ def difference() -> str:
         zero = chart.at(0, 0)[1]
         parts += [maths(8, zero - 20, name, "start"), text(8, zero - 4, meaning, "start")]
         top = chart.bottom + (30 if low else 34)
-    title = "Probabilities, target and their difference, the gradient: only the target's logit is to grow."
+    title = "The probabilities, the target, and the gradient, their difference, which is negative only at the target."
     return picture("difference", title, top, parts)
 
 

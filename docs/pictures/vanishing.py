@@ -92,7 +92,7 @@ def clipping() -> str:
             parts.append(arrow([(x, y), chart.at(*after)], BLUE, width=2))
     title = (
         "Five gradients of two entries. Clipped by value, they end in a square, and long ones change their direction; "
-        "clipped by norm, they end in a circle and keep it."
+        "clipped by norm, they end in a circle and keep their direction."
     )
     return picture("clipping", title, 196, parts)
 
@@ -135,8 +135,8 @@ def cliff() -> str:
     parts.append(dots([chart.at(*point) for point in clip[fall:]], BLUE, 4))
     parts.append(text(after[0] + 12, after[1] - 28, "clipped", "start", fill=BLUE))
     title = (
-        "The loss over one recurrent weight has a cliff. Gradient descent steps on it, and is thrown far away; where "
-        "the gradient is clipped, it takes a short step back."
+        "The loss over one recurrent weight has a cliff. Gradient descent steps on it, and is thrown far away; if the "
+        "gradient is clipped, it takes a short step back."
     )
     return picture("cliff", title, 252, parts)
 

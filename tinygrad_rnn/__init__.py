@@ -1,4 +1,4 @@
-"""Recurrent networks whose every gradient is written out, proved and fast. NumPy on a CPU, CuPy on a GPU.
+"""Recurrent networks in which every gradient is written out, checked, and fast. NumPy on a CPU, CuPy on a GPU.
 
 Each name is imported when it is first used, so that `import tinygrad_rnn` itself takes next to no time.
 """

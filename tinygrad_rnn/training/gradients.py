@@ -52,7 +52,7 @@ def add_gradients(
     ys, state, cache = model.forward(batch.xs, state, **rows_of(batch))
     loss, loss_cache = criterion.forward(ys, batch.targets, **counted_of(model, batch))
     check_loss(owner, criterion, loss)
-    model.backward(criterion.backward(loss_cache, dloss), None, cache)  # None: nothing flows in from the future
+    model.backward(criterion.backward(loss_cache, dloss), None, cache)  # None: no gradient from later chunks
     return loss, ys, state
 
 

@@ -72,6 +72,14 @@ def test_a_parameter_copies_its_array() -> None:
     assert repr(parameter) == "Parameter(shape=(2, 3), dtype=float32, device=cpu)"
 
 
+def test_a_number_of_numpy_becomes_an_array() -> None:
+    parameter = Parameter(np.float32(2))  # as `zeros(()) + 2` is
+    parameter.value = 3
+    parameter.grad += 4
+    assert type(parameter.value) is type(parameter.grad) is np.ndarray
+    assert (parameter.value, parameter.grad) == (3, 4)
+
+
 @pytest.mark.parametrize("name", ["value", "grad"])
 def test_assignment_writes_in_place(name: str) -> None:
     parameter = Parameter(np.ones((2, 3)))

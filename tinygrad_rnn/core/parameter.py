@@ -133,6 +133,6 @@ class Parameter:
 
 
 def _copy(array: Array) -> Array:
-    """A copy on the same device; CuPy makes it on the current one."""
+    """A copy on the same device, and an array also of a number of NumPy; CuPy makes it on the current one."""
     with device_of(array):
-        return array.copy()
+        return np.array(array) if isinstance(array, np.generic) else array.copy()

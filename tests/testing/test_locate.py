@@ -28,6 +28,7 @@ from tinygrad_rnn import (
     Linear,
     LSTMCell,
     OneHot,
+    Parameter,
     Residual,
     RNNCell,
     Sequential,
@@ -190,6 +191,39 @@ def test_a_slip_in_a_built_in_cell_is_told(kind: type, old: str, new: str, words
     assert source.count(old) == 1
     changed = type(kind.__name__, (kind,), {"step_backward": compiled(source.replace(old, new), function)})
     assert words in report(changed(3, 4, rng=R))
+
+
+class Gain(TForTMinusOne):
+    """A parameter is one number, and the steps have a variable of its name. Its gradient lacks a factor."""
+
+    def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator) -> None:
+        super().__init__(in_size, out_size, rng=rng)
+        self.gain = Parameter(np.zeros((), np.float32))
+
+    def step_forward(self, x: Any, state: State, *, training: bool = True) -> tuple[Any, State, Any]:
+        (h_prev,) = state
+        gain = np.exp(self.gain.value)
+        n = np.tanh(x @ self.w_x.value + h_prev @ self.w_h.value + self.b.value)
+        h = gain * n
+        return h, (h,), (x, h_prev, n)
+
+    def step_backward(self, dy: Any, dstate: State, cache: Any) -> tuple[Any, State]:
+        x, h_prev, n = cache
+        gain = np.exp(self.gain.value)
+        dh = dy + dstate[0]
+        dgain = (dh * n).sum()
+        da = dh * gain * (1 - n * n)
+        self.w_x.grad += x.T @ da
+        self.w_h.grad += h_prev.T @ da
+        self.b.grad += da.sum(axis=0)
+        self.gain.grad += dgain
+        return da @ self.w_x.value.T, (da @ self.w_h.value.T,)
+
+
+def test_a_parameter_of_one_number_is_told_once() -> None:
+    words = report(Gain(3, 4, rng=R))
+    assert "The gradient w.r.t. gain is wrong, though all that can be checked before it is right. Nothing else" in words
+    assert "is computed from `dgain`, so look there too. The gradients w.r.t. b, state[0], w_h, w_x and xs are" in words
 
 
 class Kept(NamedTuple):

@@ -136,8 +136,9 @@ class Report:
         found, right = self.checked.get(part, (None, None))
         if found is None or name in self.inside.strange:
             return ""
-        path, columns = self.inside.columns.get(name, (name, slice(None)))
-        before = self.before[_plain(path)][..., columns] if path.endswith(".grad") else None
+        path, columns = self.inside.columns.get(name, (name, None))
+        before = self.before[_plain(path)] if path.endswith(".grad") else None
+        before = before if columns is None else before[..., columns]
         known = known_in(self.inside, name, wrong, self.parameters)
         gates = gates_of(part, self.gates) or self.gates
         return slip_of(found, right, known._replace(before=before, gates=gates))
@@ -178,7 +179,7 @@ class Report:
         return f"{_plain(name)} ({place})" if place else _plain(name)
 
     def _is_result(self, name: str) -> bool:
-        return name.startswith("return ") or name.removesuffix(".grad") in self.parameters
+        return name.startswith("return ") or (name.endswith(".grad") and _plain(name) in self.parameters)
 
     def _base(self, part: str) -> str:
         return part if self._is_result(part) else part.partition("[")[0]

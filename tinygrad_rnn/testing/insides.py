@@ -97,7 +97,7 @@ def incoming_of(upstream: Arrays) -> Arrays:
 def _columns(array: Any, gradients: Arrays, results: Pairs) -> tuple[str, slice] | None:
     """The gradient of a parameter of which an array is some columns, and which."""
     for path, gradient in gradients.items():
-        if path in results and array.ndim == gradient.ndim and np.shares_memory(array, gradient):
+        if path in results and array.ndim == gradient.ndim > 0 and np.shares_memory(array, gradient):
             offset = array.__array_interface__["data"][0] - gradient.__array_interface__["data"][0]
             first = offset // gradient.itemsize % gradient.shape[-1]
             columns = slice(first, first + array.shape[-1])

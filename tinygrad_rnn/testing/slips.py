@@ -72,6 +72,8 @@ def _slips(found: Any, right: Any, known: Known) -> Iterator[str]:
     for name, gradient in known.gradients.items():
         if _close(found, gradient):
             yield f"It is {name}"
+    if not right.ndim:
+        return  # too much explains a single number
     ratio = (found * right).sum() / (right * right).sum()
     if abs(ratio - 1) > CLOSE and _close(found, ratio * right):
         yield f"It is {_number(ratio)} times what it must be"

@@ -73,11 +73,12 @@ def test_a_parameter_copies_its_array() -> None:
 
 
 def test_a_number_of_numpy_becomes_an_array() -> None:
-    parameter = Parameter(np.float32(2))  # as `zeros(()) + 2` is
+    number: Any = np.float32(2)  # as `zeros(()) + 2` is
+    parameter: Any = Parameter(number)
     parameter.value = 3
     parameter.grad += 4
     assert type(parameter.value) is type(parameter.grad) is np.ndarray
-    assert (parameter.value, parameter.grad) == (3, 4)
+    np.testing.assert_array_equal([parameter.value, parameter.grad], [3, 4])
 
 
 @pytest.mark.parametrize("name", ["value", "grad"])

@@ -132,7 +132,7 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self._value.dtype}, device={device_name(self._value)})"
 
 
-def _copy(array: Array) -> Array:
+def _copy(array: Any) -> Array:
     """A copy on the same device, and an array also of a number of NumPy; CuPy makes it on the current one."""
     with device_of(array):
         return np.array(array) if isinstance(array, np.generic) else array.copy()

@@ -137,7 +137,7 @@ class Report:
         if found is None or name in self.inside.strange:
             return ""
         path, columns = self.inside.columns.get(name, (name, None))
-        before = self.before[_plain(path)] if path.endswith(".grad") else None
+        before: Any = self.before[_plain(path)] if path.endswith(".grad") else None
         before = before if columns is None else before[..., columns]
         known = known_in(self.inside, name, wrong, self.parameters)
         gates = gates_of(part, self.gates) or self.gates

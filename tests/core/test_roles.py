@@ -301,7 +301,8 @@ def test_a_step_where_a_sequence_is_expected_is_told_of_step() -> None:
     refused(
         lambda: cell()(f32(2, 3)),
         ValueError,
-        "RNNCell(3, 4): forward takes (T, B, D); xs has shape (2, 3). For one step call `step`",
+        "RNNCell(3, 4): forward takes (T, B, D); xs has shape (2, 3). "
+        "For one step call `step`; for a batch of one row, give xs[:, None]",
     )
     refused(
         lambda: of_ids()(IDS[0]), ValueError, "forward takes (T, B), ids; xs has shape (2,). For one step call `step`"

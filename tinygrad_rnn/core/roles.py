@@ -186,7 +186,8 @@ class Recurrent(Layer):
         if training:
             keep_freed_memory()
         takes = "(T, B), ids" if self.takes_ids else "(T, B, D)"
-        like = self._check_input("xs", xs, f"forward takes {takes}", 3, "For one step call `step`")
+        instead = "For one step call `step`; for a batch of one row, give xs[:, None]"
+        like = self._check_input("xs", xs, f"forward takes {takes}", 3, instead)
         steps, batch = xs.shape[:2]
         rows, spec = make_rows(self, lengths, starts, steps, batch, xs), self.state_spec
         given, state = state, given_or_initial(self, "state", state, spec, batch, like)

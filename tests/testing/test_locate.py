@@ -226,6 +226,22 @@ def test_a_parameter_of_one_number_is_told_once() -> None:
     assert "is computed from `dgain`, so look there too. The gradients w.r.t. b, state[0], w_h, w_x and xs are" in words
 
 
+TYPED = """
+class Typed(RNNCell):
+    def step_backward(self, dy, dstate, cache):
+        dx, dstate = super().step_backward(dy, dstate, cache)
+        return -dx, dstate
+"""
+
+
+def test_a_class_without_a_file_is_told_so() -> None:
+    names: dict[str, Any] = {"RNNCell": RNNCell}
+    exec(TYPED, names)  # as an interpreter does
+    words = report(names["Typed"](3, 4, rng=R))
+    assert "The gradients w.r.t. b, state[0], w_h and w_x are right." in words
+    assert "More can be told if the source of step_backward can be read: write the class in a file." in words
+
+
 class Kept(NamedTuple):
     x: Any
     hs: Any

@@ -84,12 +84,14 @@ def _examine(words: str, example: Example, rng: Generator, tolerance: float) -> 
     methods = ("step_forward", "step_backward") if step else ("forward", "backward")
     can_open = isinstance(example.layer, (Feedforward, Loss)) or (step and example.given["xs"].shape[0] == 1)
     crash: Exception | None = None
+    unread = ""
     with ExitStack() as stack:
         if can_open:
             try:
                 stack.enter_context(watched(example.layer, methods[1], watch))
-            except OSError:  # its source is not available
+            except OSError:
                 can_open = False
+                unread = f" More can be told if the source of {methods[1]} can be read: write the class in a file."
         try:
             found = analytic(example, upstream, before)
         except Exception as error:
@@ -110,7 +112,8 @@ def _examine(words: str, example: Example, rng: Generator, tolerance: float) -> 
         return report.fault(words, watch.set_where(crash, [f"return {name}" for name in example.inputs]))
     if isinstance(example, RecurrentExample):
         words += _without(example, upstream, before, tolerance, wrong)
-    return report.fault(words, [])
+    fault = report.fault(words, [])
+    return fault._replace(words=fault.words + unread)
 
 
 def _without(example: Example, upstream: Arrays, before: Arrays, tolerance: float, wrong: list[str]) -> str:

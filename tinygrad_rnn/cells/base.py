@@ -70,9 +70,9 @@ class Cell(Recurrent):
     in_size: int
     out_size: int
     state_sizes: tuple[int, ...]
-    """The features of each array of the state; each starts as zeros (B, size). Else override `state_spec`."""
+    """The features of each array of the state; each starts as zeros (B, size). Or override `state_spec`."""
     gates: tuple[str, ...] = ()
-    """The names of the blocks of columns in the weights, in their order. `check_gradients` names a wrong one by it."""
+    """The names of the blocks of columns in the weights, in their order. `check_gradients` uses them in its messages."""
 
     @property
     def state_spec(self) -> StateSpec:
@@ -93,7 +93,7 @@ class Cell(Recurrent):
         return {}
 
     def kernel(self) -> Kernel | None:
-        """The kernel that computes exactly what the steps of this cell compute; None where there is none."""
+        """The kernel that computes exactly what the steps of this cell compute; None if there is none."""
         return None
 
     def has_steps(self, forward: Any, backward: Any) -> bool:
@@ -122,7 +122,7 @@ class Cell(Recurrent):
     _take_large = blas.with_one_blas_thread(_take)
 
     def unroll_forward(self, xs: Any, state: State, *, rows: Rows, training: bool) -> tuple[Any, State, Any]:
-        """Run the kernel, or step by step."""
+        """Run the kernel if there is one, else step by step."""
         kernel = self.kernel()
         if kernel is None:
             return self._steps_forward(xs, state, rows, training)
@@ -131,7 +131,7 @@ class Cell(Recurrent):
         return ys, state, KernelCache(kernel, steps, rows)
 
     def unroll_backward(self, dys: Any, dstate: State, cache: Any) -> tuple[Any, State]:
-        """Run the kernel or step by step, as the cache says that forward did, even if a step was replaced since."""
+        """Run what `forward` ran, the kernel or the steps, even if a step was replaced since."""
         if isinstance(cache, StepCaches):
             return self._steps_backward(dys, dstate, cache)
         kernel, steps, rows = cache

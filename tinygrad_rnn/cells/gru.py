@@ -28,8 +28,8 @@ class GRUCell(Cell):
         z_t &= \sigma(x_t W_{xz} + h_{t-1} W_{hz} + b_z) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}, \qquad y_t = h_t
 
-    The candidate takes the old state through the reset, :math:`q_t = r_t \odot m_t`. The reset comes after the product
-    with :math:`W_{hn}`, as in cuDNN and PyTorch:
+    The candidate sees the old state after a reset, :math:`q_t = r_t \odot m_t`. The reset comes after the product with
+    :math:`W_{hn}`, as in cuDNN and PyTorch:
 
     .. math::
         m_t &= h_{t-1} W_{hn} + b_h \\
@@ -41,7 +41,7 @@ class GRUCell(Cell):
         m_t &= h_{t-1} \\
         n_t &= \tanh(x_t W_{xn} + b_n + (r_t \odot m_t) W_{hn})
 
-    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`a_t` are the sums within the three
+    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`a_t` are the arguments of the three
     functions above:
 
     .. math::

@@ -34,7 +34,7 @@ class LayerNormLSTMCache(NamedTuple):
 class LayerNormLSTMCell(Cell):
     r"""The LSTM with layer normalisation of the products of input and state with their weights, and of the memory c.
 
-    Forward; each LN is a `LayerNorm`. The first two are over all 4H sums at once, and have no bias because b is one:
+    Forward; each LN is a `LayerNorm`. The first two are over all 4H sums at once, and need no bias beside b:
 
     .. math::
         [a_i, a_f, a_o, a_g] &= \mathrm{LN}_x(x_t W_x) + \mathrm{LN}_h(h_{t-1} W_h) + b \\
@@ -63,9 +63,9 @@ class LayerNormLSTMCell(Cell):
         rng: draws the weights.
         eps: added to each variance in the norms.
 
-    Parameters `w_x` (D, 4H), each gate Glorot; `w_h` (H, 4H), each gate orthogonal; `b` (4H,), 1 for the forget gate,
-    else 0; the gates are in the order i, f, o, g. The norms have `norm_x.g` and `norm_h.g` (4H,), `norm_c.g` and
-    `norm_c.b` (H,). State `(h, c)`, each (B, H), with c before its norm.
+    Parameters `w_x` (D, 4H), each gate Glorot; `w_h` (H, 4H), each gate orthogonal; `b` (4H,), 1 for the forget gate, 0
+    for the others; the gates are in the order i, f, o, g. The norms have `norm_x.g` and `norm_h.g` (4H,), `norm_c.g`
+    and `norm_c.b` (H,). State `(h, c)`, each (B, H), with c before its norm.
 
     Raises:
         ValueError: a size is below 1, or `eps` is not above 0 in float32, or not finite.

@@ -29,8 +29,8 @@ class LRUCell(Cell):
         h_t &= \lambda \odot h_{t-1} + v_t \\
         y_t &= \mathrm{Re}(h_t W_C) + x_t W_D
 
-    The size of a :math:`\lambda` is below 1 whatever :math:`\nu` is. The state is two real arrays, the real and the
-    imaginary parts of h.
+    The absolute value of a :math:`\lambda` is below 1 for every :math:`\nu`. The state is two real arrays, the real and
+    the imaginary parts of h.
 
     Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`g_t` the whole gradient w.r.t.
     :math:`h_t`. A bar is the complex conjugate. The gradient w.r.t. a complex number is the one w.r.t. its real part,
@@ -52,19 +52,19 @@ class LRUCell(Cell):
         out_size: H, features of y.
         units: N, complex units; H of them if it is None.
         rng: draws the weights.
-        r_min: the least size of a :math:`\lambda` at first, from 0 on.
+        r_min: the least absolute value of a :math:`\lambda` at first, from 0 on.
         r_max: the largest, below 1. They are uniform in the ring between the two. Close to 1, the state lasts long.
         max_phase: the largest angle of a :math:`\lambda` at first, in radians, above 0 and up to 2π; the angles are
             uniform. Close to 0, all are close to being positive numbers.
 
     Parameters `nu`, `theta` and `gamma` (N,); at first, :math:`e^{\gamma} = \sqrt{1 - r^2}` for a :math:`\lambda` of
-    size r, so that a unit has the size of its inputs. `w_x` (D, 2N + H), the real part of :math:`W_B`, its imaginary
-    part and :math:`W_D`, normal with variance 1 / D; `w_y` (2N, H), both parts of :math:`W_C`, normal with variance
-    1 / 2N. State `(re, im)`, each (B, N).
+    absolute value r, so that a unit is as large as its inputs. `w_x` (D, 2N + H), the real part of :math:`W_B`, its
+    imaginary part and :math:`W_D`, normal with variance 1 / D; `w_y` (2N, H), both parts of :math:`W_C`, normal with
+    variance 1 / 2N. State `(re, im)`, each (B, N).
 
     Raises:
         ValueError: a size is below 1, or `r_min`, `r_max` or `max_phase` is outside its range.
-        TypeError: a size is not an integer, a number not a number, or `rng` is not a generator.
+        TypeError: a size is not an integer, another argument is not a number, or `rng` is not a generator.
 
     References:
         Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu and De, *Resurrecting Recurrent Neural Networks for Long

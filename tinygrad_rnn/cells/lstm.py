@@ -49,14 +49,14 @@ class LSTMCell(Cell):
         dx_t &= da_t W_x^\top \\
         dh_{t-1} &= da_t W_h^\top, \qquad dc_{t-1} = \bar{dc}_t \odot f_t
 
-    With `peepholes`, the gates see the memory too, i and f that of before the step, o the new one. To the sums above
-    is added
+    With `peepholes`, the gates also see the memory: i and f the old one, o the new one. These terms are added to the
+    sums above:
 
     .. math::
         a^i_t \mathrel{+}= p_i \odot c_{t-1}, \qquad a^f_t \mathrel{+}= p_f \odot c_{t-1}, \qquad
         a^o_t \mathrel{+}= p_o \odot c_t
 
-    and, going back, to the gradients, that w.r.t. the memory before what follows from it:
+    The backward adds these terms, the first one before anything is computed from :math:`\bar{dc}_t`:
 
     .. math::
         \bar{dc}_t &\mathrel{+}= da^o_t \odot p_o, \qquad
@@ -65,8 +65,8 @@ class LSTMCell(Cell):
         dp_o \mathrel{+}= da^o_t \odot c_t
 
     With `coupled` gates, the memory takes in as much as it forgets. There is no :math:`a^i`, and the weights have three
-    blocks, f, o and g. The kernels compute i from weights of its own, those of f with their signs changed; so a step
-    takes as long as with four gates:
+    blocks, f, o and g. A step takes as long as with four gates, because the kernels compute i from a copy of the
+    weights of f with their signs changed:
 
     .. math::
         i_t = 1 - f_t, \qquad df_t = \bar{dc}_t \odot (c_{t-1} - g_t)
@@ -80,9 +80,9 @@ class LSTMCell(Cell):
         bias: whether there is a bias b.
 
     Parameters `w_x` (D, 4H), each gate's (D, H) Glorot; `w_h` (H, 4H), each gate's (H, H) orthogonal; `b` (4H,), 1 for
-    the forget gate, so that the memory lasts from the start, else 0, or None with `bias=False`; with peepholes `p`
-    (3H,), for i, f and o, 0, else None. With coupled gates there are none for i: `w_x` is (D, 3H), `w_h` (H, 3H), `b`
-    (3H,) and `p` (2H,). State `(h, c)`, both (B, H).
+    the forget gate, so that the memory lasts from the start, and 0 for the others; None with `bias=False`. With
+    peepholes also `p` (3H,), for i, f and o, 0; None without. Coupled gates have nothing for i: `w_x` is (D, 3H), `w_h`
+    (H, 3H), `b` (3H,) and `p` (2H,). State `(h, c)`, both (B, H).
 
     Raises:
         ValueError: a size is below 1.

@@ -25,12 +25,12 @@ class MinGRUCell(Cell):
         h_t &= (1 - z_t) \odot h_{t-1} + z_t \odot n_t, \qquad y_t = h_t
 
     G is the identity, tanh, or the positive function of the paper, which is :math:`a + \tfrac{1}{2}` where
-    :math:`a \ge 0`, and :math:`\sigma(a)` elsewhere. Only the last line goes from step to step, so all products are
-    those of whole blocks of steps. The price is that a layer cannot count modulo two: its factors :math:`1 - z` are
+    :math:`a \ge 0`, and :math:`\sigma(a)` elsewhere. Only the last line depends on the step before, so the products are
+    computed for whole blocks of steps. But such a layer cannot count modulo two, because its factors :math:`1 - z` are
     never negative.
 
-    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`G'` is 1; or :math:`1 - n^2`; or
-    :math:`n (1 - n)` below :math:`n = \tfrac{1}{2}`, else 1:
+    Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`G'` for the three functions is 1;
+    :math:`1 - n^2`; and :math:`n (1 - n)` below :math:`n = \tfrac{1}{2}`, else 1:
 
     .. math::
         \bar{dh}_t &= dy_t + dh_t \\

@@ -15,7 +15,7 @@ from .base import Cell
 
 
 class MinLSTMCell(Cell):
-    r"""The minimal LSTM: an input and a forget gate, whose ratio counts, and a candidate, all computed from x alone.
+    r"""The minimal LSTM: an input and a forget gate, whose ratio matters, and a candidate, computed from x alone.
 
     Forward; the sum :math:`a_t` (B, 3H) has three parts, in the order f, i, n: forget gate, input gate and candidate;
     k is the share of the input gate:
@@ -27,8 +27,8 @@ class MinLSTMCell(Cell):
         k_t &= \sigma\bigl(\log(1 + e^{-a^f_t}) - \log(1 + e^{-a^i_t})\bigr) \\
         h_t &= (1 - k_t) \odot h_{t-1} + k_t \odot n_t, \qquad y_t = h_t
 
-    The second form of k is computed, because the sum of two closed gates is 0 in float32. G is as in `MinGRUCell`, and
-    so is what such a recurrence cannot count.
+    The code computes the second form of k, because the sum of two closed gates can be 0 in float32. G is as in
+    `MinGRUCell`. Like it, this cell cannot count modulo two.
 
     Backward, where :math:`dh_t` is the gradient from step :math:`t + 1`, and :math:`d\ell_t` that w.r.t.
     :math:`\log(i_t / f_t)`:

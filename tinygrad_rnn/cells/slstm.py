@@ -31,7 +31,7 @@ class SLSTMCache(NamedTuple):
 class SLSTMCell(Cell):
     r"""The sLSTM: an LSTM whose input gate is an exponential, and whose memory is a weighted mean of the candidates.
 
-    In the paper, :math:`c'` is the memory and n the sum of its weights, with the sums a of below; a third array keeps
+    In the paper, :math:`c'` is the memory and n the sum of its weights, with the sums a as below. A third array keeps
     both in bounds:
 
     .. math::
@@ -78,8 +78,8 @@ class SLSTMCell(Cell):
         out_size: H, units.
         rng: draws the weights.
 
-    Parameters `w_x` (D, 4H), each gate Glorot; `w_h` (H, 4H), each gate orthogonal (one head, in the paper's word); `b`
-    (4H,), 1 for the forget gate, else 0. State `(h, c, m)`, each (B, H).
+    Parameters `w_x` (D, 4H), each gate Glorot; `w_h` (H, 4H), each gate orthogonal (which the paper calls one head);
+    `b` (4H,), 1 for the forget gate, else 0. State `(h, c, m)`, each (B, H).
 
     Raises:
         ValueError: a size is below 1.

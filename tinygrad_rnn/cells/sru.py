@@ -15,7 +15,7 @@ from .base import Cell
 
 
 class SRUCell(Cell):
-    r"""The simple recurrent unit: gates that see the input and their own unit's old value, and a highway around it.
+    r"""The simple recurrent unit: gates that see the input and their own unit's old value, and a highway.
 
     Forward; the sum :math:`a_t` (B, 4H) has four parts, in the order f, r, u, p: forget gate, reset gate, candidate,
     and highway, which goes around the unit. v has two parts, for f and r:

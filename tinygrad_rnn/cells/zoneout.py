@@ -33,7 +33,8 @@ class Zoneout(Cell):
         k &= \begin{cases} 1 & \text{with probability } p \\ 0 & \text{else} \end{cases} \\
         s_t &= k \odot s_{t-1} + (1 - k) \odot s'_t, \qquad y_t = \text{the first array of } s_t
 
-    During training a mask is drawn for each row, unit and step. At inference a unit takes its expected value: k is p.
+    During training, a mask is drawn for each row, unit and step. At inference, k is p, so a unit takes its expected
+    value.
 
     Backward, where :math:`ds_t` is the gradient from step :math:`t + 1`, to which :math:`dy_t` is added for the first
     array only. The backward of the wrapped cell takes :math:`ds'_t`, and returns :math:`dx_t` and :math:`ds'_{t-1}`:

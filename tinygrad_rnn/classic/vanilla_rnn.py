@@ -136,8 +136,8 @@ class VanillaRNN(Layer):
         Raises:
             ValueError: a shape does not fit, or a row of Y is neither one-hot nor all 0.
             TypeError: a dtype or device differs from the parameters'.
-            FloatingPointError: the gradient is not finite; the parameters stay as they are. On a GPU, that is all: an
-                error would need a wait.
+            FloatingPointError: the gradient is not finite. The parameters stay as they are; on a GPU there is no error,
+                because it would need a wait.
         """
         xs = self._sequences(X)
         check_features(self, "hs", hs, self.n_h, self.cell.b.value)

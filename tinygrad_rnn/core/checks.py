@@ -4,7 +4,7 @@ A layer that you write calls these first, with itself as `owner`: every layer ch
 and a `Feedforward` also its inputs. A `Recurrent` inherits the checks of sequences, states and gradients.
 
 The checks run before anything is changed. They read values (ids, lengths, fractions) only on the CPU: on a GPU, reading
-would wait for all work in flight.
+them would wait until all work there is done.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def check_device(owner: object, name: str, x: Any, like: Any) -> None:
 
 
 def check_features(owner: object, name: str, x: Any, size: int | None, like: Array | None) -> None:
-    """Like `check_array`; also, the last axis must have `size` entries (None: any number).
+    """Like `check_array`; and the last axis must have `size` entries (None: any number).
 
     Raises:
         ValueError: it does not, or an id of one-hot rows is outside theirs.
@@ -121,7 +121,7 @@ def check_integers(owner: object, name: str, ids: Any, like: Array | None = None
 
 
 def check_ids(owner: object, ids: Any, size: int, cure: str = "") -> None:
-    """Each of `ids` must be 0 to `size - 1`; `cure` says what else than the tokenizer may be wrong.
+    """Each of `ids` must be 0 to `size - 1`; `cure` says what may be wrong, other than the tokenizer.
 
     Raises:
         ValueError: an id is outside; the message says which and where.
@@ -247,7 +247,7 @@ def check_cached_array(owner: object, cache: Any, like: Array | None = None) -> 
 
 
 def check_cache(owner: object, cache: Any, kind: type) -> None:
-    """`cache` must be what `forward` gave: a `kind`.
+    """`cache` must be what `forward` gave, an instance of `kind`.
 
     Raises:
         TypeError: it is not.

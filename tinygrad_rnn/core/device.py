@@ -18,14 +18,14 @@ class Device:
     """A processor, by name: `"cpu"`, `"cuda"` (the first GPU) or `"cuda:1"`.
 
     Nothing moves between devices by itself: `asarray` is the only way in, `to_host` the only way out. Two devices of
-    the same name are equal. Wherever a device is wanted, its name will do.
+    the same name are equal. Every argument that takes a device also takes its name.
 
-    CuPy computes on the current GPU alone, at first `"cuda:0"`. Layers, losses, optimizers, `fit`, `generate` and their
-    like make the GPU of their arrays the current one while they compute; what you compute yourself from arrays of
-    another GPU stands in `with device:`.
+    CuPy computes only on the current GPU, at first `"cuda:0"`. Layers, losses, optimizers, `fit`, `generate` and
+    similar functions make the GPU of their arrays the current one while they compute. Put what you compute yourself
+    from arrays of another GPU into `with device:`.
 
-    The first `Device` of a GPU in a process runs a small kernel and a product there, so that a part of CUDA that is
-    missing is told at once: half a second.
+    The first `Device` of a GPU in a process runs a small kernel and a product there, so that a missing part of CUDA is
+    an error at once. This takes half a second.
 
     Raises:
         ValueError: the name is none of these.
@@ -52,7 +52,7 @@ class Device:
 
     @property
     def name(self) -> str:
-        """The name in full; that of the first GPU has its number too."""
+        """The full name; that of the first GPU is `"cuda:0"`."""
         return self._name
 
     @property
@@ -65,7 +65,7 @@ class Device:
         return cupy
 
     def asarray(self, values: Any, dtype: Any = None) -> Any:
-        """`values` on this device: a copy where they lie elsewhere or have another dtype."""
+        """`values` on this device: a copy if they are elsewhere or have another dtype."""
         with self:
             return self.xp.asarray(values, dtype=dtype)
 

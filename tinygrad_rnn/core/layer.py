@@ -83,7 +83,7 @@ class Layer:
     def to(self: L, device: Device | str | None = None, dtype: Any = None) -> L:
         """Move the parameters, their gradients and constants to `device` and `dtype`, in place; returns the layer.
 
-        An optimizer made before this must be made again: it raises an error if it is used.
+        An optimizer that was made before raises an error when it is used; make a new one.
 
         Raises:
             TypeError: `dtype` is neither float32 nor float64.
@@ -103,7 +103,7 @@ class Layer:
 
     @property
     def flat_value(self) -> Array:
-        """All parameters as one vector (P,), and each parameter is a view of it; gaps of up to 60 bytes hold zeros.
+        """All parameters as one vector (P,), of which each parameter is a view; gaps of up to 60 bytes hold zeros.
 
         The first call packs the parameters, unless an optimizer has done so. The vector of a child is a slice of that
         of its parent.
@@ -122,7 +122,7 @@ class Layer:
         return vector.grad[part]
 
     def zero_grad(self) -> None:
-        """Clear all gradients: one fill where they lie in one vector."""
+        """Set all gradients to 0; fast if they lie in one vector."""
         parameters = self.parameters()
         vector = parameters[0].vector if parameters else None
         part = vector.span(parameters) if vector is not None else None
@@ -137,8 +137,8 @@ class Layer:
         """A table of the layer and of all layers and parameters in it, to be printed.
 
         The size is the number of output features of a layer, or the shape of a parameter. The number beside a layer
-        counts all parameters in it, but a shared one only where it comes first. The last line gives the total, and the
-        bytes of all values.
+        counts all parameters in it, but a shared parameter only where it comes first. The last line gives the total,
+        and the bytes of all values.
 
         Example:
             >>> rng = np.random.default_rng(0)
@@ -168,7 +168,7 @@ class Layer:
         return other if first is None else first.value
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make such a layer again, without `rng`: the attributes named like those of `__init__`.
+        """The arguments that build such a layer again, without `rng`: attributes with the names of those of `__init__`.
 
         Raises:
             TypeError: an argument of `__init__` was not kept as an attribute of the same name.

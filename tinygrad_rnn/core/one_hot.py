@@ -17,12 +17,12 @@ class OneHotRows:
     """One-hot rows that are never made dense: a product with them is a look-up, or a sum of rows.
 
     Stands for the array of shape `(*ids.shape, size)` that is 1 at the ids and 0 elsewhere. Its dtype is bool, the
-    smallest that holds 0 and 1, so a product has the dtype of its other factor. The layers that are given them check
-    the values of the ids, but not those of padding.
+    smallest that holds 0 and 1, so a product has the dtype of its other factor. The layers that take them check the
+    values of the ids, but not those of padding.
 
     Args:
         ids: an integer array (...), each 0 to V - 1.
-        size: V, the numbers of a row.
+        size: V, the length of a row.
 
     Raises:
         TypeError: `ids` is not an integer array, or `size` is not an integer.

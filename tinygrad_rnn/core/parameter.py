@@ -19,10 +19,10 @@ class Parameter:
     """A trainable array `value` and the gradient of the loss w.r.t. it, `grad`, of the same shape.
 
     Assigning to either writes in place, so every view of it sees the change: `p.value = w`, `p.grad += g`. `grad` is
-    allocated, as zeros, when it is first read: a model that only serves has none.
+    allocated, as zeros, when it is first read: a model that is used only for inference has none.
 
     Args:
-        value: a float array of any shape; it is copied. Its dtype is the dtype of all that is computed with it.
+        value: a float array of any shape; it is copied. Everything that is computed with it has its dtype.
 
     Raises:
         TypeError: `value` is not a float32 or float64 array; or what is assigned is not real, or on another device.
@@ -72,12 +72,12 @@ class Parameter:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of `value` and `grad`."""
+        """The shape of `value` and `grad`."""
         return self._value.shape
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """The number of entries."""
         return self._value.size
 
     @property
@@ -92,7 +92,7 @@ class Parameter:
                 self._grad.fill(0)
 
     def to(self, device: Device, dtype: Any) -> None:
-        """Move value and gradient; the vector in which they lay is given up."""
+        """Move value and gradient, out of the vector in which they are."""
         host = device_of(self._value).to_host
         self._value = device.asarray(host(self._value), dtype)
         self._grad = None if self._grad is None else device.asarray(host(self._grad), dtype)

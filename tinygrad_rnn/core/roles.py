@@ -52,7 +52,7 @@ class Feedforward(Layer):
         """Map `dy` (..., H) to `dx` (..., D), None where x holds integers; add to the parameters' gradients."""
 
     def forward_rows(self, x: Any, *, training: bool) -> tuple[Any, Any]:
-        """Like `forward`, where a cell comes next: an embedding then gives `TableRows`, without looking them up."""
+        """Like `forward`, if a cell comes next: an embedding then gives `TableRows`, without the look-up."""
         return self.forward(x, training=training)
 
     @final
@@ -81,7 +81,7 @@ class SequenceCache(NamedTuple):
 class Recurrent(Layer):
     """A map of a sequence, with a state that is passed in and out.
 
-    `forward` and `backward` do here what every subclass needs: they check the input, fill in absent states and
+    `forward` and `backward` of this class do what every subclass needs: they check the input, fill in absent states and
     gradients, and clear the padding (what lies past a row's length), so that its content never matters. They call
     `unroll_forward` and `unroll_backward` of the subclass, which run the sequence.
     """
@@ -153,7 +153,7 @@ class Recurrent(Layer):
 
     @final
     def begin_backward(self, dstate: State, starts: Bool[Booleans, " B"]) -> State:
-        """Back through `begin`: in these rows only an initial state that is a parameter gets a gradient."""
+        """Back through `begin`: in the rows that began, only an initial state that is a parameter gets a gradient."""
         return begin_backward(self.state_spec, dstate, starts)
 
     @with_one_blas_thread
@@ -171,7 +171,7 @@ class Recurrent(Layer):
         Args:
             xs: (T, B, D), or ids (T, B).
             state: the state before the sequence; None, for all or a part of it, is `initial_state`.
-            lengths: (B,), steps of each row, 0 to T. Past its end a row's output is 0 and its state frozen.
+            lengths: (B,), steps of each row, 0 to T. Past a row's end, its output is 0 and its state is frozen.
             starts: (T, B), True where a document begins in the row: the state is reset before that step.
             training: False at inference, where layers such as dropout do nothing.
 
@@ -303,7 +303,7 @@ def given_or_zeros(owner: object, name: str, gradient: Any, zeros: Any) -> Any:
 class Loss(Layer):
     """A map from predictions and targets to a number.
 
-    A loss of your own may leave out `weights`: they are passed on only where some are given.
+    A loss of your own may leave out the argument `weights`, which is passed only if there are weights.
     """
 
     takes_ids = False
@@ -322,8 +322,9 @@ class Loss(Layer):
         Args:
             ys: the predictions, (T, B, V).
             targets: (T, B, V), or ids (T, B).
-            lengths: (B,), the steps of each row, 0 to T. What is past a row's end counts not at all.
-            weights: (T, B), at least 0: floats, integers or bools. What weighs 0 counts not at all, even if it is NaN.
+            lengths: (B,), the steps of each row, 0 to T. Steps past a row's end do not count.
+            weights: (T, B), at least 0: floats, integers or bools. A step with weight 0 does not count, even if it is
+                NaN.
         """
 
     @abstractmethod
@@ -334,15 +335,15 @@ class Loss(Layer):
     def __call__(
         self, ys: Any, targets: Any, *, lengths: Integer[Integers, " B"] | None = None, weights: Any = None
     ) -> Float[Array, "..."]:
-        """The loss alone."""
+        """The loss, without the cache."""
         given = {} if weights is None else {"weights": weights}
         return self.forward(ys, targets, lengths=lengths, **given)[0]
 
     def count(self, cache: Any) -> Float[Array, ""]:
-        """By what the mean divides: the sum of the weights that counted in the `forward` that gave `cache`.
+        """The divisor of the mean: the sum of the weights that counted in the `forward` that gave `cache`.
 
-        Means of several batches are joined by it, `sum(count * loss) / sum(count)`, whatever the reduction is. Without
-        weights it is how many targets counted.
+        It joins the means of several batches, `sum(count * loss) / sum(count)`, for any reduction. Without weights it
+        is the number of targets that counted.
 
         Raises:
             TypeError: `cache` is not of this loss, or a loss of your own keeps no `counted` in its cache.

@@ -33,7 +33,7 @@ class Leaf:  # no dataclass, nor is one elsewhere in what the face imports: the 
         shape: the axes after the batch; None is an axis of any size, which has size 0 in the initial state.
         initial: the value before the first step: a number, or a `Parameter` of this shape, which is learnt.
         integer: whether it holds integers, which have no gradient, rather than floating-point numbers.
-        kept: whether a reset leaves it as it is, because it is given from outside, such as the memory of an attention.
+        kept: whether a reset leaves it as it is, because it comes from outside, such as the memory of an attention.
 
     Raises:
         TypeError: an argument is of another type.

@@ -9,10 +9,10 @@ from .masks import dropout_mask
 
 
 class Dropout(Feedforward):
-    r"""Sets entries to 0 at random during training; each call draws a new mask, with one entry for each of x.
+    r"""Sets entries to 0 at random during training; each call draws a new mask, with one entry for each entry of x.
 
-    Kept entries are scaled up, so that the mean stays and nothing needs to change at inference. Forward and backward,
-    with :math:`p` the rate:
+    Kept entries are scaled up, so that the mean stays the same and nothing needs to change at inference. Forward and
+    backward, with :math:`p` the rate:
 
     .. math::
         m = \begin{cases} 0 & \text{with probability } p \\ \frac{1}{1 - p} & \text{else} \end{cases} \qquad

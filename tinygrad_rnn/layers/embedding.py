@@ -58,7 +58,7 @@ class Embedding(Feedforward):
         return self.w.value.take(x, axis=0), x
 
     def forward_rows(self, x: Any, *, training: bool) -> tuple[Any, Any]:
-        """Like `forward`, without the look-up: the next cell may multiply before the look-up, which can be faster."""
+        """Like `forward`, but without the look-up: the next cell may multiply first, which can be faster."""
         if not runs(self, *TABLE):  # a subclass has another output
             return self.forward(x, training=training)
         self._check(x)

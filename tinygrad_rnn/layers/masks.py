@@ -19,19 +19,19 @@ _part: ContextVar[tuple[int, int] | None] = ContextVar("part of a batch", defaul
 
 @contextmanager
 def part_of_batch(first: int, total: int) -> Iterator[None]:
-    """A `with` block in which a batch is a part of a larger one, of `total` rows, and its first row is row `first`.
+    """A `with` block in which a batch is a part of a larger batch of `total` rows, beginning at row `first`.
 
     Layers that draw masks give each row the mask that it has in the larger batch. So a batch may be divided in any way,
     among calls or machines, whose layers have the same random streams: all parts together give what the whole batch
-    gives. Each part computes the masks of its own rows alone.
+    gives. Each part computes only the masks of its own rows.
 
     Args:
         first: 0 to `total`.
         total: at least 0.
 
     Raises:
-        TypeError: one of them is no integer.
-        ValueError: one of them is out of range; or, in a `forward`, the part ends after the larger batch.
+        TypeError: one of them is not an integer.
+        ValueError: one of them is out of range; in a `forward`, the part does not end within the larger batch.
 
     Example:
         >>> layer = Dropout(0.5, rng=np.random.default_rng(0))

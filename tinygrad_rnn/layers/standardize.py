@@ -16,7 +16,7 @@ S = TypeVar("S", bound="Standardize")
 
 
 class Standardize(Feedforward):
-    r"""Scales each feature to mean 0 and variance 1, by the mean and the deviation of the training data.
+    r"""Scales each feature to mean 0 and variance 1, with the mean and standard deviation of the training data.
 
     Forward and backward, with the mean :math:`\mu` and the standard deviation :math:`\sigma` of each feature:
 
@@ -24,11 +24,11 @@ class Standardize(Feedforward):
         y = \frac{x - \mu}{\sigma}, \qquad dx = \frac{dy}{\sigma}
 
     Both are settings, not parameters: `fit` measures them once, they are saved with the model, and no optimizer trains
-    them. So a model that begins with this layer takes the numbers as they were measured, in training and in use. The
-    layer computes in the dtype of x.
+    them. So a model that begins with this layer takes the numbers as they were measured, in training and at inference.
+    The layer computes in the dtype of x.
 
     A gap is NaN in x. It becomes 0, which is the mean, and has no gradient. With `gaps="mark"` there are D more
-    features after the others, 1 where there was a gap and 0 elsewhere, so that the model can tell the two apart.
+    features after the others, 1 where there was a gap and 0 elsewhere, so that the model can tell a gap from a mean.
 
     Args:
         mean: the mean of each of the D features, a tuple of numbers.
@@ -75,13 +75,13 @@ class Standardize(Feedforward):
         are in float64.
 
         Args:
-            sequences: the training data alone, a list of arrays (T_i, D) without padding.
+            sequences: only the training data, a list of arrays (T_i, D) without padding.
             gaps: as above.
 
         Raises:
             TypeError: `sequences` is not a list of arrays of floating-point numbers.
-            ValueError: a shape does not fit; a number is infinite, or NaN with `"refuse"` (which, and where); or a
-                feature has only gaps.
+            ValueError: a shape does not fit; a number is infinite, or NaN with `"refuse"` (the message says which and
+                where); or a feature has only gaps.
         """
         check_choice("Standardize.fit", "gaps", gaps, "refuse", "zero", "mark")
         mean, deviation = moments("Standardize.fit", sequences, gaps=gaps != "refuse")
@@ -111,7 +111,7 @@ class Standardize(Feedforward):
         return namespace(x).where(x != x, 0, dx) if self.takes_gaps else dx
 
     def inverse(self, y: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
-        """The numbers in their own units again, of y (..., D), such as what a model has predicted.
+        """Converts y (..., D), such as what a model has predicted, back to the original units.
 
         Raises:
             TypeError: y does not hold floating-point numbers.

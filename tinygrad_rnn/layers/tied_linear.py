@@ -23,8 +23,8 @@ class TiedLinear(Feedforward):
     In a language model this saves one of the two largest matrices, and a rare word learns at both input and output.
 
     Args:
-        embedding: its `w` (V, D) is read, and gets the gradient. `w` stays one `Parameter`, which is counted, saved and
-            updated once, and stays tied in a copy and after loading.
+        embedding: its `w` (V, D) is used here, and gets the gradient, too. `w` stays one `Parameter`, which is counted,
+            saved and updated once, and stays tied in a copy and after loading.
 
     Parameters `w` (V, D), which is `embedding.w`; `b` (V,), 0. `forward` takes (..., D) and gives (..., V).
 

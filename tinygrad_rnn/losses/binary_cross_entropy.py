@@ -30,12 +30,13 @@ class BinaryCrossEntropy(ElementwiseLoss):
         reduction: `"mean"` over the numbers that count (0 if none does), `"sum"`, or `"none"`, one loss per number.
         missing: `"nan"`: a target that is NaN is a gap, which does not count; None: NaN propagates.
         pos_weight: :math:`w`, how many negatives a positive is worth: a number, or one for each feature (D,). Where one
-            target in ten is 1, 9 makes both kinds count the same. `to` moves it. The mean divides as without it.
+            target in ten is 1, 9 makes both kinds count the same. `to` moves it. It does not change the divisor of the
+            mean.
 
     `forward` takes logits, before any sigmoid, and targets of the same shape and dtype, usually (T, B, D). With this
     shape it also takes `lengths` (B,): steps past a row's end do not count. `weights` (T, B) are the factors of the
-    losses of each step, and the mean is the weighted one. What does not count, or weighs 0, has neither loss nor
-    gradient, whatever it holds.
+    losses of each step, and the mean is then weighted. A number that does not count, or has weight 0, has neither loss
+    nor gradient, whatever it is.
 
     Raises:
         ValueError: an option is out of range; in `forward`, shapes do not fit, a weight is below 0, or a target is

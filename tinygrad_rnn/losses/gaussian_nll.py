@@ -11,10 +11,10 @@ from .distribution import DistributionLoss
 
 
 class GaussianNLL(DistributionLoss):
-    r"""Minus the logarithm of a normal density, in nats, of which mean :math:`\mu` and log-variance s are predicted.
+    r"""Minus the logarithm of a normal density, in nats, whose mean :math:`\mu` and log-variance s are predicted.
 
-    Forward and backward for one target. The least variance :math:`\varepsilon` is added to the predicted one, so that a
-    perfect prediction has no infinite likelihood, while s never loses its gradient:
+    Forward and backward for one target. The least variance :math:`\varepsilon` is added to the predicted one, so that
+    the likelihood of a perfect prediction is finite, and s always has a gradient:
 
     .. math::
         v &= e^s + \varepsilon, \qquad \ell = \tfrac{1}{2} \bigl(\log v + (\mu - t)^2 / v + \log 2 \pi\bigr) \\
@@ -28,8 +28,8 @@ class GaussianNLL(DistributionLoss):
 
     `forward` takes predictions (..., 2 D), first all means, then all log-variances, and targets (..., D). With targets
     (T, B, D) it also takes `lengths` (B,): steps past a row's end do not count. `weights` (T, B) are the factors of the
-    losses of each step, and the mean is the weighted one. What does not count, or weighs 0, has neither loss nor
-    gradient, whatever it holds.
+    losses of each step, and the mean is then weighted. A number that does not count, or has weight 0, has neither loss
+    nor gradient, whatever it is.
 
     Raises:
         ValueError: an option is out of range; in `forward`, shapes do not fit, or a weight is below 0.

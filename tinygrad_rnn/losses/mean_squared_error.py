@@ -20,8 +20,8 @@ class MeanSquaredError(ElementwiseLoss):
 
     `forward` takes predictions and targets of the same shape and dtype, usually (T, B, D). With this shape it also
     takes `lengths` (B,): steps past a row's end do not count. `weights` (T, B) are the factors of the losses of each
-    step, and the mean is the weighted one. What does not count, or weighs 0, has neither loss nor gradient, whatever it
-    holds.
+    step, and the mean is then weighted. A number that does not count, or has weight 0, has neither loss nor gradient,
+    whatever it is.
 
     Raises:
         ValueError: an option is none of these; in `forward`, shapes do not fit, or a weight is below 0.

@@ -12,7 +12,7 @@ from .distribution import DistributionLoss
 
 
 class Quantile(DistributionLoss):
-    r"""The tilted absolute error of several quantiles of each target, their mean: bands around a forecast.
+    r"""The mean of the tilted absolute errors of several quantiles of each target, for bands around a forecast.
 
     Forward and backward for one target, of which :math:`y_k` is to be the quantile :math:`q_k` of K; at
     :math:`y_k = t` the slope is the mean of those on both sides:
@@ -28,8 +28,8 @@ class Quantile(DistributionLoss):
 
     `forward` takes predictions (..., K D), all D of the first quantile, then those of the next, and targets (..., D).
     With targets (T, B, D) it also takes `lengths` (B,): steps past a row's end do not count. `weights` (T, B) are the
-    factors of the losses of each step, and the mean is the weighted one. What does not count, or weighs 0, has neither
-    loss nor gradient, whatever it holds.
+    factors of the losses of each step, and the mean is then weighted. A number that does not count, or has weight 0,
+    has neither loss nor gradient, whatever it is.
 
     `mean` and `sample` take the distribution whose quantiles are straight lines between those that are predicted. They
     give nothing outside of the outermost two, so the tails are cut off.

@@ -74,16 +74,16 @@ class SoftmaxCrossEntropy(Loss):
         ignore_index: the target of tokens that do not count.
         label_smoothing: :math:`\varepsilon`, 0 to below 1.
         class_weights: :math:`w`, V numbers of at least 0, for classes that are rare or matter more. `to` moves them.
-            The mean divides by the sum of the weights of the targets, or, of soft targets, by their number.
+            The mean divides by the sum of the weights of the targets, or, for soft targets, by the number of tokens
+            that count.
 
     `forward` takes logits (..., V) and targets (...). With shapes (T, B, V) and (T, B) it also takes `lengths` (B,):
-    tokens past a row's end do not count. `weights` (...) are factors of the tokens' losses, and the mean is the
-    weighted one. Tokens that do not count, or weigh 0, have neither loss nor gradient, whatever their logits and
-    targets are.
-    Perplexity is `exp` of the mean; bits per token are the mean divided by ln 2.
+    tokens past a row's end do not count. `weights` (...) are factors of the tokens' losses, and the mean is then
+    weighted. Tokens that do not count, or have weight 0, have neither loss nor gradient, whatever their logits and
+    targets are. Perplexity is `exp` of the mean; bits per token are the mean divided by ln 2.
 
-    Soft targets are floats (..., V), each row a distribution that sums to 1. Compiled code takes ids alone: soft
-    targets, and class weights together with label smoothing, run in NumPy or CuPy and keep an array (..., V) more.
+    Soft targets are floats (..., V), each row a distribution that sums to 1. Compiled code takes only ids: soft
+    targets, and class weights together with label smoothing, run in NumPy or CuPy and keep one more array (..., V).
 
     Raises:
         ValueError: an option is out of range; in `forward`, shapes do not fit, a weight is below 0, a target is outside

@@ -50,7 +50,7 @@ class AttentionDecoder(AttentionDecoderBase):
     Args:
         decoder: a causal `Recurrent`, such as `Sequential(Embedding(...), LSTMCell(...))`, with H output features.
         attention: takes queries of H features and a memory of M; with `DotAttention`, M is H.
-        output: `Feedforward` layers in a row, the first for H + M features. Luong et al. have `Linear(H + M, A)`,
+        output: `Feedforward` layers in a row, the first for H + M features. Luong et al. use `Linear(H + M, A)`,
             `Tanh()` and `Linear(A, V)`. Without any, the output is :math:`[h_t, c_t]`.
 
     The state is `(state of decoder, memory (B, S, M), lengths (B,))`. `attach` sets the last two, and `EncoderDecoder`

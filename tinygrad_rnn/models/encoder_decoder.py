@@ -109,7 +109,8 @@ class EncoderDecoder(Layer):
 
         Args:
             sources: (S, B, D), or ids (S, B).
-            targets: what the decoder reads, (T, B, E), or ids (T, B): a start token, then the target without its last.
+            targets: what the decoder reads, (T, B, E), or ids (T, B): a start token, then the target without its last
+                token.
             source_lengths: (B,), steps of each row of the sources, 0 to S.
             target_lengths: (B,), steps of each row of the targets, 0 to T.
             training: False at inference, where layers such as dropout do nothing.

@@ -38,7 +38,7 @@ class ManyToOne(Layer):
         (h, s) &= \mathrm{encoder}(x, s_0), \qquad y = \mathrm{layers}(\mathrm{pool}(h)) \\
         dh &= \mathrm{pool}'^\top \mathrm{layers}'^\top dy, \qquad (dx, ds_0) = \mathrm{encoder}'^\top (dh, ds)
 
-    Only the steps within its length count in a row, and a row without any step is pooled to 0.
+    In a row, only the steps within its length count. The pooled vector of a row without steps is 0.
 
     Args:
         encoder: any `Recurrent`, such as a cell or a `Sequential`.
@@ -164,7 +164,7 @@ class ManyToOne(Layer):
         return y, state
 
     def step(self, x: Any, state: State | None) -> tuple[Float[Array, "B K"], State]:
-        """One step of a stream at inference: map `x` to `(y, state)`, where y is that of all steps so far.
+        """One step of a stream at inference: map `x` to `(y, state)`, where y is for all steps so far.
 
         Args:
             x: (B, D), or ids (B,).

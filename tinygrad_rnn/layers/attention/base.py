@@ -43,10 +43,10 @@ class AttentionCache(NamedTuple):
 class Attention(Layer):
     r"""Each query of a sequence attends to all of a memory: it gets the mean of the memory, weighted by its scores.
 
-    `forward` and `backward` do here what all attentions share; a subclass writes `scores` and `scores_backward`, which
-    say how well a query fits an entry of the memory. Scores are computed from keys, which depend on the memory alone:
-    `keys` makes them, and unless a subclass overrides it they are the memory itself. Forward, for queries :math:`q_t`
-    and a memory of vectors :math:`m_s`, in each row of the batch:
+    `forward` and `backward` of this class do what all attentions share; a subclass writes `scores` and
+    `scores_backward`, which say how well a query fits an entry of the memory. Scores are computed from keys, which
+    depend only on the memory: `keys` makes them, and unless a subclass overrides it they are the memory itself.
+    Forward, for queries :math:`q_t` and a memory of vectors :math:`m_s`, in each row of the batch:
 
     .. math::
         k_s &= \mathrm{key}(m_s), \qquad e_{ts} = \mathrm{score}(q_t, k_s) \\

@@ -64,9 +64,9 @@ class InputFeedingDecoder(AttentionDecoderBase):
         dm_s &= dm'_s + \sum_t (\text{what the attention sends back to } m_s)
 
     So each step knows where the steps before it attended, which helps it to skip nothing and to repeat nothing. This
-    costs time: the steps attend one after the other, in small products, where `AttentionDecoder` computes all at once.
-    What depends on the memory alone, such as the keys of `AdditiveAttention`, is computed once per sequence; `step`,
-    which has only its state, computes it at each call. Embedding and output layers run on all steps at once.
+    costs time: the steps attend one after the other, in small products, while `AttentionDecoder` computes all at once.
+    What depends only on the memory, such as the keys of `AdditiveAttention`, is computed once per sequence; `step`
+    computes it at each call. Embedding and output layers run on all steps at once.
 
     Args:
         embedding: a `Feedforward`, such as an `Embedding`, which gives E features.

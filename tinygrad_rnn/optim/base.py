@@ -130,9 +130,9 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Clip the gradients and change the parameters.
 
-        Where this raises an error, neither the parameters nor the optimizer state have changed. On a GPU, a gradient
-        that is not finite raises no error here, because that would need a wait. Instead, the GPU sets it to 0 and stops
-        this update and all later ones; `check`, `memory` or `save` raises the error.
+        If this raises an error, neither the parameters nor the optimizer state have changed. On a GPU, a gradient that
+        is not finite raises no error here, because that would need a wait. Instead, the GPU sets it to 0 and stops this
+        update and all later ones; `check`, `memory` or `save` raises the error.
 
         Raises:
             FloatingPointError: the gradient is not finite; the message names a layer and its parameter.
@@ -146,9 +146,9 @@ class Optimizer(ABC):
             self._step(self._rate())
 
     def check(self) -> None:
-        """Raise the error that `step` does not raise on a GPU; this waits for all work in flight.
+        """Raise the error that `step` does not raise on a GPU; this waits until all work there is done.
 
-        Call it where the loss is read, for logging. `memory`, and `save` with this optimizer, also call it.
+        Call it when you read the loss for logging. `memory`, and `save` with this optimizer, also call it.
 
         Raises:
             FloatingPointError: a gradient was not finite. Parameters, optimizer state and `steps` are as before the
@@ -174,8 +174,8 @@ class Optimizer(ABC):
     def restore(self, memory: OptimizerState) -> None:
         """Take over the state of another optimizer: the `optimizer` of a `Checkpoint` from `load`.
 
-        Settings are not part of it: `lr`, `clip`, `decay` and `rates` stay as they are here. So what is frozen here
-        gets its state too, and keeps it. To go on with the rates of before: `optimizer.rates = memory.rates`.
+        Settings are not part of it: `lr`, `clip`, `decay` and `rates` stay as they are here. So a frozen parameter also
+        gets its state, and keeps it. To go on with the rates of the file, set `optimizer.rates = memory.rates`.
 
         Raises:
             TypeError: `memory` is not an optimizer state.

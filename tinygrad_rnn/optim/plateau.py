@@ -14,8 +14,8 @@ from .settings import as_float, check_number, is_number, number, shown
 class ReduceOnPlateau:
     """Lowers an optimizer's learning rate when a loss, usually the validation loss, stops improving.
 
-    A loss improves if it is below the best so far by more than `threshold` times the size of that, or with mode "max",
-    as for an accuracy, if it is above by more. NaN and infinity never improve.
+    A loss improves if it is below the best loss so far by more than `threshold` times the absolute value of that one;
+    with mode "max", as for an accuracy, if it is above it by more. NaN and infinity never improve.
 
     Args:
         optimizer: the optimizer whose `lr`, a number, is lowered.
@@ -70,7 +70,7 @@ class ReduceOnPlateau:
 
         Raises:
             TypeError: `loss` is not a number on the host, or the optimizer's `lr` has become a function.
-            FloatingPointError, RuntimeError: as in `check` of the optimizer, which this calls: the loss was waited for.
+            FloatingPointError, RuntimeError: as in `check` of the optimizer, which this calls.
         """
         optimizer, rate, loss = self.optimizer, self._rate(), _on_host(loss)
         optimizer.check()

@@ -28,9 +28,9 @@ class SGD(Optimizer):
         lr: :math:`\eta`, a number or a function of the step number.
         clip: a clipper or several.
         nonfinite: what to do with a gradient that is not finite: "refuse", "skip" or "propagate".
-        rates: factors of the learning rate by the names of layers or parameters, as `{"layers.0": 0.0}`; 0 freezes.
+        rates: factors of the learning rate by names of layers or parameters, such as `{"layers.0": 0.0}`; 0 freezes.
         decay: the weight decay :math:`\lambda`: before each update, :math:`w \leftarrow w - \eta \lambda w`.
-        decays: a function of name and `Parameter` that says what decays; None: what has two or more axes.
+        decays: a function of name and `Parameter` that says what decays; None: parameters of two or more axes.
         momentum: :math:`\mu`, 0 to below 1.
         nesterov: whether to use Nesterov's momentum; needs `momentum`.
 

@@ -28,7 +28,7 @@ class OptimizerState(NamedTuple):
     skipped: int = 0
     """How many of the steps were left out."""
     missed: dict[str, int] = {}  # noqa: RUF012  # nothing writes to it
-    """In how many of the steps a parameter was frozen, by its dotted name; those that never were are not there."""
+    """In how many of the steps a parameter was frozen, by its dotted name; without those that never were."""
     rates: dict[str, float] = {}  # noqa: RUF012
     """The `rates` of the optimizer, a setting: `restore` leaves those of another optimizer as they are."""
 

@@ -1,4 +1,4 @@
-"""What may take the place of plain back-propagation through time, and what each way costs.
+"""Methods that can replace plain back-propagation through time, and what each costs.
 
 A method is called in place of forward, loss and backward: `loss, ys, carry = method(model, criterion, batch, carry)`.
 `fit` takes it as `method=`; `bias_report` compares methods.

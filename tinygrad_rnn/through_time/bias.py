@@ -24,13 +24,13 @@ class Agreement(NamedTuple):
     """How a gradient compares with the exact one."""
 
     cosine: float
-    """Of the angle between the two: 1 is the same direction; NaN where one is 0."""
+    """The cosine of the angle between the two: 1 is the same direction; NaN if one is 0."""
     norm: float
-    """The norm in parts of the exact one; NaN where that is 0."""
+    """The norm divided by that of the exact one; NaN if that is 0."""
 
 
 class BiasReport:
-    """What `bias_report` gives; printed, it is a table of cosines and norms.
+    """The result of `bias_report`; `print` shows it as a table of cosines and norms.
 
     Args:
         parameters: by method, and then by dotted name of the parameter, how the gradients over whole batches agree;
@@ -79,26 +79,25 @@ def bias_report(
 ) -> BiasReport:
     r"""Compare the gradients of methods with those of back-propagation through all steps of each batch.
 
-    *By parameter*: the gradients of the whole loss, summed over the batches. Each batch stands by itself, from the
-    initial state.
+    *By parameter*: the gradients of the whole loss, summed over the batches. Each batch is computed separately, from
+    the initial state.
 
-    *By distance in time*: the loss of the last step alone depends on the parameters through each earlier step. Its
-    gradient is cut by how many steps lie between: 0 is the step of the loss itself, and then 1, 2 to 3, 4 to 7, and so
-    on. To find the part of a band, a method computes the gradient of this loss from the last few steps, once with the
-    band and once without, and the difference is the part. The steps begin from the state that the model had there. So
-    one learns what truncation at 25 steps costs: the part of each band that it does not see. A part that is as small as
-    rounding counts as 0.
+    *By distance in time*: the loss of only the last step depends on the parameters through each earlier step. Its
+    gradient is divided into bands by the number of steps between: 0 is the step of the loss itself, then 1, 2 to 3, 4
+    to 7, and so on. To find the part of a band, a method computes the gradient of this loss from the last few steps,
+    once with the band and once without it; the difference is the part. The steps begin from the state that the model
+    had there. This shows what truncation at 25 steps costs: the parts of the bands beyond it. A part that is as small
+    as rounding counts as 0.
 
     The model does not change: copies of it run, each with the same masks of dropout.
 
     Args:
-        methods: by the names that the report gives them, methods of `through_time`, or functions of the same arguments;
-            or a list of methods, which then have the names under which they are written.
+        methods: a dict from names to methods of `through_time`, or to functions of the same arguments; or a list of
+            methods, whose names are then how they print.
         model: any `Recurrent` that reads forward.
         criterion: its loss.
-        batches: of whole rows, without `lengths`, on the device of the model. The longer they are, the more of the past
-            there is to see.
-        longest: the last distance to look at; None goes to the first step of the longest batch.
+        batches: of whole rows, without `lengths`, on the device of the model. Longer batches show more of the past.
+        longest: the largest distance to look at; None goes to the first step of the longest batch.
 
     Returns:
         The report; `plotting.bias` draws it.

@@ -13,8 +13,8 @@ from .method import Method
 class BPTT(Method):
     """Back-propagation through all steps of a batch: what `gradients` and `fit` do without a method.
 
-    Of T steps it keeps the caches of all, and takes one forward and one backward. Gradients do not go back into the
-    batch before. The carry is the state. The model may also be a `ManyToOne`.
+    It keeps the caches of all T steps, and takes one forward and one backward. Gradients do not go back into the batch
+    before. The carry is the state. The model may also be a `ManyToOne`.
 
     References:
         Werbos, *Backpropagation Through Time: What It Does and How to Do It*, 1990.

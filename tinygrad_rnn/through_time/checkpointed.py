@@ -25,26 +25,26 @@ class Stored(NamedTuple):
 class Checkpointed(Method):
     r"""Back-propagation through all steps in little memory: it stores some states, and computes the rest again.
 
-    The steps are cut into blocks. Forward, only states between blocks are stored, not what a backward needs. On the way
-    back each block runs forward once more, from the nearest stored state before it. Where the states are stored follows
-    the schedule that runs the fewest blocks:
+    The steps are cut into blocks. On the way forward, only some states between blocks are stored, not the caches. On
+    the way back, each block runs forward once more, from the nearest stored state before it. The places of the stored
+    states follow the schedule that runs the fewest blocks:
 
     .. math::
         C(t, m) = \min_y \; y + C(t - y, m - 1) + C(y, m)
 
-    for t blocks and m states. Up to m + 1 blocks it is 2 t - 1: one forward more. So with 45 states and blocks of 22
-    steps, 1,000 steps take one forward more; 20,000 take two more, in the same memory.
+    for t blocks and m states. Up to m + 1 blocks it is 2 t - 1: one more forward. So with 45 states and blocks of 22
+    steps, 1,000 steps take one more forward; 20,000 take two more, in the same memory.
 
-    The gradients are those of the blocks one after the other, each with the gradient that the next one sends back, to
-    the bit; against one forward over all steps they are the same to rounding. The masks of layers such as `Dropout` are
-    the same when a block runs again. `LockedDropout` draws one for each block.
+    The gradients are equal to the bit to those of the blocks one after the other, each with the gradient that the next
+    one sends back. They are equal to rounding to those of one forward over all steps. The masks of layers such as
+    `Dropout` are the same when a block runs again. `LockedDropout` draws one for each block.
 
     The loss is computed block by block, too, so the outputs are never in memory at once. The carry is the state.
 
     Args:
-        states: how many states may be in memory, the one before the first step counted.
+        states: how many states may be in memory, including the one before the first step.
         block: the steps of a block.
-        outputs: whether a call returns the outputs of all steps; else None stands in their place.
+        outputs: whether a call returns the outputs of all steps; else it returns None in their place.
 
     Raises:
         TypeError: an argument is of another type; in a call, the model is not a `Recurrent`, or the criterion has no

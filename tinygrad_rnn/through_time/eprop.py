@@ -16,8 +16,8 @@ from .rtrl import RTRL
 class EProp(RTRL):
     r"""Eligibility propagation: traces within each unit, times a learning signal of the present step.
 
-    It is `RTRL` without what goes from unit to unit over the recurrent weights :math:`W_h`. What a unit keeps by
-    itself, such as the memory of an LSTM through its forget gate, remains:
+    It is `RTRL` without the influence that goes from unit to unit through the recurrent weights :math:`W_h`. What a
+    unit keeps by itself, such as the memory of an LSTM through its forget gate, remains:
 
     .. math::
         \varepsilon_t = J^\circ_t \varepsilon_{t-1} + \frac{\partial s_t}{\partial w}, \qquad
@@ -26,12 +26,12 @@ class EProp(RTRL):
 
     :math:`J^\circ` is the derivative of the next state w.r.t. the state, with 0 for :math:`W_h` on the way back. The
     learning signal is that of symmetric e-prop: the gradient of the present loss w.r.t. the output of the cell. Units
-    of an `RNNCell` keep nothing by themselves, so there it is truncation to one step. With the true learning signal,
-    the gradient that also comes back from later steps, it would be exact.
+    of an `RNNCell` keep nothing by themselves, so for them this is truncation to one step. With the true learning
+    signal, the gradient that also comes back from later steps, it would be exact.
 
-    The model has one `Cell`, whose recurrent weights have the name `w_h`; below and above there may be feed-forward
-    layers. For a stack use `SnAp1` or `RTRL`. Because all comes from `step_backward`, it takes the memory of `RTRL`,
-    and a little more time.
+    The model has one `Cell`, whose recurrent weights have the name `w_h`; before and after it there may be feed-forward
+    layers. For a stack use `SnAp1` or `RTRL`. All derivatives come from `step_backward`, so it takes the memory of
+    `RTRL`, and a little more time.
 
     The carry is `(state, (trace,))`, the trace (B, n, P).
 

@@ -25,9 +25,9 @@ class ForwardMode(Method):
     .. math::
         \frac{dL_t}{dw} = \frac{\partial L_t}{\partial w} + \frac{\partial L_t}{\partial s_{t-1}} P_{t-1}
 
-    A subclass says what it remembers of P: a tuple of arrays, the memory, each with the batch as its first axis. Nobody
-    else looks into it. So a cell that knows a shorter memory has a subclass that writes `first`, `begin`, `credit` and
-    `advance` for it, such as `Traces`.
+    A subclass says what it stores of P: a tuple of arrays, the memory, each with the batch as its first axis. Only the
+    subclass reads it. So for cells that need less memory there is a subclass with its own `first`, `begin`, `credit`
+    and `advance`, such as `Traces`.
     """
 
     memories = 1

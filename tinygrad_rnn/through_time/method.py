@@ -19,13 +19,13 @@ from ..training.gradients import check_batch, check_parts
 class Method(ABC):
     """A way to compute the gradients of a batch: `loss, ys, carry = method(model, criterion, batch, carry)`.
 
-    A method keeps nothing of a call. What it must remember from batch to batch is the carry: a tree of tuples of
+    A method stores nothing about a call. What it must remember from batch to batch is the carry: a tree of tuples of
     arrays, which `save` takes as `carry=`. A subclass writes `add_gradients`.
 
     Args:
         model: a `Recurrent`, such as `Sequential`.
         criterion: the loss of the outputs and `batch.targets`, with the reduction "mean" or "sum".
-        batch: its arrays lie on the device of the model; `lengths`, `starts` and `weights` may be None.
+        batch: its arrays are on the device of the model; `lengths`, `starts` and `weights` may be None.
         carry: what the call for the batch before gave; None begins from the initial state.
         dloss: a factor of the gradients; None is 1.
 
@@ -34,8 +34,8 @@ class Method(ABC):
         The gradients are added to those of the parameters.
 
     Raises:
-        TypeError: an argument is of another kind, or the method cannot go through this model; the message says what
-            can.
+        TypeError: an argument is of another kind, or the method does not work with this model; the message says which
+            one does.
         ValueError: a shape does not fit, or the loss is not one number.
     """
 

@@ -18,20 +18,20 @@ class RTRL(ForwardMode):
         P_t = J_t P_{t-1} + \frac{\partial s_t}{\partial w}, \qquad J_t = \frac{\partial s_t}{\partial s_{t-1}}, \qquad
         \frac{dL_t}{dw} = \frac{\partial L_t}{\partial w} + \frac{\partial L_t}{\partial s_{t-1}} P_{t-1}
 
-    The gradient of a batch is that of `BPTT`, and it also holds what earlier batches contribute, however long ago: of
-    two batches, the second with the carry of the first, both gradients add up to that of one long batch. So a batch may
-    be as short as one step, with an update after each. (The influence was then computed with older parameters. With a
-    small learning rate this hardly matters.)
+    The gradient of a batch is that of `BPTT`, and it also holds what earlier batches contribute, however long ago: for
+    two batches, the second with the carry of the first, the two gradients add up to that of one long batch. So a batch
+    may be as short as one step, with an update after each. (The influence was then computed with older parameters. With
+    a small learning rate this hardly matters.)
 
-    Both derivatives come from `step_backward`, with a gradient of 1 for one number of the state at a time. So this is
-    for any `Cell`, also one of your own, and for any `Sequential` of cells and feed-forward layers. The states of
+    Both derivatives come from `step_backward`, with a gradient of 1 for one number of the state at a time. So this
+    works for any `Cell`, also one of your own, and for any `Sequential` of cells and feed-forward layers. The states of
     several cells are taken as one, with the influence of each layer on all above it, so that a stack is exact, too. The
-    layers above the last cell have no state, and get their exact gradient at once. `Dropout` below it draws a mask for
+    layers after the last cell have no state, and get their exact gradient at once. `Dropout` before it draws a mask for
     each step.
 
-    A step takes n backwards of one step for each row, and a product of n × n by n × P, where n is how many numbers the
-    state of a row has, and P how many the parameters up to the last cell. The memory is n P numbers a row. This is for
-    small models.
+    A step takes n backwards of one step for each row, and a product of n × n by n × P, where n is the number of values
+    in the state of a row, and P the number of parameters up to the last cell. The memory is n P numbers a row. This is
+    for small models.
 
     The carry is `(state, (influence,))`, the influence (B, n, P).
 

@@ -17,13 +17,13 @@ class SnAp1(RTRL):
         P_t = m \odot \left( J_t P_{t-1} + \frac{\partial s_t}{\partial w} \right), \qquad
         m_{ij} = 1 \text{ where } \frac{\partial s_i}{\partial w_j} \ne 0 \text{ at this or an earlier step, else } 0
 
-    Each weight of a recurrent cell leads into one unit, so of the influence there remains that on this unit. What goes
-    from unit to unit and comes back is dropped, and this is its bias. Where no unit influences another, it is exact:
-    there it equals `RTRL`. In a stack, a weight of a lower cell reaches the cells above within the same step, and that
+    Each weight of a recurrent cell leads into one unit, and its influence on this unit is kept. Influence that goes
+    from unit to unit and comes back is dropped; this makes the gradient biased. If no unit influences another, it is
+    exact and equals `RTRL`. In a stack, a weight of a lower cell reaches the cells above within the same step, and that
     influence is kept.
 
-    It is written here to be compared: because all comes from `step_backward`, it takes the time and memory of `RTRL`. A
-    program for one kind of cell would need no more memory than the parameters.
+    This version is for comparison: all derivatives come from `step_backward`, so it takes the time and memory of
+    `RTRL`. A program for one kind of cell would need no more memory than the parameters.
 
     The carry is `(state, (influence, mask))`, both (B, n, P), the mask of bools. What a model may consist of is as in
     `RTRL`, but the last layer with a state must be a cell whose output is an array of its state, which is every cell of

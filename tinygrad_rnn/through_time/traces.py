@@ -24,20 +24,20 @@ from .numbers import Numbers
 class Traces(ForwardMode):
     r"""The exact gradient of a cell without a product with the state, by one trace for each parameter.
 
-    Where no unit sees the state of another, the influence of `RTRL` is 0 but for each parameter on its own unit. What
-    is left has the size of the parameters, and obeys the recurrence of the cell itself, with :math:`a_t = \partial h_t
-    / \partial h_{t-1}`, a number for each unit:
+    If no unit sees the state of another, the influence of `RTRL` is 0, except that of each parameter on its own unit.
+    This part has the size of the parameters, and follows the recurrence of the cell itself, with
+    :math:`a_t = \partial h_t / \partial h_{t-1}`, a number for each unit:
 
     .. math::
         e_t = a_t \odot e_{t-1} + \frac{\partial h_t}{\partial w}, \qquad
         \frac{dL_t}{dw} = \frac{\partial L_t}{\partial w} + \frac{\partial L_t}{\partial h_{t-1}} \odot e_{t-1}
 
-    So this is `RTRL`, exact over all batches, with a memory of P numbers a row, and a few operations on each of them at
+    So this is `RTRL`, exact over all batches, with a memory of P numbers a row, and a few operations on each of them in
     a step. With 128 units and 64 steps it takes ten times as long as `BPTT`; `RTRL` takes a hundred times with 32. The
-    derivatives are written out for each cell. Of an `LRUCell` a trace is complex.
+    derivatives are written out for each cell. The traces of an `LRUCell` are complex.
 
-    The model is one `MinGRUCell`, `MinLSTMCell`, `IndRNNCell`, `SRUCell` or `LRUCell`; below it there may be layers
-    without parameters, above it any without a state. In a stack a trace would see only its own cell, and be biased: use
+    The model is one `MinGRUCell`, `MinLSTMCell`, `IndRNNCell`, `SRUCell` or `LRUCell`; before it there may be layers
+    without parameters, after it any without a state. In a stack a trace would see only its own cell, and be biased: use
     `RTRL`, which is exact there.
 
     The carry is `(state, (traces,))`, each trace (B, ...) with the shape of its parameter.

@@ -25,29 +25,30 @@ class Pass(NamedTuple):
 class TruncatedBPTT(Method):
     r"""Truncated back-propagation through time with two numbers: every k1 steps, back through k2 steps.
 
-    After each k1 steps their losses go back together, through the last k2 steps. So the last of the k1 losses goes back
-    exactly k2 steps, its own counted, the first k2 - k1 + 1. With `k1 = 1`, *every* loss goes back exactly k2 steps:
+    After each k1 steps, their losses go back together, through the last k2 steps. So the last of the k1 losses goes
+    back exactly k2 steps, including its own, and the first goes back k2 - k1 + 1 steps. With `k1 = 1`, *every* loss
+    goes back exactly k2 steps:
 
     .. math::
         \sum_t \sum_{s = t - k_2 + 1}^{t} \frac{\partial L_t}{\partial h_s} \frac{\partial^+ h_s}{\partial w}
 
-    where :math:`\partial^+` is the direct derivative, within one step. With `k1 = k2` it is what chunks of this length
-    do, whose first loss goes back one step only.
+    where :math:`\partial^+` is the direct derivative, within one step. With `k1 = k2` it is the truncation by chunks of
+    this length, whose first loss goes back only one step.
 
     A loss also goes back into the batches before: the carry holds the inputs of the last k2 steps and the state before
     them, and these steps run again, with the parameters as they are now. So batches usually have k1 steps, with an
     update after each. They may also be longer.
 
-    Of T steps this takes about T / k1 passes of k2 steps backward, and forward T + k2 steps. With k2 of at least T and
-    nothing carried it computes what `BPTT` computes, to the bit. Layers that draw one mask for a call, such as
+    For T steps this takes about T / k1 passes of k2 steps backward, and T + k2 steps forward. If k2 is at least T and
+    there is no carry, it computes what `BPTT` computes, to the bit. Layers that draw one mask for a call, such as
     `LockedDropout`, draw one for each part that is run at once.
 
     Args:
         k1: the steps between two passes.
         k2: the steps of a pass.
 
-    The carry is `(state, (before, xs, starts))`: the state after the batch, and of the last k2 steps the state before
-    them and what they read.
+    The carry is `(state, (before, xs, starts))`: the state after the batch, the state before the last k2 steps, and
+    their inputs.
 
     Raises:
         TypeError: a number is not an integer; in a call, the model is not a `Recurrent`.

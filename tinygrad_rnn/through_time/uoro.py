@@ -17,9 +17,9 @@ from .numbers import Numbers
 class UORO(ForwardMode):
     r"""Unbiased online recurrent optimization: the influence as a product of two vectors, right on average.
 
-    Of :math:`P_t`, which has n × P numbers, it carries two random vectors whose product is :math:`P_t` on average: the
-    tangent :math:`\tilde{s}` (n) and the trace :math:`\tilde{w}` (P). With a new random sign for each number of the
-    state, :math:`\nu \in \{-1, 1\}^n`:
+    In place of :math:`P_t`, which has n × P numbers, it carries two random vectors whose product is :math:`P_t` on
+    average: the tangent :math:`\tilde{s}` (n) and the trace :math:`\tilde{w}` (P). With a new random sign for each
+    number of the state, :math:`\nu \in \{-1, 1\}^n`:
 
     .. math::
         \tilde{s}_t &= \rho_0 J_t \tilde{s}_{t-1} + \rho_1 \nu, \qquad
@@ -29,8 +29,8 @@ class UORO(ForwardMode):
 
     The factors :math:`\rho_0 = \sqrt{|\tilde{w}| / |J \tilde{s}|}` and
     :math:`\rho_1 = \sqrt{|\nu^\top \partial s / \partial w| / |\nu|}` keep the noise small. The mean over the signs is
-    the exact gradient, that of `RTRL`. One gradient is off by several times its norm: the learning rate must be small,
-    so that many are averaged.
+    the exact gradient, that of `RTRL`. A single gradient is wrong by several times its norm, so the learning rate must
+    be small enough that many are averaged.
 
     The memory is n + P numbers a row. A step takes one backward of one step for each row, and n of all rows, for
     :math:`J \tilde{s}` to the last digit.
@@ -39,8 +39,8 @@ class UORO(ForwardMode):
         rng: draws the key of the signs where no carry is given.
 
     The carry is `(state, (tangent, trace, key))`, (B, n), (B, P) and (B, 2). The signs follow from the key of a row and
-    the number of its step, which are in it, so that a training that is resumed has the same. What a model may consist
-    of is as in `RTRL`.
+    the number of its step, which are both in the carry, so a resumed training has the same signs. What a model may
+    consist of is as in `RTRL`.
 
     Raises:
         TypeError: `rng` is not a generator; and as `RTRL` does.

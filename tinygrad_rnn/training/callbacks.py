@@ -19,10 +19,10 @@ from .fit import Report
 
 
 class EarlyStopping:
-    """Ends the training when a measure has not improved for some reports. It reads the history and keeps nothing.
+    """Ends the training when a measure has not improved for some reports. It reads the history and stores nothing.
 
     Args:
-        patience: how many reports in a row may bring no improvement.
+        patience: how many reports in a row may bring no improvement; the next one ends the training.
         of: the name of the measure in the history.
         mode: "min" where less is better, "max" where more is.
         least: the least change that is an improvement.
@@ -73,13 +73,13 @@ class BestCheckpoint:
 
 
 class JSONLines:
-    """Appends each row of the history to a file, as a line of JSON; the first row of a training begins it anew.
+    """Appends each row of the history to a file, as a line of JSON; the first row of a training replaces the file.
 
     Args:
         path: the file.
 
     Raises:
-        TypeError, ValueError: it is no path.
+        TypeError, ValueError: it is not a path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -91,18 +91,18 @@ class JSONLines:
 
 
 class Sample:
-    """Lets a language model write after some reports.
+    """Generates a text with a language model after some reports.
 
     Args:
         tokenizer: that of the model.
-        prompt: what the text goes on from.
-        rng: draws the tokens; it is spawned from for each text, so what is drawn depends only on how many there were.
-        every: how many reports pass from text to text.
-        show: what is done with the text; by default it is printed above the bar.
+        prompt: the beginning, from which the text goes on.
+        rng: draws the tokens; each text has a stream spawned from it, so a text depends only on how many came before.
+        every: the number of reports from one text to the next.
+        show: a function that is called with the text; by default it prints the text above the bar.
         how: as in `generate_text`, such as `length` and `temperature`.
 
     Raises:
-        TypeError, ValueError: an argument is of another kind, or `generate_text` has none of this name.
+        TypeError, ValueError: an argument is of another kind, or `generate_text` has no argument of this name.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Classification and regression of sequences by the rules of scikit-learn: `fit`, `predict` and `score`.
+"""Classification and regression of sequences, in the way of scikit-learn: `fit`, `predict` and `score`.
 
 This needs scikit-learn: `pip install 'tinygrad-rnn[sklearn]'`.
 """
@@ -42,22 +42,22 @@ CELLS: dict[str, Any] = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell}
 
 
 class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What the classifier and the regressor share: sequences in, a `ManyToOne` trained on them.
+    """What the classifier and the regressor share: they train a `ManyToOne` on sequences.
 
-    A sequence is an array (T_i, D) of numbers, and X is a list of N of them, of unlike lengths. X may also be an array
+    A sequence is an array (T_i, D) of numbers, and X is a list of N of them, of any lengths. X may also be an array
     (N, T, D); or (N, D), where each row is a sequence of one step.
 
     Args:
         cell: "rnn", "lstm" or "gru".
         hidden_size: the units of each layer of cells.
         layers: how many layers of cells.
-        bidirectional: whether each reads in both directions.
-        pool: what of the steps makes the vector of a row: "last", "mean" or "max".
+        bidirectional: whether each layer reads in both directions.
+        pool: how the steps of a row become one vector: "last", "mean" or "max".
         dropout: the rate before the output.
         lr: the learning rate of Adam.
         clip: the largest norm of the gradient.
         batch: sequences in a batch.
-        epochs: how long to train.
+        epochs: how many epochs to train.
         gaps: what NaN in X means: "refuse", "zero" or "mark", as in `Standardize`.
         random_state: an int, a `RandomState` or None, as everywhere in scikit-learn.
         progress: whether a bar is shown; None: in a terminal or a notebook.
@@ -152,7 +152,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
     """
 
     def fit(self, X: Any, y: Any) -> SequenceClassifier:
-        """Train on sequences X and their classes y (N,), of any type that can be sorted."""
+        """Train on sequences X and their classes y (N,), which are of any type that can be sorted."""
         sequences = self._sequences(X, reset=True)
         labels = _targets(y, len(sequences))
         check_classification_targets(labels)
@@ -178,7 +178,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
-    """Predicts numbers from sequences: a recurrent network with squared error; targets are standardized for it."""
+    """Predicts numbers from sequences: a recurrent network with squared error, trained on standardized targets."""
 
     def fit(self, X: Any, y: Any) -> SequenceRegressor:
         """Train on sequences X and numbers y, (N,) or (N, K)."""

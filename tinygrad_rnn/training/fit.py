@@ -26,10 +26,10 @@ from .stopping import saved_on_error, signals_held
 
 
 class Report(NamedTuple):
-    """What a callback of `fit` is given, after some steps."""
+    """What `fit` passes to a callback, after some steps."""
 
     history: History
-    """All reports; the last is the one of now."""
+    """All reports; the last is the current one."""
     model: Layer
     """The model."""
     optimizer: Optimizer
@@ -70,44 +70,46 @@ def fit(
 ) -> History:
     """Train a model: for each batch forward, loss and backward, and a step of the optimizer.
 
-    The state is carried from batch to batch where the batches say by `starts` where documents begin, as those of a
-    `TokenStream` do; gradients do not go back into the batch before. After each epoch, or `every` so many steps, comes
-    a report: a row of the history, with the loss of the validation, and then the callbacks.
+    If the batches have `starts`, which say where documents begin, as those of a `TokenStream` do, the state is carried
+    from batch to batch; gradients do not go back into the batch before. After each epoch, or after `every` steps, there
+    is a report: a row is added to the history, with the validation loss, and the callbacks are called.
 
-    Ctrl-C and SIGTERM end the training after the step that has begun; then a checkpoint is written, and the signal
-    delivered. A training that was stopped and goes on by `resume` computes the same, to the bit, as one that was not.
-    The checkpoint is also written where the data, the validation or a callback raises an error; with `accumulate`, the
-    batches of a step that was not taken yet are then left out. Where the training diverges, the file stays as it was.
+    Ctrl-C and SIGTERM end the training after the current step; then a checkpoint is written, and the signal is
+    delivered. A training that was stopped and goes on with `resume` computes the same, to the bit, as one that was not
+    stopped. The checkpoint is also written if the data, the validation or a callback raises an error; with
+    `accumulate`, the batches of an unfinished step are then left out. If the training diverges, the file stays as it
+    was.
 
     Args:
         model: a `Recurrent` or a `ManyToOne`, on any device.
         criterion: its loss.
         optimizer: an optimizer of the model.
-        batches: any iterable of `Batch`, on the host, such as a `TokenStream`, `SequenceBatches` or a list. It is gone
-            through again and again. To resume, it must be one with `len` and `[k]`, or with `epoch(number)`.
-        epochs: how long, in epochs, those of before `resume` too. Give exactly one of `epochs`, `steps` and `seconds`.
-        steps: how long, in steps of the optimizer, likewise.
-        seconds: how long, without the time of before; one step is always taken.
-        every: the steps from report to report; None is an epoch.
-        validation: batches that are not trained on; their state is their own.
+        batches: any iterable of `Batch`, on the host, such as a `TokenStream`, `SequenceBatches` or a list. It is read
+            again in each epoch. To resume, it must have `len` and `[k]`, or `epoch(number)`.
+        epochs: how long to train, in epochs, including those before `resume`. Give exactly one of `epochs`, `steps` and
+            `seconds`.
+        steps: how long to train, in steps of the optimizer, likewise.
+        seconds: how long to train, without the time before `resume`; one step is always taken.
+        every: the number of steps from report to report; None is an epoch.
+        validation: batches that are not trained on; they have a state of their own.
         metrics: measures of the validation by name, such as `{"accuracy": metrics.Accuracy()}`.
-        callbacks: functions of a `Report`. What one returns ends the training: a str that says why, or None.
+        callbacks: functions of a `Report`. A str that one returns ends the training, and says why; None goes on.
         accumulate: how many batches make one step; the gradient is the sum of theirs, divided by this number, also in
             the last step of an epoch, which may have fewer.
         method: what computes the gradients of a batch, such as `through_time.TruncatedBPTT(5, 25)`, called as
             `loss, ys, carry = method(model, criterion, batch, carry)`; with `accumulate` also `dloss=`, a factor of the
             gradients. None is back-propagation through the batch. What it carries from batch to batch goes into a
             checkpoint, instead of the state.
-        after_step: what is called after each step of the optimizer, such as `MovingAverage.update`.
+        after_step: a function that is called after each step of the optimizer, such as `MovingAverage.update`.
         checkpoint: the file that is written at the end, and when a signal stops the training.
-        tokenizer: what checkpoints hold beside model, optimizer and state, as in `save`.
+        tokenizer: as in `save`, for the checkpoints.
         metadata: likewise.
-        resume: what `load` gave of such a file; `model` must be its model, and the optimizer new or restored.
-        progress: whether a bar is shown, on the standard error; None: in a terminal or a notebook.
-        workers: `distributed.Workers`, which train together, without a `method`: all of them call `fit` alike. Worker
-            0 alone validates, shows the bar, calls the callbacks and writes checkpoints; if a callback sets `lr` or
-            `rates` of the optimizer, it does so in all. After an error, a checkpoint is only written where one worker
-            is all.
+        resume: what `load` gave for such a file; `model` must be its model, and the optimizer must be new or restored.
+        progress: whether a bar is shown, on standard error; None: only in a terminal or a notebook.
+        workers: `distributed.Workers`, which train together, without a `method`: all of them make the same call of
+            `fit`. Only worker 0 validates, shows the bar, calls the callbacks and writes checkpoints; if a callback
+            sets `lr` or `rates` of the optimizer, this happens in all workers. After an error, a checkpoint is written
+            only if there is a single worker.
 
     Returns:
         The history, a table with a row for each report.
@@ -115,7 +117,7 @@ def fit(
     Raises:
         FloatingPointError: the loss or a gradient is not finite; the message says in which step, and which layers.
         TypeError, ValueError: an argument is of another kind or out of range, or as `gradients` does.
-        OSError: there can be no file at `checkpoint`, which is told before the first step.
+        OSError: there can be no file at `checkpoint`; this is checked before the first step.
         RuntimeError: the workers differ before the first step, or drift apart.
 
     Example:

@@ -16,13 +16,13 @@ def gradients(
 ) -> tuple[Any, Any, Any]:
     """Add the gradients of the loss of a batch to those of the parameters.
 
-    These are the three lines of every training step. Gradients add up: the loop clears them, by `model.zero_grad()`,
-    and takes the step, by `optimizer.step()`.
+    These are three lines of every training step. Gradients add up: the loop clears them with `model.zero_grad()`, and
+    takes the step with `optimizer.step()`.
 
     Args:
         model: a `Recurrent`, or a `ManyToOne`.
         criterion: the loss of the outputs and `batch.targets`.
-        batch: its arrays lie on the device of the model; `lengths`, `starts` and `weights` may be None.
+        batch: its arrays are on the device of the model; `lengths`, `starts` and `weights` may be None.
         state: the state before the batch; None is the initial state. No gradient flows back into it.
         dloss: a factor of the gradients; None is 1.
 

@@ -15,8 +15,8 @@ from ..core.files import as_path, replacing
 class History(list[dict[str, Any]]):
     """The reports of a training, oldest first: a list of dicts, with the same keys in each.
 
-    Keys are `step`, `epoch`, `loss` (the mean over the steps since the last report), `lr`, `seconds`, and with
-    validation `validation_loss` and `validation_` before the name of each metric.
+    Keys are `step`, `epoch`, `loss` (the mean over the steps since the last report), `lr` and `seconds`; with a
+    validation also `validation_loss`, and `validation_` before the name of each metric.
 
     Args:
         rows: the reports.
@@ -40,7 +40,7 @@ class History(list[dict[str, Any]]):
             raise TypeError(f"History: rows must be dicts, not {rows!r:.80}") from error
 
     def column(self, name: str) -> list[Any]:
-        """The value of each row under this name.
+        """The values of all rows under this name.
 
         Raises:
             TypeError: `name` is not a str.
@@ -64,7 +64,7 @@ class History(list[dict[str, Any]]):
         return cls({k: v for k, v in zip(columns, row, strict=True) if v is not None} for row in rows)
 
     def best(self, name: str, mode: str = "min") -> int:
-        """The index of the first row with the least value under this name, or the largest, for mode "max".
+        """The index of the first row with the smallest value under this name; for mode "max" with the largest.
 
         Values that are not finite count as worst. Without rows it is -1.
 
@@ -85,7 +85,7 @@ class History(list[dict[str, Any]]):
         return [row[name] for row in self]
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as CSV, with a line of names.
+        """Write the table as CSV, with the names in the first line.
 
         Raises:
             OSError: the file cannot be written.

@@ -25,8 +25,8 @@ def measure(
 ) -> dict[str, Any]:
     """The mean loss of a model over batches, and its metrics, at inference.
 
-    There is no dropout, no random stream advances, and a training in progress is not disturbed. The state is carried
-    from batch to batch where the batches say by `starts` where documents begin, as those of a `TokenStream` do.
+    There is no dropout, no random stream advances, and a training in progress is not disturbed. If the batches have
+    `starts`, which say where documents begin, as those of a `TokenStream` do, the state is carried from batch to batch.
 
     Args:
         model: a `Recurrent`, or a `ManyToOne`, on any device.
@@ -35,11 +35,11 @@ def measure(
         batches: such as a `TokenStream` or `SequenceBatches`, with arrays on the host.
         metrics: by name, objects such as `metrics.Accuracy()`; they are reset first.
 
-    Returns:
-        The measures by name, `loss` first: numbers, or lists of them where a metric gives an array.
+    Returns: The measures by name, `loss` first: numbers, or lists of numbers if a metric gives an array.
 
     Raises:
-        TypeError, ValueError: there is no batch, `metrics` are none or one has the name "loss", or as `gradients` does.
+        TypeError, ValueError: there is no batch, `metrics` are not metrics or one has the name "loss", or as
+            `gradients` does.
 
     Example:
         >>> model = Sequential(OneHot(5), RNNCell(5, 8, rng=np.random.default_rng(0)))

@@ -58,7 +58,7 @@ class Accuracy(Mean):
 
 
 class ConfusionMatrix(Metric):
-    """How often each class was taken for each: row v, column u counts targets v for which u has the greatest logit.
+    """How often each class was predicted for each: row v, column u counts targets v for which u has the greatest logit.
 
     Args:
         classes: how many there are, V; 2 for one logit.

@@ -32,7 +32,7 @@ class _CrossEntropy(Mean):
 
 
 class Perplexity(_CrossEntropy):
-    """The exponential of the mean cross-entropy: as uncertain as among that many equally likely tokens.
+    """The exponential of the mean cross-entropy: among so many equally likely tokens one would be as uncertain.
 
     `update` takes logits (..., V) and ids (...).
 

@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 
 class Documents(Sequence[Integers]):
-    """What `split_documents` gives: the documents of a row of ids, as views that are made when they are asked for.
+    """What `split_documents` gives: the documents of a row of ids, as views that are made on demand.
 
     A document takes 8 bytes, where a view of it would take 130. `list(documents)` makes all of them.
     """

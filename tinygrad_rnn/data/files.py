@@ -16,10 +16,10 @@ _BLOCK = 1 << 20
 def encode_file(
     path: str | os.PathLike[str], tokenizer: Any, out: str | os.PathLike[str], *, encoding: str = "utf-8"
 ) -> np.memmap[Any, Any]:
-    r"""Encode the text of a file to a file of ids, in memory that does not grow with the text.
+    r"""Encode the text of a file to a file of ids. The memory needed does not grow with the text.
 
-    The ids are those of `tokenizer.encode(read_text(path))`, in a `.npy` file, which `np.load(out, mmap_mode="r")`
-    maps again later. A line is never divided, however long it is. `out` is written whole or not at all, as by `save`.
+    The ids are those of `tokenizer.encode(read_text(path))`, in a `.npy` file, which `np.load(out, mmap_mode="r")` maps
+    again later. A line is never divided, however long it is. `out` is written completely or not at all, as by `save`.
 
     Args:
         path: the text; `\r\n` and `\r` become `\n`.
@@ -31,13 +31,13 @@ def encode_file(
         The ids (N,), mapped from `out`, read-only: a `TokenStream` trains from them without reading them all.
 
     Raises:
-        TypeError: `path` or `out` is no path, or `tokenizer` no tokenizer.
+        TypeError: `path` or `out` is not a path, or `tokenizer` is not a tokenizer.
         FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read, or there can be
             no file at `out`.
         ValueError: the file is empty, its bytes are not of `encoding`, or the tokenizer does not know a character (the
             message says after which line); there is no such encoding; `out` is the text itself, by whatever name, or
             a device, a pipe or a socket.
-        OSError: it could not be written.
+        OSError: `out` could not be written.
 
     Example:
         >>> import pathlib, tempfile

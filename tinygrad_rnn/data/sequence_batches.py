@@ -14,11 +14,11 @@ from .batches import check_sequences, length_batches, pad
 
 
 class SequenceBatches:
-    """Sequences of unlike lengths with their targets, in padded batches of similar lengths.
+    """Sequences of different lengths with their targets, in padded batches of similar lengths.
 
     An epoch has each sequence in exactly one of `len(source)` batches. Every epoch is shuffled anew, as a pure function
-    of `seed` and its number, so that two integers, of the epoch and of the batch, say where training stopped. Batches
-    are made when they are asked for, of new arrays; `for batch in source` is epoch 0. Each `Batch` has:
+    of `seed` and its number, so two integers, the epoch and the batch, say where training stopped. Batches are made on
+    demand, of new arrays; `for batch in source` is epoch 0. Each `Batch` has:
 
     - xs (T, B, D), or ids (T, B): the sequences, 0 past their ends, where T is the longest of the batch.
     - targets: (B,) or (B, K), one for each row; or (T, B) or (T, B, K), one for each step, -1 or 0.0 past the end.
@@ -34,11 +34,11 @@ class SequenceBatches:
             (T_i, K), or one array (N, T) of integers or (N, T, K). None for prediction.
         batch: how many sequences a batch has; the last one, or the one with the longest sequences, may have fewer.
         rng: shuffles; `seed` is drawn from it once. With None there is no shuffling: the batches have the sequences in
-            their order, so that predictions come in that order, too.
+            their order, so predictions come in that order, too.
         weights: the weight of each sequence, numbers of at least 0, a float array (N,); or of each step, a list of
             arrays (T_i,), or one array (N, T).
-        by_length: whether a batch has sequences of similar length, with little padding, if there is an `rng`. False
-            where length goes with the class, so that most batches would have only one of them.
+        by_length: whether a batch has sequences of similar length, with little padding, if there is an `rng`. Use False
+            if the length depends on the class, so that most batches would have only one class.
 
     Attributes: `batch`, `seed`, `by_length` and `lengths` (N,).
 
@@ -126,7 +126,7 @@ class SequenceBatches:
 
 
 class Epoch:
-    """The batches of one epoch, made when they are asked for."""
+    """The batches of one epoch, made on demand."""
 
     def __init__(self, source: SequenceBatches, indices: list[NDArray[np.int64]]) -> None:
         self._source = source

@@ -25,17 +25,16 @@ def split(
     """Divide a data set at random into parts, such as for training, validation and test.
 
     Args:
-        data: what is divided, such as the sequences or the targets, or just how many they are, N.
-        fractions: of the data in each part; they add up to 1.
-        rng: divides.
-        groups: (N,), such as the person that a series is of: no group is in two parts. Their sizes may be so unlike
-            that the parts have other fractions.
-        stratify: (N,), such as the class of each: every part has them as often as the others, as far as that is
-            possible, and each at least once.
+        data: what is divided, such as the sequences or the targets, or just their number N.
+        fractions: the fraction of the data in each part; they add up to 1.
+        rng: draws the division.
+        groups: (N,), such as the person who made each recording: no group is in two parts. If the groups differ much in
+            size, the parts may have other fractions.
+        stratify: (N,), such as the class of each: every part has the classes in the same proportions, as far as
+            possible, and each class at least once.
 
-    Returns:
-        For each part the indices of what is in it, in order, an array of int64. Each of N is in exactly one part, and
-        no part is empty.
+    Returns: For each part the indices of its items, in order, an array of int64. Each of the N items is in exactly one
+        part, and no part is empty.
 
     Raises:
         TypeError: `data` has no length, `fractions` is not a tuple of numbers, or `rng` is not a generator.

@@ -30,8 +30,8 @@ class TokenStream:
     follow each other in a row without padding. Only the last batch may have fewer steps. A row that is one step shorter
     than the others ends there in token 0 and target -1, which a loss ignores.
 
-    The ids are read when their batch is made, and never copied before: a memory map stays on disk. Their values are not
-    checked here. The stream itself takes 16 bytes per document, whatever the length.
+    The ids are read when their batch is made, and not copied before, so a memory map stays on disk. Their values are
+    not checked. The stream itself takes 16 bytes per document, whatever the length.
 
     Args:
         ids: one document, an integer array (N,), or a list or tuple of such arrays, one per document, or what

@@ -18,11 +18,11 @@ def windows(
 
     The targets are the next `horizon` values after a window, side by side: a model such as `ManyToOne` forecasts all of
     them at once, and `y.reshape(B, horizon, D)` has them as steps. With `shifted` they are the window itself, moved on
-    by `horizon` steps, so that each step has a target: for a `Sequential`, which with a horizon of 1 forecasts in a
-    closed loop, each output being the next input.
+    by `horizon` steps, so that each step has a target: for a `Sequential`, which with a horizon of 1 can feed each
+    output back as the next input.
 
-    The windows of a series overlap and are views of it, so they take next to no memory. First split the series in
-    time, then make windows of each part: otherwise the training data has the values that the test asks for.
+    The windows of a series overlap and are views of it, so they take almost no memory. First split the series in time,
+    then make windows of each part: otherwise the training data contains the values to be forecast in the test.
 
     Args:
         series: numbers (N, D), or a list of such arrays with the same D, where no window goes from one to the next; one

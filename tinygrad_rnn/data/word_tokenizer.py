@@ -32,9 +32,9 @@ class WordTokenizer:
     Symbols with joiners between them are one token, such as the emoji of a family. No text is normalised: "é" written
     as one character and as "e" with an accent are different words; `unicodedata.normalize` makes them one.
 
-    Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words, so here a whole clause is
-    one "word", and hardly any occurs twice. Take a `CharTokenizer` or a `ByteTokenizer` for them, or let a library
-    for that language find the words, and join them by spaces.
+    Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words, so a whole clause would be
+    one "word", and hardly any would occur twice. Use a `CharTokenizer` or a `ByteTokenizer` for them, or let a library
+    for that language find the words, and join them with spaces.
 
     The special tokens have the ids 0 to S-1, the words follow in their order, and `len(tokenizer)` is the size of the
     vocabulary.

@@ -94,7 +94,7 @@ _TINY_SHAKESPEARE = _Source(
 def tiny_shakespeare(*, cache: str | os.PathLike[str] | None = None) -> str:
     """Forty thousand lines of Shakespeare's plays: 1,115,394 characters, 65 distinct ones, all ASCII.
 
-    The usual split trains on the first 1,003,854 characters and validates on the last 111,540.
+    With the usual split, training is on the first 1,003,854 characters and validation on the last 111,540.
 
     The file is downloaded once, into a cache. Every call checks the SHA-256 of the file there, and needs no network;
     you may also put the file there by hand.

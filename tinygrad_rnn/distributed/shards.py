@@ -15,18 +15,18 @@ class Shards(NamedTuple):
     batch: Batch
     """The whole batch, or all rows of these shards."""
     bounds: tuple[int, ...]
-    """Of each shard the first row, and where the last one ends, counted in the whole batch."""
+    """The first row of each shard, and the end of the last one, counted in the whole batch."""
     total: int
     """The rows of the whole batch."""
     offset: int = 0
-    """The first row of `batch`, counted in the whole one."""
+    """The first row of `batch`, counted in the whole batch."""
 
     def rows(self) -> Iterator[tuple[int, int]]:
-        """Of each shard the first row, and where it ends, counted in the whole batch."""
+        """The first row and the end of each shard, counted in the whole batch."""
         return zip(self.bounds[:-1], self.bounds[1:], strict=True)
 
     def cut(self, first: int, stop: int, each_step: bool) -> Batch:
-        """Some rows. With `each_step`, targets and weights have an axis of steps before that of the rows.
+        """The batch of some rows. With `each_step`, targets and weights have an axis of steps before that of the rows.
 
         The arrays are copies without gaps: how an array lies in memory can change the last bit of a product.
         """

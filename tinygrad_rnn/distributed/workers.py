@@ -25,34 +25,31 @@ Result = TypeVar("Result")
 
 
 class Workers(Process):
-    """Processes that train one model together: the result is the same, to the bit, however many there are.
+    """Processes that train one model together: the result is the same, to the bit, for any number of them.
 
     Every batch is cut into `shards`, runs of rows whose numbers differ by at most one. The gradient of the sum of the
-    losses of each shard is computed alone. These gradients are added in pairs, in the fixed tree of the shards'
-    numbers, and divided by how many tokens count in the whole batch. A worker computes neighbouring shards; between
-    workers, the sum is one exchange a step. All workers then clip and step alike. Random masks belong to the rows of
-    the whole batch.
+    losses of each shard is computed separately. These gradients are added in pairs, in a fixed tree over the numbers of
+    the shards, and divided by the number of tokens that count in the whole batch. A worker computes neighbouring
+    shards; there is one exchange between workers in a step. All workers then make the same update. Random masks belong
+    to the rows of the whole batch.
 
-    One worker, without MPI, computes the same. The promise holds for workers alike: the kind of processor, the versions
-    of packages, and the number of threads; this is compared before the first step.
+    One worker, without MPI, computes the same. All workers must have the same kind of processor, versions of packages,
+    and number of threads; this is compared before the first step.
 
     Start several by `mpiexec -n 4 python -m mpi4py script.py`, with the extra `mpi`. All run the same script.
 
     Args:
-        communicator: of mpi4py. None is `MPI.COMM_WORLD`, or one worker, where no others were started.
+        communicator: one of mpi4py. None is `MPI.COMM_WORLD`, or a single worker, if no others were started.
         shards: how many shards a batch has, a power of two; the number of workers divides it.
-        compare: after how many steps `check` compares the workers.
+        compare: the number of steps after which `check` compares the workers.
 
-    Attributes:
-        rank: the number of this worker, from 0.
-        size: how many there are.
-        shards: as given.
+    Attributes: rank: the number of this worker, from 0. size: the number of workers. shards: as given.
 
     Raises:
-        TypeError: `shards` or `compare` is no integer.
-        ValueError: `shards` is no power of two, or the number of workers does not divide it.
+        TypeError: `shards` or `compare` is not an integer.
+        ValueError: `shards` is not a power of two, or the number of workers does not divide it.
         ImportError: several processes were started, but mpi4py is missing.
-        RuntimeError: MPI does not know of all that were started, or they were started without `-m mpi4py`.
+        RuntimeError: MPI does not know all processes that were started, or they were started without `-m mpi4py`.
 
     Example:
         >>> workers = Workers()
@@ -96,10 +93,10 @@ class Workers(Process):
         return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdecimal()), 0)
 
     def batches(self, source: Any) -> Any:
-        """What gives, of each batch of `source`, the `Shards` of this worker.
+        """A source that gives the `Shards` of this worker in place of each batch of `source`.
 
-        It can do what `source` can: `len` and `[k]`, or `epoch(number)`, or be gone through. Of a `TokenStream` no
-        token of other workers is read; other sources make the whole batch.
+        It can do what `source` can: `len` and `[k]`, or `epoch(number)`, or iteration. From a `TokenStream`, it reads
+        no token of other workers; other sources make the whole batch.
 
         Args:
             source: an iterable of `Batch`, the same in all workers.
@@ -119,13 +116,13 @@ class Workers(Process):
     ) -> tuple[float, Any]:
         """Add the gradients of the loss of a whole batch to those of the parameters; all workers do so together.
 
-        As `gradients`, but a mean is over the tokens of all workers. On a GPU it waits once, for the loss.
+        Like `gradients`, but a mean is over the tokens of all workers. On a GPU it waits once, for the loss.
 
         Args:
             model: a `Recurrent`, or a `ManyToOne`.
-            criterion: the loss; if it has no `reduction`, it is a mean over what `count` says.
+            criterion: the loss; if it has no `reduction`, it is a mean with the divisor that `count` gives.
             shards: from `batches`.
-            state: what this gave for the batch before, or the state of all rows, of a checkpoint; None is the initial
+            state: what this gave for the batch before, or the state of all rows from a checkpoint; None is the initial
                 state.
             dloss: a factor of the gradients; None is 1.
 
@@ -156,16 +153,16 @@ class Workers(Process):
         return loss, after if batch.batch.starts is not None else None
 
     def check(self, optimizer: Optimizer, *, now: bool = False) -> None:
-        """Compare the weights, the optimizer and the random streams of all workers, every so many steps.
+        """Compare the weights, the optimizer and the random streams of all workers, every `compare` steps.
 
         Call it after each step.
 
         Args:
-            optimizer: that of the model.
+            optimizer: the optimizer of the model.
             now: whether to compare at once, as after the first step.
 
         Raises:
-            RuntimeError: one has drifted from the others; the message says which, and in what.
+            RuntimeError: a worker differs from the others; the message says which, and in what.
         """
         if self.size > 1 and (now or not self._is_checked or optimizer.steps % self._compare == 0):
             self._is_checked = True
@@ -174,7 +171,7 @@ class Workers(Process):
     def save(self, path: str | os.PathLike[str], model: Layer, *, state: Any = None, **what: Any) -> None:
         """Write a checkpoint, in worker 0, with the state of all rows; all workers call this together.
 
-        The file is that of `save`, to the bit, whatever the number of workers was.
+        The file is equal to the bit to that of `save`, for any number of workers.
 
         Args:
             path: the file.
@@ -198,7 +195,7 @@ class Workers(Process):
         return join_states(state, self._gather)
 
     def from_first(self, function: Callable[[], Result]) -> Result:
-        """What `function` returns in worker 0, where alone it is called. All workers call this together."""
+        """What `function` returns in worker 0; it is called only there. All workers call this together."""
         if self.size == 1:
             return function()
         result: Result = self._communicator.bcast(function() if self.rank == 0 else None, root=0)

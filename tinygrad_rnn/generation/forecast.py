@@ -39,12 +39,12 @@ def forecast(
     """The `steps` values that follow a series, each predicted from all before it, predictions included.
 
     The model reads `xs`; its last output is the first value. Then each value is the next input, and the output is the
-    next value. A model that is trained to predict `xs[1:]` from `xs[:-1]` is used like this. Errors add up, so the
-    error one step ahead says little about that of a long forecast: hold out the end of the series, and measure there.
+    next value. Use a model that is trained to predict `xs[1:]` from `xs[:-1]`. Errors add up, so the error one step
+    ahead says little about that of a long forecast: hold out the end of the series, and measure there.
 
-    The model runs at inference: there is no dropout and no random stream of its own advances. A causal model reads a
-    long series in chunks. To continue a forecast, pass its last value and its state: `forecast(model, ys[-1:],
-    steps=n, state=state)` gives what more steps would have given.
+    The model runs at inference: there is no dropout, and none of its random streams advances. A causal model reads a
+    long series in chunks. To continue a forecast, pass its last value and its state:
+    `forecast(model, ys[-1:], steps=n, state=state)` gives what more steps would have given.
 
     For series of different lengths, first read all but the last value of each: `_, state = model(xs, lengths=lengths -
     1)`. Then give the last values, `xs[lengths - 1, np.arange(B)][None]`, with this state.
@@ -54,23 +54,22 @@ def forecast(
         xs: the series so far (T, B, D), T >= 1, on the device of the model.
         steps: how many values to predict.
         state: the state before the series; None is the initial state.
-        future: (N, B, C), what is known of the future, such as the day of the week: row t is appended to value t when
-            that is fed back, as the last C features of the input. N is at least `steps - 1`.
+        future: (N, B, C), what is known about the future, such as the day of the week: row t is appended to value t
+            when that is fed back, as the last C features of the input. N is at least `steps - 1`.
         criterion: the loss that the model was trained with, if its outputs are parameters of a distribution: it has
             `mean(ys)` and `sample(ys, rng)`. Without samples, the mean is the value. None: the output is the value.
         samples: how many trajectories S to draw from the distribution, each fed back on its own; needs `criterion` and
             `rng`. Their quantiles over the first axis give a band.
         rng: draws the samples.
 
-    Returns:
-        The values (steps, B, D) and the state that all of them but the last have been read into, on the device of the
-        model. With samples: values (S, steps, B, D), and a state of S · B rows, those of the first sample first; to
+    Returns: The values (steps, B, D), and the state after the model has read all of them but the last, on the device of
+        the model. With samples: values (S, steps, B, D), and a state of S · B rows, those of the first sample first; to
         continue, pass `ys[:, -1].reshape(1, S * B, D)`.
 
     Raises:
-        ValueError: `xs` has not three axes or no step; `steps` or `samples` is below 1; values and `future` together
-            have not as many features as the model takes; `future` has too few steps or another batch size; there are
-            samples without `criterion`; the model is not causal; and as in `model(xs, state)`.
+        ValueError: `xs` does not have three axes or has no step; `steps` or `samples` is below 1; values and `future`
+            together do not have as many features as the model takes; `future` has too few steps or another batch size;
+            there are samples without `criterion`; the model is not causal; and as in `model(xs, state)`.
         TypeError: `model` is not a `Recurrent` or takes ids, `criterion` has no `mean` and `sample`, there are samples
             without `rng`, and as in `model(xs, state)`.
 

@@ -30,7 +30,7 @@ def greedy_search(
         model: a causal model that maps ids (T, B) to logits (T, B, V).
         ids: one id per row (B,), such as that of a start token, or prompts of one length (N, B); on the host. They are
             not echoed. For one prompt (N,) give `ids[:, None]`.
-        length: how many ids to give for each row, at most.
+        length: how many ids to give for each row at most.
         state: the state before them, with B rows, such as that of an encoder; None is the initial state.
         stop: ids that end a row; they are not given.
 
@@ -39,8 +39,8 @@ def greedy_search(
 
     Raises:
         ValueError: `ids` has no or more than two axes, N is 0, or an id is outside the vocabulary; `length` is
-            negative; the state has not B rows; the model has no `step`; a logit of a row that has not ended is not
-            finite.
+            negative; the state does not have B rows; the model has no `step`; a logit of a row that has not ended is
+            not finite.
         TypeError: ids or `length` are not integers, `stop` is not a collection of integers, or `model` is not a
             `Recurrent`.
 

@@ -85,8 +85,8 @@ def beam_search(
 
     .. math:: s(Y) = \frac{\log P(Y)}{l_n}, \qquad l_n = \left(\frac{5 + n}{6}\right)^\alpha
 
-    with :math:`\alpha` the `length_penalty`. At each step every id may extend each beam. The `width` extensions of the
-    greatest log-probability are kept, on ties those with the lower id, then those of the earlier beam. An extension
+    with :math:`\alpha` the `length_penalty`. At each step, every id may extend each beam. The `width` extensions with
+    the greatest log-probability are kept, on ties those with the lower id, then those of the earlier beam. An extension
     that ends in a stop id is set aside as finished (so two stop ids may give two hypotheses of the same ids); the
     others are the next beams. The search ends
 
@@ -101,9 +101,9 @@ def beam_search(
     greater score, but not always.
 
     A step runs the model for all beams of all prompts, as the rows of a batch, and copies the state of each. The search
-    of a prompt that has ended takes no more steps. What a prompt gives depends on no other one, except for the last
-    digit of the logits (a product of another size may round differently). Log-probabilities are computed on the host in
-    float64, whatever the model's dtype; they are ties if they are equal there.
+    of a prompt that has ended takes no more steps. The result of a prompt does not depend on the other prompts, except
+    for the last digit of the logits (a product of another size may round differently). Log-probabilities are computed
+    on the host in float64, whatever the model's dtype; they are ties if they are equal there.
 
     Args:
         model: a causal model that maps ids (T, B) to logits (T, B, V).
@@ -121,8 +121,8 @@ def beam_search(
 
     Raises:
         ValueError: `ids` has no or more than two axes, N is 0, or an id is outside the vocabulary; `width` is below 1,
-            `length` negative, `length_penalty` negative, not finite or so large that the penalty is not; the state has
-            not a row for each prompt; the model has no `step`; a logit is not finite.
+            `length` negative, `length_penalty` negative, not finite or so large that the penalty is not; the state does
+            not have a row for each prompt; the model has no `step`; a logit is not finite.
         TypeError: ids, `width` or `length` are not integers, `length_penalty` is not a number, `stop` is not a
             collection of integers, or `model` is not a `Recurrent`.
 

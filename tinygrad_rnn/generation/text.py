@@ -46,7 +46,7 @@ def generate_text(
     min_length: int = 0,
     rng: Generator,
 ) -> Iterator[str]:
-    r"""Text that continues a prompt, in pieces that are given as soon as they are certain.
+    r"""Text that continues a prompt, in pieces that come as soon as they are certain.
 
     It is the text of the ids that `generate` gives. A character of several ids, such as one of several bytes, is given
     whole. How the text is divided into ids makes no difference: it ends before the stop string that is complete first.
@@ -64,11 +64,11 @@ def generate_text(
         top_k: as in `generate`.
         top_p: as in `generate`.
         min_p: as in `generate`.
-        banned: strings that the text does not get: the last id of such a string is not drawn after its others, whether
-            these are new or the end of the prompt. Also ids, such as those of special tokens.
+        banned: strings that must not occur in the text: the last id of such a string is not drawn after its others,
+            whether these are new or the end of the prompt. Also ids, such as those of special tokens.
         bias: as in `generate`; a string of one id, such as a character, may take the place of the id.
         repetition_penalty: as in `generate`.
-        min_length: `end` is not drawn before there are that many ids; stop strings are not affected.
+        min_length: `end` is not drawn before there are so many ids; stop strings are not affected.
         rng: as in `generate`.
 
     Returns:

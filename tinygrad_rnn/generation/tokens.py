@@ -35,9 +35,10 @@ def generate(
 ) -> Iterator[int]:
     """Ids that continue a prompt, each sampled from the model's distribution given all ids before it.
 
-    The call checks its arguments and runs the prompt; the iterator takes one step of the model per id. Nothing is kept
-    on the model, and each step uses its current parameters. On a GPU the ids are drawn there, 16 steps before they are
-    read, with the same generator; with `top_k`, `top_p` or anything that changes the logits, each is drawn on the host.
+    The call checks its arguments and runs the prompt; the iterator takes one step of the model per id. Nothing is
+    stored on the model, and each step uses its current parameters. On a GPU the ids are drawn there, 16 steps before
+    they are read, with the same generator; with `top_k`, `top_p` or anything that changes the logits, each is drawn on
+    the host.
 
     Args:
         model: a causal model that maps ids (T, B) to logits (T, B, V).
@@ -54,7 +55,7 @@ def generate(
         repetition_penalty: above 1, the ids that occur in the prompt or the text so far become less likely: before the
             bias, their logits are divided by it if positive, multiplied if negative.
         stop: ids that end the text; they are not given.
-        min_length: no stop id is drawn before there are that many ids.
+        min_length: no stop id is drawn before there are so many ids.
         rng: gives one uniform number per sampled id, whatever the distribution; none with greedy.
 
     Returns:
@@ -62,10 +63,10 @@ def generate(
 
     Raises:
         ValueError: the prompt is empty, not one row, or holds an id outside the vocabulary; `length` or `temperature`
-            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; an id of `banned` or
-            `bias` is outside the vocabulary, a bias not finite, `repetition_penalty` not above 0, or `min_length`
-            negative; the state has not one row; the model has no `step`. From the iterator: a logit is not finite, or
-            every id is banned.
+            is negative, `top_k` below 1, `top_p` outside (0, 1], or `min_p` outside [0, 1]; an id of `banned` or `bias`
+            is outside the vocabulary, a bias not finite, `repetition_penalty` not above 0, or `min_length` negative;
+            the state does not have one row; the model has no `step`. From the iterator: a logit is not finite, or every
+            id is banned.
         TypeError: ids are not integers, `model` is not a `Recurrent`, `rng` is not a generator, or another argument is
             of another kind.
 
@@ -149,7 +150,7 @@ def generate_samples(
         model: as in `generate`.
         ids: as in `generate`.
         samples: how many, B >= 1.
-        length: how many ids to give of each sample, at most.
+        length: how many ids to give for each sample at most.
         state: as in `generate`, for a batch of one.
         temperature: as in `generate`.
         top_k: as in `generate`.

@@ -40,8 +40,8 @@ def credit_map(
     follows, it is 0 above its diagonal.
 
     One forward and one backward run over a batch of copies of the text, one for each column, where the row of step t
-    has the loss of step t alone; so the whole map takes memory for T rows of T steps. The model does not change, as
-    with `record`.
+    has only the loss of step t; so the whole map takes memory for T rows of T steps. The model does not change, as with
+    `record`.
 
     Args:
         model: any `Recurrent`, or an `EncoderDecoder`.

@@ -81,13 +81,13 @@ def record(
 ) -> Recording:
     r"""Every state and gate of every cell at each step of a text, and the gradient of the loss w.r.t. each of them.
 
-    The gradient w.r.t. :math:`h_t` is the whole one: from the output of step t and from the later steps. The same holds
-    for the gates of the cells of this package. A class of your own without `inner_gradients` has only gradients w.r.t.
-    the state as it goes on to the next step, and through the output where the output is the same array.
+    The gradient w.r.t. :math:`h_t` is the whole gradient: from the output of step t and from the later steps. The same
+    holds for the gates of the cells of this package. A class of your own without `inner_gradients` has only gradients
+    w.r.t. the state as it goes on to the next step, and through the output where the output is the same array.
 
     A copy of the model runs at inference, without dropout, each cell step by step. The model itself does not change: no
-    parameter, no gradient, no random stream. This takes as long as a run without kernels, and twice the memory of what
-    is recorded.
+    parameter, no gradient, no random stream. This takes as long as a run without kernels, and twice the memory of the
+    recording.
 
     Args:
         model: any `Recurrent`, or an `EncoderDecoder`. Every `Cell` in it is recorded, also one inside another: for a

@@ -52,19 +52,20 @@ def report(
     state: State | None = None,
     title: str | None = None,
 ) -> None:
-    r"""Write a page that plays: what a model of the next token expects, keeps and looks back to, over a text.
+    r"""Write an interactive page: what a model of the next token expects, keeps and looks back to, over a text.
 
     Point at a token, or move to it with the arrow keys: the page shows the distribution over the next token there, and
     the activations of all units. Choose a unit, and the text gets its colours, as in `plotting.unit`; below are its
     state and gates over time. Choose a token, and the page marks how much the loss of its prediction depends on the
     state after each token before it, the column of `credit_map`.
 
-    The page is one file that asks nothing of the network. It has light and dark colours, and works on a phone. The
-    model runs at inference, and does not change, as with `record`.
+    The page is one file that needs no network. It has light and dark colours, and works on a phone. The model runs at
+    inference, and does not change, as with `record`.
 
-    What is on the page is bounded, and the page says so where something was left out. Activations are rounded to 8
-    bits: by at most 1/508 for gates, and else 1/254 of the greatest magnitude of the unit. Each takes 1.4 bytes of the
-    file: 20,000 tokens and the six values of 512 units of an LSTM take 83 MB, and `values=["h"]` of them 15 MB.
+    The size of the page is limited, and the page says so if something was left out. Activations are rounded to 8 bits:
+    by at most 1/508 for gates, and by at most 1/254 of the greatest magnitude of the unit for others. Each takes 1.4
+    bytes of the file: 20,000 tokens and the six values of 512 units of an LSTM take 83 MB, and with `values=["h"]` 15
+    MB.
 
     Args:
         model: any causal `Recurrent` that takes ids and gives V logits, such as a `Sequential` that ends in a `Linear`.
@@ -77,18 +78,18 @@ def report(
         unit: the layer, the value and the unit whose activation colours the text at first, such as
             `("layers.1", "c", 3)`. With None the colour is how unexpected each token was.
         top: how many classes are shown of each distribution, the likeliest first.
-        credit: for how many tokens the gradients are computed, from the beginning of the text on; 0 is none. They take
-            most of the time: about 2 `reach` steps forward and backward for each.
+        credit: the number of tokens for which the gradients are computed, from the beginning of the text on; 0 is none.
+            They take most of the time: about 2 `reach` steps forward and backward for each.
         reach: how many tokens they go back, including the token itself.
         state: the state before the text, with one row; None is the initial state.
-        title: the title of the page; None is the kind of the model.
+        title: the title of the page; None is the class of the model.
 
     Raises:
         TypeError: an argument is of the wrong type.
         ValueError: the model is not causal, or does not take ids, or does not give V logits for the V tokens of the
             tokenizer; the text is shorter than 2 tokens, or has a character that the tokenizer does not know; there is
             no such layer, value or unit.
-        OSError: the file could not be written. What was there stays.
+        OSError: the file could not be written. An existing file stays as it is.
 
     References:
         Karpathy, Johnson and Li, *Visualizing and Understanding Recurrent Networks*, 2015; Strobelt, Gehrmann, Pfister

@@ -1,4 +1,4 @@
-"""Weights and models of other frameworks, in and out, with none of them installed; and models as C."""
+"""Read and write weights and models of other frameworks, without installing these; and write models in C."""
 
 from .c.export import CFiles, to_c
 from .keras.convert import from_keras, to_keras

@@ -71,17 +71,17 @@ def is_compiled(array: Any) -> bool:
 def set_compiled(on: bool = True) -> None:
     """Let Numba compile the steps of every `RNNCell`, `GRUCell` and `LSTMCell`, and `SoftmaxCrossEntropy`.
 
-    Also the products of their inputs, where that is faster: where NumPy's are OpenBLAS's, and there are 128 rows.
+    Numba also compiles the products of their inputs, where that is faster: if NumPy uses OpenBLAS, from 128 rows on.
 
-    It holds for the whole process. A training step of an LSTM takes a half to two thirds of the time, with 128 units,
-    and seven to nine tenths, with 512, by the processor; all results are the same to rounding. It needs Numba:
-    `pip install 'tinygrad-rnn[numba]'`. Importing that takes half a second, and the first sequence of each cell and
-    dtype some seconds, once on a machine: what was compiled is kept on the disk. Where that is damaged or cannot be
-    written, it is compiled again, and a RuntimeWarning says so once. It concerns only models on the CPU.
+    This holds for the whole process, for models on the CPU. Depending on the processor, a training step of an LSTM
+    takes a half to two thirds of the time with 128 units, and seven to nine tenths with 512; all results are the same
+    to rounding. It needs Numba: `pip install 'tinygrad-rnn[numba]'`. The import of Numba takes half a second, and the
+    first sequence of each cell and dtype some seconds, once on a machine: compiled code is kept on the disk. If that is
+    damaged or cannot be written, it is compiled again, and a RuntimeWarning says so once.
 
     Raises:
-        TypeError: `on` is no bool.
-        ImportError: Numba is missing, told to compile nothing, or a version that does not fit this package.
+        TypeError: `on` is not a bool.
+        ImportError: Numba is missing, is switched off, or has a version that does not fit this package.
 
     Example:
         >>> set_compiled(False)

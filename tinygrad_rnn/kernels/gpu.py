@@ -43,13 +43,13 @@ class Chip(NamedTuple):
 def set_gpu_kernels(kind: str = "auto") -> None:
     """Choose the kernels of every `RNNCell`, `GRUCell` and `LSTMCell` on a GPU, for the whole process.
 
-    All of them give the same results to rounding. `gpu_kernels` tells which ones a cell has.
+    All kernels give the same results to rounding. `gpu_kernels` says which ones a cell has.
 
     Args:
         kind: "auto" takes the persistent ones where they fit and the batch has at most 64 rows, else the fused ones.
-            "plain" calls CuPy's functions one by one. "fused" has a product and one kernel a step. "persistent" has
-            one kernel for all steps, which keeps the recurrent weights in shared memory; where they do not fit,
-            `forward` and `backward` raise ValueError.
+            "plain" calls CuPy's functions one by one. "fused" has a product and one kernel a step. "persistent" has one
+            kernel for all steps, which keeps the recurrent weights in shared memory; if they do not fit, `forward` and
+            `backward` raise ValueError.
 
     Raises:
         ValueError: `kind` is none of these.
@@ -71,7 +71,7 @@ def gpu_kernels(w_h: Array, batch: int) -> str:
         batch: B, the rows of a batch.
 
     Raises:
-        TypeError: `w_h` is no array, or `batch` no integer.
+        TypeError: `w_h` is not an array, or `batch` not an integer.
         ValueError: `w_h` has other axes, or `batch` is negative; or `set_gpu_kernels("persistent")` was called, and the
             weights do not fit.
 

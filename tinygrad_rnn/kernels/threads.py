@@ -42,17 +42,17 @@ def set_threads(count: int) -> None:
     """Let `count` threads compute in each call of this library, from now on, in the whole process.
 
     At first it is one, unless an environment variable such as `OPENBLAS_NUM_THREADS` says how many. More threads make
-    an `RNNCell`, `GRUCell` or `LSTMCell` faster over sequences, where a step is enough work and the cores do nothing
-    else: each thread takes some rows of the batch. They also make a large `Linear`, `SoftmaxCrossEntropy` or update of
-    an optimizer faster. The results are the same to rounding, whatever the number. It has nothing to do with a GPU.
+    an `RNNCell`, `GRUCell` or `LSTMCell` faster over sequences, if a step is enough work and the cores do nothing else:
+    each thread takes some rows of the batch. They also make a large `Linear`, `SoftmaxCrossEntropy` or update of an
+    optimizer faster. The results are the same to rounding for any number. This does not concern a GPU.
 
-    It does not change how many threads BLAS has, which computes the matrix products of NumPy, outside of this library.
+    Outside of this library, BLAS, which computes the matrix products of NumPy, keeps its number of threads.
     During a call, BLAS has one thread, in each of the `count` threads. When the call ends, BLAS has as many as before.
     So your own products are as fast as without this library, unless another thread of Python is in a call at that time.
-    A number that you give BLAS at such a time, in one thread, is lost when the call in the other thread ends.
+    If you set the number of threads of BLAS at such a time, it is lost when the call in the other thread ends.
 
     Raises:
-        TypeError: `count` is no integer.
+        TypeError: `count` is not an integer.
         ValueError: it is below 1.
 
     Example:

@@ -139,7 +139,7 @@ def one_cycle(
 ) -> Callable[[int], float]:
     """Half a cosine up from `start` to `lr`, then half a cosine down to `final`, at the last of `steps` steps.
 
-    The rise takes this part of the steps. It starts by default at `lr / 25`, and ends at `start / 10,000`.
+    The rise takes the part `rise` of the steps. By default, `start` is `lr / 25` and `final` is `start / 10,000`.
 
     Smith and Topin, *Super-Convergence*, 2018, here with cosines in place of lines.
 

@@ -18,10 +18,10 @@ from .colours import SEQUENTIAL, draw_lines
 def bias(report: BiasReport, *, axes: AxesRow | None = None) -> Figure:
     """What methods through time see of the gradient: by distance in time, and by parameter.
 
-    To the left, over the steps that lie between a loss and the use of a parameter: how much of that part of the
-    gradient a method has. This is the length of its part along the exact one, so 1 is all of it and 0 nothing; below 0,
-    it points to the other side. To the right, a row for each parameter and a column for each method: the cosine of both
-    gradients over whole batches; brighter is closer.
+    The left axes show how much of each part of the gradient a method has, over the number of steps between a loss and
+    the use of a parameter. This is the length of its part along the exact one: 1 is all of it, 0 is nothing, and below
+    0 it points to the other side. The right axes have a row for each parameter and a column for each method: the cosine
+    of the two gradients over whole batches; brighter is closer.
 
     Args:
         report: as from `through_time.bias_report`.
@@ -31,7 +31,7 @@ def bias(report: BiasReport, *, axes: AxesRow | None = None) -> Figure:
         The figure; if `axes` are given, their figure.
 
     Raises:
-        TypeError: `report` is no such report.
+        TypeError: `report` is not such a report.
         ValueError: there are not two axes.
 
     Example:

@@ -24,8 +24,8 @@ def attention(
 ) -> Figure:
     """The attention weights of a decoder: a row for each target, a column for each source; brighter is greater.
 
-    Colours go from 0 to 1 whatever the weights, so that pictures can be compared. Their colour map is cividis, which
-    looks nearly the same to colour-blind readers.
+    Colours always go from 0 to 1, so that pictures can be compared. Their colour map is cividis, which looks nearly the
+    same to colour-blind readers.
 
     Args:
         weights: (T, S), on the host: for row b of a batch, `model.alignments(...)[:, b]` without the padding.
@@ -84,7 +84,7 @@ def credit(
     On the diagonal are a loss and the state of its own step; the further right of it a cell is, the more steps the
     gradient has gone back. To its left there is nothing, because no loss depends on a later state, unless the model
     also reads backward. The colours are logarithmic, from the largest value down to a millionth of it; smaller values
-    have the colour of the end, and 0 has none.
+    have the last colour, and 0 has none.
 
     Args:
         credits: (S, T), on the host, as from `credit_map`: entry [s, t] is the norm of the gradient of the loss of step

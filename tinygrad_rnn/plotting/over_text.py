@@ -100,7 +100,7 @@ def states(values: Mapping[str, Float[Array, "T H"]], labels: Labels, *, axes: A
 
     Values from 0 to 1, such as those of a gate, have colours from 0 to 1 of the colour map cividis. For others the
     colours are symmetric: white is 0, blue is negative and red is positive. They end at the 95th percentile of the
-    magnitudes; the few greater values have the colour of the end.
+    magnitudes; the few greater values have the last colour.
 
     Args:
         values: by name, arrays (T, H), on the host: for row b of a batch, `{name: array[:, b] for name, array in

@@ -53,16 +53,16 @@ def save(
 
     The file holds the parameters by dotted name, a tied one once. Its header holds, as JSON, the architecture (class
     and `config()` of each layer), the tokenizer, the metadata, and a checksum of everything. The same model gives the
-    same bytes. They are written beside the target and then moved there: at any moment `path` is the old file or the new
-    one. The random streams of layers are saved as they are. The random stream of a training loop, as
+    same bytes. The file is written beside the target and then moved there: at any moment `path` is the old file or the
+    new one. The random streams of layers are saved as they are. The random stream of a training loop, as
     `rng.bit_generator.state`, and the position in the text belong in the metadata: training resumed from `load` then
     computes what it would have computed without the interruption, to the bit.
 
     Args:
         path: the file; an existing one is replaced, and keeps its permissions. The usual suffix is `.safetensors`.
-        model: any layer. `load` needs its classes that are not of this package.
-        tokenizer: the one of the ids of the model, with a `config()` from which its class makes an equal one, such as
-            `CharTokenizer`.
+        model: any layer. `load` needs those of its classes that are not in this package.
+        tokenizer: the tokenizer of the model's ids, with a `config()` from which its class makes an equal one, such as
+            a `CharTokenizer`.
         metadata: a dict that JSON can hold. A tuple comes back as a list.
         optimizer: an optimizer of this model; its state is saved, and its `rates`; its other settings are not.
         state: the state of a sequence, to continue from.
@@ -71,8 +71,8 @@ def save(
         allow_nonfinite: whether weights, optimizer state and state may hold NaN or infinity.
 
     Raises:
-        TypeError: `path` is no path, `model` not a layer, `tokenizer` no tokenizer, `optimizer` no optimizer, `state`
-            no state, `carry` no such tree, or JSON cannot hold the metadata or an argument of a layer.
+        TypeError: `path` is not a path, `model` not a layer, `tokenizer` not a tokenizer, `optimizer` not an optimizer,
+            `state` not a state, `carry` not such a tree, or JSON cannot hold the metadata or an argument of a layer.
         ValueError: state and carry are both given; a number is not finite (the message says in which parameter); the
             tokenizer has another vocabulary than the model; the optimizer or the state is another model's; the
             parameters differ in dtype; two classes have the same name, or a class does not make the same layer of its
@@ -174,19 +174,20 @@ def load(path: str | os.PathLike[str], *, classes: Collection[type] = (), device
     """Read what `save` wrote: the rebuilt model, and all that was saved with it.
 
     Classes are found by name among the layers and tokenizers of this package and in `classes`; no other code is run.
-    The weights are written into the arrays that the layers made at construction, where the initializers of this package
-    draw nothing: first the shapes are compared with those of the file, before anything of such a size is made.
+    The shapes of the layers are compared with those in the file before any array of such a size is made. During
+    construction the initializers of this package draw nothing; then the weights are written into the arrays of the
+    layers.
 
     Args:
         path: the file.
-        classes: the classes of model and tokenizer that are not of this package.
+        classes: the classes of the model and the tokenizer that are not in this package.
         device: the device for the model, wherever it was when saved.
 
     Returns:
         `Checkpoint(model, tokenizer, metadata, optimizer, state)`.
 
     Raises:
-        TypeError: `path` is no path, or `classes` are no classes.
+        TypeError: `path` is not a path, or `classes` are not classes.
         FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read.
         ValueError: `path` is a device, a pipe or a socket; the file is empty, truncated, damaged, of another program or
             a newer version of this one; a class is missing in `classes`, or has changed since the file was saved (the

@@ -19,11 +19,11 @@ class LoadReport(NamedTuple):
     taken: tuple[str, ...]
     """What was written into the model."""
     missing: tuple[str, ...]
-    """What the model has, and the file has not; it is as it was."""
+    """What the model has, but not the file; it is unchanged."""
     unexpected: tuple[str, ...]
-    """What the file has, and the model has not."""
+    """What the file has, but not the model."""
     misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """What both have in different shapes, with the shape in the file and that in the model; it is as it was."""
+    """What both have in different shapes, with the shape in the file and that in the model; it is unchanged."""
 
     def __repr__(self) -> str:
         """A line for each field that is not empty."""
@@ -35,23 +35,22 @@ class LoadReport(NamedTuple):
 
 
 def load_parameters(path: str | os.PathLike[str], model: Layer, *, strict: bool = True) -> LoadReport:
-    """Write the weights of a file into a model that is there, by dotted name: to train it further, or in another model.
+    """Write the weights of a file into an existing model, by dotted name: to train it further, or as a part of another.
 
     They are written into the existing arrays, on the device and in the dtype of the model, so an optimizer of the model
-    goes on with it. Of the file, only the weights are used: no class is needed, and no random stream is changed. For a
-    part of a model, give that part: `load_parameters(path, model.encoder)`.
+    goes on with it. Only the weights of the file are used: no class is needed, and no random stream is changed. To fill
+    a part of a model, pass that part: `load_parameters(path, model.encoder)`.
 
     Args:
         path: the file that `save` wrote, of the same or of another model.
         model: any layer.
-        strict: whether the names and shapes must be those of the file. With False, what has the same name and shape is
-            taken, and the rest of the model stays as it is.
+        strict: whether the names and shapes must be those of the file. With False, arrays with the same name and shape
+            are taken, and the rest of the model stays as it is.
 
-    Returns:
-        What was taken and what was not, a `LoadReport`; printed, it is a short text.
+    Returns: A `LoadReport` of what was taken and what was not; `print` shows it as a short text.
 
     Raises:
-        TypeError: `path` is no path, `model` not a layer, or `strict` not a bool.
+        TypeError: `path` is not a path, `model` not a layer, or `strict` not a bool.
         FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read.
         ValueError: the file is not what `save` writes; or, if `strict`, it is of another model: the message lists every
             parameter that does not match. Nothing is changed.

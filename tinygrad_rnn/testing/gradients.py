@@ -30,21 +30,21 @@ def check_gradients(
 
     The check uses a copy of the layer with random parameters, four steps of three rows (or those of `lengths` or
     `starts`), a random initial state, random upstream gradients for every output and the final state, and parameter
-    gradients that are not 0 before. A cell is checked as a whole sequence and step by step. This cannot tell whether
-    the forward is correct: compare the forward with an independent version.
+    gradients that are not 0 at the start. A cell is checked as a whole sequence and step by step. This cannot tell
+    whether the forward is correct: compare the forward with an independent version.
 
     The `inner_gradients` of a cell are checked one by one, by the names of the values in its step.
 
     If the check fails, the fault is located: first in the layers inside, then in one step from a given state, in a loop
     of steps, in a sequence, with `lengths`, with `starts`. In a step, each name of the backward is checked that has a
     counterpart in the forward: `dc` must be the gradient w.r.t. `c`, `da_f` that w.r.t. the columns of gate f of `a`
-    (`gates` of the cell gives their order), and `h_prev` must hold what it holds in the forward. So the first wrong
-    name of the chain is told from those that only follow from it.
+    (`gates` of the cell gives their order), and `h_prev` must hold what it holds in the forward. So the check tells the
+    first wrong name from those that are wrong only as a result.
 
     Args:
         layer: `Feedforward`, `Recurrent`, `Attention`, `Pool`, `EncoderDecoder`, `ManyToOne` or `Loss`; it is not
             changed.
-        rng: draws all of this.
+        rng: draws all random numbers.
         lengths: (B,), steps of each row, for a `Recurrent`, `Pool`, `ManyToOne` or `Loss`; for an `Attention` those of
             the memory; for an `EncoderDecoder` those of the targets, and in reverse order those of the sources.
         starts: (T, B), where documents begin, for a `Recurrent`; with `lengths`, it must have their rows and steps.
@@ -55,8 +55,8 @@ def check_gradients(
         numerical one; if the layer is checked in two ways, the larger error.
 
     Raises:
-        AssertionError: an error is above `tolerance`; the message says where the fault lies, which likely slip would
-            explain it, and which arrays are wrong where. What the backward raises gets a note that says so.
+        AssertionError: an error is above `tolerance`; the message says where the fault is, which likely mistake would
+            explain it, and which arrays are wrong where. An error that the backward itself raises gets a note.
         TypeError: the layer has none of these roles.
 
     Example:

@@ -30,17 +30,17 @@ class CFiles(NamedTuple):
     header: Path
     source: Path
     ram: int
-    """Bytes of a state, in which everything lies that a step changes."""
+    """Bytes of a state, which holds everything that a step changes."""
     flash: int
-    """Bytes of the constants; the code comes to that."""
+    """Bytes of the constants, without the code."""
 
 
 def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32", calibration: Any = None) -> CFiles:
-    """Write a model as C99: one header and one source, for a machine without Python.
+    """Write a model as C99: one header and one source file, for a machine without Python.
 
-    The source has `name_init(state)`, `name_step(state, x, y)`, and the weights as constants. It needs no library, with
-    floating-point numbers only `libm`; it allocates no memory and does not recurse. Everything that changes lies in a
-    `name_state`, so any number of streams may run side by side. `x` is an id for a model of ids, else an array. The
+    The source has `name_init(state)`, `name_step(state, x, y)`, and the weights as constants. It needs no library,
+    except `libm` for floating-point numbers; it allocates no memory and does not recurse. Everything that changes is in
+    a `name_state`, so any number of streams may run side by side. `x` is an id for a model of ids, else an array. The
     header says how much memory it takes. Compiled with `-DNAME_SELF_TEST`, the source is a program which compares 16
     steps with those of the model in Python.
 
@@ -51,20 +51,20 @@ def to_c(model: Any, folder: Any, *, name: str = "model", dtype: str = "float32"
     `Sequential(model, Softmax())`.
 
     Args:
-        model: what is written.
-        folder: where; it must exist. Files there that `to_c` wrote before are replaced, others never, and each file
-            is written whole or not at all.
-        name: of the files, and how their names in C begin.
-        dtype: `"float32"`; or `"int8_weights"`, where the matrices have 8 bits with a scale for each output, and need
-            a quarter of the flash: `round_weights` gives the model that this computes. Or `"int8"`, where the
-            activations have 8 bits too, and a step is made of whole numbers alone: `quantize` gives that model.
-        calibration: for `"int8"`, and only there: what the model reads in use, as `quantize` takes it.
+        model: the model to write.
+        folder: an existing folder. Files there that `to_c` wrote before are replaced, others never, and each file is
+            written completely or not at all.
+        name: the name of the files, and the beginning of all names in C.
+        dtype: `"float32"`; or `"int8_weights"`, where the matrices have 8 bits with a scale for each output, and need a
+            quarter of the flash: `round_weights` gives the model that this computes. Or `"int8"`, where the activations
+            have 8 bits too, and a step computes only with integers: `quantize` gives that model.
+        calibration: only for `"int8"`: inputs like those that the model will read, as `quantize` takes them.
 
     Raises:
         TypeError: `model` is not a layer, `folder` no path, `name` no str, or `calibration` not an array of what the
             model takes.
-        ValueError: a layer cannot be written or holds a weight that is not finite, all of them being named, with the
-            reason and a way out; there are more than 2^31 bytes of weights; sums do not fit 32 bits; `name` is no
+        ValueError: layers cannot be written or hold a weight that is not finite (the message names all of them, with
+            the reason and a way out); there are more than 2^31 bytes of weights; sums do not fit 32 bits; `name` is no
             identifier of C; `dtype` is none of these; or `calibration` is missing, or given without need.
         FileExistsError: a file of that name was not written by `to_c`.
         OSError: there is no such folder, or it cannot be written.

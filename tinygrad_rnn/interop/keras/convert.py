@@ -19,16 +19,16 @@ from .writing import arrays_of, entry_of, flat, layer_of, names_of
 
 
 def from_keras(path: str | os.PathLike[str], *, masks: str = "refuse", model: Layer | None = None) -> Any:
-    """The model in a file of Keras 3, by `h5py` alone.
+    """The model in a file of Keras 3; only `h5py` is needed.
 
-    Read are Sequential models, and Functional ones that are a chain, of Embedding, SimpleRNN, LSTM, GRU,
+    It reads Sequential models, and Functional models that are a chain, of Embedding, SimpleRNN, LSTM, GRU,
     Bidirectional, Dense, TimeDistributed Dense, LayerNormalization and activations. Layers that do nothing at
     inference, such as Dropout, are left out. The axes here are (T, B, D), where Keras has (B, T, D).
 
     Args:
         path: a `.keras` file, or with `model` also a `.weights.h5` file.
-        masks: `"refuse"`, or `"lengths"` where masked steps are padding at the end of rows, which here is told by
-            `lengths` at each call.
+        masks: `"refuse"`, or `"lengths"` if masked steps are padding at the end of rows; then pass `lengths` at each
+            call.
         model: a model of this package to fill instead, with layers like those of the file, in their order.
 
     Returns:
@@ -39,7 +39,7 @@ def from_keras(path: str | os.PathLike[str], *, masks: str = "refuse", model: La
         ImportError: the package `h5py` is missing; the message has the line that installs it.
         TypeError: an argument is of the wrong class.
         FileNotFoundError, IsADirectoryError, PermissionError: there is no file to be read.
-        ValueError: the file is not one of Keras 3, or damaged; or layers compute what none here does: the message lists
+        ValueError: the file is not one of Keras 3, or damaged; or layers have no counterpart here: the message lists
             all of them. Nothing is changed.
     """
     check_choice("from_keras", "masks", masks, "refuse", "lengths")

@@ -39,11 +39,11 @@ class Value(NamedTuple):
 def from_onnx(path: str | os.PathLike[str]) -> Any:
     """The model in a file of ONNX, as a `Sequential`.
 
-    Read are chains of RNN, LSTM and GRU (layout 0 and 1, one or both directions), Gather as an embedding, OneHot,
+    It reads chains of RNN, LSTM and GRU (layout 0 and 1, one or both directions), Gather as an embedding, OneHot,
     MatMul and Add or Gemm, LayerNormalization, Softmax, activations, and what `to_onnx` writes of a `Recurrent`; with
     the squeezes and transposes between them. Axes of time and batch may come in any order in the file; here they are
-    (T, B, D). A GRU has its reset where `linear_before_reset` says. An LSTM may have peepholes and coupled gates, of
-    which f is 1 - i, as for ONNX Runtime; a recurrent layer without B has no bias.
+    (T, B, D). A GRU has its reset where `linear_before_reset` says. An LSTM may have peepholes and coupled gates, where
+    f is 1 - i, as in ONNX Runtime; a recurrent layer without B has no bias.
 
     Args:
         path: the file. Weights in other files are not read.

@@ -25,17 +25,18 @@ _MOST_BYTES = 2**31 - 2**20
 def to_onnx(model: Layer, path: str | os.PathLike[str], *, step: bool = False, softmax: bool = False) -> None:
     """Write a model to a file of ONNX: the whole sequence, or one step with its state, for streaming.
 
-    The sequence has the inputs `x` (T, B, D), or ids (T, B) as int64, and `lengths` (B,), int32; B is free, and T from
-    1 on. Its outputs are `y` and the final states. What stands past the end of a row does not matter, and its output is
-    0; a length of 0, which some runtimes refuse, is one of 1 to them, whose result is put aside. The initial state is
-    0. ONNX Runtime computes recurrent layers in float32 alone, so convert a float64 model first.
+    The sequence has the inputs `x` (T, B, D), or ids (T, B) as int64, and `lengths` (B,), int32; B may be any number,
+    and T any number from 1 on. The outputs are `y` and the final states. What is past the end of a row does not matter,
+    and its output is 0. Some runtimes refuse a length of 0, so inside the graph such a row has one step, whose result
+    is discarded. The initial state is 0. ONNX Runtime computes recurrent layers only in float32, so convert a float64
+    model first.
 
     A step has the inputs `x` (B, D), or ids (B,), and a state for each cell, such as `layers.1.h`; its outputs are `y`
     and the next states, `layers.1.h.next`. Begin with zeros.
 
     Args:
-        model: a `Recurrent` or a `ManyToOne`. Built of RNN, LSTM and GRU cells, `Bidirectional` with two like cells,
-            `Sequential`, `Residual`, `DropConnect`, `Embedding`, `OneHot`, `Linear`, `TiedLinear`, `LayerNorm`,
+        model: a `Recurrent` or a `ManyToOne`. Built of RNN, LSTM and GRU cells, `Bidirectional` with two cells of one
+            kind, `Sequential`, `Residual`, `DropConnect`, `Embedding`, `OneHot`, `Linear`, `TiedLinear`, `LayerNorm`,
             `Standardize`, activations, `Softmax`, and dropout, which does nothing at inference.
         path: the file; an existing one is replaced.
         step: whether to write one step.
@@ -44,7 +45,7 @@ def to_onnx(model: Layer, path: str | os.PathLike[str], *, step: bool = False, s
     Raises:
         ImportError: the package `onnx` is missing; the message has the line that installs it.
         TypeError: an argument is of the wrong class.
-        ValueError: layers have no counterpart in ONNX (the message lists them, and why), `step` is asked of a model
+        ValueError: layers have no counterpart in ONNX (the message lists them, and why), `step` is True for a model
             that has none, or the model is larger than a file of ONNX can be. No file is changed.
         OSError: it could not be written.
     """

@@ -93,11 +93,11 @@ class Steps(NamedTuple):
 
 
 class Quantized(Cell):
-    """A model that computes in whole numbers what `to_c` writes with `dtype="int8"`, to the bit; `quantize` makes it.
+    """A model that computes in integers what `to_c` writes with `dtype="int8"`, to the bit; `quantize` makes it.
 
     It is a `Recurrent` that takes what the model takes and gives outputs in the same units, so `evaluate`, `generate`
-    and the like show how good the quantized model is. Its state holds whole numbers, as floating-point numbers that are
-    exact. It has no gradient.
+    and the like show how good the quantized model is. Its state holds whole numbers, exactly, in floating-point arrays.
+    It has no gradient.
     """
 
     def __init__(self, text: str, steps: Any, in_size: int, out_size: int) -> None:
@@ -117,12 +117,12 @@ class Quantized(Cell):
         return self._spec
 
     def integers(self, x: Any, state: State) -> tuple[Integers, tuple[Integers, ...]]:
-        """One step in whole numbers, as C takes it: x (B,) ids or (B, D), and each array of the state, as integers."""
+        """One step in integers, as in C: x (B,) ids or (B, D), and each array of the state, are integers."""
         y, after = run(self.steps.layers, np.asarray(x, "int64"), tuple(np.asarray(a, "int64") for a in state))
         return y, after
 
     def numbers(self, x: Array) -> Integers:
-        """The whole numbers (..., D) with which the step in C is called for x (..., D)."""
+        """The integers (..., D) with which the step in C is called for x (..., D)."""
         result: Integers = self.steps.input.numbers(x)
         return result
 
@@ -140,15 +140,15 @@ class Quantized(Cell):
 
 
 def quantize(model: Any, calibration: Any) -> Quantized:
-    """A model that computes in whole numbers, in NumPy exactly what `to_c` writes with `dtype="int8"`.
+    """A model that computes in integers, in NumPy exactly what `to_c` writes with `dtype="int8"`.
 
-    Weights have 8 bits with a scale for each output, activations 8, the memory of an LSTM and of a GRU 16, sums 32.
-    How large the activations become is measured on `calibration`.
+    Weights have 8 bits with a scale for each output, activations have 8, the memory of an LSTM and the state of a GRU
+    have 16, and sums have 32. How large the activations become is measured on `calibration`.
 
     Args:
         model: what `to_c` takes.
-        calibration: what the model reads in use: ids (T,) or (T, B), or numbers (T, D) or (T, B, D). Some thousand
-            steps are enough.
+        calibration: inputs like those that the model will read: ids (T,) or (T, B), or numbers (T, D) or (T, B, D).
+            Some thousand steps are enough.
 
     Returns:
         A `Quantized`, on the CPU.

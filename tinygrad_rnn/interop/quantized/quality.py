@@ -20,13 +20,13 @@ class Quality(NamedTuple):
     same: float
     """The share of the steps in which the same output is the largest."""
     loss: float | None
-    """Of a model that predicts the next id: its loss, in nats."""
+    """The loss of a model that predicts the next id, in nats."""
     quantized_loss: float | None
-    """That of the quantized model."""
+    """The loss of the quantized model."""
 
 
 def quality(model: Recurrent, other: Recurrent, xs: Any) -> Quality:
-    """How much is lost by whole numbers, measured on inputs that were not used for the calibration.
+    """How much worse the quantized model is, measured on inputs that were not used for the calibration.
 
     Args:
         model: the model itself, on the CPU.

@@ -29,8 +29,8 @@ def round_columns(w: Array) -> tuple[Integers, Array]:
 def round_weights(model: M) -> M:
     """A copy of a model with the weights that `to_c` writes with `dtype="int8_weights"`, to measure what they cost.
 
-    Of every matrix, each output has a scale, and the weights are -127 to 127 times that. Of an `Embedding` it is each
-    id. Biases and the scales of `LayerNorm` stay.
+    Each output of a matrix has a scale, and its weights are -127 to 127 times this scale. In an `Embedding`, each id
+    has a scale. Biases and the scales of `LayerNorm` stay as they are.
 
     Args:
         model: what `to_c` takes.

@@ -32,12 +32,12 @@ def from_torch(
 ) -> Any:
     """A model with the weights of a `state_dict` of PyTorch, which need not be installed.
 
-    Read are RNN, LSTM and GRU with any number of layers, in one or both directions, their cells, Embedding, Linear and
+    It reads RNN, LSTM and GRU with any number of layers, in one or both directions, their cells, Embedding, Linear and
     LayerNorm. Each module is one layer of a `Sequential`, in their order; an LSTM of several layers is a `Sequential`
     within it. The two biases of a recurrent layer become one, their sum; without them, the cells have `bias=False`. A
-    missing bias of a Linear is one of zeros, and so are all biases that a `model` to fill has, and the arrays have not.
+    missing bias of a Linear becomes zeros, and so do all biases that a `model` to fill has, but not the arrays.
 
-    Names and shapes do not say everything. What is missing is asked for by an error that names the argument:
+    Names and shapes do not say everything. If something is missing, an error names the argument that says it:
 
     Args:
         source: the path of a `.safetensors` file, or a dict of arrays by name, such as `state_dict()` itself.
@@ -45,9 +45,9 @@ def from_torch(
             weights, such as `Tanh()`, of which a `state_dict` knows nothing. A file holds names in no order; a dict is
             taken to be in this order.
         nonlinearity: that of modules of class RNN, `"tanh"` or `"relu"`.
-        embeddings: which modules with nothing but a matrix are an Embedding; the others are a Linear without a bias.
-        eps: of the LayerNorms, 1e-5 in PyTorch unless another was given. It also says that they are none of the norms
-            over groups or batches, whose arrays look the same.
+        embeddings: which of the modules with only a matrix are an Embedding; the others are a Linear without a bias.
+        eps: of the LayerNorms, 1e-5 in PyTorch unless another was given. It also says that they are not norms over
+            groups or batches, whose arrays look the same.
         model: a model of this package to fill instead, of any structure. `layers` are then the names of the modules
             for those of its layers that have weights, in the order of `named_parameters()`; needed where they differ
             from the names that `to_torch(model)` gives and a file, not a dict, is read.
@@ -114,11 +114,11 @@ def from_torch(
 def to_torch(model: Layer, *, names: Sequence[str] | str | None = None, cell_names: bool = False) -> dict[str, Array]:
     """The weights of a model by PyTorch's names, for `load_state_dict`; PyTorch need not be installed.
 
-    A cell, a `Bidirectional` that concatenates two like cells, and a `Sequential` of like ones are one RNN, LSTM or
-    GRU each; `Embedding`, `Linear`, `LayerNorm` and `TiedLinear` are what they are called there. Their names are those
-    of our layers, such as `layers.1.weight_ih_l0`, and a model that is one module as a whole has none, as with
-    PyTorch. Our one bias becomes `bias_ih`, and `bias_hh` is zeros, but for `b_h` of a GRU. So `from_torch` gives the
-    same numbers back, to the bit.
+    A cell, a `Bidirectional` that concatenates two cells of one kind, and a `Sequential` of such layers become one RNN,
+    LSTM or GRU each; `Embedding`, `Linear`, `LayerNorm` and `TiedLinear` are what they are called there. Their names
+    are those of the layers here, such as `layers.1.weight_ih_l0`; a model that is a single module has no such prefix,
+    as in PyTorch. The one bias becomes `bias_ih`, and `bias_hh` is zeros, except for `b_h` of a GRU. So `from_torch`
+    gives the same numbers back, to the bit.
 
     Args:
         model: any layer.

@@ -26,8 +26,8 @@ class PoolCache(NamedTuple):
 class Pool(Layer):
     """A map of a sequence to one vector a row, which leaves out the padding: what `ManyToOne` puts after its encoder.
 
-    `forward` and `backward` do here what every subclass needs: they check the input and clear the padding. They call
-    `pool_forward` and `pool_backward` of the subclass, as `ManyToOne` does.
+    `forward` and `backward` of this class do what every subclass needs: they check the input and clear the padding.
+    They call `pool_forward` and `pool_backward` of the subclass, as `ManyToOne` does.
     """
 
     in_size: int | None = None

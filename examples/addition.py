@@ -1,5 +1,5 @@
-"""To add by reading
-=================
+"""Addition by reading
+===================
 
 A network reads 123+48, character by character, and writes 171. It is never told what a digit is::
 

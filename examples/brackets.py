@@ -5,9 +5,9 @@ A network reads a line of Python character by character, and says whether its br
 
     python examples/brackets.py --plot brackets.png
 
-It takes half a minute on one core. Lines of Python's own library with brackets of two kinds or more, some 5,000, stand
-there once as they are, and once with two unlike closing brackets exchanged: `len(cache[name)]`. A fifth is held out, by
-whole files. The accuracy is that of the seeds 0 to 2; other versions of Python have other lines::
+It takes half a minute on one core. The data are some 5,000 lines of Python's own library with brackets of two kinds or
+more. Each line occurs once as it is, and once with two different closing brackets exchanged: `len(cache[name)]`. A
+fifth is held out, by whole files. The accuracy is that of the seeds 0 to 2; other versions of Python have other lines::
 
     linear model of pairs of characters    0.80 to 0.81
     linear model of pairs of brackets      0.98 to 0.99
@@ -15,7 +15,7 @@ whole files. The accuracy is that of the seeds 0 to 2; other versions of Python 
 
 Both versions of a line have the same characters. The first linear model counts each character with the next one: it
 knows what the network knows, but sees only what stands side by side. The second counts each bracket with the next one,
-all else being taken away. A rule, `match`, makes no mistake: the lines of the library are chosen by it.
+after everything else is removed. The rule `match` makes no mistake, because it chooses the lines of the library.
 
 The mistake may be anywhere, so `ManyToOne` takes the maximum of each output over the steps. The picture shows held-out
 lines; the colour of a character is what the network says after it.

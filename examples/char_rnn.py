@@ -7,8 +7,8 @@ Train it on a text, then let it write::
     python examples/char_rnn.py generate char_rnn.safetensors --prompt "The "
 
 Without `--text` it learns the manual that comes with every Python, for about a minute. Ctrl-C, or SIGTERM, stops the
-training after the step that has begun, and saves it. `train --resume char_rnn.safetensors` resumes it, with the same
-results as without the interruption. The options are listed in `char_rnn_options.py`, which lies beside this script.
+training after the current step, and saves it. `train --resume char_rnn.safetensors` resumes it, with the same results
+as without the interruption. The options are listed in `char_rnn_options.py`, which lies beside this script.
 
 With the extra `mpi`, several processes train one model, with the same results for any number of them::
 

@@ -1,16 +1,16 @@
 """A model in C and in ONNX
 ========================
 
-A character model is trained, written as C99, compiled, and run without Python; and written as a step of ONNX. All
-write the same text::
+This script trains a character model, writes it in C99, compiles it and runs it without Python. It also exports one step
+to ONNX. All versions write the same text::
 
     python examples/deploy.py
     python examples/deploy.py --folder firmware
 
-It takes about 20 seconds on one core. Three programs are made: in `float32`; with weights of 8 bits; and in `int8`,
-where a step is made of whole numbers alone, for a processor without floating point. The losses are those of the tenth
-of the text that was held out. Where there is no compiler of C, the files are written to `--folder` and not run. ONNX
-needs the package `onnx`, whose evaluator runs the step here as a runtime does elsewhere.
+It takes about 20 seconds on one core. It makes three programs: in `float32`; with weights of 8 bits; and in `int8`,
+where a step computes only with integers, for a processor without floating point. The losses are those of the tenth of
+the text that was held out. If there is no C compiler, the files are written to `--folder` and not run. ONNX needs the
+package `onnx`, whose evaluator runs the step here as a runtime does elsewhere.
 """
 
 import argparse

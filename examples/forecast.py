@@ -6,8 +6,9 @@ A network learns to predict the next value of a series, and then forecasts a hun
     python examples/forecast.py --plot forecast.png
 
 It takes 15 seconds on one core. The Mackey-Glass series is chaotic: it follows a rule exactly, but a small error is
-twice as large after 36 steps. The seasonal series has periods of 12 and 30 steps, and noise. The first three quarters
-of each are trained on; the rest is forecast, from 40 places. The mean absolute errors, in standard deviations::
+twice as large after 36 steps. The seasonal series has periods of 12 and 30 steps, and noise. The model is trained on
+the first three quarters of each; the rest is forecast, from 40 places. The mean absolute errors, in standard
+deviations::
 
                               Mackey-Glass              seasonal
     steps ahead               1-25    76-100         1-25    76-100
@@ -17,12 +18,12 @@ of each are trained on; the rest is forecast, from 40 places. The mean absolute 
     truth in the band            88 %                   82 %
 
 Persistence is the last value, again and again. The seasonal-naive forecast repeats the last season, whose length is the
-lag at which the training part is most like itself. What does not beat these two is of no use.
+lag at which the training part is most like itself. A useful forecast has a smaller error than these two.
 
 The model gives the mean and the log-variance of the next value; the loss is minus the log-likelihood. A trajectory
 draws a value from that distribution, reads it as the next input, and so on. The forecast is the median of 100 of them,
 and the band goes from their 10 to their 90 % quantile: it should hold 80 % of the truth. For the chaotic series it is
-narrow at first, and opens; for the seasonal one it is soon as wide as the noise.
+narrow at first and becomes wider; for the seasonal one it is soon as wide as the noise.
 
 Mackey and Glass, *Oscillation and Chaos in Physiological Control Systems*, 1977; Nix and Weigend, *Estimating the Mean
 and Variance of the Target Probability Distribution*, 1994.

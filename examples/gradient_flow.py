@@ -1,7 +1,7 @@
 """How far gradients get
 =====================
 
-This script shows how far gradients reach back through time, in an RNN, an LSTM and a GRU that are trained alike::
+This script shows how far gradients reach back through time, in an RNN, an LSTM and a GRU with the same training::
 
     python examples/gradient_flow.py --folder pictures
 

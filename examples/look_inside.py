@@ -14,7 +14,7 @@ draws::
     unit.png           a text, coloured by the memory of one unit, chosen as described below
     pca.png, tsne.png  states as points: states after the same character lie together
     parameters.png     weights and gradients of each layer
-    report.html        all of it on a page that plays: point at a character, choose a unit
+    report.html        all of this on an interactive page: point at a character, choose a unit
 
 A careful reader knows more than the last characters: whether the text is inside quotes, whether it is inside
 parentheses, and how long the line is so far. Nobody tells the network. On one half of the held-out part, the memory of

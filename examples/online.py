@@ -1,7 +1,7 @@
 """Learning without going back
 ===========================
 
-A system with one weight, which acts against itself later: a longer weight pushes the output up at once, and pulls it
+A system has one weight, which later acts against itself: a larger weight pushes the output up at once, and pulls it
 down more strongly some steps later. An online learner changes the weight after every step::
 
     python examples/online.py
@@ -11,8 +11,8 @@ Truncated back-propagation sees only the first steps of what a change does. It s
 output, and makes the weight larger, which is the wrong way: the loss grows, for each of these truncations. They are too
 short for this system, and nothing in their gradients says so. RTRL carries the whole influence of the weight forward,
 so its gradient is right at every step, though it never goes back. UORO carries a random product in its place, which is
-right on average: its way is noisy, but it leads to the same weight. The noise wants a small learning rate: at three
-times this one, UORO diverges with some seeds. All takes some seconds.
+right on average: its path is noisy, but it leads to the same weight. Because of the noise, the learning rate must be
+small: at three times this rate, UORO diverges with some seeds. The script takes some seconds.
 
 The system has a row of units. Unit i takes half of itself and half of unit i + 1, so what happens in the last unit
 reaches the first some steps later. The weight is added to the first `--plus` units and subtracted from the `--minus`

@@ -14,17 +14,17 @@ many of 1,000 new strings it gets right, by their length; chance is 0.5. These a
     LRU                    0.48 to 0.52  0.49 to 0.50  0.49 to 0.50  0.51 to 0.52  0.50 to 0.53
     signed                 1.00          1.00          1.00          0.70 to 0.92  0.50 to 0.51
 
-One bit has to be remembered, and each 1 must turn it over. Cells that multiply their state by a matrix learn this, and
-go on far beyond the lengths of the training.
+One bit has to be remembered, and each 1 must flip it. Cells that multiply their state by a matrix learn this, and are
+right far beyond the lengths of the training.
 
 The minGRU and the LRU multiply the state of a unit by a factor instead. The factors of the minGRU are never negative:
 while it reads ones, each of its units moves in one direction, so a few units can count a few ones, and no more. The
-factors of the LRU are complex, but always the same: they turn the state at a 0 as well as at a 1. It stays at chance
-with all angles too, `--max-phase 6.28`.
+factors of the LRU are complex, but always the same: they turn the state at a 0 as well as at a 1. With all angles,
+`--max-phase 6.28`, it stays at chance, too.
 
-The signed cell is written below. It is a minGRU with the factor 1 - 2z, from -1 to 1, in place of 1 - z. It can turn a
-state over, and learns all lengths of the training. But nothing in it is rounded to one of two values, as by a tanh, and
-its factors stay a little above -1: what it remembers fades in longer strings.
+The signed cell is written below. It is a minGRU with the factor 1 - 2z, from -1 to 1, in place of 1 - z. It can flip a
+state, and learns all lengths of the training. But nothing rounds its state to one of two values, as a tanh does, and
+its factors stay a little above -1. So what it remembers fades in longer strings.
 
 Sarrof, Veitsman and Hahn, *The Expressive Capacity of State Space Models*, 2024; Grazzi, Siems, Zela, Franke, Hutter
 and Pontil, *Unlocking State-Tracking in Linear RNNs Through Negative Eigenvalues*, 2024; Beck et al., *xLSTM*, 2024.

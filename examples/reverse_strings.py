@@ -6,7 +6,7 @@ One LSTM reads a string of 1 to 20 letters. Another one writes it backwards, and
     python examples/reverse_strings.py --plot reverse_strings.png
 
 After 800 to 1,000 iterations, 13 to 17 seconds on one core, 99 % of new strings are without a mistake. After all 1,500
-iterations, which `--goal 1` may run, it is 99.9 % with seed 0.
+iterations, which `--goal 1` can need, it is 99.9 % with seed 0.
 
 Without attention, the final state of the encoder would have to hold all letters. With attention, that state only has to
 tell where the string ends: the decoder looks at the last letter first, and then one letter further back at each step.

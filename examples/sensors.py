@@ -1,7 +1,7 @@
 """Gestures from a sensor
 ======================
 
-A network tells four gestures apart by the readings of a sensor, in recordings of unlike lengths with gaps::
+A network tells four gestures apart by the readings of a sensor, in recordings of different lengths with gaps::
 
     python examples/sensors.py --plot sensors.png
 

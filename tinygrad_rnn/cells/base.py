@@ -72,7 +72,7 @@ class Cell(Recurrent):
     state_sizes: tuple[int, ...]
     """The features of each array of the state; each starts as zeros (B, size). Or override `state_spec`."""
     gates: tuple[str, ...] = ()
-    """The names of the blocks of columns in the weights, in their order. `check_gradients` uses them in its messages."""
+    """The names of the blocks of columns in the weights, in order. `check_gradients` uses them in its messages."""
 
     @property
     def state_spec(self) -> StateSpec:

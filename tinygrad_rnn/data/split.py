@@ -33,7 +33,8 @@ def split(
         stratify: (N,), such as the class of each: every part has the classes in the same proportions, as far as
             possible, and each class at least once.
 
-    Returns: For each part the indices of its items, in order, an array of int64. Each of the N items is in exactly one
+    Returns:
+        For each part the indices of its items, in order, an array of int64. Each of the N items is in exactly one
         part, and no part is empty.
 
     Raises:

@@ -43,7 +43,10 @@ class Workers(Process):
         shards: how many shards a batch has, a power of two; the number of workers divides it.
         compare: the number of steps after which `check` compares the workers.
 
-    Attributes: rank: the number of this worker, from 0. size: the number of workers. shards: as given.
+    Attributes:
+        rank: the number of this worker, from 0.
+        size: the number of workers.
+        shards: as given.
 
     Raises:
         TypeError: `shards` or `compare` is not an integer.

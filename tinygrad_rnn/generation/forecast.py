@@ -62,7 +62,8 @@ def forecast(
             `rng`. Their quantiles over the first axis give a band.
         rng: draws the samples.
 
-    Returns: The values (steps, B, D), and the state after the model has read all of them but the last, on the device of
+    Returns:
+        The values (steps, B, D), and the state after the model has read all of them but the last, on the device of
         the model. With samples: values (S, steps, B, D), and a state of S · B rows, those of the first sample first; to
         continue, pass `ys[:, -1].reshape(1, S * B, D)`.
 

@@ -47,7 +47,8 @@ def load_parameters(path: str | os.PathLike[str], model: Layer, *, strict: bool 
         strict: whether the names and shapes must be those of the file. With False, arrays with the same name and shape
             are taken, and the rest of the model stays as it is.
 
-    Returns: A `LoadReport` of what was taken and what was not; `print` shows it as a short text.
+    Returns:
+        A `LoadReport` of what was taken and what was not; `print` shows it as a short text.
 
     Raises:
         TypeError: `path` is not a path, `model` not a layer, or `strict` not a bool.

@@ -35,7 +35,8 @@ def measure(
         batches: such as a `TokenStream` or `SequenceBatches`, with arrays on the host.
         metrics: by name, objects such as `metrics.Accuracy()`; they are reset first.
 
-    Returns: The measures by name, `loss` first: numbers, or lists of numbers if a metric gives an array.
+    Returns:
+        The measures by name, `loss` first: numbers, or lists of numbers if a metric gives an array.
 
     Raises:
         TypeError, ValueError: there is no batch, `metrics` are not metrics or one has the name "loss", or as

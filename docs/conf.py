@@ -72,5 +72,12 @@ def name_arrays(
     return named(signature), named(returns)
 
 
+def keep_first_line(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Put a comment before the docstring of an attribute: Napoleon takes what comes before a first colon for a type."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = [".. of an attribute", ""]
+
+
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", name_arrays)
+    app.connect("autodoc-process-docstring", keep_first_line, priority=400)  # before Napoleon, which has 500

@@ -52,7 +52,7 @@ class Device:
 
     @property
     def name(self) -> str:
-        """The full name; that of the first GPU is `"cuda:0"`."""
+        """The full name, with the number of the GPU."""
         return self._name
 
     @property

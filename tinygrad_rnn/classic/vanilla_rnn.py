@@ -193,7 +193,7 @@ class VanillaRNN(Layer):
         They come in the given order, `epochs` times. The loss is printed every `print_interval` epochs (None: never).
 
         Returns:
-            The loss of each epoch: the mean over all steps that count, each computed before its update.
+            The loss of each epoch, the mean over all steps that count, each computed before its update.
 
         Raises:
             ValueError: there are no sequences, or fewer or more targets; or as in `backward`, before any change.

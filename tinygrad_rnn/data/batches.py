@@ -112,7 +112,8 @@ def length_batches(
             the shortest come first, and sequences of equal length in their order.
 
     Returns:
-        The batches: indices into `lengths`, arrays (B,) of int64 with 1 <= B <= batch. Without sequences there is none.
+        The batches as indices into `lengths`, arrays (B,) of int64 with 1 <= B <= batch. Without sequences there is
+        none.
 
     Raises:
         TypeError: `lengths` are not integers, `batch` is not an integer, or `rng` is not a Generator.

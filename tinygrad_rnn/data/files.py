@@ -28,7 +28,7 @@ def encode_file(
         encoding: the encoding of the text.
 
     Returns:
-        The ids (N,), mapped from `out`, read-only: a `TokenStream` trains from them without reading them all.
+        The ids (N,), mapped from `out`, read-only; a `TokenStream` trains from them without reading them all.
 
     Raises:
         TypeError: `path` or `out` is not a path, or `tokenizer` is not a tokenizer.

@@ -33,8 +33,9 @@ def windows(
         shifted: whether each step has a target.
 
     Returns:
-        The windows and the targets, W of each. For one series: views (W, T, D), and (W, horizon · D), or with `shifted`
-        (W, T, D). For a list: lists of views (T, D); without `shifted`, targets are one new array (W, horizon · D).
+        W windows and W targets. For one series they are views (W, T, D), and (W, horizon · D), or with `shifted` (W, T,
+        D). For a list of series they are lists of views (T, D); without `shifted`, targets are one new array (W,
+        horizon · D).
 
     Raises:
         TypeError: `series` is not an array, or a list of arrays, of floating-point numbers; a size is not an integer.

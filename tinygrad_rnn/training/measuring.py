@@ -36,7 +36,7 @@ def measure(
         metrics: by name, objects such as `metrics.Accuracy()`; they are reset first.
 
     Returns:
-        The measures by name, `loss` first: numbers, or lists of numbers if a metric gives an array.
+        The measures by name, `loss` first, as numbers, or lists of numbers if a metric gives an array.
 
     Raises:
         TypeError, ValueError: there is no batch, `metrics` are not metrics or one has the name "loss", or as

@@ -34,7 +34,7 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
     Nothing else is changed: the byte order mark of some UTF-8 files stays (`encoding="utf-8-sig"` drops it).
 
     Raises:
-        TypeError: `path` is no path.
+        TypeError: `path` is not a path.
         FileNotFoundError, IsADirectoryError, PermissionError: `path` is not a file that can be read.
         ValueError: the file is empty, its bytes are not of `encoding`, or there is no such encoding.
     """
@@ -104,7 +104,7 @@ def tiny_shakespeare(*, cache: str | os.PathLike[str] | None = None) -> str:
             the folder of the environment variable `XDG_CACHE_HOME`, or else in `~/.cache`.
 
     Raises:
-        TypeError: `cache` is no path.
+        TypeError: `cache` is not a path.
         ConnectionError: the download failed; the message says where to put the file by hand.
         ValueError: the file in the cache, or the downloaded one, is a different file. A download is then not kept.
         OSError: the file could not be read or written.

@@ -31,7 +31,7 @@ class SnAp1(RTRL):
     :math:`\frac{\partial L_t}{\partial s_t} P_t`.
 
     Raises:
-        TypeError: in a call, the output is no array of the state; and as `RTRL` does.
+        TypeError: in a call, the output is not an array of the state; and as `RTRL` does.
         ValueError: as `RTRL` does.
 
     References:

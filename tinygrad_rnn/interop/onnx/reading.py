@@ -50,9 +50,9 @@ def from_onnx(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         ImportError: the package `onnx` is missing; the message has the line that installs it.
-        TypeError: `path` is no path.
+        TypeError: `path` is not a path.
         FileNotFoundError, IsADirectoryError, PermissionError: it is not a file that can be read.
-        ValueError: it is no file of ONNX, or nodes have no counterpart here: the message lists all of them.
+        ValueError: it is not an ONNX file, or nodes have no counterpart here: the message lists all of them.
     """
     call, graph, opset, constants, problems = read_graph(path)
     reader = _Reader(graph, opset, constants, problems)

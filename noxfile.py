@@ -186,12 +186,19 @@ def mpi(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
-    """The page that `inspection.report` writes, in a real browser, which must be there: Chromium or Chrome."""
+    """The pages of the documentation and those of `inspection.report` in a real browser, after `nox -s docs`.
+
+    The browser must be there: Chromium or Chrome.
+    """
     session.install(".", *needs("browser"))
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     if not (os.environ.get("BROWSER_PATH") or any(map(shutil.which, names))):  # or all would be skipped
         session.error("there is no browser: run `apt-get install chromium`, or name one by BROWSER_PATH=")
-    pytest(session, "tests/inspection/test_report_in_browser.py", *session.posargs)
+    if not Path("docs/_build/html/index.html").exists():  # or its pages would be skipped
+        session.error("there are no pages: run `nox -s docs` before")
+    pytest(
+        session, "tests/docs/test_pages_in_browser.py", "tests/inspection/test_report_in_browser.py", *session.posargs
+    )
 
 
 @nox.session(default=False)

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from browsing import browser as browser  # a fixture
+
 ROOT = Path(__file__).parent.parent
 
 

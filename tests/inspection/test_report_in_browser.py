@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from browsing import contrasts, opened
 from tinygrad_rnn import (
     CharTokenizer,
     Embedding,
@@ -28,7 +25,6 @@ from tinygrad_rnn import (
 )
 
 pytestmark = pytest.mark.browser
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 TEXT = 'She said "yes" </script><b>to</b> all,\n\n\tand then she left the house of her aunt.\n' * 4
 TOKENIZER = CharTokenizer.from_text(TEXT)
@@ -57,44 +53,10 @@ MODEL = make_model()
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: run `nox -s browser`")
-    path = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"needs a browser: one of {', '.join(NAMES)} on the path, or another as BROWSER_PATH")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0  # for whom Chromium has no sandbox
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     inspection.report(MODEL, TEXT, path, tokenizer=TOKENIZER, top=5, credit=200, reach=30)
     return path
-
-
-@contextlib.contextmanager
-def opened(browser: Any, path: Path, *, width: int = 1280, scheme: str = "light", touch: bool = False) -> Iterator[Any]:
-    """A page that has asked for nothing but itself, and had nothing to complain of, when the block ends."""
-    asked: list[str] = []
-    said: list[str] = []
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, has_touch=touch, is_mobile=touch
-    )
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(path.as_uri())
-    yield page
-    page.evaluate("1")  # what the page says comes before this answer
-    assert said == []
-    assert asked == [path.as_uri()]
-    context.close()
 
 
 def spans(page: Any, what: str) -> list[Any]:
@@ -273,29 +235,6 @@ def test_all_of_it_by_the_keyboard(browser: Any, written: Path) -> None:
         assert page.evaluate("unit") == 5
 
 
-CONTRAST = """() => {
-  const channels = (c) => (c.match(/[\\d.]+/g) ?? []).map(Number);
-  const linear = (x) => x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = channels(getComputedStyle(e).backgroundColor);
-    if (c.length === 3 || c[3] === 1) return c.slice(0, 3); } return [255, 255, 255]; };
-  const ratios = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const e = walk.currentNode.parentElement;
-    if (!walk.currentNode.data.trim() || ["SCRIPT", "NOSCRIPT", "OPTION"].includes(e.tagName)) continue;
-    const style = getComputedStyle(e), ink = channels(e.namespaceURI.endsWith("svg") ? style.fill : style.color);
-    const grounds = [ground(e)], bar = channels(e.style.boxShadow);
-    if (e.style.boxShadow) grounds.push(bar.slice(0, 3));
-    for (const under of grounds) {
-      const [a, b] = [light(ink.slice(0, 3)), light(under)].sort((x, y) => y - x);
-      ratios.push([(a + 0.05) / (b + 0.05), e.tagName + " " + walk.currentNode.data.slice(0, 20)]);
-    }
-  }
-  return ratios.sort((x, y) => x[0] - y[0]);
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_letters_can_be_read_and_nothing_sticks_out(browser: Any, written: Path, width: int, scheme: str) -> None:
@@ -305,11 +244,11 @@ def test_letters_can_be_read_and_nothing_sticks_out(browser: Any, written: Path,
             for value in ("c of layers.1", "f of layers.1"):
                 page.select_option("#value", label=value)
                 page.locator("#units button").nth(3).click()
-                ratios = page.evaluate(CONTRAST)
+                ratios = contrasts(page)
                 assert len(ratios) > T
                 assert ratios[0][0] >= 4.5, ratios[:3]
             page.locator("input[value=bits]").check()
-            ratios = page.evaluate(CONTRAST)
+            ratios = contrasts(page)
             assert ratios[0][0] >= 4.5, ratios[:3]
             before = page.evaluate("getComputedStyle(document.body).backgroundColor")
             page.click("#theme")

@@ -145,6 +145,16 @@ def draw_cards(app: Sphinx) -> None:
         card.write_text(svg, encoding="utf-8")
 
 
+def describe_cards(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each card the alternative text of the picture that it shows."""
+    if app.env.docname == "gallery/index":
+        for card in doctree.findall(nodes.image):
+            name = Path(card["uri"]).stem.removeprefix("sphx_glr_").removesuffix("_thumb")
+            page = (Path(app.srcdir) / "gallery" / f"{name}.rst").read_text(encoding="utf-8")
+            text = re.search(r"^ +:alt: (.+)$", page, re.MULTILINE)
+            card["alt"] = text[1] if text else "The end of what the script prints."
+
+
 def in_type(text: str) -> str:
     """The last lines of a text as a picture."""
     lines = [part for line in text.strip("\n").splitlines() for part in textwrap.wrap(line, CARD_COLUMNS) or [""]]
@@ -208,6 +218,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     }
     app.setup_extension("sphinx_gallery.gen_gallery")
     app.connect("builder-inited", draw_cards, priority=900)  # after sphinx-gallery's
+    app.connect("doctree-read", describe_cards)
     app.connect("doctree-read", plain)
     app.connect("build-finished", copy_reports)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

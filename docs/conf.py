@@ -50,6 +50,7 @@ doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 doctest_show_successes = False
 
 html_theme = "furo"
+pygments_dark_style = "a11y-high-contrast-dark"  # in the light, the theme takes the same one
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -29,6 +29,7 @@ extensions = [
     "_ext.steps",
     "_ext.names",
     "_ext.gallery",
+    "_ext.columns",
     "_ext.notebooks",
     "_ext.coverage",
     "_ext.offline",

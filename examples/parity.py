@@ -127,7 +127,7 @@ def plot(path: str, right: dict[str, np.ndarray]) -> None:
         axes.plot(1 + np.arange(len(values)), values, linewidth=1.2)
         axes.set(ylim=(0.35, 1.05), yticks=(0.5, 1), ylabel=name)
     panels[-1].set_xlabel("length of the string; grey: those of the training")
-    figure.suptitle("right of 1,000 strings; chance is 0.5", fontsize=10)
+    figure.suptitle("right of 1,000 strings; chance is 0.5", fontsize="medium")
     figure.savefig(path)
 
 

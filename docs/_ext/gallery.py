@@ -72,6 +72,8 @@ CAPTIONS = {
 }
 """What each picture shows, by the name of its file: its caption and its alternative text."""
 
+LETTERS = ("unit", "brackets", "tagger")
+"""Pictures that are a text, whose letters are too small to be shrunk on a phone."""
 INK = "#010203"
 """What `gallery.mplstyle` has for text and axes."""
 INKS = """<style>
@@ -117,7 +119,8 @@ def scrape(block: Any, script: dict[str, Any], config: dict[str, Any]) -> str:
         picture.unlink()
         caption = CAPTIONS[picture.stem]
         place = path.relative_to(config["src_dir"]).as_posix()
-        page += f"\n\n.. container:: picture\n\n    .. image:: /{place}\n        :alt: {caption}\n\n    {caption}"
+        kind = "picture letters" if picture.stem in LETTERS else "picture"
+        page += f"\n\n.. container:: {kind}\n\n    .. image:: /{place}\n        :alt: {caption}\n\n    {caption}"
     return page + "\n\n"
 
 

@@ -88,7 +88,8 @@ def check_calls(jaxtyped: Any, function: Any = None, *, typechecker: Any) -> Any
     """As `jaxtyped`; but a function that says no shape is checked by beartype alone, in a tenth of the time."""
     if function is None:
         return partial(check_calls, jaxtyped, typechecker=typechecker)
-    if not inspect.isfunction(function) or SHAPED.search(str(function.__annotations__)):
+    local = "<locals>" in getattr(function, "__qualname__", "")  # beartype would keep all that its caller knows
+    if local or not inspect.isfunction(function) or SHAPED.search(str(function.__annotations__)):
         return jaxtyped(function, typechecker=typechecker)
     from jaxtyping import config
 

@@ -175,19 +175,19 @@ class Declaration(NamedTuple):
         return cls(f"compiled {module}.{function.__name__.lstrip('_')}", parameters, sizes, relations)
 
     @property
-    def floats(self) -> list[str]:
-        """The arrays that have the dtype of the first, without it."""
-        return [name for name, what in self.parameters.items() if what not in _NUMBERS and what.kind.dtype is None][1:]
-
-    @property
-    def ids(self) -> dict[str, Declared]:
-        """The parameters that hold indices."""
-        return {name: what for name, what in self.parameters.items() if what not in _NUMBERS and what.below}
-
-    @property
     def arrays(self) -> dict[str, Declared]:
         """The parameters that are arrays."""
         return {name: what for name, what in self.parameters.items() if what not in _NUMBERS}
+
+    @property
+    def floats(self) -> list[str]:
+        """The arrays that have the dtype of the first, without it."""
+        return [name for name, what in self.arrays.items() if what.kind.dtype is None][1:]
+
+    @property
+    def ids(self) -> dict[str, Declared]:
+        """The arrays that hold indices."""
+        return {name: what for name, what in self.arrays.items() if what.below}
 
     def checks(self) -> dict[str, Any]:
         """What `source` calls for each array, by name."""

@@ -39,12 +39,16 @@ PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 
 QUICK = ("core", "layers", "models")
 
+# In each process that imports NumPy, a thread of OpenBLAS that has nothing to do keeps its core busy for some 80 ms.
+# The tests start many, and need all cores: let it sleep after 2**4 cycles.
+SLEEPY = {"OPENBLAS_THREAD_TIMEOUT": "4"}
+
 
 def pytest(
     session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,), env: dict[str, str] | None = None
 ) -> None:
     # The script, not `python -m pytest`, which puts the working directory before the package that was installed.
-    session.run("pytest", "--installed", *arguments, success_codes=success_codes, env=env)
+    session.run("pytest", "--installed", *arguments, success_codes=success_codes, env=SLEEPY | (env or {}))
 
 
 def install(session: nox.Session, *requirements: str) -> None:

@@ -10,9 +10,11 @@ import importlib.util
 import inspect
 import re
 import sys
+import threading
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -85,21 +87,63 @@ def check_shapes() -> None:
 
 
 def check_calls(jaxtyped: Any, function: Any = None, *, typechecker: Any) -> Any:
-    """As `jaxtyped`; but a function that says no shape is checked by beartype alone, in a tenth of the time."""
+    """As `jaxtyped`, but after the call, and not where all that came and went is of kinds that passed before.
+
+    A check takes longer than most of the calls. A function that says no shape is checked by beartype alone.
+    """
     if function is None:
         return partial(check_calls, jaxtyped, typechecker=typechecker)
-    local = "<locals>" in getattr(function, "__qualname__", "")  # beartype would keep all that its caller knows
-    if local or not inspect.isfunction(function) or SHAPED.search(str(function.__annotations__)):
-        return jaxtyped(function, typechecker=typechecker)
+    if "<locals>" in getattr(function, "__qualname__", "") or not inspect.isfunction(function):
+        return jaxtyped(function, typechecker=typechecker)  # beartype would keep all that the caller of a local knows
     from jaxtyping import config
 
-    checked = typechecker(function)
+    if not SHAPED.search(str(function.__annotations__)):
+        checked = typechecker(function)
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            return (function if config.jaxtyping_disable else checked)(*arguments, **named)
+
+        return call
+
+    given_back = threading.local()
+    passed: set[Any] = set()
+
+    def replay(*_: Any, **__: Any) -> Any:
+        return given_back.result
+
+    in_its_module = FunctionType(replay.__code__, function.__globals__, closure=replay.__closure__)
+    checked = jaxtyped(functools.wraps(function)(in_its_module), typechecker=typechecker)
 
     @functools.wraps(function)
-    def call(*arguments: Any, **named: Any) -> Any:
-        return (function if config.jaxtyping_disable else checked)(*arguments, **named)
+    def shaped_call(*arguments: Any, **named: Any) -> Any:
+        result = function(*arguments, **named)
+        if not config.jaxtyping_disable:
+            kinds = kind(arguments), kind(named) if named else (), kind(result)
+            if kinds not in passed:
+                given_back.result = result
+                checked(*arguments, **named)
+                del given_back.result
+                passed.add(kinds)
+        return result
 
-    return call
+    return shaped_call
+
+
+def kind(value: Any) -> Any:
+    """All of a value that a check of types and shapes can tell apart."""
+    what = type(value)
+    if what is np.ndarray:
+        return value.shape, value.dtype
+    if what in (float, int, bool, type(None)):
+        return what
+    if issubclass(what, (tuple, list)):
+        return what, *[kind(item) for item in value]
+    if what is dict:
+        return what, *[(name, kind(item)) for name, item in value.items()]
+    if issubclass(what, (str, type)):
+        return value
+    return what, getattr(value, "shape", None), getattr(value, "dtype", None)
 
 
 SHAPED = re.compile(r"\b(Float|Integer|Shaped|Bool)\[")

@@ -73,14 +73,14 @@ def network(seed: int, dtype: str) -> Sequential:
 def train(model: Any, optimizer: Optimizer, state: Any, first: int, last: int) -> tuple[Any, list[float]]:
     """Iterations `first` to `last`, that one left out, over as many epochs as it takes."""
     criterion, losses = SoftmaxCrossEntropy(), []
-    for i, batch in enumerate(batch for _ in range(9) for batch in STREAM):
-        if first <= i < last:
-            logits, state, cache = model.forward(batch.xs, state, starts=batch.starts)
-            loss, loss_cache = criterion.forward(logits, batch.targets)
-            model.zero_grad()
-            model.backward(criterion.backward(loss_cache), None, cache)
-            optimizer.step()
-            losses.append(float(loss))
+    for i in range(first, last):
+        batch = STREAM[i % len(STREAM)]
+        logits, state, cache = model.forward(batch.xs, state, starts=batch.starts)
+        loss, loss_cache = criterion.forward(logits, batch.targets)
+        model.zero_grad()
+        model.backward(criterion.backward(loss_cache), None, cache)
+        optimizer.step()
+        losses.append(float(loss))
     return state, losses
 
 

@@ -67,8 +67,9 @@ from tinygrad_rnn.losses import softmax_cross_entropy as loss_module
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients
 from tinygrad_rnn.testing.examples import Arrays, Example, FeedforwardExample, LossExample, RecurrentExample
 from tinygrad_rnn.testing.faults import Fault
-from tinygrad_rnn.testing.mutants import Mutant, mutants
+from tinygrad_rnn.testing.mutants import changes, mutants
 from tinygrad_rnn.testing.sequences import STARTS
+from tinygrad_rnn.testing.sources import compiled
 from whole_loss import backend as backend_of_whole_loss
 
 pytestmark = pytest.mark.messages  # the shape checks would speak first here, too, and take their time
@@ -325,7 +326,16 @@ def several_threads(layer: Layer, rng: Generator) -> None:
     """Each of which takes some rows, and adds to gradients of its own."""
     if not (isinstance(layer, Cell) and layer.kernel() is not None):
         return
+    as_it_is = differences.numerical
+
+    def in_one_thread(*given: Any) -> Arrays:
+        """What gradients are compared with needs no threads, which would take most of its time."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threads, "_count", 1)
+            return as_it_is(*given)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(differences, "numerical", in_one_thread)
         patch.setattr(threads, "_count", 2)
         patch.setattr(products, "WORTH", 1)
         patch.setattr(products, "FEWEST", 1)
@@ -617,6 +627,8 @@ TALLY = Counter[str]()
 
 
 numerical = differences.numerical
+KNOWN: dict[Any, Arrays] = {}
+"""Of a forward, which no mutant of a backward changes, by the layer and all that it is given."""
 
 
 class Job:
@@ -627,7 +639,6 @@ class Job:
         self.name, self.check = name, check
         self.outside, self.inside, self.in_differences = (set[CodeType]() for _ in range(3))
         self.passed = False
-        self.known: dict[Any, Arrays] = {}
         for other in others:
             for mine, known in zip(self.called(), other.called(), strict=True):
                 mine |= known
@@ -643,12 +654,13 @@ class Job:
             self.check(LAYERS[self.name](np.random.default_rng(0)), np.random.default_rng(1))
 
     def numerical(self, example: Example, upstream: Arrays, step: float = differences.STEP) -> Arrays:
-        """The differences of a forward, which no mutant of a backward changes: so they are computed once."""
-        arrays = [*example.variables.values(), *(p.value for p in example.layer.parameters()), *upstream.values()]
-        key = (type(example), example.how, step, *(np.asarray(array).tobytes() for array in arrays))
-        if key not in self.known:
-            self.known[key] = numerical(example, upstream, step)
-        return self.known[key]
+        """The differences, computed once for all checks of the layer."""
+        arrays = [*leaves(tuple(example.given.values())), *(p.value for p in example.layer.parameters())]
+        bits = (np.asarray(array).tobytes() for array in [*arrays, *upstream.values()])
+        key = (self.name, repr(example.layer), type(example), example.how, step, *bits)
+        if key not in KNOWN:
+            KNOWN[key] = numerical(example, upstream, step)
+        return KNOWN[key]
 
     def must_pass(self) -> None:
         """Where no function is changed: it is run the first time that it matters."""
@@ -785,8 +797,9 @@ def helpers(jobs: list[Job]) -> list[FunctionType]:
 
 
 @cache
-def mutants_of(function: FunctionType) -> list[Mutant]:
-    return list(mutants(function))
+def mutants_of(function: FunctionType) -> dict[str, str]:
+    """The sources by their descriptions."""
+    return dict(changes(function))
 
 
 def misjudged(function: FunctionType, jobs: list[Job], config: pytest.Config) -> str:
@@ -794,10 +807,11 @@ def misjudged(function: FunctionType, jobs: list[Job], config: pytest.Config) ->
     jobs = [job for job in jobs if function.__code__ in set[CodeType]().union(*job.called())]
     assert jobs, f"no check of the table calls {function.__qualname__}"
     wrong = ""
-    for description, mutant in mutants_of(function):
+    for description, source in mutants_of(function).items():
         equivalent = description in EQUIVALENT
         if not config.getoption("--all-mutants") and (equivalent or zlib.crc32(description.encode()) % SAMPLE):
             continue
+        mutant = compiled(source, function)
         caught = any(job.catches(function, mutant) for job in sorted(jobs, key=lambda job: job.seconds))
         TALLY["caught" if caught else "equivalent" if equivalent else "survived"] += 1
         if caught == equivalent:
@@ -833,9 +847,7 @@ def test_every_backward_is_tried() -> None:
 
 
 def test_every_equivalent_mutant_exists(jobs: list[Job]) -> None:
-    found = {
-        mutant.description for function in [*BACKWARDS.values(), *helpers(jobs)] for mutant in mutants_of(function)
-    }
+    found = {description for function in [*BACKWARDS.values(), *helpers(jobs)] for description in mutants_of(function)}
     assert set(EQUIVALENT) <= found
 
 

@@ -45,6 +45,12 @@ def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
     original = original_of(function)
     if original is None:
         raise TypeError(f"mutants: {function!r} is not a function written with `def`")
+    for description, source in changes(original):
+        yield Mutant(description, compiled(source, original))
+
+
+def changes(original: FunctionType) -> Iterator[tuple[str, str]]:
+    """The description and the source of every mutant: what `mutants` compiles, which takes two thirds of the time."""
     definition = definition_of(original)
     line_before = definition.body[1].lineno - 1 if len(definition.body) > 1 else 0
 
@@ -64,7 +70,7 @@ def mutants(function: Callable[..., Any]) -> Iterator[Mutant]:
                 described[description] += 1
                 if described[description] > 1:
                     description += f" ({described[description]})"
-                yield Mutant(description, compiled(source, original))
+                yield description, source
 
 
 def deleted(node: ast.AST) -> Iterator[ast.AST]:

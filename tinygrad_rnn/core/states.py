@@ -72,7 +72,7 @@ class Leaf:  # no dataclass, nor is one elsewhere in what the face imports: the 
 def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """Apply `function` to the leaves of one or several trees of the same structure; gives such a tree."""
     if isinstance(tree, tuple):
-        return tuple(tree_map(function, *branches) for branches in zip(tree, *others, strict=True))
+        return tuple([tree_map(function, *branches) for branches in zip(tree, *others, strict=True)])
     return function(tree, *others)
 
 

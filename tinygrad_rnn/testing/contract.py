@@ -114,6 +114,7 @@ def nothing_given_is_written_to(layer: Layer, rng: Generator) -> None:
 
 def backwards_come_in_any_order_and_add_up(layer: Layer, rng: Generator) -> None:
     """After two forwards, backwards run any number of times in any order; each adds its gradients once."""
+    message = f"{layer!r}: a backward depends on earlier backwards"
     for first in _all(layer, rng):
         second = _halved(first)
         upstream = first.upstream(rng)
@@ -123,7 +124,7 @@ def backwards_come_in_any_order_and_add_up(layer: Layer, rng: Generator) -> None
         for i in (0, 1, 1, 0, 1):
             gradients = (first, second)[i].gradients(upstream, caches[i])
             found = {f"gradient of {name}": array for name, array in gradients.items()}
-            same({n: alone[i][n] for n in found}, found, f"{layer!r}: a backward depends on earlier backwards")
+            same({n: alone[i][n] for n in found}, found, message)
         found = {f"gradient of {name}": p.grad for name, p in first.layer.named_parameters()}
         expected = {name: 2 * alone[0][name] + 3 * alone[1][name] for name in found}
         same(expected, found, f"{layer!r}: backwards do not add up", 1e-12)
@@ -239,7 +240,7 @@ def empty_axes_are_legal(layer: Layer, rng: Generator) -> None:
 
 def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
     """Several threads on one layer get what one thread gets; not checked for layers that draw, where order matters."""
-    interval = sys.getswitchinterval()
+    interval, message = sys.getswitchinterval(), f"{layer!r}: threads disturb each other"
     for example in examples(layer, rng):
         if not example.layer.generators():
             both = (example, _halved(example))  # different inputs, so that mixed-up results show
@@ -248,7 +249,7 @@ def threads_may_run_forward(layer: Layer, rng: Generator) -> None:
             try:
                 with ThreadPoolExecutor(4) as pool:
                     for i, outputs in enumerate(pool.map(lambda i, both=both: both[i % 2].forward()[0], range(16))):
-                        same(alone[i % 2], outputs, f"{layer!r}: threads disturb each other")
+                        same(alone[i % 2], outputs, message)
             finally:
                 sys.setswitchinterval(interval)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import ABC, abstractmethod
 from typing import Any, final
@@ -14,6 +15,8 @@ from ..core.states import State
 from ..data.batch import Batch
 from ..models.many_to_one import ManyToOne
 from ..training.gradients import check_batch, check_parts
+
+_signature = functools.lru_cache(inspect.signature)  # each call says who it is, to its checks
 
 
 class Method(ABC):
@@ -67,7 +70,7 @@ class Method(ABC):
 
     def __repr__(self) -> str:
         settings = []
-        for name, argument in inspect.signature(type(self)).parameters.items():
+        for name, argument in _signature(type(self)).parameters.items():
             value = vars(self).get(name, argument.default)
             if argument.kind is not argument.KEYWORD_ONLY and name != "rng":
                 settings.append(repr(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ FLOORS = (
     {"training", "generation", "classic", "saving", "inspection", "interop", "through_time", "distributed"},
     {"testing", "plotting"},
 )
-"""A room imports from those before its floor, and from itself; on one floor, only downwards in the text of the set."""
+"""A room imports from those on the floors before its own, and from itself."""
 SIDEWAYS = {
     ("datasets", "data"),
     ("training", "saving"),
@@ -96,6 +97,16 @@ def test_a_module_imports_only_from_the_rooms_below(module: str) -> None:
         there = other.split(".")[0]
         below = floor(other) < floor(module) or room == there or (room, there) in SIDEWAYS
         assert below, f"{module}, line {node.lineno}: {room} imports from {there}, which is not below it"
+
+
+def test_the_page_on_the_design_tells_the_same() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (`\w+/`(?:, `\w+/`)*) \|", page, re.MULTILINE)
+    for i, floor in enumerate(FLOORS):
+        assert {room for number, rooms in rows if int(number) == i for room in re.findall(r"\w+", rooms)} == floor
+    (sentence,) = re.findall(r"^On one floor, (.*?)\.\n\n", page, re.MULTILINE | re.DOTALL)
+    parts = [re.findall(r"`(\w+)/`", part) for part in sentence.split(";")]
+    assert {(room, other) for room, *others in parts for other in others} == SIDEWAYS
 
 
 def test_no_imports_go_in_a_circle() -> None:

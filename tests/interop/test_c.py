@@ -344,7 +344,7 @@ def test_arguments_of_other_types_are_refused(tmp_path: Path) -> None:
 
 def test_any_other_name_compiles(tmp_path: Path) -> None:
     for name in ("model", "lstm", "zero", "copy", "x", "layers_0", "a" * 24):
-        self_test(to_c(made("LayerNormLSTM"), tmp_path, name=name), flags=("-O0",))
+        self_test(to_c(made("LayerNormLSTM"), tmp_path, name=name))
 
 
 def test_files_are_replaced_only_where_they_are_ours(tmp_path: Path) -> None:

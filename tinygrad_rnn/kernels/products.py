@@ -143,4 +143,5 @@ def add_sum(db: Array | None, d: Array) -> None:
     """
     if db is None:
         return
-    backend(d).add_product(namespace(d).ones((*d.shape[:-1], 1), d.dtype), d, db[None])
+    d = as_rows(d)
+    backend(d).add_product(namespace(d).ones((len(d), 1), d.dtype), d, db[None])

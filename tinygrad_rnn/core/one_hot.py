@@ -41,6 +41,7 @@ class OneHotRows:
     """
 
     __array_ufunc__ = None  # so that `array @ rows` is a TypeError, not an array of objects
+    dtype = np.dtype(bool)
 
     def __init__(self, ids: Integers, size: int) -> None:
         if type(ids) is not np.ndarray:
@@ -51,7 +52,7 @@ class OneHotRows:
             size = check_size("OneHotRows", "size", size)
         self.ids, self.size = ids, size
         self.shape: tuple[int, ...] = (*ids.shape, size)
-        self.ndim, self.dtype, self.device = len(self.shape), np.dtype(bool), ids.device
+        self.ndim, self.device = ids.ndim + 1, ids.device
 
     def __getitem__(self, index: Any) -> OneHotRows:
         return OneHotRows(self.ids[index], self.size)

@@ -6,17 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..core.arrays import Array, Float, namespace
 from ..core.checks import check_array
+from ..core.norm import norm
 from .settings import number
 
 Clipper = Callable[[Array], Array]
 """Changes a gradient vector in place and returns its norm before that."""
-
-_SAFE = 1e-20
-"""A sum of squares above this lacks nothing, in float32 too, though squares below 1e-38 are rounded to 1e-45."""
 
 
 class ClipValue:
@@ -85,24 +81,6 @@ class ClipNorm:
 
     def __repr__(self) -> str:
         return f"ClipNorm({self.max_norm})"
-
-
-def norm(vector: Float[Array, " P"]) -> Float[Array, ""]:
-    """The Euclidean norm. Where squares overflow or vanish, entries are divided by the largest first.
-
-    That doubles the time, so the CPU looks first whether it need. On a GPU to look would be to wait.
-    """
-    xp = namespace(vector)
-    with np.errstate(over="ignore", under="ignore"):
-        total = xp.square(vector).sum()
-    root: Array = xp.sqrt(total)
-    is_safe = (total > _SAFE) & (total < math.inf)
-    if xp is np and is_safe:
-        return root
-    largest = xp.maximum(vector.max(), -vector.min())
-    divisor = xp.where((largest > 0) & (largest < math.inf), largest, 1)
-    scaled_root: Array = divisor * xp.sqrt(xp.square(vector / divisor).sum())
-    return scaled_root if xp is np else xp.where(is_safe, root, scaled_root)
 
 
 def within(limit: float, grad: Array) -> float:

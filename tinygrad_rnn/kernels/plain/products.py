@@ -88,9 +88,13 @@ def product(a: Any, b: Array) -> Array:
     By its rows, or, where they are few, by its columns: BLAS copies b at each call, and so each thread its part of it.
     BLAS has one thread, whatever the size: it leaves a small product to one by itself.
     """
-    multiplications = a.size * b.shape[1] if isinstance(a, np.ndarray) else 0
+    whole: Array
+    if not isinstance(a, np.ndarray):
+        whole = a @ b
+        return whole
+    multiplications = a.size * b.shape[1]
     if multiplications < 2 * LARGE:  # not by `divide`, which takes as long as the product of a row
-        whole: Array = a @ b if multiplications < blas.undivided else _whole(a, b)
+        whole = a.dot(b) if multiplications < blas.undivided else _whole(a, b)
         return whole
     (rows, K), N = a.shape, b.shape[1]
     out = np.empty((rows, N), b.dtype)
@@ -102,8 +106,8 @@ def product(a: Any, b: Array) -> Array:
 
 
 @blas.with_one_blas_thread
-def _whole(a: Array, b: Array) -> Array:
-    return a @ b
+def _whole(a: Array, b: Array) -> Any:
+    return a.dot(b)
 
 
 def by_gate(w: Array, gates: int, sigmoids: int) -> Array:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ...core.arrays import Array, Integers, namespace
+from ...core.arrays import Array, Integers, is_empty, namespace
 from ..threads import divide_blocks
 
 
@@ -52,4 +52,6 @@ def _backward(
     if smoothing:
         d -= (smoothing / ys.shape[1] * dloss)[:, None]
     d[xp.arange(len(d)), ids[block]] -= (1 - smoothing) * dloss
-    xp.copyto(d, 0, where=(dloss == 0)[:, None])  # or a NaN would pass
+    stopped = dloss == 0
+    if not is_empty(stopped):  # to copy nothing takes a fifth of the time of this function
+        xp.copyto(d, 0, where=stopped[:, None])  # or a NaN would pass

@@ -78,28 +78,30 @@ def _forward(
 def step(x: Input, state: State, weights: LSTMWeights) -> State:
     """As `take_step` of a cell without peepholes: the state `h`, `c` (B, H) after `x` (B, D)."""
     (h, c), (w_x, w_h, b, _) = state, weights
-    a = product(x, w_x)
-    a += product(h, w_h)
-    h, c_prev, c = np.empty(h.shape, h.dtype), c, np.empty(c.shape, c.dtype)
-    _step(a, np.zeros(w_h.shape[1], a.dtype) if b is None else b, c_prev, h, c)
-    return h, c
+    b = np.zeros(w_h.shape[1], h.dtype) if b is None else b
+    new_h, new_c = np.empty(h.shape, h.dtype), np.empty(c.shape, c.dtype)
+    _step(product(x, w_x), product(h, w_h), b, c, new_h, new_c)
+    return new_h, new_c
 
 
 @compiled()
 def _step(
     gates: Out[Array, "B 4*H"],
+    products: In[Array, "B 4*H"],
     bias: In[Array, "4*H"],
     c_prevs: In[Array, "B H"],
     hs: Out[Array, "B H"],
     cs: Out[Array, "B H"],
 ) -> None:
-    """From `gates` (B, 4H), which begin as x @ w_x + h @ w_h, `bias` (4H,) and `c_prevs` (B, H) to `hs` and `cs`."""
-    (B, H), half = hs.shape, gates.dtype.type(0.5)
-    no_peepholes = row(bias)[:0]
+    """From `gates` (B, 4H), which begin as x @ w_x, `products`, h @ w_h, and `bias` (4H,) to `hs` and `cs` (B, H)."""
+    (B, H), half, all_b = hs.shape, gates.dtype.type(0.5), row(bias)
+    no_peepholes = all_b[:0]
     for b in range(B):
         a = row(gates, b)
+        for j in range(4 * H):
+            a[j] += all_b[j]
         i, f, o, g = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
-        _advance(i, f, o, g, row(bias), H, half, no_peepholes, row(c_prevs, b), row(cs, b), row(hs, b))
+        _advance(i, f, o, g, row(products, b), H, half, no_peepholes, row(c_prevs, b), row(cs, b), row(hs, b))
 
 
 @njit(fastmath={"contract"})

@@ -65,9 +65,10 @@ from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss
 from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.losses import softmax_cross_entropy as loss_module
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients
-from tinygrad_rnn.testing.examples import Arrays, Example, FeedforwardExample, LossExample, RecurrentExample
+from tinygrad_rnn.testing.examples import Example, FeedforwardExample, LossExample, RecurrentExample
 from tinygrad_rnn.testing.faults import Fault
 from tinygrad_rnn.testing.mutants import changes, mutants
+from tinygrad_rnn.testing.named import Arrays
 from tinygrad_rnn.testing.sequences import STARTS
 from tinygrad_rnn.testing.sources import compiled
 from whole_loss import backend as backend_of_whole_loss

@@ -17,7 +17,8 @@ from table import CASES, LENGTHS, STARTS, Case
 from tinygrad_rnn import Attention, Cell, Feedforward, Layer, Loss, OneHotRows, Pool, Recurrent, VanillaRNN
 from tinygrad_rnn.core.states import State, leaves, tree_map
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
-from tinygrad_rnn.testing.examples import Arrays, Example, RecurrentExample, StepsExample, examples, same
+from tinygrad_rnn.testing.examples import Example, RecurrentExample, StepsExample, examples
+from tinygrad_rnn.testing.named import Arrays, same
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -38,7 +38,7 @@ from tinygrad_rnn.kernels import backends, products, threads
 from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.plain import products as plain_products
-from tinygrad_rnn.testing.examples import leaves
+from tinygrad_rnn.testing.named import leaves
 
 Make = Callable[..., Any]
 PAIRS: dict[str, tuple[Make, Make]] = {

@@ -9,7 +9,8 @@ import pytest
 
 import tinygrad_rnn as rnn
 from table import CASES, LENGTHS, STARTS, Case
-from tinygrad_rnn.testing.examples import examples, same
+from tinygrad_rnn.testing.examples import examples
+from tinygrad_rnn.testing.named import same
 
 STEPS = 200
 

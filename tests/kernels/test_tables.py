@@ -11,7 +11,7 @@ from table import LENGTHS, STARTS, SteppedLSTM
 from tinygrad_rnn import Cell, Embedding, GRUCell, Linear, LSTMCell, RNNCell, Sequential
 from tinygrad_rnn.core.one_hot import TableRows
 from tinygrad_rnn.core.states import State
-from tinygrad_rnn.testing.examples import leaves
+from tinygrad_rnn.testing.named import leaves
 
 
 def inner_of(model: Sequential, ids: Any) -> Any:

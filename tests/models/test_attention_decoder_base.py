@@ -31,7 +31,7 @@ from tinygrad_rnn import (
 from tinygrad_rnn.core.states import tree_map
 from tinygrad_rnn.models.attention_decoder_base import AttentionDecoderBase
 from tinygrad_rnn.testing import StrictDevice
-from tinygrad_rnn.testing.examples import leaves
+from tinygrad_rnn.testing.named import leaves
 
 RNG = np.random.default_rng
 LENGTHS = np.array([4, 0, 2])

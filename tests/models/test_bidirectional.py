@@ -23,7 +23,7 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.states import State, tree_map
 from tinygrad_rnn.testing import StrictDevice
-from tinygrad_rnn.testing.examples import leaves, same
+from tinygrad_rnn.testing.named import leaves, same
 
 LENGTHS: Any = np.array([3, 0, 5, 1])
 

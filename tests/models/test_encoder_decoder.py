@@ -32,7 +32,7 @@ from tinygrad_rnn import (
     save,
 )
 from tinygrad_rnn.core.states import tree_map
-from tinygrad_rnn.testing.examples import leaves
+from tinygrad_rnn.testing.named import leaves
 
 RNG = np.random.default_rng
 SOURCES, TARGETS = RNG(1).integers(0, 7, (6, 3)), RNG(2).integers(0, 7, (5, 3))

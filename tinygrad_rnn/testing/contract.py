@@ -22,8 +22,10 @@ from ..layers.pooling.base import Pool
 from ..models.encoder_decoder import EncoderDecoder
 from ..models.many_to_one import ManyToOne
 from . import sequences
-from .examples import Arrays, Example, RecurrentExample, draw, examples, floats, leaves, planted, same, takes_weights
+from .examples import Example, RecurrentExample, examples, takes_weights
+from .examples.base import draw
 from .inner import check_inner_float32
+from .named import Arrays, floats, leaves, planted, same
 
 
 def check_contract(layer: Layer, *, rng: Generator) -> list[str]:

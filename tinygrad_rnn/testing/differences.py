@@ -9,7 +9,8 @@ import numpy as np
 
 from ..core.arrays import Generator
 from ..core.blas import with_one_blas_thread
-from .examples import Arrays, Example
+from .examples import Example
+from .named import Arrays
 
 STEP = 1e-5
 """The step of the differences: it causes an error of about 1e-11, and rounding as much."""

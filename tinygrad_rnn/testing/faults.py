@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from .chains import ancestors
 from .differences import differ, relative_error
-from .examples import Arrays, Example
+from .examples import Example
 from .insides import NOTHING, Pairs, inside_of, known_in
+from .named import Arrays
 from .places import gates_of, listed, place_of
 from .slips import slip_of
 

@@ -10,8 +10,9 @@ from ..core.device import Device
 from ..core.layer import Layer
 from ..core.returns import Where, check_array
 from .differences import differ
-from .examples import Arrays, StepsExample, planted, same
+from .examples import StepsExample
 from .insides import NOTHING, incoming_of, known_in
+from .named import Arrays, planted, same
 from .probes import inner_gradients
 from .slips import slip_of
 

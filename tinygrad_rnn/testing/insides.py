@@ -10,7 +10,8 @@ import numpy as np
 
 from .chains import Chain, ancestors, chain_of
 from .differences import differ
-from .examples import Arrays, Example, StepsExample
+from .examples import Example, StepsExample
+from .named import Arrays
 from .places import columns_of
 from .probes import inner_arrays, inner_gradients, written
 from .slips import Known

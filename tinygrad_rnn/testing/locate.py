@@ -9,8 +9,9 @@ from ..core.arrays import Booleans, Generator, Integers
 from ..core.layer import Layer, places
 from ..core.roles import Feedforward, Loss, Recurrent
 from .differences import analytic, drawn_before, numerical, wrong_in
-from .examples import Arrays, Example, RecurrentExample, StepsExample, examples
+from .examples import Example, RecurrentExample, StepsExample, examples
 from .faults import Fault, Report
+from .named import Arrays
 from .probes import Watch, watched
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from ..core.layer import Layer
 from .chains import pairs, set_by
 from .differences import differences
-from .examples import Arrays, Example, leaves, planted
+from .examples import Example
+from .named import Arrays, leaves, planted
 from .sources import CHANGED, LINES_BEFORE, compiled, definition_of, original_of
 
 

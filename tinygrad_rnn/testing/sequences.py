@@ -11,7 +11,8 @@ import numpy as np
 from ..core.arrays import Generator
 from ..core.layer import Layer
 from ..core.roles import Recurrent
-from .examples import Arrays, Example, RecurrentExample, examples, leaves, planted, same
+from .examples import Example, RecurrentExample, examples
+from .named import Arrays, leaves, planted, same
 
 LENGTHS = np.array([3, 0, 5, 4])
 """A whole row, an empty one, and two that end early."""

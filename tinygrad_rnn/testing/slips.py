@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .differences import relative_error
-from .examples import Arrays
+from .named import Arrays
 from .places import listed
 
 CLOSE = 1e-6

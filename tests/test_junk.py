@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import junk
 import tinygrad_rnn as rnn
+from tinygrad_rnn.optim.base import Optimizer
+
+TAKE_NOTHING = {"Layer", "DotAttention", "gpu_kernels"}
+GIVEN = {"Batch", "Rows"}  # tuples that calls give
+FORMULAS = {"namespace", "sigmoid"}  # which authors write in their steps, and which check nothing
 
 
 @pytest.fixture
@@ -35,3 +42,12 @@ def test_junk_is_refused_by_name_where_code_is_compiled() -> None:
     finally:
         rnn.set_compiled(False)
     assert not lines, "\n".join(lines)
+
+
+def test_each_public_name_is_called() -> None:
+    """A new class or function must come into `junk.py`; optimizers are in `tests/optim/test_junk.py`."""
+    called = {re.split(r"\W", call.name)[0] for group in junk.GROUPS for call in group()}
+    public = {name: getattr(rnn, name) for name in rnn.__all__}
+    left_out = {name for name, value in public.items() if inspect.ismodule(value) or inspect.isabstract(value)}
+    left_out |= {name for name, value in public.items() if inspect.isclass(value) and issubclass(value, Optimizer)}
+    assert public.keys() - called - left_out == TAKE_NOTHING | GIVEN | FORMULAS

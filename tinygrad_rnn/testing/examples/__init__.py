@@ -1,6 +1,6 @@
 """Calls that check a layer. There is a class for each way to call one.
 
-The `variables` of an example are the inputs that have a gradient.
+The `variables` of an example are the inputs that have a gradient. What an example of one's own needs comes from here.
 """
 
 from __future__ import annotations
@@ -12,26 +12,39 @@ from ...layers.attention.base import Attention
 from ...layers.pooling.base import Pool
 from ...models.encoder_decoder import EncoderDecoder
 from ...models.many_to_one import ManyToOne
+from ..named import Arrays, floats, leaves, move, planted, same
 from .attention import AttentionExample
-from .base import Example
+from .base import BATCH, FEATURES, OTHER_STEPS, STEPS, Example, draw
 from .encoder_decoder import EncoderDecoderExample
 from .feedforward import FeedforwardExample
 from .loss import LossExample, takes_weights
 from .many_to_one import ManyToOneExample
 from .pool import PoolExample
-from .recurrent import RecurrentExample, StepsExample
+from .recurrent import RecurrentExample, StepsExample, draw_state
 
 __all__ = [
+    "Arrays",
     "AttentionExample",
+    "BATCH",
     "EncoderDecoderExample",
     "Example",
+    "FEATURES",
     "FeedforwardExample",
     "LossExample",
     "ManyToOneExample",
+    "OTHER_STEPS",
     "PoolExample",
     "RecurrentExample",
+    "STEPS",
     "StepsExample",
+    "draw",
+    "draw_state",
     "examples",
+    "floats",
+    "leaves",
+    "move",
+    "planted",
+    "same",
     "takes_weights",
 ]
 

@@ -16,7 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, 
 from tinygrad_rnn.testing.examples import Example, FeedforwardExample, LossExample, RecurrentExample
 from tinygrad_rnn.testing.faults import Fault
 from tinygrad_rnn.testing.mutants import changes, mutants
-from tinygrad_rnn.testing.named import Arrays
+from tinygrad_rnn.testing.named import Arrays, same
 from tinygrad_rnn.testing.sequences import STARTS
 from tinygrad_rnn.testing.sources import compiled
 from whole_loss import backend as backend_of_whole_loss
@@ -241,13 +241,22 @@ def padding_of_infinite_slope(layer: Layer, rng: Generator) -> None:
 
 
 def one_hot_rows(layer: Layer, rng: Generator) -> None:
-    """A cell takes them as if they were dense, but gives no gradient by them."""
+    """They are taken as if they were dense, but get no gradient."""
     if isinstance(layer, Cell):
-        check_gradients(Sequential(OneHot(layer.in_size), layer), rng=rng, lengths=LENGTHS)
-        ys, state, cache = layer.forward(OneHotRows(rng.integers(0, layer.in_size, (4, 3)), layer.in_size))
-        assert layer.backward(ys, state, cache)[0] is None
+        example: Any = RecurrentExample(layer, rng, LENGTHS)
+        name = "xs"
     elif isinstance(layer, Linear):
-        check_gradients(Sequential(OneHot(layer.in_size), layer), rng=rng)
+        example, name = FeedforwardExample(layer, rng), "x"
+    else:
+        return
+    ids = rng.integers(0, layer.in_size, getattr(example, name).shape[:2])
+    setattr(example, name, np.eye(layer.in_size)[ids])
+    upstream, before = example.upstream(rng), differences.drawn_before(example, rng)
+    expected = differences.analytic(example, upstream, before)
+    del expected[name]
+    setattr(example, name, OneHotRows(ids, layer.in_size))
+    found = differences.analytic(example, upstream, before)
+    same(expected, found, f"{layer!r}: one-hot rows are not as they were dense", 1e-12)
 
 
 def wrong_states_raise(layer: Layer, rng: Generator) -> None:
@@ -324,24 +333,20 @@ def no_step(layer: Layer, rng: Generator) -> None:
 
 
 def several_threads(layer: Layer, rng: Generator) -> None:
-    """Each of which takes some rows, and adds to gradients of its own."""
+    """Each of which takes some rows, and adds to gradients of its own: they give what one thread does."""
     if not (isinstance(layer, Cell) and layer.kernel() is not None):
         return
-    as_it_is = differences.numerical
-
-    def in_one_thread(*given: Any) -> Arrays:
-        """What gradients are compared with needs no threads, which would take most of its time."""
+    for lengths, starts in ((None, None), (LENGTHS, STARTS)):
+        example = RecurrentExample(layer, rng, lengths, starts)
+        upstream, before = example.upstream(rng), differences.drawn_before(example, rng)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(products, "WORTH", 1)
+            patch.setattr(products, "FEWEST", 1)
             patch.setattr(threads, "_count", 1)
-            return as_it_is(*given)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(differences, "numerical", in_one_thread)
-        patch.setattr(threads, "_count", 2)
-        patch.setattr(products, "WORTH", 1)
-        patch.setattr(products, "FEWEST", 1)
-        check_gradients(layer, rng=rng)
-        check_gradients(layer, rng=rng, lengths=LENGTHS, starts=STARTS)
+            expected = differences.analytic(example, upstream, before)
+            patch.setattr(threads, "_count", 2)
+            found = differences.analytic(example, upstream, before)
+        same(expected, found, f"{layer!r}: two threads differ from one", 1e-12)
 
 
 def compiled_steps(layer: Layer, rng: Generator) -> None:
@@ -613,13 +618,14 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
                 yield function
 
 
-FUNCTIONS = {function.__code__: function for module in package_modules() for function in functions_of(module)}
+FUNCTIONS = {id(function.__code__): function for module in package_modules() for function in functions_of(module)}
+"""By the identity of their code, which takes less time than its hash: a test asks for millions."""
 BACKWARDS = {
     f"{function.__module__.removeprefix('tinygrad_rnn.')}.{function.__qualname__}": function
     for function in FUNCTIONS.values()
     if "backward" in function.__name__
 }
-BACKWARD_CODES = frozenset(function.__code__ for function in BACKWARDS.values())
+BACKWARD_CODES = frozenset(id(function.__code__) for function in BACKWARDS.values())
 CODES_OF_BLAS = frozenset(
     code for code, function in FUNCTIONS.items() if function.__module__ == "tinygrad_rnn.core.blas"
 )
@@ -638,14 +644,14 @@ class Job:
     def __init__(self, name: str, check: Callable[[Layer, Generator], None], others: Iterable[Job] = ()) -> None:
         """With `others`, those of the same layer, it is not run but taken to call what they call."""
         self.name, self.check = name, check
-        self.outside, self.inside, self.in_differences = (set[CodeType]() for _ in range(3))
+        self.outside, self.inside, self.in_differences = (set[int]() for _ in range(3))
         self.passed = False
         for other in others:
             for mine, known in zip(self.called(), other.called(), strict=True):
                 mine |= known
         self.seconds = 0.2 if others else self.record()  # a contract takes about as long
 
-    def called(self) -> tuple[set[CodeType], set[CodeType], set[CodeType]]:
+    def called(self) -> tuple[set[int], set[int], set[int]]:
         return self.outside, self.inside, self.in_differences
 
     def run(self, *, fresh: bool = False) -> None:
@@ -678,7 +684,7 @@ class Job:
     def catches(self, function: FunctionType, mutant: FunctionType) -> bool:
         code, function.__code__ = function.__code__, mutant.__code__  # by whatever name it was imported elsewhere
         try:
-            self.time_run(fresh=code in self.in_differences)
+            self.time_run(fresh=id(code) in self.in_differences)
             return False
         except (Exception, pytest.fail.Exception):
             pass
@@ -694,7 +700,7 @@ class Job:
         def watch(frame: FrameType, event: str, _: Any) -> Any:
             """Every call, and the end of those of a backward."""
             nonlocal depth
-            code = frame.f_code
+            code = id(frame.f_code)
             if event == "call" and code in FUNCTIONS:
                 (self.in_differences if differing else self.inside if depth else self.outside).add(code)
             if code not in BACKWARD_CODES:
@@ -805,7 +811,7 @@ def mutants_of(function: FunctionType) -> dict[str, str]:
 
 def misjudged(function: FunctionType, jobs: list[Job], config: pytest.Config) -> str:
     """The mutants that are not caught, and the equivalent ones that are, a line each."""
-    jobs = [job for job in jobs if function.__code__ in set[CodeType]().union(*job.called())]
+    jobs = [job for job in jobs if id(function.__code__) in set[int]().union(*job.called())]
     assert jobs, f"no check of the table calls {function.__qualname__}"
     wrong = ""
     for description, source in mutants_of(function).items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import linecache
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
@@ -69,14 +71,20 @@ def _found(original: FunctionType) -> ast.FunctionDef | None:
     code = original.__code__
     linecache.checkcache(code.co_filename)
     source = "".join(linecache.getlines(code.co_filename, original.__globals__))
-    flags = code.co_flags & annotations.compiler_flag
     try:
-        tree, whole = ast.parse(source), compile(source, code.co_filename, "exec", flags, dont_inherit=True)
+        tree, whole = _read(source, code.co_filename, code.co_flags & annotations.compiler_flag)
     except (SyntaxError, ValueError):
         return None
     lines = {part.co_firstlineno for part in _inside(whole) if _same(part, code)}
     named = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == code.co_name)
-    return next((n for n in named if min([n.lineno, *(d.lineno for d in n.decorator_list)]) in lines), None)
+    found = next((n for n in named if min([n.lineno, *(d.lineno for d in n.decorator_list)]) in lines), None)
+    return copy.deepcopy(found)  # for the caller changes it
+
+
+@lru_cache(maxsize=16)
+def _read(source: str, file: str, flags: int) -> tuple[ast.Module, CodeType]:
+    """The tree and the code of a file: many functions of one file are asked for, one after the other."""
+    return ast.parse(source), compile(source, file, "exec", flags, dont_inherit=True)
 
 
 def _inside(code: CodeType) -> Iterator[CodeType]:

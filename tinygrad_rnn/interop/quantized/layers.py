@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,16 +81,25 @@ class Product:
         return rescaled(sums, self.multipliers, self.shifts, LIMIT)
 
 
-class Layer:
-    """A quantized layer. It has its output `y`, a `Signal`, and the initial values of its state by name."""
+class Part:
+    """What was made of one operation of the model: the input, or a layer. Its output is `y`."""
+
+    y: Signal
+
+    def __init__(self, operation: Operation) -> None:
+        self.kind, self.path, self.operation = operation.kind, operation.path, operation
+        self.weights = operation.weights
+
+
+class Layer(Part, ABC):
+    """A quantized layer, with the initial values of its state by name."""
 
     def __init__(self, operation: Operation, x: Signal, found: dict[str, Range], limit: int) -> None:
-        self.kind, self.path, self.operation = operation.kind, operation.path, operation
+        super().__init__(operation)
         self.x, self.range = x, found.get(operation.path, Range(0.0, {}))
         self.y = signal(self.range.y, limit)
         self.states: dict[str, Integers] = {}
         self.limits: dict[str, int] = {}
-        self.weights = operation.weights
 
     def given_bias(self, name: str, size: int) -> Array:
         """A bias of the operation, or zeros where it has none."""
@@ -98,16 +108,16 @@ class Layer:
     def bias(self, b: Array, bits: int) -> Integers:
         return whole(b, 2.0**-bits, LIMIT)
 
+    @abstractmethod
     def run(self, x: Integers, state: tuple[Integers, ...]) -> tuple[Integers, tuple[Integers, ...]]:
-        """One step; an `Input` has none, for the model makes its numbers whole before the first layer."""
-        raise NotImplementedError
+        """One step: the output and the state after it."""
 
 
-class Input(Layer):
+class Input(Part):
     """Numbers as they are measured become whole ones; a `Standardize` is a part of it."""
 
-    def __init__(self, operation: Operation, x: Signal, largest: float) -> None:
-        super().__init__(operation, x, {}, NARROW)
+    def __init__(self, operation: Operation, largest: float) -> None:
+        super().__init__(operation)
         self.y = signal(largest, NARROW)
         size = operation.in_size
         standardized = operation.kind == "standardize"

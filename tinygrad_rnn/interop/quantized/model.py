@@ -16,7 +16,7 @@ from ..steps import Operation, plan
 from .arithmetic import NARROW, WIDE, rescaled
 from .calibration import Range, ranges
 from .cells import GRU, LSTM, RNN
-from .layers import ID, Activation, Embedding, Input, Layer, LayerNorm, Linear, OneHot, Signal, Softmax, signal
+from .layers import ID, Activation, Embedding, Input, Layer, LayerNorm, Linear, OneHot, Signal, Softmax
 
 KINDS: dict[str, Any] = {
     "one_hot": OneHot,
@@ -187,7 +187,7 @@ def quantized(call: str, model: Any, calibration: Any) -> Quantized:
         else:
             standardized = first.kind == "standardize"
             largest = found[first.path].y if standardized else float(np.abs(xs).max())
-            whole = Input(first, signal(1.0, NARROW), largest)
+            whole = Input(first, largest)
             rest = operations[1:] if standardized else operations
             if not rest:
                 raise ValueError(f"{first.path}, {first.layer!r}: nothing after it computes in whole numbers")

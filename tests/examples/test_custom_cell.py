@@ -14,7 +14,7 @@ def test_the_cell_is_checked_learns_and_is_saved(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr  # where matplotlib may say that it builds its list of fonts
     gradients, contract, task, *trainings, loaded = done.stdout.splitlines()
     assert float(gradients.removeprefix("worst gradient error ")) < 1e-7
-    assert contract == "clauses of the contract that hold: 20"
+    assert contract == "clauses of the contract that hold: 21"
     assert task.endswith(f"by chance {math.log(4):.3f}")
 
     losses = {}

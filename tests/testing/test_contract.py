@@ -60,6 +60,20 @@ class Scale(Feedforward):
         return dy * self.w.value
 
 
+class MixesItsDtypes(Scale):
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = Parameter(np.zeros(5))
+
+    def forward(self, x: Any, *, training: bool = True) -> tuple[Any, Any]:
+        y, cache = super().forward(x, training=training)
+        return y + self.b.value, cache
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        self.b.grad += dy.reshape(-1, 5).sum(axis=0)
+        return super().backward(dy, cache)
+
+
 class TakesAnyDtype(Scale):
     def forward(self, x: Any, *, training: bool = True) -> tuple[Any, Any]:
         return x * self.w.value, x
@@ -506,6 +520,11 @@ BREAKING = [
     Case(ReusesABuffer, KEPT, "a later call overwrote a cache or an output: " + ARRAY),
     Case(LeavesAnAttribute, ON_LAYER, "forward left .* on the layer"),
     Case(NeedsAnAttribute, ON_LAYER, "factor"),
+    Case(
+        MixesItsDtypes,
+        "parameters_have_one_dtype",
+        r"MixesItsDtypes\(\): its parameters are of several dtypes: w float32, b float64\. An array made without",
+    ),
     Case(SpreadsFloat64, "float32_stays_float32", "with parameters of float32, y is float64"),
     Case(SpreadsFloat64Backward, "float32_stays_float32", "with parameters of float32, gradient of x is float64"),
     Case(LosesDigits, "float32_stays_float32", "float32 is far from float64: y at"),

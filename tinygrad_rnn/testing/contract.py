@@ -47,13 +47,14 @@ def check_contract(layer: Layer, *, rng: Generator) -> list[str]:
         >>> rng = np.random.default_rng(0)
         >>> clauses = check_contract(RNNCell(3, 4, rng=rng), rng=rng)
         >>> len(clauses), clauses[0]
-        (20, 'nothing_given_is_written_to')
+        (21, 'nothing_given_is_written_to')
     """
     clauses: list[Callable[[Layer, Generator], None]] = [
         nothing_given_is_written_to,
         backwards_come_in_any_order_and_add_up,
         nothing_kept_is_overwritten,
         nothing_is_kept_on_the_layer,
+        parameters_have_one_dtype,
         float32_stays_float32,
         mixed_dtypes_raise,
         layout_does_not_matter,
@@ -168,6 +169,15 @@ def nothing_is_kept_on_the_layer(layer: Layer, rng: Generator) -> None:
         other.layer = copy.deepcopy(example.layer)
         expected = other.gradients(upstream, cache)
         same(expected, example.gradients(upstream, cache), f"{layer!r}: forward left something on the layer")
+
+
+def parameters_have_one_dtype(layer: Layer, rng: Generator) -> None:
+    """All parameters have one dtype in the layer as it was made, before it is moved to another."""
+    dtypes = {name: str(parameter.value.dtype) for name, parameter in layer.named_parameters()}
+    assert len({*dtypes.values()}) <= 1, (
+        f"{layer!r}: its parameters are of several dtypes: {', '.join(map(' '.join, dtypes.items()))}. "
+        "An array made without a dtype is float64: write Parameter(np.zeros(size, np.float32))"
+    )
 
 
 def float32_stays_float32(layer: Layer, rng: Generator) -> None:

@@ -53,8 +53,6 @@ def check_picture(parser: argparse.ArgumentParser, path: str | None) -> None:
     """A picture, if one is asked for, must be one that can be drawn and written."""
     if path is None:
         return
-    from tinygrad_rnn import plotting  # noqa: F401  # if matplotlib is missing, this says so
-
     if Path(path).suffix not in (".png", ".svg", ".pdf"):
         parser.error(f"--plot must name a file that ends in .png, .svg or .pdf, not {path!r}")
     if Path(path).is_dir():
@@ -63,6 +61,7 @@ def check_picture(parser: argparse.ArgumentParser, path: str | None) -> None:
         TemporaryFile(dir=Path(path).parent).close()
     except OSError as error:
         parser.error(f"--plot {path}: no file can be written in its folder: {error.strerror}")
+    from tinygrad_rnn import plotting  # noqa: F401  # if matplotlib is missing, this says so
 
 
 def make_folder(path: Path) -> None:

@@ -55,8 +55,9 @@ def library(root: Path) -> tuple[list[str], np.ndarray]:
             continue
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             line = line.strip()
-            fits = len(line) <= 80 and line.isascii() and line.isprintable() and line[:1] != "#"
-            if fits and sum(bracket in line for bracket in CLOSING) >= 2 and match(line):
+            if sum(bracket in line for bracket in CLOSING) < 2:
+                continue
+            if len(line) <= 80 and line.isascii() and line.isprintable() and line[:1] != "#" and match(line):
                 found.setdefault(line, number)
     if len(set(found.values())) < 10:
         raise ValueError(f"too few sources of Python's library are in {root}: install them")
@@ -78,7 +79,12 @@ def pairs(line: str) -> list[str]:
 
 def counts(texts: list[str], kinds: list[str]) -> np.ndarray:
     """How often each kind of pair is in each text, (N, V)."""
-    return np.array([[found[kind] for kind in kinds] for found in map(Counter, map(pairs, texts))], "float32")
+    columns, found = {kind: i for i, kind in enumerate(kinds)}, np.zeros((len(texts), len(kinds)), "float32")
+    for row, text in zip(found, texts, strict=True):
+        for kind in pairs(text):
+            if kind in columns:
+                row[columns[kind]] += 1
+    return found
 
 
 def compare(args: argparse.Namespace) -> None:

@@ -98,14 +98,14 @@ def look_inside(args: argparse.Namespace) -> None:
     if not 1 <= args.steps <= args.states:
         raise ValueError(f"--steps must be 1 to --states, {args.states}, not {args.steps}")
     held_out = rnn.TokenStream(ids[cut:], batch=16, steps=64)
-    import sklearn  # noqa: F401  # what is lacking is said now, and not after the training
-
     from tinygrad_rnn import plotting
+
+    make_folder(args.folder)  # where nothing can be written it says so now, and not after the training
+    import sklearn  # noqa: F401  # what is lacking too
 
     V, weights = len(tokenizer), np.random.default_rng(args.seed)
     cell = rnn.LSTMCell(64, args.hidden, rng=weights)
     model = rnn.Sequential(rnn.Embedding(V, 64, rng=weights), cell, rnn.Linear(args.hidden, V, rng=weights))
-    make_folder(args.folder)  # where nothing can be written it says so now, and not after the training
     print(f"{model!r}, {sum(parameter.size for parameter in model.parameters()):,} parameters")
     training, validation = train(model, ids[:cut], held_out, args)
 

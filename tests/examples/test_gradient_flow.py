@@ -25,7 +25,7 @@ def table(output: str) -> dict[str, tuple[float, float]]:
 
 
 def test_the_gradient_of_the_rnn_vanishes_and_those_of_the_gated_cells_do_not(tmp_path: Path) -> None:
-    done = run(tmp_path, "--iterations", 60, "--steps", 60, "--hidden", 32)
+    done = run(tmp_path, "--iterations", 30, "--lr", 0.01, "--steps", 60, "--credit", 10, "--hidden", 32)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("; 59 steps back ") == 3
     rows = table(done.stdout)

@@ -29,7 +29,7 @@ def table(output: str) -> dict[str, list[float]]:
 
 
 def test_a_product_with_the_state_counts_modulo_two_and_positive_factors_do_not(tmp_path: Path) -> None:
-    small = ("--hidden", 24, "--iterations", 250, "--batch", 32, "--lr", 0.03)
+    small = ("--hidden", 24, "--iterations", 150, "--batch", 32, "--lr", 0.05)
     done = run(tmp_path, "--cells", "LSTM", "sLSTM", "minGRU", "LRU", *small, "--plot", "parity.svg")
     assert done.returncode == 0, done.stderr  # where matplotlib may say that it builds its list of fonts
     rows = table(done.stdout)

@@ -50,7 +50,8 @@ def run_each(
 ) -> dict[tuple[object, ...], subprocess.CompletedProcess[str]]:
     """What `run_example` gives of each of the calls, all of them made in one process.
 
-    It is for calls that end before a training: of a process for each, nearly all of the time is that of its imports.
+    Most of the time of a process is that of its imports. A process of its own is for what depends on one: that a
+    training resumes from its file alone, for example.
     """
     calls = list(calls)
     script = [str(EXAMPLES / f"{name}.py"), *([str(argument) for argument in call] for call in calls)]

@@ -86,7 +86,8 @@ def test_gaps_are_refused_unless_they_are_asked_for() -> None:
 
 @pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor])
 def test_the_rules_of_scikit_learn(kind: Any, pytestconfig: pytest.Config) -> None:
-    check_estimator(kind(epochs=20 if pytestconfig.getoption("--long") else 12, random_state=0), on_skip=None)
+    how = {"epochs": 20} if pytestconfig.getoption("--long") else {"epochs": 6, "lr": 0.03}
+    check_estimator(kind(**how, random_state=0), on_skip=None)
 
 
 @pytest.mark.parametrize(

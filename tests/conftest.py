@@ -93,9 +93,18 @@ def check_calls(jaxtyped: Any, function: Any = None, *, typechecker: Any) -> Any
     """
     if function is None:
         return partial(check_calls, jaxtyped, typechecker=typechecker)
-    if "<locals>" in getattr(function, "__qualname__", "") or not inspect.isfunction(function):
-        return jaxtyped(function, typechecker=typechecker)  # beartype would keep all that the caller of a local knows
+    if not inspect.isfunction(function):
+        return jaxtyped(function, typechecker=typechecker)
     from jaxtyping import config
+
+    if "<locals>" in function.__qualname__:  # beartype would keep all that the caller of a local knows
+        checks = functools.cache(partial(jaxtyped, function, typechecker=typechecker))  # made at the first call: slow
+
+        @functools.wraps(function)
+        def local_call(*arguments: Any, **named: Any) -> Any:
+            return (function if config.jaxtyping_disable else checks())(*arguments, **named)
+
+        return local_call
 
     if not SHAPED.search(str(function.__annotations__)):
         checked = typechecker(function)

@@ -100,10 +100,10 @@ def test_training_without_a_text_learns_the_manual(tmp_path: Path) -> None:
 def test_a_resumed_training_ends_in_the_weights_of_one_that_never_stopped(trained: tuple[Path, str]) -> None:
     folder, _ = trained
     for arguments in (
-        ("--text", "text", *SMALL, "--iterations", 12, "--out", "a", "--every", 4),  # does not disturb it
-        ("--text", "text", *SMALL, "--iterations", 30, "--out", "b", "--resume", "a", "--every", 5),
+        ("--iterations", 12, "--out", "a", "--every", 4),  # does not disturb it
+        ("--iterations", 30, "--out", "b", "--resume", "a", "--every", 5),
     ):
-        done = run(folder, "train", *arguments)
+        done = run(folder, "train", "--text", "text", *SMALL, "--length", 9, *arguments)
         assert done.returncode == 0, done.stderr
     whole, resumed = load(folder / SAVED).model.flat_value, load(folder / "b").model.flat_value
     np.testing.assert_array_equal(resumed, whole)

@@ -1,4 +1,4 @@
-"""Kernels of CUDA, compiled by the host's compiler and run by `cuda/shim.h`, with arrays between guarded pages."""
+"""Kernels of CUDA, compiled by the host's compiler and run by `cuda/shim.cpp`, with arrays between guarded pages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import numpy as np
 from tinygrad_rnn.kernels import gpu
 from tinygrad_rnn.kernels.cuda.sources import STRUCTS
 
-SHIM = Path(__file__).parent / "cuda" / "shim.h"
+SHIM = Path(__file__).parent / "cuda" / "shim.cpp"
 COMPILER = shutil.which("g++")
+FLAGS = ("-w", "-O1", "-std=c++14", "-fPIC")  # the <cmath> of C++17 takes as long as a kernel
 OUTCOMES = ("fine", "a deadlock", "out of bounds")
 WRAPPERS = """
-extern "C" void* guarded(size_t bytes, int at_end) { return shim::guarded(bytes, at_end); }
-extern "C" void free_guarded() { shim::free_guarded(); }
 extern "C" int run_forward_step(Forward* s, Real* from_h, int t, unsigned grid, unsigned block, unsigned seed) {
     return shim::launch(grid, block, 0, seed, [=] { forward_step(*s, from_h, t); });
 }
@@ -40,19 +39,29 @@ class Wrong(AssertionError):
     """A kernel that never ends, or that touches what is not its own."""
 
 
-def compile_on_host(source: str, folder: Path, name: str) -> ctypes.CDLL:
-    """The library of a source; its shared memory is that of the shim."""
-    declared = "extern __shared__ Real room[];"
-    assert source.count(declared) == 2
-    text = source.replace(declared, "Real* room = (Real*)shim::rooms[blockIdx.x];")
-    path, library = folder / f"{name}.cpp", folder / f"{name}.so"
-    path.write_text(f'#include "{SHIM}"\n{text}{WRAPPERS}', encoding="utf-8")
+def compile_shim(folder: Path) -> None:
+    """Once for all that `build` makes in the folder."""
     assert COMPILER is not None
-    command = [COMPILER, "-w", "-O1", "-std=c++17", "-fPIC", "-shared", str(path), "-o", str(library)]
-    subprocess.run(command, check=True)
+    subprocess.run([COMPILER, *FLAGS, "-c", str(SHIM), "-o", str(folder / "shim.o")], check=True)
+
+
+def build(text: str, folder: Path, name: str) -> ctypes.CDLL:
+    """The library of kernels and of what launches them."""
+    path, library = folder / f"{name}.cpp", folder / f"{name}.so"
+    path.write_text(f'#include "{SHIM.with_suffix(".h")}"\n{text}', encoding="utf-8")
+    assert COMPILER is not None
+    linked = (str(path), str(folder / "shim.o"), "-o", str(library))
+    subprocess.run([COMPILER, *FLAGS, "-fpermissive", "-shared", *linked], check=True)
     loaded = ctypes.CDLL(str(library))
     loaded.guarded.restype = ctypes.c_void_p
     return loaded
+
+
+def compile_on_host(source: str, folder: Path, name: str) -> ctypes.CDLL:
+    """The library of the source of a cell; its shared memory is that of the shim."""
+    declared = "extern __shared__ Real room[];"
+    assert source.count(declared) == 2
+    return build(source.replace(declared, "Real* room = (Real*)shim::room();") + WRAPPERS, folder, name)
 
 
 class Host(NamedTuple):

@@ -1,21 +1,8 @@
-// Runs a kernel of CUDA on the host. Each of its threads is a fiber, which runs until it waits for others: at a barrier
-// of its block, at an atomic operation, or while it sleeps. `seed` is the order in which those that may run do: 0 as
-// they are numbered, 1 backwards, from 2 on at random: where it is even, with some blocks far ahead of others; where it
-// is odd, with some threads far ahead, of whatever block, and with threads that wake up before others have run.
-//
-// Shared memory begins as NaN, and lies between pages that nobody may touch, as do the arrays of `guarded`.
+// What a kernel of CUDA finds on the host, where `shim.cpp` runs it. That is compiled apart, and once for all kernels:
+// its headers take the compiler as long as a kernel does.
 #pragma once
-#include <setjmp.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <ucontext.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
-#include <vector>
 
 #define __device__
 #define __global__
@@ -24,219 +11,29 @@ using std::exp;
 using std::log;
 using std::tanh;
 
-static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
-    return (unsigned __int128)a * b >> 64;
-}
-
 struct Index { unsigned x, y; };
-static Index threadIdx, blockIdx, blockDim, gridDim;
+extern Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace shim {
 
-enum Outcome { FINE, DEADLOCK, OUT_OF_BOUNDS };
-enum State { READY, SLEEPS, AT_BARRIER, AT_WARP, DONE };
-struct Fiber { ucontext_t context; unsigned block, thread; State state; unsigned priority; void* stack; };
+char* room();  // the shared memory of the block
+double of_lane(double value, unsigned by);  // that of the lane so many further on in the warp; of none, its own
 
-const size_t PAGE = 4096, STACK = 64 << 10;
-static std::vector<Fiber> fibers;
-static std::vector<unsigned long long> ready;  // a heap of the ranks of those that are
-static std::vector<char*> rooms;  // the shared memory of each block
-static Fiber* running;
-static ucontext_t scheduler;
-static void (*kernel)(void*);
-static void* kernel_itself;
-static unsigned long long numbers;  // what the next random number comes from
-static unsigned order;  // `seed`
-static unsigned long idle;  // how often threads have slept since another did anything
-static sigjmp_buf escape;
-static std::vector<std::pair<char*, size_t>> mapped;  // by `guarded`
-
-// Memory of so many bytes that a page without access follows, or, if not `at_end`, precedes.
-static char* guarded(size_t bytes, bool at_end) {
-    const size_t inside = (bytes + PAGE - 1) / PAGE * PAGE;
-    char* all = (char*)mmap(nullptr, inside + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (inside) mprotect(all + PAGE, inside, PROT_READ | PROT_WRITE);
-    memset(all + PAGE, 0xff, inside);  // NaN
-    mapped.push_back({all, inside + 2 * PAGE});
-    return all + PAGE + (at_end ? inside - bytes : 0);
-}
-
-static void free_guarded() {
-    for (auto& part : mapped) munmap(part.first, part.second);
-    mapped.clear();
-}
-
-// 24 bits. The header <random> takes the compiler as long as a kernel does.
-static unsigned random_number() {
-    numbers = numbers * 6364136223846793005ull + 1442695040888963407ull;
-    return numbers >> 40;
-}
-
-static unsigned priority(const Fiber& fiber) {
-    const unsigned number = &fiber - &fibers[0];
-    if (order < 2) return order ? number : ~number;
-    const unsigned thread = random_number() % (1 << 20);
-    return order % 2 ? thread : ((fiber.block * 2654435761u * order) >> 24 << 20) + thread;
-}
-
-// By priority, then by number from the last one.
-static unsigned long long rank(const Fiber& fiber) {
-    return (unsigned long long)fiber.priority << 32 | (unsigned)(&fibers.back() - &fiber);
-}
-
-static void make_ready(Fiber& fiber) {
-    fiber.state = READY;
-    ready.push_back(rank(fiber));
-    std::push_heap(ready.begin(), ready.end());
-}
-
-static Fiber* take_ready() {
-    std::pop_heap(ready.begin(), ready.end());
-    Fiber* first = &fibers.back() - (unsigned)ready.back();
-    ready.pop_back();
-    return first;
-}
-
-static void pause(State state) {
-    running->state = state;
-    if (state == READY) make_ready(*running);
-    idle = state == SLEEPS ? idle + 1 : 0;
-    swapcontext(&running->context, &scheduler);
-}
-
-static void begin() {
-    kernel(kernel_itself);
-    pause(DONE);
-}
-
-static void out_of_bounds(int) { siglongjmp(escape, 1); }
-
-// The next one: of those that are ready that of the highest priority, else, in turn, of those that sleep. Where the
-// order is odd, one that sleeps comes before at times.
-static Fiber* next() {
-    if (idle > 100 * fibers.size()) return nullptr;
-    Fiber* sleeper = nullptr;
-    const bool early = order > 1 && order % 2 && random_number() % 4 == 0;
-    if (!ready.empty() && !early) return take_ready();
-    static size_t last = 0;
-    for (size_t i = 0; i < fibers.size() && !sleeper; i++) {
-        Fiber& fiber = fibers[++last % fibers.size()];
-        if (fiber.state == SLEEPS) sleeper = &fiber;
-    }
-    return sleeper ? sleeper : ready.empty() ? nullptr : take_ready();
-}
-
-// Lets those go on that wait at a barrier for which all threads of their block are there.
-static void release(unsigned block) {
-    const unsigned first = block * blockDim.x;
-    for (unsigned i = 0; i < blockDim.x; i++)
-        if (fibers[first + i].state != AT_BARRIER) return;
-    for (unsigned i = 0; i < blockDim.x; i++) {
-        fibers[first + i].priority = priority(fibers[first + i]);
-        make_ready(fibers[first + i]);
-    }
-}
-
-// Likewise for the 32 threads of a warp.
-static void release_warp(Fiber& fiber) {
-    Fiber* first = &fibers[fiber.block * blockDim.x + fiber.thread / 32 * 32];
-    for (unsigned i = 0; i < 32; i++)
-        if (first[i].state != AT_WARP) return;
-    for (unsigned i = 0; i < 32; i++) make_ready(first[i]);
-}
-
-static std::vector<double> slots;  // what each thread shows to its warp
-
-// Memory for as many stacks, which the next launch uses again.
-static char* stacks_of(size_t fibers) {
-    static char* stacks = nullptr;
-    static size_t had = 0;
-    if (fibers > had) {
-        if (had) munmap(stacks, had * STACK);
-        had = fibers;
-        stacks = (char*)mmap(nullptr, had * STACK, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    }
-    return stacks;
-}
-
-template <class Body> static int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, Body body) {
-    kernel = [](void* itself) { (*(Body*)itself)(); };
-    kernel_itself = &body;
-    numbers = seed;
-    order = seed;
-    idle = 0;
-    gridDim.x = grid;
-    blockDim.x = block;
-    fibers.assign((size_t)grid * block, Fiber());
-    ready.clear();
-    rooms.clear();
-    slots.assign((size_t)grid * block, 0);
-    for (unsigned b = 0; b < grid; b++) rooms.push_back(guarded(shared, true));
-    char* stacks = stacks_of(fibers.size());
-    for (unsigned i = 0; i < fibers.size(); i++) {
-        Fiber& fiber = fibers[i];
-        fiber.block = i / block;
-        fiber.thread = i % block;
-        fiber.priority = priority(fiber);
-        make_ready(fiber);
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = stacks + i * STACK;
-        fiber.context.uc_stack.ss_size = STACK;
-        makecontext(&fiber.context, begin, 0);
-    }
-    static char alternative[1 << 16];
-    stack_t own = {alternative, 0, sizeof alternative}, other_stack;
-    struct sigaction action = {}, other, other_bus;
-    action.sa_handler = out_of_bounds;
-    action.sa_flags = SA_ONSTACK;
-    sigaltstack(&own, &other_stack);
-    sigaction(SIGSEGV, &action, &other);
-    sigaction(SIGBUS, &action, &other_bus);
-
-    int outcome = FINE;
-    if (sigsetjmp(escape, 1)) {
-        outcome = OUT_OF_BOUNDS;
-    } else {
-        while ((running = next())) {
-            threadIdx.x = running->thread;
-            blockIdx.x = running->block;
-            swapcontext(&scheduler, &running->context);
-            if (running->state == AT_BARRIER) release(running->block);
-            if (running->state == AT_WARP) release_warp(*running);
-        }
-        for (Fiber& fiber : fibers)
-            if (fiber.state != DONE) outcome = DEADLOCK;
-    }
-    sigaction(SIGSEGV, &other, nullptr);
-    sigaction(SIGBUS, &other_bus, nullptr);
-    sigaltstack(&other_stack, nullptr);
-    return outcome;
+int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, void (*kernel)(void*), void* itself);
+template <class Body> int launch(unsigned grid, unsigned block, size_t shared, unsigned seed, Body body) {
+    return launch(grid, block, shared, seed, [](void* itself) { (*(Body*)itself)(); }, &body);
 }
 
 }  // namespace shim
 
-static void __syncthreads() { shim::pause(shim::AT_BARRIER); }
-static void __nanosleep(unsigned) { shim::pause(shim::SLEEPS); }
-static void __threadfence() {}
-static unsigned atomicAdd(unsigned* address, unsigned number) {
-    const unsigned before = *address;
-    *address += number;
-    shim::pause(shim::READY);
-    return before;
+void __syncthreads();
+void __nanosleep(unsigned);
+inline void __threadfence() {}
+unsigned atomicAdd(unsigned* address, unsigned number);
+int atomicAdd(int* address, int number);
+unsigned atomicExch(unsigned* address, unsigned number);
+template <class T> T __shfl_down_sync(unsigned, T value, unsigned by) { return (T)shim::of_lane((double)value, by); }
+template <class T> T __ldcg(const T* address) { return *address; }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned __int128)a * b >> 64;
 }
-static int atomicAdd(int* address, int number) { return (int)atomicAdd((unsigned*)address, (unsigned)number); }
-static unsigned atomicExch(unsigned* address, unsigned number) {
-    const unsigned before = *address;
-    *address = number;
-    return before;
-}
-template <class T> static T __shfl_down_sync(unsigned, T value, unsigned by) {
-    double* mine = &shim::slots[(size_t)blockIdx.x * blockDim.x + threadIdx.x];
-    *mine = (double)value;
-    shim::pause(shim::AT_WARP);
-    const T other = threadIdx.x % 32 + by < 32 ? (T)mine[by] : value;
-    shim::pause(shim::AT_WARP);
-    return other;
-}
-template <class T> static T __ldcg(const T* address) { return *address; }

@@ -179,15 +179,15 @@ def is_noticed(mutant: Mutant, folder: Path, name: str) -> bool:
     return False
 
 
-def test_every_mutant_is_noticed(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def test_every_mutant_is_noticed(folder: Path, pytestconfig: pytest.Config) -> None:
     tried = MUTANTS if pytestconfig.getoption("--all-mutants") else MUTANTS[::SAMPLE]
-    missed = [mutant for i, mutant in enumerate(tried) if not is_noticed(mutant, tmp_path, f"m{i}")]
+    missed = [mutant for i, mutant in enumerate(tried) if not is_noticed(mutant, folder, f"mutant_{i}")]
     assert not missed, "\n".join(map(repr, missed))
 
 
-def test_without_a_mistake_nothing_is_noticed(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def test_without_a_mistake_nothing_is_noticed(folder: Path, pytestconfig: pytest.Config) -> None:
     for cell in ("rnn", "gru", "lstm") if pytestconfig.getoption("--all-mutants") else ("rnn",):
-        assert not is_noticed(Mutant(cell, "UNITS", "UNITS"), tmp_path, cell), cell
+        assert not is_noticed(Mutant(cell, "UNITS", "UNITS"), folder, f"whole_{cell}"), cell
 
 
 def test_every_mutant_is_one_of_the_source() -> None:

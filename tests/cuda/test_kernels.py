@@ -18,10 +18,9 @@ SEEDS = (0, 1)
 
 
 @pytest.fixture(scope="session", params=[(cell, dtype) for cell in GATES for dtype in UNITS], ids="-".join)
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def library(request: pytest.FixtureRequest, folder: Path) -> Any:
     """The kernels of a cell for a dtype, its name and that of the dtype."""
     cell, dtype = request.param
-    folder: Path = tmp_path_factory.mktemp("kernels")
     return compile_on_host(source(cell, dtype, UNITS[dtype]), folder, f"{cell}_{dtype}"), cell, dtype
 
 

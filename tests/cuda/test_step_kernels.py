@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels_on_host import COMPILER, OUTCOMES, SHIM, Wrong
+from kernels_on_host import COMPILER, OUTCOMES, Wrong, build
 from philox import fractions
 from tinygrad_rnn import SoftmaxCrossEntropy
 from tinygrad_rnn.core.rows import make_rows
@@ -27,21 +26,17 @@ from tinygrad_rnn.kernels.starts import before_steps
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++, which compiles the kernels for the host")
 SEEDS = (0, 1, 2, 3, 5)
 DTYPE, ALLOWED = "float64", 1e-12
-RUN = """
-extern "C" void* guarded(size_t bytes, int at_end) { return shim::guarded(bytes, at_end); }
-extern "C" void free_guarded() { shim::free_guarded(); }
-"""
 PARAMETERS = re.compile(r'extern "C" __global__ void (\w+)\((.*?)\)\s*\{', re.S)
 
 
-def on_host(source: str, folder: Path) -> ctypes.CDLL:
+def on_host(source: str, folder: Path, made: str) -> ctypes.CDLL:
     """The kernels of a source as functions `run_NAME(grid, block, seed, ...)`; structs are given by their address."""
     offset = 0
 
     def room(match: re.Match[str]) -> str:
         nonlocal offset
         kind, name, size = match.groups()
-        at = f"(shim::rooms[blockIdx.x] + {offset})"
+        at = f"(shim::room() + {offset})"
         offset += 8 * int(size or 1)
         return f"{kind}* {name} = ({kind}*){at};" if size else f"{kind}& {name} = *({kind}*){at};"
 
@@ -60,14 +55,7 @@ def on_host(source: str, folder: Path) -> ctypes.CDLL:
             f"{{ return shim::launch(grid, block, {offset}, seed, [=] {{ {name}({use}); }}); }}"
         )
     wrappers = [wrapper.replace("long* ", "long long* ") for wrapper in wrappers]
-    path, library = folder / "kernels.cpp", folder / "kernels.so"
-    path.write_text(f'#include "{SHIM}"\n{body}{RUN}' + "\n".join(wrappers), encoding="utf-8")
-    assert COMPILER is not None
-    command = [COMPILER, "-w", "-O1", "-std=c++17", "-fpermissive", "-fPIC", "-shared", str(path), "-o", str(library)]
-    subprocess.run(command, check=True)
-    loaded = ctypes.CDLL(str(library))
-    loaded.guarded.restype = ctypes.c_void_p
-    return loaded
+    return build("\n".join([body, *wrappers]), folder, made)
 
 
 class Host:
@@ -271,8 +259,8 @@ def check(name: str, library: ctypes.CDLL, seeds: tuple[int, ...] = SEEDS) -> No
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_it_computes_what_numpy_does_in_any_order_of_the_threads(name: str, tmp_path: Path) -> None:
-    check(name, on_host(source(name), tmp_path))
+def test_it_computes_what_numpy_does_in_any_order_of_the_threads(name: str, folder: Path) -> None:
+    check(name, on_host(source(name), folder, name))
 
 
 MUTANTS = [
@@ -341,11 +329,11 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize("number", range(len(MUTANTS)))
-def test_a_mistake_is_noticed(number: int, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def test_a_mistake_is_noticed(number: int, folder: Path, pytestconfig: pytest.Config) -> None:
     if number % 12 and not pytestconfig.getoption("--all-mutants"):
         pytest.skip("one in twelve is tried without --all-mutants")
     name, old, new = MUTANTS[number]
     assert source(name).count(old), f"{name}.cu has no {old!r}"
-    library = on_host(source(name).replace(old, new), tmp_path)
+    library = on_host(source(name).replace(old, new), folder, f"mistake_{number}")
     with pytest.raises(AssertionError):
         check(name, library, (*SEEDS, 7, 8, 9))

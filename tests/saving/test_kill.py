@@ -6,10 +6,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
 from tinygrad_rnn import (
     Adagrad,
@@ -22,6 +21,9 @@ from tinygrad_rnn import (
     load,
     save,
 )
+
+if TYPE_CHECKING:  # the processes need none of it, and it takes longer to import than NumPy
+    import pytest
 
 STREAM = TokenStream(np.random.default_rng(5).integers(0, 7, 500), batch=2, steps=5)
 

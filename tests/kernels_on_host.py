@@ -15,7 +15,7 @@ from tinygrad_rnn.kernels.cuda.sources import STRUCTS
 
 SHIM = Path(__file__).parent / "cuda" / "shim.cpp"
 COMPILER = shutil.which("g++")
-FLAGS = ("-w", "-O1", "-std=c++14", "-fPIC")  # the <cmath> of C++17 takes as long as a kernel
+FLAGS = ("-w", "-std=c++14", "-fPIC")  # the <cmath> of C++17 takes as long as a kernel
 OUTCOMES = ("fine", "a deadlock", "out of bounds")
 WRAPPERS = """
 extern "C" int run_forward_step(Forward* s, Real* from_h, int t, unsigned grid, unsigned block, unsigned seed) {
@@ -42,11 +42,11 @@ class Wrong(AssertionError):
 def compile_shim(folder: Path) -> None:
     """Once for all that `build` makes in the folder."""
     assert COMPILER is not None
-    subprocess.run([COMPILER, *FLAGS, "-c", str(SHIM), "-o", str(folder / "shim.o")], check=True)
+    subprocess.run([COMPILER, *FLAGS, "-O1", "-c", str(SHIM), "-o", str(folder / "shim.o")], check=True)
 
 
 def build(text: str, folder: Path, name: str) -> ctypes.CDLL:
-    """The library of kernels and of what launches them."""
+    """The library of kernels and of what launches them. To compile them takes longer than to run them: without `-O`."""
     path, library = folder / f"{name}.cpp", folder / f"{name}.so"
     path.write_text(f'#include "{SHIM.with_suffix(".h")}"\n{text}', encoding="utf-8")
     assert COMPILER is not None

@@ -42,6 +42,7 @@ def threads_after(call: str, environment: dict[str, str]) -> str:
     ("environment", "calls"),
     [
         ({}, {"": "1", MODEL: "1", "rnn.set_threads(2)": "2", f"rnn.set_threads(3); {MODEL}": "3"}),
+        ({}, {"rnn.set_threads(2)": "2", MODEL: "2"}),
         ({"OPENBLAS_NUM_THREADS": "2"}, {MODEL: "2", "rnn.set_threads(1)": "1"}),
         ({"OMP_NUM_THREADS": "3"}, {MODEL: "3"}),
         ({"OMP_NUM_THREADS": "2,1"}, {MODEL: "1"}),

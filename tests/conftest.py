@@ -152,7 +152,8 @@ def kind(value: Any) -> Any:
         return what, *[(name, kind(item)) for name, item in value.items()]
     if issubclass(what, (str, type)):
         return value
-    return what, getattr(value, "shape", None), getattr(value, "dtype", None)
+    shape = getattr(value, "shape", None)
+    return what if shape is None else (what, shape, getattr(value, "dtype", None))
 
 
 SHAPED = re.compile(r"\b(Float|Integer|Shaped|Bool)\[")

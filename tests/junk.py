@@ -889,6 +889,8 @@ def report(calls: list[Call]) -> tuple[int, list[str]]:
     """How many trials there were, and a line for each fault."""
     count, lines = 0, []
     for call in calls:
+        unknown = {*call.kinds.values()} - TAKEN.keys()
+        assert not unknown, f"{call.name}: {unknown} are none of {sorted(TAKEN)}"
         for argument in call.kinds:
             for junk in JUNK:
                 with np.errstate(all="ignore"):

@@ -51,7 +51,7 @@ def test_every_public_layer_is_in_the_table() -> None:
     }  # the last has tests of its own
     public = {
         value
-        for value in vars(tinygrad_rnn).values()
+        for value in (getattr(tinygrad_rnn, name) for name in tinygrad_rnn.__all__)
         if inspect.isclass(value) and issubclass(value, Layer) and value not in roles
     }
     assert public == {type(case.make(rng())) for case in CASES.values()} & public

@@ -59,9 +59,10 @@ from tinygrad_rnn.core.one_hot import OneHotColumns
 from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.core.states import State, learns, leaves, tree_map
 from tinygrad_rnn.kernels import backends, products, threads
-from tinygrad_rnn.kernels.compiled import COMPILED, gru, linear, lstm, packed, rnn
+from tinygrad_rnn.kernels.compiled import gru, linear, lstm, packed, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
+from tinygrad_rnn.kernels.compiled.backend import COMPILED
 from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.losses import softmax_cross_entropy as loss_module
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients, differences, gradients

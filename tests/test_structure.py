@@ -127,7 +127,7 @@ def test_no_import_hides_in_a_function_to_escape_a_circle() -> None:
             if not isinstance(node, (ast.Import, ast.ImportFrom)) or id(node) in at_the_top:
                 continue
             own = ast.unparse(node).startswith(("from .", "import tinygrad_rnn", "from tinygrad_rnn"))
-            backend = ast.unparse(node).startswith(("from .compiled import", "from .cuda.backend import"))
+            backend = ast.unparse(node).startswith(("from .compiled.backend import", "from .cuda.backend import"))
             optional = module == "kernels.backends" and backend  # which need Numba and CuPy
             assert optional or not own, f"{module}, line {node.lineno}: {ast.unparse(node)} inside of a function"
 
@@ -143,7 +143,8 @@ def test_the_face_imports_when_used_what_it_imports_for_type_checkers() -> None:
         for alias in node.names
     }
     names = {f"{module}.{name}" for module, names in tinygrad_rnn._NAMES.items() for name in names.split()}
-    assert for_checkers == names | set(tinygrad_rnn._MODULES.values())
+    modules = set(tinygrad_rnn._MODULES.values())
+    assert for_checkers == names | modules, "the import for type checkers differs from `_NAMES` and `_MODULES`"
     for module, listed in tinygrad_rnn._NAMES.items():
         for name in listed.split():
             assert name in dir(tinygrad_rnn)
@@ -153,6 +154,18 @@ def test_the_face_imports_when_used_what_it_imports_for_type_checkers() -> None:
         assert getattr(tinygrad_rnn, name) is sys.modules[f"tinygrad_rnn.{module}"]
     with pytest.raises(AttributeError, match="module 'tinygrad_rnn' has no attribute 'LSTM'"):
         getattr(tinygrad_rnn, "LSTM")  # noqa: B009 (mypy would know that it is missing)
+
+
+RESULTS = {"Checkpoint", "History", "Hypothesis", "LayerRecord", "Recording", "Report", "Token"}
+"""Public classes that nobody makes: a function returns them."""
+
+
+def test_the_face_lists_every_public_name() -> None:
+    names = {name for listed in tinygrad_rnn._NAMES.values() for name in listed.split()}
+    of_the_root = {name for name, module in tinygrad_rnn._MODULES.items() if "." in module}  # their folders are not
+    listed = tinygrad_rnn.__all__
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == names - RESULTS | of_the_root, "`__all__` differs from `_NAMES`"
 
 
 def test_the_package_alone_imports_none_of_its_modules() -> None:
@@ -172,7 +185,8 @@ def test_files_may_name_every_layer_of_the_package() -> None:
     rooms = {"layers", "losses", "cells", "models", "classic"}
     layers = {kind for kind in below(tinygrad_rnn.Layer) if not inspect.isabstract(kind)}
     ours = {kind for kind in layers if kind.__module__.startswith(tuple(f"tinygrad_rnn.{room}." for room in rooms))}
-    assert ours == {kind for kind in CLASSES if issubclass(kind, tinygrad_rnn.Layer)}
+    listed = {kind for kind in CLASSES if issubclass(kind, tinygrad_rnn.Layer)}
+    assert ours == listed, "tinygrad_rnn/saving/classes.py lists others"
     assert len({kind.__name__ for kind in CLASSES}) == len(CLASSES)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.kernels.backends import PLAIN
 from tinygrad_rnn.kernels.kernel import CrossEntropy
 from tinygrad_rnn.kernels.plain import softmax_cross_entropy as plain
+from tinygrad_rnn.kernels.plain.backend import PLAIN
 
 
 def forward(  # as `kernels.cuda.cross_entropy`

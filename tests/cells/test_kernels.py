@@ -35,8 +35,8 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.states import tree_map
 from tinygrad_rnn.kernels import backends, products, threads
-from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.kernels.compiled import products as compiled_products
+from tinygrad_rnn.kernels.compiled.backend import COMPILED
 from tinygrad_rnn.kernels.plain import products as plain_products
 from tinygrad_rnn.testing.named import leaves
 

@@ -27,7 +27,7 @@ from tinygrad_rnn import (
 )
 from tinygrad_rnn.core.rows import WHOLE
 from tinygrad_rnn.kernels import backends
-from tinygrad_rnn.kernels.compiled import COMPILED
+from tinygrad_rnn.kernels.compiled.backend import COMPILED
 from tinygrad_rnn.testing import check_gradients
 
 

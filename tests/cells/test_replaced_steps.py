@@ -30,7 +30,7 @@ from tinygrad_rnn import (
 from tinygrad_rnn.cells.base import KernelCache, StepCaches
 from tinygrad_rnn.core.states import State
 from tinygrad_rnn.kernels import backends
-from tinygrad_rnn.kernels.compiled import COMPILED
+from tinygrad_rnn.kernels.compiled.backend import COMPILED
 
 KINDS: list[Any] = [RNNCell, LSTMCell, GRUCell]
 HOWS = ["overridden", "on the instance", "a method of the instance", "on the class", "its backward alone"]

@@ -26,9 +26,10 @@ import tinygrad_rnn as rnn
 from tinygrad_rnn.core.one_hot import TableRows
 from tinygrad_rnn.core.parameter import Parameter
 from tinygrad_rnn.kernels import backends, products, threads
-from tinygrad_rnn.kernels.compiled import COMPILED, gru, linear, lstm, packed, softmax_cross_entropy
+from tinygrad_rnn.kernels.compiled import gru, linear, lstm, packed, softmax_cross_entropy
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import rnn as compiled_rnn
+from tinygrad_rnn.kernels.compiled.backend import COMPILED
 from tinygrad_rnn.kernels.compiled.door import Door
 
 Generator = np.random.Generator

@@ -15,14 +15,15 @@ from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, set_compi
 from tinygrad_rnn.core.arrays import Array
 from tinygrad_rnn.core.rows import make_rows
 from tinygrad_rnn.kernels import backends, products
-from tinygrad_rnn.kernels.backends import PLAIN, backend, is_compiled
-from tinygrad_rnn.kernels.compiled import COMPILED
+from tinygrad_rnn.kernels.backends import backend, is_compiled
 from tinygrad_rnn.kernels.compiled import products as compiled_products
+from tinygrad_rnn.kernels.compiled.backend import COMPILED
 from tinygrad_rnn.kernels.compiled.door import In, Out, compiled
 from tinygrad_rnn.kernels.compiled.kept import SOURCES
 from tinygrad_rnn.kernels.compiled.packed import TILE, Packed, multiply, pack, room_for_product
 from tinygrad_rnn.kernels.compiled.primitives import exp, tanh
 from tinygrad_rnn.kernels.plain import products as plain_products
+from tinygrad_rnn.kernels.plain.backend import PLAIN
 from tinygrad_rnn.testing import StrictDevice, check_contract, check_gradients
 
 MAKERS = [RNNCell, partial(RNNCell, nonlinearity="relu"), GRUCell, LSTMCell]

@@ -8,8 +8,8 @@ import pytest
 
 from tinygrad_rnn import SoftmaxCrossEntropy
 from tinygrad_rnn.kernels import backends, threads
-from tinygrad_rnn.kernels.compiled import COMPILED
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_kernel
+from tinygrad_rnn.kernels.compiled.backend import COMPILED
 
 REDUCTIONS = ["mean", "sum", "none"]
 T, B, V = 4, 3, 5

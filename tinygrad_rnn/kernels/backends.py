@@ -20,33 +20,7 @@ import numpy as np
 from ..core.arguments import check_bool
 from . import gpu
 from .kernel import Backend
-from .plain import additive, gru, linear, lstm, masks, products, rnn, softmax_cross_entropy
-
-PLAIN = Backend(
-    rnn_forward_steps=rnn.forward_steps,
-    rnn_backward_steps=rnn.backward_steps,
-    lstm_forward_steps=lstm.forward_steps,
-    lstm_backward_steps=lstm.backward_steps,
-    lstm_step=None,
-    gru_forward_steps=gru.forward_steps,
-    gru_backward_steps=gru.backward_steps,
-    gru_step=None,
-    linear_forward_steps=linear.forward_steps,
-    linear_backward_steps=linear.backward_steps,
-    by_gate=products.by_gate,
-    empty_gates=products.empty_gates,
-    projection=products.projection,
-    add_product=products.add_product,
-    look_up=products.look_up,
-    add_by_id=products.add_by_id,
-    softmax_forward=softmax_cross_entropy.forward,
-    softmax_backward=softmax_cross_entropy.backward,
-    additive_scores=additive.additive_scores,
-    additive_backward=additive.additive_backward,
-    random_mask=masks.random_mask,
-    cross_entropy=None,
-    optimizer_step=None,
-)
+from .plain.backend import PLAIN
 
 _DTYPES = frozenset({np.dtype("float32"), np.dtype("float64")})  # a set: quick to look into
 _compiled: Backend | None = None  # that of Numba, while it is asked for
@@ -97,7 +71,7 @@ def set_compiled(on: bool = True) -> None:
     if numba.config.DISABLE_JIT:
         raise ImportError("set_compiled: Numba compiles nothing where NUMBA_DISABLE_JIT is set")
     try:
-        from .compiled import COMPILED
+        from .compiled.backend import COMPILED
     except (ImportError, AttributeError, TypeError) as error:  # much of what it uses is private to Numba
         raise ImportError(
             f"set_compiled: Numba {numba.__version__} does not fit this package: {error}. Install a version that does: "

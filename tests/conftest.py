@@ -177,7 +177,14 @@ LONGEST = (
     "test_threads.py",
 )
 """Files that are begun first, so that no process works on one of them when all else is done."""
-LATER = ("test_replaced_steps.py", "test_kernels.py", "test_softmax_cross_entropy.py", "test_junk.py")
+LATER = (
+    "test_linear_recurrences.py",
+    "test_door.py",
+    "test_replaced_steps.py",
+    "test_kernels.py",
+    "test_softmax_cross_entropy.py",
+    "test_junk.py",
+)
 """Files that are begun last: what they would compile, test_compiled.py has by then left on the disk."""
 
 

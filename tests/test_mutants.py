@@ -59,7 +59,7 @@ from tinygrad_rnn.core.one_hot import OneHotColumns
 from tinygrad_rnn.core.rows import Rows
 from tinygrad_rnn.core.states import State, learns, leaves, tree_map
 from tinygrad_rnn.kernels import backends, products, threads
-from tinygrad_rnn.kernels.compiled import gru, linear, lstm, packed, rnn
+from tinygrad_rnn.kernels.compiled import gru, linear, lstm, packed, primitives, rnn
 from tinygrad_rnn.kernels.compiled import products as compiled_products
 from tinygrad_rnn.kernels.compiled import softmax_cross_entropy as compiled_loss_kernel
 from tinygrad_rnn.kernels.compiled.backend import COMPILED
@@ -370,11 +370,14 @@ def compiled_steps(layer: Layer, rng: Generator) -> None:
         patch.setattr("tinygrad_rnn.cells.base.add_initial_gradient", lambda spec, dbegun, _: begun.extend(dbegun))
         for on in (False, True):
             patch.setattr(backends, "_compiled", COMPILED if on else None)
-            for module in (rnn, gru, linear, lstm, packed, compiled_products):
+            for module in (rnn, gru, linear, lstm, packed, compiled_products, primitives):
                 for name, stand_in in {"multiply": multiply, "row": row, "tanh": np.tanh}.items():
                     patch.setattr(module, name, stand_in, raising=False)
-                for name in ENTRIES & vars(module).keys():
-                    patch.setattr(module, name, by_python(getattr(module, name)))
+                for name, value in [*vars(module).items()]:
+                    if name in ENTRIES:
+                        patch.setattr(module, name, by_python(value))
+                    elif hasattr(value, "py_func"):  # Numba would compile it for the arrays of this run
+                        patch.setattr(module, name, value.py_func)
             for xs, lengths, starts, by_outputs in (
                 (dense, None, None, dys),
                 (dense, np.append(LENGTHS, 2), starts_of_five, dys),

@@ -1,8 +1,8 @@
 """The backends, and which of them computes with an array.
 
 A kernel is a driver, such as `kernels.lstm`, which is the same for all arrays, and some functions that each backend has
-of its own, which this table lists. `plain` calls the functions of the array's own library one by one, so it serves
-NumPy, CuPy and the devices of `testing` alike. It is the definition. `compiled` is code that Numba compiles, for
+of its own: its table is in its `backend.py`. `plain` calls the functions of the array's own library one by one, so it
+serves NumPy, CuPy and the devices of `testing` alike. It is the definition. `compiled` is code that Numba compiles, for
 float32 and float64 on the CPU, once `set_compiled` has asked for it. `cuda` has kernels for the same dtypes on a GPU,
 unless `set_gpu_kernels` has asked for "plain".
 

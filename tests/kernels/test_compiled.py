@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: `compiled` reads them.
 import math
+import re
 import subprocess
 import sys
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from table import LENGTHS
-from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, RNNCell, set_compiled
+from tinygrad_rnn import Cell, GRUCell, LSTMCell, OneHotRows, Parameter, RNNCell, set_compiled
 from tinygrad_rnn.core.arrays import Array
 from tinygrad_rnn.core.rows import make_rows
 from tinygrad_rnn.kernels import backends, products
@@ -286,6 +287,20 @@ def test_a_cache_of_any_layout(make: Any, rng: np.random.Generator) -> None:
     inner = cache.inner._replace(steps=steps)
     found, _ = cell.backward(np.asfortranarray(ys), None, cache._replace(inner=inner))
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.messages
+@pytest.mark.usefixtures("on")
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (11,)])
+def test_peepholes_of_another_size_are_refused(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    """Compiled code is given empty ones where there are none."""
+    cell, xs = LSTMCell(3, 4, rng=rng, peepholes=True), rng.standard_normal((2, 5, 3), np.float32)
+    ys, _, cache = cell.forward(xs)
+    cell.p = Parameter(np.zeros(shape, np.float32))
+    with pytest.raises(ValueError, match=rf"^compiled lstm: p has shape {re.escape(str(shape))}, expected \(12,\)\. "):
+        cell.backward(ys, None, cache)
+    with pytest.raises(ValueError, match="shape"):
+        cell.forward(xs)
 
 
 def test_an_array_with_gaps_is_not_written_to() -> None:

@@ -14,7 +14,7 @@ from ...core.rows import Rows
 from ...core.states import State
 from ..caches import LSTMCache, LSTMWeights
 from ..plain.products import empty_padded, product
-from .door import Flags, In, Out, compiled
+from .door import HINT, Flags, In, Out, compiled
 from .packed import Packed, multiply, pack, room_for_product
 from .parts_of_numba import njit
 from .primitives import all_running, begin_row, beginnings, clear, copy, row, sigmoids, tanh
@@ -36,8 +36,17 @@ def forward_steps(w_h: Array, p: Array | None, B: int) -> Callable[..., None]:
 
 
 def as_row(p: Array | None, like: Array) -> Array:
-    """The peepholes (3H,), or (0,) where there are none: then loops over a part of them do nothing."""
-    return np.empty(0, like.dtype) if p is None else p.reshape(-1)
+    """The peepholes (3H,), or (0,) where there are none: then loops over a part of them do nothing.
+
+    Raises:
+        ValueError: there are some, of another size; empty ones would be taken for none.
+    """
+    if p is None:
+        return np.empty(0, like.dtype)
+    size = 3 * like.shape[-2]
+    if p.size != size:
+        raise ValueError(f"compiled lstm: p has shape {p.shape}, expected {(size,)}. {HINT}")
+    return p.reshape(-1)
 
 
 @compiled("columns == H", "P == 4 * -(-H // W)", "Q == 3 * H or Q == 0", "S == T or S == 0")

@@ -10,7 +10,7 @@ from ..core.arguments import check_numbers
 from ..core.arrays import Array, namespace, sigmoid
 from ..core.checks import check_fractions
 from ..core.constant import Constant
-from .elementwise import ElementwiseLoss
+from .elementwise_base import ElementwiseLoss
 
 
 class BinaryCrossEntropy(ElementwiseLoss):

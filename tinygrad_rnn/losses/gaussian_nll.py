@@ -7,7 +7,7 @@ import math
 from ..core.arrays import Array, Generator, namespace
 from ..core.checks import check_number
 from ..core.device import device_of
-from .distribution import DistributionLoss
+from .distribution_base import DistributionLoss
 
 
 class GaussianNLL(DistributionLoss):

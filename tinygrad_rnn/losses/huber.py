@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core.arrays import Array, namespace
 from ..core.checks import check_number
-from .elementwise import ElementwiseLoss
+from .elementwise_base import ElementwiseLoss
 
 
 class Huber(ElementwiseLoss):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.arrays import Array, namespace
-from .elementwise import ElementwiseLoss
+from .elementwise_base import ElementwiseLoss
 
 
 class MeanAbsoluteError(ElementwiseLoss):

@@ -8,7 +8,7 @@ from itertools import pairwise
 from ..core.arguments import check_numbers
 from ..core.arrays import Array, Generator, namespace
 from ..core.device import device_of
-from .distribution import DistributionLoss
+from .distribution_base import DistributionLoss
 
 
 class Quantile(DistributionLoss):

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from ..core.arrays import Array, Float, Generator
 from ..core.checks import check_features, check_rng
-from .elementwise import ElementwiseLoss
+from .elementwise_base import ElementwiseLoss
 
 
 class DistributionLoss(ElementwiseLoss):

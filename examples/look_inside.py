@@ -100,8 +100,8 @@ def look_inside(args: argparse.Namespace) -> None:
     held_out = rnn.TokenStream(ids[cut:], batch=16, steps=64)
     from tinygrad_rnn import plotting
 
-    make_folder(args.folder)  # where nothing can be written it says so now, and not after the training
-    import sklearn  # noqa: F401  # what is lacking too
+    make_folder(args.folder)  # if nothing can be written there, this says so now, and not after the training
+    import sklearn  # noqa: F401  # and if scikit-learn is missing, this does
 
     V, weights = len(tokenizer), np.random.default_rng(args.seed)
     cell = rnn.LSTMCell(64, args.hidden, rng=weights)

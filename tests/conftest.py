@@ -98,7 +98,7 @@ def check_calls(jaxtyped: Any, function: Any = None, *, typechecker: Any) -> Any
     from jaxtyping import config
 
     if "<locals>" in function.__qualname__:  # beartype would keep all that the caller of a local knows
-        checks = functools.cache(partial(jaxtyped, function, typechecker=typechecker))  # made at the first call: slow
+        checks = functools.cache(partial(jaxtyped, function, typechecker=typechecker))  # made at the first call
 
         @functools.wraps(function)
         def local_call(*arguments: Any, **named: Any) -> Any:
